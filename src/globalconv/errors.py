@@ -1,0 +1,38 @@
+"""What a user is told: one family of exceptions, each a single line with a remedy, each with an exit code."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class GlobalconvError(Exception):
+    """Base of everything this package tells a user. The message is one line: what, which value, what to do."""
+
+    exit_code = 1
+
+
+class InputError(GlobalconvError, ValueError):
+    """The user's input (a file, an option, a setting) was refused."""
+
+    exit_code = 2
+
+
+class DivergedError(GlobalconvError):
+    """Training stopped because the loss is no longer a finite number."""
+
+    exit_code = 3
+
+
+class StoppedError(GlobalconvError):
+    """A signal asked the process to stop and the state, if there was any, has been saved."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the words that help someone who mistyped `name`: the nearest known name, then all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(names)}"

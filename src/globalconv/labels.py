@@ -1,0 +1,95 @@
+"""Label spaces: class names, palette, and which values in a label file are classes and which are void.
+
+A label map in memory is always uint8 with the class indices 0 .. K-1 and `IGNORE` for pixels that do not count;
+what a data set writes on disk instead is described by its `LabelSpace` and translated once, when a file is decoded.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from globalconv.errors import InputError
+
+IGNORE = 255
+"""Value of a pixel that takes part in no loss, no score and no statistic."""
+
+MAX_CLASSES = 255
+
+Colour = tuple[int, int, int]
+
+
+def voc_palette(size: int = 256) -> tuple[Colour, ...]:
+    """Return the first `size` colours of PASCAL VOC's palette (the bits of the index spread over R, G, B)."""
+    return tuple(_voc_colour(index) for index in range(size))
+
+
+def _voc_colour(index: int) -> Colour:
+    channels = [0, 0, 0]
+    for bit in range(8):
+        for channel in range(3):
+            channels[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
+    return (channels[0], channels[1], channels[2])
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """The classes of a data set.
+
+    `void_values` are values in label files that mean "does not count" besides `IGNORE`, which always does
+    (CamVid: 11). An empty `palette` stands for VOC's.
+    """
+
+    class_names: tuple[str, ...]
+    palette: tuple[Colour, ...] = ()
+    void_values: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.class_names) <= MAX_CLASSES:
+            raise InputError(f"{len(self.class_names)} classes: a label space has 1 to {MAX_CLASSES}")
+        if len(set(self.class_names)) < len(self.class_names):
+            repeated = sorted({n for n in self.class_names if self.class_names.count(n) > 1})
+            raise InputError(f"class names {repeated} occur more than once; give every class its own name")
+        if not self.palette:
+            object.__setattr__(self, "palette", voc_palette(self.num_classes))
+        if len(self.palette) != self.num_classes:
+            raise InputError(f"{len(self.palette)} colours for {self.num_classes} classes: give one colour per class")
+        if clash := [v for v in self.void_values if v < self.num_classes]:
+            raise InputError(f"void values {clash} are also class indices of the {self.num_classes} classes")
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "class_names": list(self.class_names),
+            "palette": [list(colour) for colour in self.palette],
+            "void_values": list(self.void_values),
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "LabelSpace":
+        return cls(
+            class_names=tuple(map(str, fields["class_names"])),
+            palette=tuple(_colour(colour) for colour in fields.get("palette", ())),
+            void_values=tuple(map(int, fields.get("void_values", ()))),
+        )
+
+
+def _colour(values: Sequence[int]) -> Colour:
+    red, green, blue = (int(value) for value in values)
+    return (red, green, blue)
+
+
+CAMVID = LabelSpace(
+    class_names=(
+        "Sky", "Building", "Pole", "Road", "Pavement", "Tree",
+        "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist",
+    ),
+    palette=(
+        (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (0, 0, 192), (128, 128, 0),
+        (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
+    ),
+    void_values=(11,),
+)  # fmt: skip
+"""The 11 classes of CamVid in the SegNet tutorial's layout, with its colours; 11 is Unlabelled."""

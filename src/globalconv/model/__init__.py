@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: the blocks of the paper, the backbones and the network. Knows no file and no colour."""

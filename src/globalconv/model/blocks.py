@@ -1,0 +1,131 @@
+"""The blocks of the paper: the four heads of Figure 4 and Boundary Refinement of Figure 2C.
+
+Shapes: N images, C channels of a backbone level, K classes, h x w its resolution.
+Every block keeps h x w ("same" padding, so kernels are odd) and maps features_NChw to scores_NKhw.
+
+Deviations and choices (the paper does not state them): convolutions have biases unless `bias=False`; the heads are
+initialised by PyTorch's default (uniform, variance 1 / (3 fan-in)), so that fresh logits are small; a refinement
+starts as the identity (its last convolution is zero).
+"""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from globalconv.errors import InputError, nearest
+
+HEADS = ("gcn", "pointwise", "conv", "stack")
+
+
+def check_kernel_size(kernel_size: int) -> int:
+    """Return `kernel_size` if it is an odd positive integer, else raise `InputError`."""
+    if isinstance(kernel_size, bool) or not isinstance(kernel_size, int):
+        raise InputError(f"kernel_size={kernel_size!r}: give a whole number")
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        near = max(1, kernel_size) | 1
+        raise InputError(
+            f"kernel_size={kernel_size}: kernels are odd and at least 1, so that the output keeps the input's size"
+            f" and stays centred; use {near}"
+        )
+    return kernel_size
+
+
+def _same(in_channels: int, out_channels: int, height: int, width: int, bias: bool) -> nn.Conv2d:
+    padding = (height // 2, width // 2)
+    return nn.Conv2d(in_channels, out_channels, (height, width), padding=padding, bias=bias)
+
+
+class GlobalConv(nn.Module):
+    """Global Convolutional Network block (Section 3.1, Figure 2B; Figure 4 A).
+
+    Two separable branches, (k x 1 then 1 x k) + (1 x k then k x 1), cover a k x k window with O(2k / k^2) of a dense
+    kernel's weights. No nonlinearity and no normalisation inside.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True) -> None:
+        super().__init__()
+        k = check_kernel_size(kernel_size)
+        self.left = nn.Sequential(
+            _same(in_channels, out_channels, k, 1, bias), _same(out_channels, out_channels, 1, k, bias)
+        )
+        self.right = nn.Sequential(
+            _same(in_channels, out_channels, 1, k, bias), _same(out_channels, out_channels, k, 1, bias)
+        )
+
+    def forward(self, features_NChw: Tensor) -> Tensor:
+        left_NKhw: Tensor = self.left(features_NChw)
+        return left_NKhw + self.right(features_NChw)
+
+
+class PointwiseHead(nn.Conv2d):
+    """One 1 x 1 convolution: the paper's baseline (Figure 4 B)."""
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, 1, bias=bias)
+
+
+class DenseConv(nn.Conv2d):
+    """One k x k convolution (Figure 4 C)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True) -> None:
+        k = check_kernel_size(kernel_size)
+        super().__init__(in_channels, out_channels, k, padding=k // 2, bias=bias)
+
+
+class ConvStack(nn.Sequential):
+    """A stack of n = (k - 1) / 2 convolutions of 3 x 3, which reach as far as one k x k (Figure 4 D).
+
+    Channels go C -> m -> ... -> m -> K with `width` m; as in the paper there is no nonlinearity between them.
+    `width=None` takes m = C, which is Table 3's setting (m = 2048 after res-5).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, width: int | None = None, bias: bool = True
+    ) -> None:
+        depth = (check_kernel_size(kernel_size) - 1) // 2
+        if depth < 1:
+            raise InputError("kernel_size=1: a stack of 3x3 convolutions starts at 3; use head 'pointwise' for 1")
+        if width is not None and width < 1:
+            raise InputError(f"stack_width={width}: the stack needs at least 1 channel")
+        middle = in_channels if width is None else width
+        channels = [in_channels, *[middle] * (depth - 1), out_channels]
+        super().__init__(*(_same(a, b, 3, 3, bias) for a, b in pairwise(channels)))
+
+
+class BoundaryRefinement(nn.Module):
+    """Boundary Refinement (Section 3.2, Figure 2C): S + R(S), R = 3 x 3 convolution, ReLU, 3 x 3 convolution.
+
+    No normalisation, and no ReLU after the sum. R starts at zero.
+    """
+
+    def __init__(self, channels: int, bias: bool = True) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            _same(channels, channels, 3, 3, bias), nn.ReLU(), _same(channels, channels, 3, 3, bias)
+        )
+        last = self.residual[-1]
+        assert isinstance(last, nn.Conv2d)
+        nn.init.zeros_(last.weight)
+        if last.bias is not None:
+            nn.init.zeros_(last.bias)
+
+    def forward(self, scores_NKhw: Tensor) -> Tensor:
+        residual_NKhw: Tensor = self.residual(scores_NKhw)
+        return scores_NKhw + residual_NKhw
+
+
+def build_head(
+    head: str, in_channels: int, out_channels: int, kernel_size: int, stack_width: int | None = None
+) -> nn.Module:
+    """Return one of Figure 4's heads by its name in `HEADS`; `InputError` for any other name."""
+    match head:
+        case "gcn":
+            return GlobalConv(in_channels, out_channels, kernel_size)
+        case "pointwise":
+            return PointwiseHead(in_channels, out_channels)
+        case "conv":
+            return DenseConv(in_channels, out_channels, kernel_size)
+        case "stack":
+            return ConvStack(in_channels, out_channels, kernel_size, stack_width)
+        case _:
+            raise InputError(f"head={head!r} is not one of Figure 4's; {nearest(head, HEADS)}")

@@ -1,0 +1,134 @@
+"""GlobalConvNet: the paper's whole network (Figure 2A) over any backbone.
+
+Shapes: N images, K classes, H x W pixels of the input, P x Q the same padded to multiples of 32,
+C channels and h x w cells of one backbone level.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from globalconv.errors import InputError, nearest
+from globalconv.model.backbone import STRIDES, Backbone
+from globalconv.model.blocks import BoundaryRefinement, build_head
+
+CELL = STRIDES[-1]
+"""Inputs are padded to a multiple of the coarsest stride."""
+
+T = TypeVar("T", int, str)
+
+UPSAMPLES = ("deconv", "bilinear")
+
+
+class GlobalConvNet(nn.Module):
+    """Backbone, four heads, nine Boundary Refinements and five x2 upsamplings (Figure 2A).
+
+    `images_N3HW` (RGB, uint8 or float in [0, 1], any H, W >= 1) -> `logits_NKHW`.
+
+    `kernel_size` and `head` are one value or one per level res-2 .. res-5, so that Baseline (`head="pointwise"`,
+    no refinement), GCN and GCN + BR are settings of this one class, and so is "GCN after res-5 only".
+
+    Deviations and choices where the paper is silent: the network itself normalises with the backbone's mean and
+    standard deviation and pads right and bottom with zeros to a multiple of 32; deconvolutions are 4 x 4, dense over
+    the K channels, without bias, start as bilinear interpolation and are learned; strides sit where timm's backbone
+    has them. An odd kernel of stride 2 centres a cell on its first pixel, so each level carries an offset of half a
+    cell against the half-pixel centres of the upsampling, as in every such network.
+    """
+
+    mean_C11: Tensor
+    std_C11: Tensor
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: str = "resnet152",
+        kernel_size: int | Sequence[int] = 15,
+        head: str | Sequence[str] = "gcn",
+        stack_width: int | None = None,
+        boundary_refinement: bool = True,
+        upsample: str = "deconv",
+        backbone_weights: str | None = None,
+        backbone_norm: str = "train",
+    ) -> None:
+        super().__init__()
+        if num_classes < 1:
+            raise InputError(f"num_classes={num_classes}: a network needs at least 1 class")
+        if upsample not in UPSAMPLES:
+            raise InputError(f"upsample={upsample!r}: {nearest(upsample, UPSAMPLES)}")
+        kernel_sizes = _per_level("kernel_size", kernel_size)
+        heads = _per_level("head", head)
+        self.backbone = Backbone(backbone)
+        self.settings: dict[str, Any] = {
+            "num_classes": num_classes,
+            "backbone": backbone,
+            "kernel_size": kernel_sizes,
+            "head": heads,
+            "stack_width": stack_width,
+            "boundary_refinement": boundary_refinement,
+            "upsample": upsample,
+        }
+        """Constructor arguments that rebuild this network around saved weights."""
+        self.register_buffer("mean_C11", torch.tensor(self.backbone.mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std_C11", torch.tensor(self.backbone.std).view(-1, 1, 1), persistent=False)
+        self.heads = nn.ModuleList(
+            build_head(kind, channels, num_classes, k, stack_width)
+            for kind, channels, k in zip(heads, self.backbone.channels, kernel_sizes, strict=True)
+        )
+        # Named after where they stand in Figure 2A: four after the heads, three after the sums, two near the output.
+        self.refine_heads = _refinements(4, num_classes, boundary_refinement)
+        self.refine_sums = _refinements(3, num_classes, boundary_refinement)
+        self.refine_output = _refinements(2, num_classes, boundary_refinement)
+        self.upsamples = nn.ModuleList(_upsample(upsample, num_classes) for _ in range(5))
+
+    def forward(self, images_N3HW: Tensor) -> Tensor:
+        """Return logits_NKHW (float) of images_N3HW (RGB, uint8 or float in [0, 1])."""
+        height, width = images_N3HW.shape[-2:]
+        features = self.backbone(self._normalise_and_pad(images_N3HW))
+        scores = [
+            refine(head(features_NChw))
+            for features_NChw, head, refine in zip(features, self.heads, self.refine_heads, strict=True)
+        ]
+        path_NKhw = self.upsamples[0](scores[3])
+        for step, level in enumerate((2, 1, 0)):
+            path_NKhw = self.upsamples[step + 1](self.refine_sums[step](path_NKhw + scores[level]))
+        path_NKhw = self.upsamples[4](self.refine_output[0](path_NKhw))
+        logits_NKPQ: Tensor = self.refine_output[1](path_NKhw)
+        return logits_NKPQ[..., :height, :width]
+
+    def _normalise_and_pad(self, images_N3HW: Tensor) -> Tensor:
+        """Return images_N3PQ, normalised; zero, the padding, is then the mean colour."""
+        if images_N3HW.ndim != 4 or images_N3HW.shape[1] != 3 or 0 in images_N3HW.shape:
+            raise ValueError(f"images of shape {tuple(images_N3HW.shape)}: expected (N, 3, H, W), none of them 0")
+        if images_N3HW.dtype == torch.uint8:
+            images_N3HW = images_N3HW.to(self.mean_C11.dtype) / 255
+        normalised_N3HW = (images_N3HW - self.mean_C11) / self.std_C11
+        height, width = images_N3HW.shape[-2:]
+        return F.pad(normalised_N3HW, (0, -width % CELL, 0, -height % CELL))
+
+
+def _per_level(name: str, value: T | Sequence[T]) -> tuple[T, ...]:
+    """Return `value` for each of the four levels; a sequence must have four entries."""
+    if isinstance(value, int | str):
+        return (value,) * len(STRIDES)
+    if len(value) != len(STRIDES):
+        raise InputError(f"{name}={list(value)}: give one value, or four (res-2, res-3, res-4, res-5)")
+    return tuple(value)
+
+
+def _refinements(count: int, channels: int, wanted: bool) -> nn.ModuleList:
+    return nn.ModuleList(BoundaryRefinement(channels) if wanted else nn.Identity() for _ in range(count))
+
+
+def _upsample(kind: str, channels: int) -> nn.Module:
+    """Return a x2 upsampling over `channels`: learned from a bilinear start, or fixed bilinear."""
+    if kind == "bilinear":
+        return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+    deconvolution = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, bias=False)
+    triangle = torch.tensor([0.25, 0.75, 0.75, 0.25])
+    with torch.no_grad():
+        deconvolution.weight.zero_()
+        deconvolution.weight[range(channels), range(channels)] = torch.outer(triangle, triangle)
+    return deconvolution
