@@ -1,0 +1,65 @@
+"""globalconv: semantic segmentation with large kernels (the Global Convolutional Network of Peng et al., CVPR 2017).
+
+Public names are imported on first use, so that `import globalconv` and `globalconv --help` stay fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from globalconv.api import evaluate, train
+    from globalconv.errors import InputError
+    from globalconv.evaluation.confusion import ConfusionMatrix
+    from globalconv.infer.predictor import load
+    from globalconv.labels import LabelSpace
+    from globalconv.model.blocks import BoundaryRefinement, ConvStack, DenseConv, GlobalConv, PointwiseHead
+    from globalconv.model.network import GlobalConvNet
+
+    __version__: str
+
+__all__ = [
+    "GlobalConvNet",
+    "GlobalConv",
+    "BoundaryRefinement",
+    "PointwiseHead",
+    "DenseConv",
+    "ConvStack",
+    "ConfusionMatrix",
+    "load",
+    "train",
+    "evaluate",
+    "LabelSpace",
+    "InputError",
+    "__version__",
+]
+
+_HOMES = {
+    "GlobalConvNet": "model.network",
+    "GlobalConv": "model.blocks",
+    "BoundaryRefinement": "model.blocks",
+    "PointwiseHead": "model.blocks",
+    "DenseConv": "model.blocks",
+    "ConvStack": "model.blocks",
+    "ConfusionMatrix": "evaluation.confusion",
+    "load": "infer.predictor",
+    "train": "api",
+    "evaluate": "api",
+    "LabelSpace": "labels",
+    "InputError": "errors",
+}
+"""Public name -> the module it lives in."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = import_module("importlib.metadata").version("globalconv")
+    elif name in _HOMES:
+        value = getattr(import_module(f"globalconv.{_HOMES[name]}"), name)
+    else:
+        raise AttributeError(f"module 'globalconv' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

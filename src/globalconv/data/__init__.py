@@ -1,0 +1,1 @@
+"""Data: files (or numbers) in, samples and batches out."""

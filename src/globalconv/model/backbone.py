@@ -3,62 +3,138 @@
 timm is behind it, so any of its models that yields those four strides will do.
 """
 
+import difflib
+from typing import Any, Self
+
 import timm
 import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from globalconv.errors import InputError
+from globalconv.model.pretrained import load_pretrained, pretrained_config
+from globalconv.model.state import one_line
 
 STRIDES = (4, 8, 16, 32)
 """Pixels per cell of the levels res-2, res-3, res-4, res-5."""
+
+PROBE = (STRIDES[-1], 3 * STRIDES[-1])
+"""Height and width of the image that a backbone is tried on: one cell at res-5, and not square."""
 
 
 class Backbone(nn.Module):
     """A timm model cut into the levels res-2 .. res-5 (Figure 2A), without its classifier.
 
     `channels` holds four numbers, fine to coarse; `mean` and `std` (R, G, B of images in [0, 1]) are timm's for it.
+    A tag in the name ("resnet50.a1_in1k") chooses whose mean and standard deviation, not whose weights; weights that
+    are loaded by their tag bring their own.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__()
+        _check_name(name)
         self.name = name
-        self.body = timm.create_model(name, features_only=True, pretrained=False, out_indices=_levels(name))
+        self._normalise_as(pretrained_config(name))
+        self.norm_frozen = False
+        self.body = _cut(name, out_indices=_levels(name))
         self.channels: tuple[int, ...] = tuple(self.body.feature_info.channels())
-        config = timm.get_pretrained_cfg(name)
-        self.mean: tuple[float, ...] = tuple(config.mean) if config else (0.5, 0.5, 0.5)
-        self.std: tuple[float, ...] = tuple(config.std) if config else (0.5, 0.5, 0.5)
 
     def forward(self, images_N3PQ: Tensor) -> list[Tensor]:
         """Return features_NChw of the four levels, fine to coarse; P and Q are multiples of 32."""
-        features: list[Tensor] = self.body(images_N3PQ)
-        return features
+        return _features(self.body, images_N3PQ)
+
+    def load(self, weights: str) -> None:
+        """Fill the backbone from "imagenet" (timm's default weights), a timm tag, or a file in timm's or torchvision's
+        names; `InputError` where they cannot be had or do not fit."""
+        config = load_pretrained(self.body, self.name, weights)
+        if config is not None:
+            self._normalise_as(config)
+
+    def _normalise_as(self, config: Any) -> None:
+        self.mean: tuple[float, ...] = tuple(map(float, config.mean if config else IMAGENET_DEFAULT_MEAN))
+        self.std: tuple[float, ...] = tuple(map(float, config.std if config else IMAGENET_DEFAULT_STD))
 
     def freeze_norm(self) -> None:
         """Fix the statistics and the affine weights of every batch norm; `train()` leaves them fixed.
 
         Raises `InputError` where there is no batch norm, or none whose statistics were ever learnt or loaded.
         """
+        norms = batch_norms(self)
+        if not norms:
+            raise InputError(f"backbone_norm='frozen': {self.name!r} has no batch norm; use backbone_norm='train'")
+        if not any(map(_has_statistics, norms)):
+            raise InputError(
+                "backbone_norm='frozen': no statistics were loaded, and fresh ones (mean 0, variance 1) normalise"
+                " nothing; give backbone_weights or the weights of a trained network, or use backbone_norm='train'"
+            )
+        self.norm_frozen = True
+        for layer in norms:
+            for parameter in layer.parameters(recurse=False):
+                parameter.requires_grad_(False)
+        self.train(self.training)
 
-
-def _levels(name: str) -> list[int]:
-    """Return the timm feature indices of strides 4, 8, 16, 32; `InputError` for a model that lacks one."""
-    if not timm.is_model(name):
-        close = timm.list_models(f"*{name.split('_')[0]}*")[:5]
-        hint = f"; timm has {', '.join(close)}" if close else ""
-        raise InputError(f"backbone={name!r}: timm knows no such model{hint}")
-    try:
-        with torch.device("meta"):
-            reductions = timm.create_model(name, features_only=True, pretrained=False).feature_info.reduction()
-    except (RuntimeError, AttributeError, AssertionError) as error:
-        raise InputError(f"backbone={name!r} gives no feature maps ({error}); choose a convolutional model") from error
-    if missing := [stride for stride in STRIDES if stride not in reductions]:
-        raise InputError(
-            f"backbone={name!r} gives strides {reductions}, not {missing}; the network needs 4, 8, 16 and 32"
-        )
-    return [reductions.index(stride) for stride in STRIDES]
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of every layer but frozen batch norms, which keep to their statistics."""
+        super().train(mode)
+        if self.norm_frozen:
+            for layer in batch_norms(self):
+                layer.eval()
+        return self
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:
     """Return every batch norm inside `module`."""
     return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+
+
+def _has_statistics(layer: _BatchNorm) -> bool:
+    if layer.running_mean is None or layer.running_var is None:
+        return False
+    return bool((layer.running_mean != 0).any() or (layer.running_var != 1).any())
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not timm.is_model(name):
+        close = difflib.get_close_matches(str(name).partition(".")[0], timm.list_models(), n=3)
+        hint = f"did you mean {', '.join(map(repr, close))}?" if close else "timm.list_models() names them all"
+        raise InputError(f"backbone={name!r}: timm knows no such model; {hint}")
+
+
+def _cut(name: str, **options: Any) -> Any:
+    """Return the timm model `name`, untrained, as one that gives feature maps and declares them."""
+    return timm.create_model(name, features_only=True, pretrained=False, **options)
+
+
+def _levels(name: str) -> list[int]:
+    """Return the timm feature indices of strides 4, 8, 16, 32; `InputError` for a model that lacks one.
+
+    The model is made twice on the meta device, which costs milliseconds: once to ask which strides it declares, once
+    to see that shapes really come out so. Declarations can be wrong (dla34), and many transformers take one size only.
+    """
+    try:
+        with torch.device("meta"):
+            reductions = _cut(name).feature_info.reduction()
+            levels = [reductions.index(stride) for stride in STRIDES if stride in reductions]
+            body = _cut(name, out_indices=levels).eval()
+            shapes = [tuple(level.shape[1:]) for level in _features(body, torch.empty(1, 3, *PROBE))]
+    except (RuntimeError, AttributeError, AssertionError, TypeError, ValueError) as error:
+        raise InputError(
+            f"backbone={name!r} cannot give feature maps of an image of any size ({one_line(error)});"
+            f" choose a convolutional model"
+        ) from error
+    wanted = [(PROBE[0] // stride, PROBE[1] // stride) for stride in STRIDES]
+    if [shape[1:] for shape in shapes] != wanted or [shape[0] for shape in shapes] != body.feature_info.channels():
+        raise InputError(
+            f"backbone={name!r} does not give the strides 4, 8, 16 and 32 (timm declares {reductions}; an image of"
+            f" {PROBE} comes out as {shapes}); choose another"
+        )
+    return levels
+
+
+def _features(body: Any, images_N3PQ: Tensor) -> list[Tensor]:
+    """Return features_NChw, also of models that keep their channels last (MambaOut)."""
+    features: list[Tensor] = body(images_N3PQ)
+    if getattr(body, "output_fmt", None) == "NHWC":
+        return [level_NhwC.permute(0, 3, 1, 2) for level_NhwC in features]
+    return features

@@ -54,7 +54,8 @@ class GlobalConv(nn.Module):
 
     def forward(self, features_NChw: Tensor) -> Tensor:
         left_NKhw: Tensor = self.left(features_NChw)
-        return left_NKhw + self.right(features_NChw)
+        right_NKhw: Tensor = self.right(features_NChw)
+        return left_NKhw + right_NKhw
 
 
 class PointwiseHead(nn.Conv2d):
@@ -85,8 +86,8 @@ class ConvStack(nn.Sequential):
         depth = (check_kernel_size(kernel_size) - 1) // 2
         if depth < 1:
             raise InputError("kernel_size=1: a stack of 3x3 convolutions starts at 3; use head 'pointwise' for 1")
-        if width is not None and width < 1:
-            raise InputError(f"stack_width={width}: the stack needs at least 1 channel")
+        if width is not None and (type(width) is not int or width < 1):
+            raise InputError(f"stack_width={width!r}: the stack needs a whole number of channels, at least 1")
         middle = in_channels if width is None else width
         channels = [in_channels, *[middle] * (depth - 1), out_channels]
         super().__init__(*(_same(a, b, 3, 3, bias) for a, b in pairwise(channels)))
@@ -128,4 +129,4 @@ def build_head(
         case "stack":
             return ConvStack(in_channels, out_channels, kernel_size, stack_width)
         case _:
-            raise InputError(f"head={head!r} is not one of Figure 4's; {nearest(head, HEADS)}")
+            raise InputError(f"head={head!r} is not one of Figure 4's; {nearest(str(head), HEADS)}")

@@ -5,7 +5,7 @@ C channels and h x w cells of one backbone level.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,17 @@ from torch.nn import functional as F
 
 from globalconv.errors import InputError, nearest
 from globalconv.model.backbone import STRIDES, Backbone
-from globalconv.model.blocks import BoundaryRefinement, build_head
+from globalconv.model.blocks import BoundaryRefinement, build_head, check_kernel_size
 
 CELL = STRIDES[-1]
 """Inputs are padded to a multiple of the coarsest stride."""
 
-T = TypeVar("T", int, str)
-
 UPSAMPLES = ("deconv", "bilinear")
+
+NORMS = ("train", "frozen")
+
+SETTINGS = ("num_classes", "backbone", "kernel_size", "head", "stack_width", "boundary_refinement", "upsample")
+"""Constructor arguments that rebuild a network around saved weights."""
 
 
 class GlobalConvNet(nn.Module):
@@ -30,6 +33,8 @@ class GlobalConvNet(nn.Module):
 
     `kernel_size` and `head` are one value or one per level res-2 .. res-5, so that Baseline (`head="pointwise"`,
     no refinement), GCN and GCN + BR are settings of this one class, and so is "GCN after res-5 only".
+    `backbone_weights` is None (from scratch), "imagenet", a timm tag, or a file in timm's or torchvision's names.
+    `backbone_norm="frozen"` is `freeze_backbone_norm()` after that; call it later where weights come later.
 
     Deviations and choices where the paper is silent: the network itself normalises with the backbone's mean and
     standard deviation and pads right and bottom with zeros to a multiple of 32; deconvolutions are 4 x 4, dense over
@@ -54,25 +59,24 @@ class GlobalConvNet(nn.Module):
         backbone_norm: str = "train",
     ) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise InputError(f"num_classes={num_classes}: a network needs at least 1 class")
-        if upsample not in UPSAMPLES:
-            raise InputError(f"upsample={upsample!r}: {nearest(upsample, UPSAMPLES)}")
         kernel_sizes = _per_level("kernel_size", kernel_size)
         heads = _per_level("head", head)
+        _check_choice("upsample", upsample, UPSAMPLES)
+        _check_choice("backbone_norm", backbone_norm, NORMS)
+        if not isinstance(boundary_refinement, bool):
+            raise InputError(f"boundary_refinement={boundary_refinement!r}: give True or False")
+        _check_numbers(num_classes, kernel_sizes, stack_width, heads)
         self.backbone = Backbone(backbone)
         self.settings: dict[str, Any] = {
             "num_classes": num_classes,
             "backbone": backbone,
-            "kernel_size": kernel_sizes,
+            # What is built, so that equal networks have equal settings: a pointwise head is a kernel of 1.
+            "kernel_size": tuple(1 if kind == "pointwise" else k for kind, k in zip(heads, kernel_sizes, strict=True)),
             "head": heads,
             "stack_width": stack_width,
             "boundary_refinement": boundary_refinement,
             "upsample": upsample,
         }
-        """Constructor arguments that rebuild this network around saved weights."""
-        self.register_buffer("mean_C11", torch.tensor(self.backbone.mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std_C11", torch.tensor(self.backbone.std).view(-1, 1, 1), persistent=False)
         self.heads = nn.ModuleList(
             build_head(kind, channels, num_classes, k, stack_width)
             for kind, channels, k in zip(heads, self.backbone.channels, kernel_sizes, strict=True)
@@ -82,9 +86,19 @@ class GlobalConvNet(nn.Module):
         self.refine_sums = _refinements(3, num_classes, boundary_refinement)
         self.refine_output = _refinements(2, num_classes, boundary_refinement)
         self.upsamples = nn.ModuleList(_upsample(upsample, num_classes) for _ in range(5))
+        if backbone_weights is not None:
+            self.backbone.load(str(backbone_weights))
+        self.register_buffer("mean_C11", torch.tensor(self.backbone.mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std_C11", torch.tensor(self.backbone.std).view(-1, 1, 1), persistent=False)
+        if backbone_norm == "frozen":
+            self.freeze_backbone_norm()
+
+    def freeze_backbone_norm(self) -> None:
+        """Fix statistics and affine weights of the backbone's batch norms for good; see `Backbone.freeze_norm`."""
+        self.backbone.freeze_norm()
 
     def forward(self, images_N3HW: Tensor) -> Tensor:
-        """Return logits_NKHW (float) of images_N3HW (RGB, uint8 or float in [0, 1])."""
+        """Return logits_NKHW of images_N3HW (RGB, uint8 or float in [0, 1])."""
         height, width = images_N3HW.shape[-2:]
         features = self.backbone(self._normalise_and_pad(images_N3HW))
         scores = [
@@ -104,18 +118,37 @@ class GlobalConvNet(nn.Module):
             raise ValueError(f"images of shape {tuple(images_N3HW.shape)}: expected (N, 3, H, W), none of them 0")
         if images_N3HW.dtype == torch.uint8:
             images_N3HW = images_N3HW.to(self.mean_C11.dtype) / 255
+        elif not images_N3HW.is_floating_point():
+            raise ValueError(f"images of {images_N3HW.dtype}: expected uint8 (0 .. 255) or float (0 .. 1)")
         normalised_N3HW = (images_N3HW - self.mean_C11) / self.std_C11
         height, width = images_N3HW.shape[-2:]
         return F.pad(normalised_N3HW, (0, -width % CELL, 0, -height % CELL))
 
 
-def _per_level(name: str, value: T | Sequence[T]) -> tuple[T, ...]:
-    """Return `value` for each of the four levels; a sequence must have four entries."""
-    if isinstance(value, int | str):
+def _per_level(name: str, value: object) -> tuple[Any, ...]:
+    """Return `value` for each of the four levels; a list or tuple must have four entries."""
+    if not isinstance(value, list | tuple):
         return (value,) * len(STRIDES)
     if len(value) != len(STRIDES):
         raise InputError(f"{name}={list(value)}: give one value, or four (res-2, res-3, res-4, res-5)")
     return tuple(value)
+
+
+def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError(f"{name}={value!r}: {nearest(str(value), known)}")
+
+
+def _check_numbers(
+    num_classes: object, kernel_sizes: tuple[Any, ...], stack_width: object, heads: tuple[Any, ...]
+) -> None:
+    """Refuse what is not a number of classes, a kernel size or a width, and a width that no head would use."""
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        raise InputError(f"num_classes={num_classes!r}: a network needs a whole number of classes, at least 1")
+    for kernel_size in kernel_sizes:
+        check_kernel_size(kernel_size)
+    if stack_width is not None and "stack" not in heads:
+        raise InputError(f"stack_width={stack_width!r}: no head is a 'stack', so it changes nothing; leave it out")
 
 
 def _refinements(count: int, channels: int, wanted: bool) -> nn.ModuleList:

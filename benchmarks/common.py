@@ -1,0 +1,95 @@
+"""What every benchmark shares: the hardware in words, interleaved timing, results as JSON named after the hardware.
+
+Cases that are compared are measured in turns (a b c a b c ...), so that whatever else the machine does falls on all of
+them; medians and their ratios are what to read.
+"""
+
+import json
+import os
+import platform
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def hardware(device: str = "cpu") -> dict[str, Any]:
+    """Return what the figures depend on."""
+    facts = {
+        "cpu": _cpu_model(),
+        "cores": _usable_cores(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.system(),
+    }
+    if device.startswith("cuda"):
+        facts["gpu"] = torch.cuda.get_device_name(device)
+    return facts
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*: (.+)$", info.read_text(), re.MULTILINE) if info.is_file() else []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def measure(cases: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 1) -> dict[str, list[float]]:
+    """Return the seconds of `repeats` calls of every case, taken in turns after `warmup` calls of each."""
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for turn in range(warmup + repeats):
+        for name, call in cases.items():
+            began = time.perf_counter()
+            call()
+            if turn >= warmup:
+                seconds[name].append(time.perf_counter() - began)
+        print(f"  turn {turn + 1} of {warmup + repeats}", file=sys.stderr, flush=True)
+    return seconds
+
+
+def compare(seconds: Mapping[str, list[float]], reference: str) -> list[dict[str, Any]]:
+    """Return a row per case: median, fastest and slowest in ms, and the median as a multiple of the reference's."""
+    base = statistics.median(seconds[reference])
+    return [
+        {
+            "case": name,
+            "median_ms": round(1e3 * statistics.median(taken), 2),
+            "min_ms": round(1e3 * min(taken), 2),
+            "max_ms": round(1e3 * max(taken), 2),
+            "ratio": round(statistics.median(taken) / base, 3),
+            "repeats": len(taken),
+        }
+        for name, taken in seconds.items()
+    ]
+
+
+def print_rows(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print a table that pastes into a sheet."""
+    print(f"\n{title}")
+    widths = [max(len(str(cell)) for cell in [key, *(row[key] for row in rows)]) for key in rows[0]]
+    for row in [list(rows[0]), *(list(row.values()) for row in rows)]:
+        print("  ".join(f"{cell!s:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def write_results(name: str, device: str, settings: Mapping[str, Any], tables: Mapping[str, Any]) -> None:
+    """Write results/NAME.HARDWARE.json: the command, the hardware, the settings and the tables."""
+    facts = hardware(device)
+    words = facts.get("gpu") or f"{facts['cpu']} {facts['threads']} threads"
+    slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\([^)]*\)|@.*?(?= \d+ threads|$)", "", words).lower()).strip("-")
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.{slug}.json"
+    command = f"python benchmarks/{name}.py {' '.join(sys.argv[1:])}".strip()
+    report = {"command": command, "hardware": facts, "settings": dict(settings), "tables": dict(tables)}
+    path.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"\nwritten: {path}")

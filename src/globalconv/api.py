@@ -1,0 +1,81 @@
+"""The two jobs of the Python interface that need more than one room: `train` and `evaluate`."""
+
+import sys
+from pathlib import Path
+
+from globalconv.data.sources import Source, open_source
+from globalconv.errors import InputError, nearest
+from globalconv.evaluation.confusion import ConfusionMatrix
+from globalconv.evaluation.score import OnImage, Score, score_predictions, score_source
+from globalconv.infer.predictor import Predictor, load
+from globalconv.progress import Progress
+from globalconv.stopping import StopRequest
+from globalconv.training.recipe import Recipe
+from globalconv.training.recipes import RECIPES
+from globalconv.training.start import run_training
+
+
+def train(
+    recipe: Recipe | str,
+    data: str | Path | None = None,
+    out: str | Path = "runs/train",
+    resume: bool = False,
+    init_from: str | Path | None = None,
+    stop: StopRequest | None = None,
+) -> Path:
+    """Train `recipe` (a `Recipe` or the name of one) on `data` into the run folder `out`, and return `out`.
+
+    `data` is what `--data` is: the root of a data set, or None for generated scenes. `init_from` is a run folder or a
+    folder with weights whose network starts this one. A `stop` that listens makes signals save the state first.
+    Raises `InputError` for refused input, `DivergedError` where the loss stops being finite.
+    """
+    if isinstance(recipe, str):
+        if recipe not in RECIPES:
+            raise InputError(f"recipe {recipe!r} is unknown; {nearest(recipe, RECIPES)}")
+        recipe = RECIPES[recipe]()
+    root = None if data is None else Path(data)
+    initial = None if init_from is None else Path(init_from)
+    run_training(recipe, root, Path(out), resume, initial, stop or StopRequest(), _say)
+    return Path(out)
+
+
+def evaluate(
+    weights: str | Path | Predictor,
+    data: str | Path | None = None,
+    split: str = "val",
+    layout: str | None = None,
+    device: str = "auto",
+    precision: str = "float32",
+) -> Score:
+    """Return the score of `weights` (a run folder, a weights folder or a `Predictor`) on a split of `data`.
+
+    Every image is scored at its own size, in float32 unless asked otherwise. Without `data`, the built-in scenes.
+    """
+    predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision)
+    source = open_source(None if data is None else Path(data), split, layout, predictor.labels)
+    with _progress(source) as progress:
+        return score_source(predictor.class_map, source, predictor.precision, _counted(progress))
+
+
+def evaluate_predictions(
+    predictions: str | Path, data: str | Path | None = None, split: str = "val", layout: str | None = None
+) -> Score:
+    """Return the score of a folder of class maps (palette or index PNGs) on a split of `data`."""
+    source = open_source(None if data is None else Path(data), split, layout)
+    with _progress(source) as progress:
+        return score_predictions(Path(predictions), source, _counted(progress))
+
+
+def _progress(source: Source) -> Progress:
+    return Progress("evaluated", len(source), "images")
+
+
+def _counted(progress: Progress) -> OnImage:
+    def on_image(done: int, matrix: ConfusionMatrix) -> None:
+        progress.update(done, {"mIoU": f"{matrix.miou():.4f}"})
+
+    return on_image
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

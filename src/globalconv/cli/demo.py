@@ -1,0 +1,26 @@
+"""`globalconv demo`: the main job end to end, on built-in data, in minutes."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from globalconv.cli.options import read_options
+from globalconv.stopping import StopRequest
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    out: Path = Path("runs/demo")
+    """Folder for the two runs, the picture and the page; a demo that was stopped goes on there."""
+    steps: int | None = None
+    """Steps of training per network, instead of the recipe's."""
+
+
+def run(arguments: list[str], stop: StopRequest) -> int:
+    """Run the demo and print the page's path last."""
+    options = read_options(DemoOptions, "demo", arguments, "Train and compare two small networks on built-in scenes.")
+    from globalconv.demo import run_demo
+
+    page = run_demo(options.out, options.steps, stop, lambda line: print(line, file=sys.stderr, flush=True))
+    print(page.resolve())
+    return 0

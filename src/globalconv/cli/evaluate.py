@@ -1,0 +1,49 @@
+"""`globalconv evaluate WEIGHTS --data PATH`: the one mIoU of a network, or of class maps made by anything."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from globalconv.cli.options import read_options
+from globalconv.errors import InputError
+from globalconv.stopping import StopRequest
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    weights: tyro.conf.Positional[Path | None] = None
+    """Run folder, or folder with weights.safetensors and model.json."""
+    predictions: Path | None = None
+    """Score a folder of class maps (palette or index PNGs named like the images) instead of a network."""
+    data: Path | None = None
+    """Root of the data set; the built-in scenes need none."""
+    layout: str | None = None
+    """Layout of the data: camvid, list, folder, scenes; recognised where not given."""
+    split: str = "val"
+    """Split to score; in list-file layouts the list's path without `.txt`."""
+    device: str = "auto"
+    """auto, cpu, cuda, mps or cuda:N."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Arithmetic of the network; recorded with the score."""
+    json: bool = False
+    """Print the scores as JSON instead of a table."""
+
+
+def run(arguments: list[str], stop: StopRequest) -> int:
+    """Score and print."""
+    options = read_options(EvaluateOptions, "evaluate", arguments, "Score a network or a folder of class maps.")
+    if (options.weights is None) == (options.predictions is None):
+        raise InputError("evaluate: give either WEIGHTS (a run folder) or --predictions DIR")
+    from globalconv.api import evaluate, evaluate_predictions
+
+    if options.predictions is not None:
+        score = evaluate_predictions(options.predictions, options.data, options.split, options.layout)
+    else:
+        score = evaluate(
+            options.weights, options.data, options.split, options.layout, options.device, options.precision
+        )
+    print(json.dumps(score.to_json(), indent=2) if options.json else score.table())
+    return 0

@@ -1,0 +1,72 @@
+"""`globalconv VERB ...`: find the verb, hand over, turn what is raised into one line and an exit code."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from globalconv.errors import GlobalconvError, InputError, nearest
+from globalconv.stopping import StopRequest
+
+VERBS = {
+    "demo": "train and compare two small networks on built-in scenes; writes a page with the pictures",
+    "recipes": "list the recipes: what each is, costs and reaches",
+    "train": "train a recipe on a data set into a run folder",
+    "evaluate": "score a trained network, or a folder of class maps, on a data set",
+    "predict": "segment images: class map and overlay of each, at its own size",
+}
+"""Every verb and its one line; `globalconv.cli.VERB` holds `run(arguments, stop)`."""
+
+USAGE = """globalconv: semantic segmentation with large kernels (Global Convolutional Network)
+
+usage: globalconv VERB [options]      globalconv VERB --help      globalconv --version
+
+{verbs}
+
+Exit codes: 0 done; 2 input refused or skipped; 3 training diverged; 130, 143 stopped with the state saved; 1 our fault.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with StopRequest().listening() as stop:
+            return _dispatch(given, stop)
+    except GlobalconvError as error:
+        return _complain(str(error), error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`); nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}; check the path, its permissions and the disk", 2)
+
+
+def _dispatch(given: list[str], stop: StopRequest) -> int:
+    if not given or given[0] in ("-h", "--help", "help"):
+        width = max(map(len, VERBS))
+        print(USAGE.format(verbs="\n".join(f"  {verb:<{width}}  {line}" for verb, line in VERBS.items())), end="")
+        return 0
+    if given[0] == "--version":
+        from globalconv import __version__
+
+        print(f"globalconv {__version__}")
+        return 0
+    verb, *rest = given
+    if verb not in VERBS:
+        raise InputError(f"{verb!r} is no verb of globalconv; {nearest(verb, VERBS)}")
+    module = importlib.import_module(f"globalconv.cli.{verb}")
+    code: int = module.run(rest, stop)
+    return code
+
+
+def _complain(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    print(f"globalconv: {line}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""`globalconv predict WEIGHTS IMAGE|FOLDER|GLOB ... --out FOLDER`: class map and overlay of every image."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from globalconv.cli.options import read_options
+from globalconv.errors import InputError
+from globalconv.stopping import StopRequest
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    weights: tyro.conf.Positional[Path]
+    """Run folder, or folder with weights.safetensors and model.json."""
+    images: tyro.conf.Positional[tuple[str, ...]]
+    """Image files, folders (with their subfolders) and globs."""
+    out: Path
+    """Folder for NAME.png (class map with palette) and NAME.overlay.jpg; subfolders are mirrored."""
+    device: str = "auto"
+    """auto, cpu, cuda, mps or cuda:N."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the network; auto is bfloat16 where the hardware has it natively."""
+
+
+def run(arguments: list[str], stop: StopRequest) -> int:
+    """Predict; exit code 2 if some images had to be skipped."""
+    options = read_options(PredictOptions, "predict", arguments, "Segment images with a trained network.")
+    if not options.images:
+        raise InputError("predict: no image given; name image files, folders or globs after WEIGHTS")
+    raise NotImplementedError

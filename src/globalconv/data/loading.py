@@ -1,0 +1,217 @@
+"""Batches for training as a function of (seed, start), and class statistics.
+
+The endless stream of positions p = 0, 1, 2, ... goes through the data epoch by epoch: position p is sample
+permutation(seed, p // n)[p % n] of a source of n samples, augmented by random numbers of (seed, epoch, sample); batch b
+holds positions b B .. (b + 1) B - 1. So a run that resumes at batch b sees exactly what it would have seen, whatever
+the number of workers.
+
+Shapes: N samples of a batch, H x W pixels of the crop, K classes.
+"""
+
+import atexit
+import signal
+import weakref
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from globalconv.data.augment import Augmentation, augment
+from globalconv.data.sources.source import Source
+from globalconv.errors import InputError, nearest
+from globalconv.labels import IGNORE, Colour
+
+CLASS_WEIGHTS = ("none", "median", "sqrt-median")
+
+_ORDER, _AUGMENT = 0, 1  # Keep the random streams of one seed apart.
+
+Key = tuple[int, int]
+"""(epoch, index of the sample in the source)."""
+
+
+@dataclass
+class Batch:
+    """What one training step sees."""
+
+    images_N3HW: Tensor
+    labels_NHW: Tensor
+    names: list[str]
+
+
+def training_batches(
+    source: Source,
+    augmentation: Augmentation,
+    fill: Colour,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    workers: int = 0,
+) -> Iterator[Batch]:
+    """Return the endless stream of batches, from batch number `start` on.
+
+    `workers` processes read ahead (0: none, samples are made when asked for). They ignore Ctrl-C and SIGTERM, which
+    are the trainer's to handle, and end when the iterator is closed or dropped.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size={batch_size}: a batch holds at least 1 sample")
+    if workers < 0:
+        raise InputError(f"workers={workers}: give 0 or more processes")
+    if seed < 0:
+        raise InputError(f"seed={seed}: give a whole number from 0 on")
+    if len(source) == 0:
+        raise InputError(f"{source.name}: holds no samples; name a split that does")
+    loader: DataLoader[Any] = DataLoader(
+        _Samples(source, augmentation, fill, seed),
+        batch_sampler=_Order(len(source), batch_size, seed, start),
+        num_workers=workers,
+        collate_fn=_collate,
+        worker_init_fn=_ignore_signals if workers else None,
+        generator=torch.Generator(),  # Else the loader would draw its own seed from torch's global random numbers.
+    )
+    batches = _stream(loader)
+    _open_streams.add(batches)
+    return batches
+
+
+_open_streams: "weakref.WeakSet[Generator[Batch]]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_streams() -> None:
+    """End the workers of forgotten iterators: Python would wait for them after a SIGTERM, which they ignore."""
+    for batches in list(_open_streams):
+        batches.close()
+
+
+def _stream(loader: DataLoader[Any]) -> "Generator[Batch]":
+    with _signals_held():  # Workers inherit the mask, so no signal can reach one before it ignores them.
+        batches = iter(loader)
+    for batch in batches:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
+
+
+class _Order:
+    """Batches of keys, endless, from batch `start` on."""
+
+    def __init__(self, samples: int, batch_size: int, seed: int, start: int) -> None:
+        self.samples, self.batch_size, self.seed, self.start = samples, batch_size, seed, start
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        keys = self._keys(self.start * self.batch_size)
+        while True:
+            yield [next(keys) for _ in range(self.batch_size)]
+
+    def _keys(self, position: int) -> Iterator[Key]:
+        epoch, offset = divmod(position, self.samples)
+        while True:
+            order = np.random.default_rng([_ORDER, self.seed, epoch]).permutation(self.samples)
+            yield from ((epoch, int(index)) for index in order[offset:])
+            epoch, offset = epoch + 1, 0
+
+
+class _Samples(Dataset["Sample | InputError"]):
+    """Augmented samples by key; an `InputError` is handed on as a value, for a raised one loses its message."""
+
+    def __init__(self, source: Source, augmentation: Augmentation, fill: Colour, seed: int) -> None:
+        self.source, self.augmentation, self.fill, self.seed = source, augmentation, fill, seed
+
+    def __getitem__(self, key: Key) -> "Sample | InputError":
+        epoch, index = key
+        try:
+            image, label_map = self.source.image(index), self.source.label_map(index)
+        except InputError as error:
+            return error
+        rng = np.random.default_rng([_AUGMENT, self.seed, epoch, index])
+        image_3HW, labels_HW = augment(image, label_map, self.augmentation, self.fill, rng)
+        return Sample(image_3HW, labels_HW, self.source.sample_name(index))
+
+
+@dataclass
+class Sample:
+    """One augmented sample."""
+
+    image_3HW: Tensor
+    labels_HW: Tensor
+    name: str
+
+
+def _collate(samples: list[Sample | InputError]) -> Batch | InputError:
+    good: list[Sample] = []
+    for sample in samples:
+        if isinstance(sample, InputError):
+            return sample
+        good.append(sample)
+    return Batch(
+        torch.stack([sample.image_3HW for sample in good]),
+        torch.stack([sample.labels_HW for sample in good]),
+        [sample.name for sample in good],
+    )
+
+
+def _ignore_signals(_worker: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep SIGINT and SIGTERM pending inside the block, where the system can (not on Windows)."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@dataclass(frozen=True)
+class ClassPixels:
+    """How often each class is labelled in a source."""
+
+    pixels_K: NDArray[np.int64]
+    """Label pixels of each class."""
+    reach_K: NDArray[np.int64]
+    """Label pixels, of any class, in the label maps in which the class occurs."""
+
+
+def class_pixels(source: Source, on_progress: Callable[[int, int], object] | None = None) -> ClassPixels:
+    """Count the labels of all samples; `on_progress` is called with the number done and the number in all."""
+    classes = source.labels.num_classes
+    pixels_K, reach_K = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
+    for index in range(len(source)):
+        found_K = np.bincount(source.label_map(index).ravel(), minlength=IGNORE + 1)[:classes]
+        pixels_K += found_K
+        reach_K += np.where(found_K > 0, found_K.sum(), 0)
+        if on_progress is not None:
+            on_progress(index + 1, len(source))
+    return ClassPixels(pixels_K, reach_K)
+
+
+def class_weights(pixels: ClassPixels, kind: str) -> Tensor:
+    """Return the weight of each class in the loss, float32 (K,).
+
+    "median" is median-frequency balancing (Eigen & Fergus 2015, as in SegNet): the frequency of a class is its share
+    of the label pixels of those images in which it occurs, its weight the median of all frequencies over its own.
+    "sqrt-median" is the square root of that, which lifts rare classes more gently. Classes that never occur have no
+    frequency: they stay out of the median and weigh 1, which no loss over the same data ever uses.
+    """
+    if kind not in CLASS_WEIGHTS:
+        raise InputError(f"class_weights={kind!r}: {nearest(kind, CLASS_WEIGHTS)}")
+    weights_K = np.ones(len(pixels.pixels_K))
+    occurs_K = pixels.pixels_K > 0
+    if kind != "none" and occurs_K.any():
+        frequency = pixels.pixels_K[occurs_K] / pixels.reach_K[occurs_K]
+        weights_K[occurs_K] = np.median(frequency) / frequency
+    if kind == "sqrt-median":
+        weights_K = np.sqrt(weights_K)
+    return torch.from_numpy(weights_K.astype(np.float32))

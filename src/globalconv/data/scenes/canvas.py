@@ -1,0 +1,196 @@
+"""The desk on which a scene is laid out: local coordinates, light, soft shadows, and who covers whom.
+
+Shapes: H x W pixels of the picture, h x w of the patch that an object covers. Colours are float32 in [0, 1].
+An object is a list of parts; a part is a cover (0 outside, 1 inside, smooth at the edge) with colours and a surface
+that is lit. Coordinates of a patch run `along` and `across` the object's own axis, in pixels.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from globalconv.labels import IGNORE
+
+Floats = NDArray[np.floating[Any]]
+Level = Floats | float
+
+AMBIENT, DIFFUSE, SHININESS = 0.42, 0.68, 24
+SHADOW, CONTACT = 0.55, 0.35
+HIDDEN = 0.2
+"""Share of a cue, or of a whole object, that later objects may cover."""
+
+
+@dataclass(frozen=True)
+class Light:
+    """Direction towards the light: x right, y down, z out of the picture (a unit vector)."""
+
+    x: float
+    y: float
+    z: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> "Light":
+        azimuth, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.6, 0.95)
+        flat = math.cos(height)
+        return cls(math.cos(azimuth) * flat, math.sin(azimuth) * flat, math.sin(height))
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The part of the picture that an object may cover, with the object's own coordinates."""
+
+    top: int
+    left: int
+    along: Floats
+    across: Floats
+    cos: float
+    sin: float
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        height, width = self.along.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+
+def patch(size: int, x: float, y: float, angle: float, start: float, end: float, half: float) -> Patch:
+    """Return the patch of an object at (x, y) that runs from `start` to `end` along `angle`, `half` to either side."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    corners = [(x + u * cos - v * sin, y + u * sin + v * cos) for u in (start, end) for v in (-half, half)]
+    left, right = _clipped([corner[0] for corner in corners], size)
+    top, bottom = _clipped([corner[1] for corner in corners], size)
+    dx = np.arange(left, right, dtype=np.float32)[None, :] - x
+    dy = np.arange(top, bottom, dtype=np.float32)[:, None] - y
+    along, across = dx * cos + dy * sin, dy * cos - dx * sin
+    return Patch(top, left, along, across, cos, sin)
+
+
+def _clipped(values: list[float], size: int) -> tuple[int, int]:
+    low = min(max(int(min(values)) - 2, 0), size - 1)
+    return low, max(min(int(max(values)) + 3, size), low + 1)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One piece of an object: where it is, its colour, how its surface leans (unit normal) and shines."""
+
+    cover: Floats
+    colour: Floats
+    lean_along: Level = 0.0
+    lean_across: Level = 0.0
+    gloss: float = 0.1
+
+    def lit(self, where: Patch, light: Light) -> Floats:
+        """Return the colours (h, w, 3) under `light`: ambient + diffuse + a highlight."""
+        light_along = light.x * where.cos + light.y * where.sin
+        light_across = light.y * where.cos - light.x * where.sin
+        up = np.sqrt(np.maximum(1 - np.square(self.lean_along) - np.square(self.lean_across), 0.02))
+        facing = self.lean_along * light_along + self.lean_across * light_across + up * light.z
+        diffuse = np.clip(facing, 0, 1)  # Outside the cover a lean may be any number.
+        length = math.sqrt(2 + 2 * light.z)  # of light + viewer, the viewer being straight above
+        shine = self.gloss * np.minimum((diffuse + up) / length, 1) ** SHININESS
+        shaded = self.colour * np.asarray(AMBIENT + DIFFUSE * diffuse)[..., None] + np.asarray(shine)[..., None]
+        return np.broadcast_to(shaded, (*self.cover.shape, 3)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object ready to be put down: class, parts from below to above, thickness in pixels, and its cue.
+
+    `cue` is the cover of the part that alone tells the class; nothing may hide it.
+    """
+
+    label: int
+    where: Patch
+    parts: list[Part]
+    thickness: float
+    cue: Floats | None = None
+
+    def cover(self) -> Floats:
+        gap = np.ones_like(self.where.along)
+        for part in self.parts:
+            gap *= 1 - part.cover
+        return 1 - gap
+
+
+@dataclass
+class Canvas:
+    """The picture so far, and for every pixel which object lies on top."""
+
+    image_HW3: Floats
+    light: Light
+    things_HW: NDArray[np.uint8] = field(init=False)
+    cues_HW: NDArray[np.uint8] = field(init=False)
+    labels: list[int] = field(default_factory=lambda: [0])
+    areas: list[int] = field(default_factory=lambda: [0])
+    cue_areas: list[int] = field(default_factory=lambda: [0])
+
+    def __post_init__(self) -> None:
+        self.things_HW = np.zeros(self.image_HW3.shape[:2], np.uint8)
+        self.cues_HW = np.zeros(self.image_HW3.shape[:2], np.uint8)
+
+    def put(self, thing: Thing) -> bool:
+        """Lay `thing` on top, unless it would hide too much of what lies there; say whether it was laid."""
+        cover = thing.cover()
+        inside = cover > 0.5
+        if not inside.any() or self._hides(thing.where, inside):
+            return False
+        self.paint(thing.where, thing.parts, cover, thing.thickness)
+        self.labels.append(thing.label)
+        self.areas.append(int(inside.sum()))
+        self.things_HW[thing.where.place][inside] = len(self.labels) - 1
+        cue = inside & (thing.cue > 0.5) if thing.cue is not None else np.zeros_like(inside)
+        self.cue_areas.append(int(cue.sum()))
+        self.cues_HW[thing.where.place][inside] = 0
+        self.cues_HW[thing.where.place][cue] = len(self.labels) - 1
+        return True
+
+    def paint(self, where: Patch, parts: list[Part], cover: Floats, thickness: float) -> None:
+        """Draw shadow and parts without a label (clutter is background)."""
+        self._shade(where, cover, thickness)
+        target = self.image_HW3[where.place]
+        for part in parts:
+            target += part.cover[..., None] * (part.lit(where, self.light) - target)
+
+    def label_map(self) -> NDArray[np.uint8]:
+        """Return the classes, with a void strip of two pixels wherever two objects meet."""
+        label_map = np.asarray(self.labels, np.uint8)[self.things_HW]
+        for axis in (0, 1):
+            things, out = np.swapaxes(self.things_HW, 0, axis), np.swapaxes(label_map, 0, axis)
+            edge = things[1:] != things[:-1]
+            out[1:][edge] = IGNORE
+            out[:-1][edge] = IGNORE
+        return label_map
+
+    def _hides(self, where: Patch, inside: NDArray[np.bool_]) -> bool:
+        """Say whether something laid over `inside` would leave too little of a cue or of an object."""
+        count = len(self.labels)
+        for layer, areas, share in (
+            (self.cues_HW, self.cue_areas, HIDDEN / 2),
+            (self.things_HW, self.areas, 2 * HIDDEN),
+        ):
+            covered = np.bincount(layer[where.place][inside], minlength=count)
+            left = np.bincount(layer.ravel(), minlength=count) - covered
+            if any(covered[i] and left[i] < (1 - share) * areas[i] for i in range(1, count)):
+                return True
+        return False
+
+    def _shade(self, where: Patch, cover: Floats, thickness: float) -> None:
+        """Darken what lies around: a soft shadow away from the light and a tight one at the contact."""
+        size = self.image_HW3.shape[0]
+        margin = int(3 * thickness) + 4
+        top, left = max(where.top - margin, 0), max(where.left - margin, 0)
+        bottom = min(where.top + cover.shape[0] + margin, size)
+        right = min(where.left + cover.shape[1] + margin, size)
+        stamp = Image.fromarray((cover * 255).astype(np.uint8))
+        shade = np.ones((bottom - top, right - left), np.float32)
+        for strength, shift, blur in ((SHADOW, thickness, 0.6 * thickness + 0.8), (CONTACT, 0.0, 1.5)):
+            mask = Image.new("L", (right - left, bottom - top))
+            reach = shift / max(self.light.z, 0.3)
+            away = (round(-self.light.x * reach), round(-self.light.y * reach))
+            mask.paste(stamp, (where.left - left + away[0], where.top - top + away[1]))
+            shade *= 1 - strength / 255 * np.asarray(mask.filter(ImageFilter.GaussianBlur(blur)), np.float32)
+        self.image_HW3[top:bottom, left:right] *= shade[..., None]

@@ -1,0 +1,89 @@
+"""List files: one `image label` pair a line, as in the SegNet tutorial's CamVid and its folds.
+
+Paths are relative to the data set's root and separated by white space; paths that contain spaces are separated by a
+tab or stand in quotes. Blank lines and lines that start with # are skipped. Split S is the list file `ROOT/S.txt`,
+S may contain folders ("folds/day-0006R0.train").
+"""
+
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+
+from globalconv.data.sources.source import Pair
+from globalconv.errors import InputError
+
+
+def list_splits(root: Path) -> list[str]:
+    """Return the splits that list files at `root` and one folder below it offer."""
+    files = sorted(root.glob("*.txt")) + sorted(root.glob("*/*.txt"))
+    return [file.relative_to(root).with_suffix("").as_posix() for file in files if _lists_pairs(root, file)]
+
+
+def read_list(root: Path, split: str) -> tuple[Pair, ...]:
+    """Return the pairs of the list file `ROOT/SPLIT.txt`; every file it names must exist."""
+    file = root / f"{split}.txt"
+    if not file.is_file():
+        there = ", ".join(list_splits(root)) or "none"
+        raise InputError(f"split {split!r}: there is no list file {file}; the splits in {root} are: {there}")
+    pairs: dict[str, tuple[int, Pair]] = {}
+    for number, pair in _pairs(root, file):
+        if pair.name in pairs:
+            raise InputError(
+                f"{file}:{number}: {pair.image} has the same name (without suffix) as line {pairs[pair.name][0]};"
+                " list every image once"
+            )
+        pairs[pair.name] = (number, pair)
+    if not pairs:
+        raise InputError(f"{file}: lists no pairs; write one 'image label' pair a line, relative to {root}")
+    return tuple(pair for _, pair in pairs.values())
+
+
+def _pairs(root: Path, file: Path) -> Iterator[tuple[int, Pair]]:
+    """Yield (line number, pair)."""
+    for number, line in enumerate(_text(file).splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            words = _words(line)
+        except ValueError as error:
+            raise InputError(f"{file}:{number}: {error}; close the quotes around the path") from None
+        if len(words) != 2:
+            raise InputError(
+                f"{file}:{number}: {len(words)} words where 'image label' is expected;"
+                " separate the two by a tab, or quote paths that contain spaces"
+            )
+        for word in words:
+            if not (root / word).is_file():
+                raise InputError(f"{file}:{number}: there is no file {root / word}; paths are relative to {root}")
+        yield number, Pair(_name(root, words[0]), root / words[0], root / words[1])
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read as text ({error}); a list file is UTF-8 text") from None
+
+
+def _words(line: str) -> list[str]:
+    """Split at tabs if there are any, else at white space outside quotes (a backslash is an ordinary character)."""
+    if "\t" in line:
+        return [word.strip().strip("\"'") for word in line.split("\t") if word.strip()]
+    splitter = shlex.shlex(line, posix=True, punctuation_chars=False)
+    splitter.whitespace_split, splitter.escape, splitter.commenters = True, "", ""
+    return list(splitter)
+
+
+def _name(root: Path, word: str) -> str:
+    """Return the path of an image relative to `root`, without suffix and without leaving it (no "..", no "/")."""
+    path = PurePath(os.path.relpath(root / word, root)).with_suffix("")
+    return PurePath(*(part for part in path.parts if part not in ("..", path.anchor))).as_posix()
+
+
+def _lists_pairs(root: Path, file: Path) -> bool:
+    """Say whether the first pair of a text file exists, so that a readme is not taken for a list."""
+    try:
+        return next(_pairs(root, file), None) is not None
+    except InputError:
+        return False

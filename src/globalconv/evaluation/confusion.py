@@ -1,0 +1,154 @@
+"""The one mIoU of this project. Knows arrays only, no file and no colour.
+
+Shapes: K classes, H x W pixels; any two arrays of equal shape will do.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from globalconv.errors import InputError
+from globalconv.labels import IGNORE
+
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_LISTED = 5
+"""How many wrong values a message names."""
+
+
+class ConfusionMatrix:
+    """Pixels of a whole data set, counted by true class (rows) and predicted class (columns).
+
+    Scores follow PASCAL VOC's development kit: one matrix of int64 counts over all images, pixels whose truth is
+    `ignore_index` left out altogether, IoU of a class = true positives / (true + false positives + false negatives),
+    mIoU = mean over the classes. A class that occurs neither in the truth nor in the predictions has no IoU (nan) and
+    takes no part in the mean; `absent_classes` names it. Nothing is averaged per image or per batch.
+    """
+
+    def __init__(self, num_classes: int, ignore_index: int = IGNORE) -> None:
+        if num_classes < 1:
+            raise InputError(f"num_classes={num_classes}: a confusion matrix needs at least 1 class")
+        if 0 <= ignore_index < num_classes:
+            raise InputError(f"ignore_index={ignore_index} is one of the {num_classes} classes; choose another value")
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+        self.counts: Counts = np.zeros((num_classes, num_classes), np.int64)
+
+    @classmethod
+    def from_counts(cls, counts: npt.ArrayLike, ignore_index: int = IGNORE) -> "ConfusionMatrix":
+        """Return a matrix that holds a copy of `counts` (K, K), whole numbers, rows = truth."""
+        array = np.asarray(counts)
+        if array.ndim != 2 or array.shape[0] != array.shape[1] or array.dtype.kind not in "iu" or (array < 0).any():
+            raise InputError(f"counts of shape {array.shape}, {array.dtype}: give a square of whole numbers >= 0")
+        matrix = cls(len(array), ignore_index)
+        matrix.counts += array.astype(np.int64)
+        return matrix
+
+    def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
+        """Return the matrix of both sets of pixels together."""
+        if not isinstance(other, ConfusionMatrix):
+            return NotImplemented
+        if (self.num_classes, self.ignore_index) != (other.num_classes, other.ignore_index):
+            raise InputError(
+                f"confusion matrices of {self.num_classes} and {other.num_classes} classes, ignoring"
+                f" {self.ignore_index} and {other.ignore_index}, do not add up"
+            )
+        return ConfusionMatrix.from_counts(self.counts + other.counts, self.ignore_index)
+
+    def update(self, class_map: npt.ArrayLike | Tensor, label_map: npt.ArrayLike | Tensor) -> None:
+        """Count the pixels of one image (or a batch): predicted class indices and true ones, of equal shape.
+
+        Predictions on ignored pixels are never looked at. Any other value outside 0 .. K-1 is an `InputError`, and
+        nothing is counted.
+        """
+        predicted, truth = _indices("class_map", class_map), _indices("label_map", label_map)
+        if predicted.shape != truth.shape:
+            raise InputError(
+                f"class_map of shape {tuple(predicted.shape)} against label_map of shape {tuple(truth.shape)}:"
+                " a prediction has the size of its label map"
+            )
+        truth = truth.to(predicted.device)
+        both_bytes = predicted.dtype == truth.dtype == torch.uint8
+        count = self._count_bytes if both_bytes and self.num_classes <= 256 else self._count_integers
+        self.counts += count(predicted, truth)
+
+    def _count_bytes(self, predicted: Tensor, truth: Tensor) -> Counts:
+        """One pass over the pixels: the histogram of all 256 x 256 pairs holds the counts and every wrong value."""
+        pairs = (truth.to(torch.int32) << 8) | predicted
+        histogram = torch.bincount(pairs.flatten(), minlength=1 << 16).view(256, 256).cpu()
+        if 0 <= self.ignore_index < 256:
+            histogram[self.ignore_index] = 0
+        k = self.num_classes
+        self._refuse("label_map", histogram[k:].sum(1).nonzero().flatten() + k)
+        self._refuse("class_map", histogram[:, k:].sum(0).nonzero().flatten() + k)
+        return histogram[:k, :k].numpy()
+
+    def _count_integers(self, predicted: Tensor, truth: Tensor) -> Counts:
+        k = self.num_classes
+        counted = truth != self.ignore_index
+        truth, predicted = truth[counted].to(torch.int64), predicted[counted].to(torch.int64)
+        self._refuse("label_map", truth[(truth < 0) | (truth >= k)])
+        self._refuse("class_map", predicted[(predicted < 0) | (predicted >= k)])
+        counts: Counts = torch.bincount(truth * k + predicted, minlength=k * k).view(k, k).cpu().numpy()
+        return counts
+
+    def _refuse(self, what: str, values: Tensor) -> None:
+        if not values.numel():
+            return
+        wrong = sorted(set(values.tolist()))
+        names = ", ".join(map(str, wrong[:_LISTED])) + (", ..." if len(wrong) > _LISTED else "")
+        allowed = f"0 to {self.num_classes - 1}" + (f" or {self.ignore_index} (ignored)" if what == "label_map" else "")
+        raise InputError(f"{what} holds {names}: expected {allowed}")
+
+    def iou(self) -> Floats:
+        """Return the IoU of every class (K,), nan where a class is absent from truth and predictions."""
+        hits = self.counts.diagonal()
+        return _ratio(hits, self.counts.sum(0) + self.counts.sum(1) - hits)
+
+    def miou(self) -> float:
+        """Return the mean IoU over the classes that occur; nan if not one pixel was counted."""
+        return _mean(self.iou())
+
+    def accuracy(self) -> Floats:
+        """Return the share of every class's true pixels that were predicted as it (K,), nan where it has none."""
+        return _ratio(self.counts.diagonal(), self.counts.sum(1))
+
+    def mean_accuracy(self) -> float:
+        """Return the mean of `accuracy` over the classes that occur in the truth; nan if not one pixel was counted."""
+        return _mean(self.accuracy())
+
+    def pixel_accuracy(self) -> float:
+        """Return the share of counted pixels that were predicted right; nan if not one pixel was counted."""
+        return float(_ratio(self.counts.trace(), self.counts.sum()))
+
+    def absent_classes(self) -> list[int]:
+        """Return the classes that occur neither in the truth nor in the predictions: `miou` leaves them out."""
+        return [index for index, value in enumerate(self.iou()) if np.isnan(value)]
+
+
+def _indices(what: str, values: Any) -> Tensor:
+    """Return class indices as a tensor, without a copy for uint8; `InputError` unless they are whole numbers."""
+    if not isinstance(values, Tensor):
+        array = np.asarray(values)
+        if array.dtype.kind not in "iub":
+            raise InputError(f"{what} holds {array.dtype}: give class indices, whole numbers (uint8 is fastest)")
+        if array.dtype != np.uint8:
+            array = array.astype(np.int64)
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+    if values.is_floating_point() or values.is_complex():
+        raise InputError(f"{what} holds {values.dtype}: give class indices, whole numbers (uint8 is fastest)")
+    return values
+
+
+def _ratio(part: Any, whole: Any) -> Floats:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.divide(part, whole, dtype=np.float64))
+
+
+def _mean(values: Floats) -> float:
+    present = values[~np.isnan(values)]
+    return float(present.mean()) if present.size else float("nan")

@@ -1,0 +1,92 @@
+"""What a network says about one image, and how it is written to disk.
+
+Shapes: K classes, H x W pixels of the image.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+from globalconv.errors import InputError
+from globalconv.files import write_atomic
+from globalconv.labels import LabelSpace
+from globalconv.show.overlay import overlay
+from globalconv.show.palette import palette_png
+
+Uint8Array = npt.NDArray[np.uint8]
+Float32Array = npt.NDArray[np.float32]
+
+MARK = "globalconv"
+"""Written into every picture that is saved, so that only our own pictures are ever replaced."""
+
+_JPEG_LIMIT = 65_500
+"""Most pixels that a side of a JPEG can have."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The class of every pixel of `image` (H, W, 3).
+
+    `class_map` is uint8 (H, W); `probabilities`, where asked for, float32 (K, H, W) that sum to 1 over K.
+    """
+
+    image: Uint8Array
+    class_map: Uint8Array
+    labels: LabelSpace
+    probabilities: Float32Array | None = None
+    name: str = "prediction"
+    """What its files are called unless `save` is told otherwise."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.labels.class_names
+
+    def save(self, folder: str | Path, name: str | None = None) -> tuple[Path, Path]:
+        """Write NAME.png (class indices, with a palette) and NAME.overlay.jpg into `folder`; return both paths.
+
+        `name` may hold subfolders. An existing file is replaced only if this function wrote it, else `InputError`.
+        """
+        class_map, drawn = (Path(folder) / file for file in self.file_names(name or self.name))
+        for path in (class_map, drawn):
+            check_replaceable(path)
+        class_map.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(class_map, _png(palette_png(self.class_map, self.labels)))
+        picture = overlay(self.image, self.class_map, self.labels)
+        write_atomic(drawn, _jpeg(picture) if drawn.suffix == ".jpg" else _png(picture))
+        return class_map, drawn
+
+    def file_names(self, name: str) -> tuple[str, str]:
+        """Return the relative paths that `save` writes under this name; `InputError` for one that leaves the folder."""
+        parts = PurePosixPath(name)
+        if parts.is_absolute() or not parts.name or ".." in parts.parts:
+            raise InputError(f"name={name!r}: give a name, or a path below the folder")
+        small = max(self.class_map.shape) + 4096 < _JPEG_LIMIT  # the legend below takes some rows
+        return f"{name}.png", f"{name}.overlay.{'jpg' if small else 'png'}"
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise `InputError` if `path` exists and is not a picture that `Prediction.save` wrote."""
+    if not path.exists():
+        return
+    try:
+        with Image.open(path) as picture:
+            mark = picture.info.get("Software") or picture.info.get("comment")
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError):
+        mark = None
+    if mark not in (MARK, MARK.encode()):
+        raise InputError(f"{path} exists and was not written by globalconv; move it or choose another folder")
+
+
+def _png(picture: Image.Image) -> Callable[[BinaryIO], object]:
+    mark = PngImagePlugin.PngInfo()
+    mark.add_text("Software", MARK)
+    return lambda file: picture.save(file, "PNG", pnginfo=mark)
+
+
+def _jpeg(picture: Image.Image) -> Callable[[BinaryIO], object]:
+    return lambda file: picture.save(file, "JPEG", quality=92, subsampling=0, comment=MARK)

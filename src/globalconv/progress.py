@@ -1,0 +1,72 @@
+"""Progress of long work: a live bar in a terminal, plain lines elsewhere; rate and time left in both."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+PLAIN_SECONDS = 10.0
+"""Least time between two plain lines."""
+
+
+def duration(seconds: float) -> str:
+    """Return `seconds` as 42s, 3m05s or 2h07m."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+class Progress:
+    """A context manager around work of `total` units, `start` of which are done already.
+
+    It writes to standard error, so that results on standard output stay clean.
+    """
+
+    def __init__(self, what: str, total: int, unit: str, start: int = 0, console: Console | None = None) -> None:
+        self.what, self.total, self.unit, self.start = what, total, unit, start
+        self._console = console or Console(stderr=True, highlight=False, markup=False)
+        self._bar: Bar | None = None
+        self._began = self._written = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        self._began = self._written = time.monotonic()
+        if self._console.is_terminal:
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=20),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[facts]}", markup=False),
+                console=self._console,
+            )
+            self._bar.start()
+            self._bar.add_task(self.what, total=self.total, completed=self.start, facts="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int, facts: Mapping[str, str] | None = None) -> None:
+        """Show that `done` units are done, with `facts` (name -> value) beside rate and time left."""
+        now = time.monotonic()
+        rate = (done - self.start) / max(now - self._began, 1e-9)
+        words = [f"{rate:.2f} {self.unit}/s", *(f"{name} {value}" for name, value in (facts or {}).items())]
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=done, facts="  ".join(words))
+        elif now - self._written >= PLAIN_SECONDS or done == self.total:
+            self._written = now
+            left = duration((self.total - done) / rate) if rate > 0 else "?"
+            self.say("  ".join([f"{self.what} {done}/{self.total}", f"{left} left", *words]))
+
+    def say(self, line: str) -> None:
+        """Write a line that stays."""
+        self._console.print(line, soft_wrap=True)

@@ -1,0 +1,37 @@
+"""Class indices as colours. A class map is uint8 (H, W) of class indices; 255 is void."""
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from globalconv.labels import IGNORE, Colour, LabelSpace, voc_palette
+
+Uint8Array = npt.NDArray[np.uint8]
+
+VOID_COLOUR: Colour = (224, 224, 192)
+"""PASCAL VOC's colour of void, which is index 255 of its palette."""
+
+
+def palette_table(labels: LabelSpace) -> Uint8Array:
+    """Return the colour of every index (256, 3): the classes' own, VOC's for the unused, VOC's void for 255."""
+    table = np.array(voc_palette(256), np.uint8)
+    table[: labels.num_classes] = labels.palette
+    table[IGNORE] = VOID_COLOUR
+    return table
+
+
+def palette_png(class_map: Uint8Array, labels: LabelSpace) -> Image.Image:
+    """Return a mode P picture whose pixel values are the class indices and whose palette shows them in colour."""
+    picture = Image.fromarray(np.ascontiguousarray(class_map, np.uint8))
+    picture.putpalette(palette_table(labels).tobytes())
+    return picture
+
+
+def colours(class_map: Uint8Array, labels: LabelSpace) -> Uint8Array:
+    """Return the class map in its colours, (H, W, 3)."""
+    return palette_table(labels)[class_map]
+
+
+def present(class_map: Uint8Array) -> list[int]:
+    """Return the indices that occur, ascending."""
+    return [int(index) for index in np.flatnonzero(np.bincount(class_map.ravel(), minlength=256))]

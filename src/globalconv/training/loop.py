@@ -1,0 +1,119 @@
+"""The training loop, on one screen, and the step it repeats."""
+
+import contextlib
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+
+from globalconv.data.loading import Batch, training_batches
+from globalconv.errors import DivergedError
+from globalconv.progress import Progress
+from globalconv.stopping import StopRequest
+from globalconv.training.loss import segmentation_loss, valid_pixels
+from globalconv.training.schedule import learning_rate
+from globalconv.training.session import Session
+
+
+def train_loop(session: Session, stop: StopRequest) -> None:
+    """Train until the last step is done and evaluated, or until `stop`, with the state saved."""
+    recipe, state = session.recipe, session.state
+    batches = training_batches(
+        session.train_source, recipe.data.augmentation, session.fill, recipe.data.batch_size, recipe.seed,
+        start=state.step * recipe.optim.accumulate, workers=session.workers,
+    )  # fmt: skip
+    with contextlib.closing(batches), stop.patient(), session.progress() as progress:
+        while True:
+            if session.evaluation_due():
+                session.checkpoint()
+                session.evaluate(stop, progress)
+                session.checkpoint()
+            if state.step == session.total_steps:
+                return
+            waited = time.monotonic()
+            parts = [next(batches) for _ in range(recipe.optim.accumulate)]
+            began = time.monotonic()
+            result = train_step(session, parts)
+            state.step += 1
+            state.seconds += time.monotonic() - waited
+            _report(session, progress, result, began - waited, time.monotonic() - began)
+            if stop.signal_number is not None or state.step % recipe.checkpoint_every == 0:
+                session.checkpoint()
+            stop.check()
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step leaves to report; the gradient's norm is known where it is clipped."""
+
+    loss: float
+    lr: float
+    gradient_norm: float | None
+
+
+def train_step(session: Session, parts: list[Batch]) -> StepResult:
+    """Take one step of the optimiser on `parts`, whose loss is that of one large batch."""
+    network, optimizer, optim = session.wrapped, session.optimizer, session.recipe.optim
+    state = session.state
+    # Dropout and the like become a function of (seed, step), so that a resumed run repeats them.
+    torch.manual_seed((session.recipe.seed << 32) + state.step)
+    lr = learning_rate(state.step, session.total_steps, optim)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    on_device = [session.to_device(part) for part in parts]
+    pixels = sum((valid_pixels(labels) for _, labels in on_device), start=torch.zeros((), device=session.device))
+    loss_value = 0.0
+    for images_N3HW, labels_NHW in on_device:
+        loss = segmentation_loss(network(images_N3HW), labels_NHW, pixels, session.class_weights_K)
+        session.fabric.backward(loss)
+        loss_value += loss.item()
+    norm = None
+    if optim.clip_norm is not None:
+        trainable = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(trainable, optim.clip_norm).item()
+    if not math.isfinite(loss_value + (norm or 0.0)):
+        raise _diverged(session, loss_value, lr, parts)
+    optimizer.step()
+    optimizer.zero_grad()
+    if session.average is not None:
+        session.average.update(session.network, state.step + 1)
+    return StepResult(loss_value, lr, norm)
+
+
+def _diverged(session: Session, loss: float, lr: float, parts: list[Batch]) -> DivergedError:
+    saved = session.newest_checkpoint()
+    names = ", ".join(name for part in parts for name in part.names)
+    return DivergedError(
+        f"training diverged: the loss or its gradient is not finite (loss {loss}) at step {session.state.step + 1},"
+        f" learning rate {lr:.3g}, samples {names}; last good checkpoint: {saved or 'none yet'};"
+        f" lower --optim.lr or set --optim.clip-norm"
+    )
+
+
+def _report(session: Session, progress: Progress, result: StepResult, waited: float, computed: float) -> None:
+    step = session.state.step
+    session.data_wait += 0.05 * (waited / (waited + computed) - session.data_wait)
+    if step % session.recipe.log_every == 0 or step == session.total_steps:
+        images = session.recipe.data.batch_size * session.recipe.optim.accumulate
+        session.log_step(
+            {
+                "step": step,
+                "epoch": round(step * images / len(session.train_source), 4),
+                "lr": result.lr,
+                "loss": result.loss,
+                "gradient_norm": result.gradient_norm,
+                "seconds": round(waited + computed, 4),
+                "data_seconds": round(waited, 4),
+            }
+        )
+    best = session.state.last_miou
+    progress.update(
+        step,
+        {
+            "loss": f"{result.loss:.3f}",
+            "lr": f"{result.lr:.2g}",
+            "data wait": f"{session.data_wait:.0%}",
+            "mIoU": "-" if best is None else f"{best:.3f}",
+        },
+    )

@@ -1,0 +1,187 @@
+"""Recipes: every setting of a training, typed, frozen, saved beside its results.
+
+A recipe is returned by a plain function (`globalconv.training.recipes`); the command line overrides any field by its
+dotted name (`--optim.lr 0.02`), and the resolved recipe is written to the run folder as `recipe.json`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from globalconv.data.augment import Augmentation
+from globalconv.errors import InputError, nearest
+
+ClassWeighting = Literal["none", "median", "sqrt-median"]
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The network: the arguments of `globalconv.GlobalConvNet`."""
+
+    backbone: str = "resnet18"
+    """Any timm model with features at strides 4, 8, 16 and 32."""
+    kernel_size: tuple[int, ...] = (15,)
+    """k of the heads: one odd number, or four (res-2 res-3 res-4 res-5)."""
+    head: tuple[str, ...] = ("gcn",)
+    """Head of Figure 4: gcn, pointwise, conv or stack; one, or four (res-2 .. res-5)."""
+    stack_width: int | None = None
+    """Channels m inside head "stack"; None takes the level's own."""
+    boundary_refinement: bool = True
+    """The nine Boundary Refinement blocks."""
+    upsample: Literal["deconv", "bilinear"] = "deconv"
+    """Learned x2 deconvolutions that start bilinear, or fixed bilinear interpolation."""
+    backbone_weights: str | None = None
+    """None (from scratch), "imagenet", a timm tag, or a local file."""
+    backbone_norm: Literal["train", "frozen"] = "train"
+    """Batch norm of the backbone: learnt, or fixed at the statistics of the loaded weights."""
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What is trained and evaluated on, and how samples are made."""
+
+    layout: str | None = None
+    """Layout of the data: camvid, list, folder, scenes; None recognises it."""
+    train_split: str = "train"
+    """Split to train on; in list-file layouts the list's path without `.txt`, such as folds/a.train."""
+    val_split: str = "val"
+    """Split for the evaluations during training."""
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(crop=(256, 256)))
+    batch_size: int = 8
+    """Images per forward pass."""
+    workers: int | None = None
+    """Processes that decode samples; None takes half of the processor's cores, 0 decodes in the training process."""
+
+
+@dataclass(frozen=True)
+class OptimSettings:
+    """Optimiser, schedule and loss."""
+
+    algorithm: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.05
+    """Peak learning rate, for a loss that is a mean over valid pixels."""
+    momentum: float = 0.9
+    """Momentum of SGD; beta1 of AdamW."""
+    nesterov: bool = False
+    """Nesterov's form of the momentum (SGD only)."""
+    weight_decay: float = 5e-4
+    """Decay of convolution weights; biases and norms have none."""
+    schedule: Literal["poly", "cosine", "constant"] = "poly"
+    """Decay of the learning rate to zero over the run, as a closed form of the step."""
+    warmup_steps: int = 0
+    """Steps of linear rise before the schedule's own value is reached."""
+    clip_norm: float | None = None
+    """Bound on the gradient's global norm; None does not clip."""
+    accumulate: int = 1
+    """Batches per step; the loss is that of one large batch."""
+    ema_decay: float | None = None
+    """Decay of the moving average of the weights that is evaluated and saved; None uses the weights themselves."""
+    class_weights: ClassWeighting = "none"
+    """Weights of the classes in the loss: none, median-frequency, or its square root."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training, completely."""
+
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    optim: OptimSettings = OptimSettings()
+    epochs: float = 60
+    """Passes over the training split."""
+    steps: int | None = None
+    """Steps of the optimiser; where given, it counts instead of `epochs`."""
+    seed: int = 0
+    """Seed of the initial weights, the order of the samples and their augmentation."""
+    device: str = "auto"
+    """auto, cpu, cuda, mps or cuda:N."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the forward pass; auto is bfloat16 where the hardware has it natively."""
+    channels_last: bool = True
+    """Memory layout of the network; on a CPU about three times as fast, in float32, as the other."""
+    evaluate_every: int = 500
+    """Steps between evaluations on the validation split; the last step is always evaluated."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints."""
+    log_every: int = 10
+    """Steps between lines of the log."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as nested dictionaries of JSON values."""
+        return _plain(self)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Recipe":
+        """Return the recipe that `to_json` wrote; an unknown field is refused, naming the nearest."""
+        return _build(cls, fields, "")
+
+
+def _check(recipe: Recipe) -> None:
+    """Refuse values that no training can use, naming the option."""
+    at_least = {
+        "--data.batch-size": (recipe.data.batch_size, 1),
+        "--data.workers": (recipe.data.workers or 0, 0),
+        "--optim.accumulate": (recipe.optim.accumulate, 1),
+        "--optim.warmup-steps": (recipe.optim.warmup_steps, 0),
+        "--optim.weight-decay": (recipe.optim.weight_decay, 0),
+        "--evaluate-every": (recipe.evaluate_every, 1),
+        "--checkpoint-every": (recipe.checkpoint_every, 1),
+        "--log-every": (recipe.log_every, 1),
+        "--seed": (recipe.seed, 0),
+        "--steps": (1 if recipe.steps is None else recipe.steps, 1),
+    }
+    for option, (value, least) in at_least.items():
+        if not value >= least:
+            raise InputError(f"{option} {value}: must be at least {least}")
+    clip = recipe.optim.clip_norm
+    for option, number in {"--optim.lr": recipe.optim.lr, "--epochs": recipe.epochs, "--optim.clip-norm": clip}.items():
+        if number is not None and not 0 < number < float("inf"):
+            raise InputError(f"{option} {number}: must be a positive number")
+    for option, fraction in {
+        "--optim.momentum": recipe.optim.momentum,
+        "--optim.ema-decay": recipe.optim.ema_decay,
+    }.items():
+        if fraction is not None and not 0 <= fraction < 1:
+            raise InputError(f"{option} {fraction}: must be at least 0 and below 1")
+    if recipe.optim.nesterov and (recipe.optim.algorithm != "sgd" or recipe.optim.momentum == 0):
+        raise InputError("--optim.nesterov: is a form of SGD's momentum; use --optim.algorithm sgd with a momentum")
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return list(value) if isinstance(value, tuple) else value
+
+
+D = TypeVar("D")
+
+
+def _build(kind: type[D], fields: Mapping[str, Any], path: str) -> D:
+    hints = get_type_hints(kind)
+    if unknown := [name for name in fields if name not in hints]:
+        raise InputError(f"recipe field {path}{unknown[0]!r} is unknown; {nearest(unknown[0], hints)}")
+    values = {}
+    for name, value in fields.items():
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            values[name] = _build(hint, value, f"{path}{name}.")
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)
+
+
+def differences(old: Recipe, new: Recipe) -> list[str]:
+    """Return a phrase per field that differs: `optim.lr (0.05, now 0.1)`."""
+    before, after = _flat(old.to_json()), _flat(new.to_json())
+    return [f"{name} ({before[name]}, now {after[name]})" for name in after if before[name] != after[name]]
+
+
+def _flat(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        flat |= _flat(value, f"{path}{name}.") if isinstance(value, dict) else {f"{path}{name}": value}
+    return flat

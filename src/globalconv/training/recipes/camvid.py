@@ -1,0 +1,24 @@
+"""CamVid street scenes, from scratch, on a laptop."""
+
+from globalconv.data.augment import Augmentation
+from globalconv.training.recipe import DataSettings, ModelSettings, OptimSettings, Recipe
+
+
+def camvid() -> Recipe:
+    """CamVid (11 classes, 480x360), ResNet-18 from scratch, GCN k = 15 + BR.
+
+    Not in the paper.
+    """
+    return Recipe(
+        model=ModelSettings(backbone="resnet18", kernel_size=(15,)),
+        data=DataSettings(
+            layout="camvid",
+            augmentation=Augmentation(crop=(256, 320), scale=(0.5, 1.75)), batch_size=8,
+        ),
+        optim=OptimSettings(
+            algorithm="adamw", lr=2e-3, weight_decay=0.05, schedule="poly", warmup_steps=100, clip_norm=1.0,
+            ema_decay=0.99, class_weights="sqrt-median",
+        ),
+        epochs=70,
+        evaluate_every=642,
+    )  # fmt: skip

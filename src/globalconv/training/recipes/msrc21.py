@@ -1,0 +1,20 @@
+"""MSRC21 object photographs, from scratch, on a laptop."""
+
+from dataclasses import replace
+
+from globalconv.data.augment import Augmentation
+from globalconv.training.recipe import DataSettings, Recipe
+from globalconv.training.recipes.camvid import camvid
+
+
+def msrc21() -> Recipe:
+    """MSRC21 (21 classes, about 320x213), ResNet-18 from scratch, GCN k = 15 + BR; settings of `camvid`.
+
+    Not in the paper.
+    """
+    return replace(
+        camvid(),
+        data=DataSettings(layout="folder", augmentation=Augmentation(crop=(256, 256), scale=(0.75, 1.5))),
+        epochs=60,
+        evaluate_every=400,
+    )

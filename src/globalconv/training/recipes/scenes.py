@@ -1,0 +1,20 @@
+"""The built-in generated scenes: what `globalconv demo` trains on."""
+
+from globalconv.data.augment import Augmentation
+from globalconv.training.recipe import DataSettings, ModelSettings, OptimSettings, Recipe
+
+
+def scenes() -> Recipe:
+    """Generated scenes (192x192), ResNet-18 from scratch, GCN k = 5 at 6x6 cells + BR; minutes on two cores.
+
+    Not in the paper.
+    """
+    return Recipe(
+        model=ModelSettings(backbone="resnet18", kernel_size=(15, 15, 11, 5)),
+        data=DataSettings(layout="scenes", augmentation=Augmentation(crop=(192, 192)), batch_size=8),
+        optim=OptimSettings(
+            algorithm="adamw", lr=1e-3, weight_decay=0.05, warmup_steps=50, clip_norm=1.0, ema_decay=0.98,
+        ),
+        steps=600,
+        evaluate_every=200,
+    )  # fmt: skip

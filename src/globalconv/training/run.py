@@ -1,0 +1,89 @@
+"""The run folder: everything about one training, in one place.
+
+`recipe.json` (resolved), `dataset.json` (what it was trained on), `metrics.jsonl` (one line per event),
+`checkpoints/`, `weights.safetensors` + `model.json` (the best network so far), TensorBoard's files in `tensorboard/`.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from globalconv.errors import InputError
+from globalconv.files import write_json
+from globalconv.training.recipe import Recipe, differences
+
+
+class RunFolder:
+    """Paths and log of a run. Get one from `new` or `reopen`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe_file = path / "recipe.json"
+        self.dataset_file = path / "dataset.json"
+        self.log_file = path / "metrics.jsonl"
+        self.checkpoints = path / "checkpoints"
+
+    @classmethod
+    def new(cls, path: Path) -> "RunFolder":
+        """Return the folder of a run to be; refused where there is already something. Nothing is written yet."""
+        run = cls(path)
+        if run.recipe_file.exists():
+            raise InputError(f"--out {path}: holds a run already; add --resume to continue it, or name another folder")
+        if path.exists() and not path.is_dir():
+            raise InputError(f"--out {path}: is a file; name a folder")
+        if path.exists() and any(path.iterdir()):
+            raise InputError(f"--out {path}: is not empty; name a new folder")
+        return run
+
+    @classmethod
+    def reopen(cls, path: Path, recipe: Recipe) -> "RunFolder":
+        """Return the folder of a run that `recipe` may continue; refused, naming the fields, if it has changed."""
+        run = cls(path)
+        if not run.recipe_file.is_file():
+            raise InputError(f"--out {path}: holds no run to --resume; leave out --resume to start one")
+        if changed := differences(run.recipe(), recipe):
+            raise InputError(
+                f"--resume: the recipe of {path} has changed: {', '.join(changed)}; give it as it was, or train anew"
+            )
+        return run
+
+    def begin(self, recipe: Recipe, dataset: dict[str, Any]) -> None:
+        """Write down the recipe and what it is trained on; in a run that has both, refuse other samples than those."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if self.dataset_file.exists():
+            self._check_dataset(dataset)
+        else:
+            write_json(self.dataset_file, dataset)
+        if not self.recipe_file.exists():
+            write_json(self.recipe_file, recipe.to_json())
+
+    def recipe(self) -> Recipe:
+        """Return the recipe the run was started with."""
+        try:
+            return Recipe.from_json(json.loads(self.recipe_file.read_text()))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"{self.recipe_file}: not a recipe of this version ({error})") from error
+
+    def _check_dataset(self, dataset: dict[str, Any]) -> None:
+        before = json.loads(self.dataset_file.read_text())
+        for split in ("train", "val"):
+            if before[split]["fingerprint"] != dataset[split]["fingerprint"]:
+                raise InputError(
+                    f"--data: the {split} split has changed since the run in {self.path} began"
+                    f" ({before[split]['images']} images then, {dataset[split]['images']} now); train into another --out"
+                )
+
+    def log(self, event: str, fields: dict[str, Any]) -> None:
+        """Append one line to `metrics.jsonl`."""
+        with self.log_file.open("a") as file:
+            file.write(json.dumps({"event": event, **fields}) + "\n")
+
+    def log_size(self) -> int:
+        """Return the bytes written to the log so far."""
+        return self.log_file.stat().st_size if self.log_file.exists() else 0
+
+    def cut_log(self, size: int) -> None:
+        """Cut the log back to `size` bytes: drop what was written after a checkpoint."""
+        if self.log_size() > size:
+            os.truncate(self.log_file, size)

@@ -1,0 +1,20 @@
+"""Learning rate as a closed form of the step, so that a resumed run needs no memory of it."""
+
+import math
+
+from globalconv.training.recipe import OptimSettings
+
+POLY_POWER = 0.9
+"""Exponent of the poly schedule, DeepLab's (the paper does not state its schedule)."""
+
+
+def learning_rate(step: int, total: int, settings: OptimSettings) -> float:
+    """Return the rate of step 0 .. total - 1: the schedule's decay times the linear warm-up."""
+    left = 1 - step / total
+    decay = {
+        "poly": left**POLY_POWER,
+        "cosine": 0.5 * (1 + math.cos(math.pi * step / total)),
+        "constant": 1.0,
+    }[settings.schedule]
+    warm = min(1.0, (step + 1) / (settings.warmup_steps + 1))
+    return settings.lr * decay * warm

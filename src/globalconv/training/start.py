@@ -1,0 +1,188 @@
+"""From a recipe, data and a folder to a trained network: put a session together, then run the loop."""
+
+import hashlib
+import json
+import logging
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+
+from globalconv.data.loading import class_pixels, class_weights
+from globalconv.data.sources import open_source
+from globalconv.data.sources.source import Source
+from globalconv.errors import InputError
+from globalconv.hardware import Hardware, choose_hardware
+from globalconv.labels import Colour
+from globalconv.model.backbone import batch_norms
+from globalconv.model.network import CELL, GlobalConvNet
+from globalconv.stopping import StopRequest
+from globalconv.training.ema import MovingAverage
+from globalconv.training.loop import train_loop
+from globalconv.training.optimizer import build_optimizer
+from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
+from globalconv.training.run import RunFolder
+from globalconv.training.session import Session
+from globalconv.weights import init_from as load_initial_weights
+
+Say = Callable[[str], None]
+FABRIC_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+
+
+def run_training(
+    recipe: Recipe, data: Path | None, out: Path, resume: bool, init_from: Path | None, stop: StopRequest, say: Say
+) -> Session:
+    """Train `recipe` on `data` into the run folder `out`; return the session as the loop left it."""
+    run = RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
+    train_source, val_source = open_splits(recipe.data, data)
+    hardware = choose_hardware(recipe.device, recipe.precision)
+    say(f"device      {hardware.description}")
+    network = build_network(recipe, train_source.labels.num_classes, init_from, say)
+    weights_K = _class_weights(recipe, train_source, say)
+    session = assemble(recipe, run, hardware, network, train_source, val_source, weights_K)
+    run.begin(recipe, dataset_facts(recipe.data, data, train_source, val_source))
+    if resume:
+        found = session.restore()
+        say(f"resume      {'after step ' + str(session.state.step) if found else 'no checkpoint yet: from the start'}")
+    session.board.open(run.path / "tensorboard", session.state.step)
+    _announce(session, say)
+    run.log("start", {"step": session.state.step, "hardware": hardware.description, "precision": hardware.precision})
+    try:
+        train_loop(session, stop)
+    finally:
+        session.board.close()
+    return session
+
+
+def open_splits(settings: DataSettings, data: Path | None) -> tuple[Source, Source]:
+    """Open the two splits of a training; their classes must be the same."""
+    if data is None and settings.layout != "scenes":
+        raise InputError("--data is missing: name the root of the data set (only the recipe scenes needs none)")
+    train_source = open_source(data, settings.train_split, settings.layout)
+    val_source = open_source(data, settings.val_split, settings.layout, train_source.labels)
+    for split, source in ((settings.train_split, train_source), (settings.val_split, val_source)):
+        if len(source) == 0:
+            raise InputError(f"--data {data}: the split {split!r} holds no sample")
+    return train_source, val_source
+
+
+def build_network(recipe: Recipe, num_classes: int, init_from: Path | None, say: Say) -> GlobalConvNet:
+    """Return the network of a recipe with its initial weights, a function of the seed."""
+    settings = recipe.model
+    torch.manual_seed(recipe.seed)
+    network = GlobalConvNet(
+        num_classes, settings.backbone, _one_or_four(settings.kernel_size), _one_or_four(settings.head),
+        settings.stack_width, settings.boundary_refinement, settings.upsample, settings.backbone_weights,
+    )  # fmt: skip
+    if init_from is not None:
+        load_initial_weights(network, init_from)
+    if settings.backbone_norm == "frozen":
+        network.freeze_backbone_norm()
+    _check_batch_norm(recipe, settings, network, say)
+    return network
+
+
+def _one_or_four(values: tuple[Any, ...]) -> Any:
+    return values[0] if len(values) == 1 else values
+
+
+def _check_batch_norm(recipe: Recipe, settings: ModelSettings, network: GlobalConvNet, say: Say) -> None:
+    """Say, before it costs a night, that live batch norm and one image per batch do not go together."""
+    if recipe.data.batch_size > 1 or settings.backbone_norm == "frozen" or not batch_norms(network):
+        return
+    if max(recipe.data.augmentation.crop) <= CELL:
+        raise InputError(
+            f"--data.batch-size 1 with crops of {recipe.data.augmentation.crop}: batch norm sees a single value per"
+            f" channel; use a larger crop or batch, or --model.backbone-norm frozen"
+        )
+    say(
+        "warning     batch size 1 with live batch norm rarely trains well; --model.backbone-norm frozen is the paper's way"
+    )
+
+
+def dataset_facts(
+    settings: DataSettings, data: Path | None, train_source: Source, val_source: Source
+) -> dict[str, Any]:
+    """Return what a run records of its data: place, splits, and a fingerprint of the samples' names."""
+    return {
+        "data": None if data is None else str(data),
+        "labels": train_source.labels.to_json(),
+        "train": {"split": settings.train_split, **_fingerprint(train_source)},
+        "val": {"split": settings.val_split, **_fingerprint(val_source)},
+    }
+
+
+def _fingerprint(source: Source) -> dict[str, Any]:
+    names = "\n".join(source.sample_name(index) for index in range(len(source)))
+    return {"images": len(source), "fingerprint": hashlib.sha256(names.encode()).hexdigest()}
+
+
+def _class_weights(recipe: Recipe, source: Source, say: Say) -> Tensor | None:
+    if recipe.optim.class_weights == "none":
+        return None
+    weights = class_weights(class_pixels(source), recipe.optim.class_weights)
+    named = zip(source.labels.class_names, weights.tolist(), strict=True)
+    say(f"weights     {', '.join(f'{name} {weight:.2f}' for name, weight in named)}")
+    return torch.as_tensor(weights, dtype=torch.float32)
+
+
+def assemble(
+    recipe: Recipe,
+    run: RunFolder,
+    hardware: Hardware,
+    network: GlobalConvNet,
+    train_source: Source,
+    val_source: Source,
+    class_weights_K: Tensor | None,
+) -> Session:
+    """Return a session at step 0, on its device."""
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    device = hardware.device
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=[device.index] if device.index is not None else 1,
+        precision=FABRIC_PRECISION[hardware.precision],  # type: ignore[arg-type]
+    )
+    network.to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
+    network.to(fabric.device).train()
+    average = None if recipe.optim.ema_decay is None else MovingAverage(network, recipe.optim.ema_decay)
+    wrapped, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim))
+    images_per_step = recipe.data.batch_size * recipe.optim.accumulate
+    total = recipe.steps or math.ceil(recipe.epochs * len(train_source) / images_per_step)
+    return Session(
+        recipe, run, fabric, network, average, wrapped, optimizer, train_source, val_source,
+        None if class_weights_K is None else class_weights_K.to(fabric.device),
+        fill_colour(network), worker_count(recipe.data.workers), total, hardware.precision,
+    )  # fmt: skip
+
+
+def fill_colour(network: GlobalConvNet) -> Colour:
+    """Return the colour that the network's normalisation maps (almost) to zero: the fill of padding."""
+    red, green, blue = (round(255 * value) for value in network.mean_C11.flatten().tolist())
+    return (red, green, blue)
+
+
+def worker_count(asked: int | None) -> int:
+    """Return how many processes decode: as asked, else half of the cores this process may use, at most 8."""
+    if asked is not None:
+        return asked
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores // 2)
+
+
+def _announce(session: Session, say: Say) -> None:
+    recipe, parameters = session.recipe, sum(p.numel() for p in session.network.parameters())
+    say(f"data        {session.train_source.name}: {len(session.train_source)} images;"
+        f" {session.val_source.name}: {len(session.val_source)}")  # fmt: skip
+    say(f"network     {json.dumps(session.network.settings)}, {parameters / 1e6:.2f} M parameters")
+    say(f"training    {session.total_steps} steps of {recipe.data.batch_size * recipe.optim.accumulate} images,"
+        f" {session.workers} workers; run folder {session.run.path}")  # fmt: skip
+    if not session.board.available:
+        say(
+            "tensorboard not installed, so no event files (pip install globalconv[log]); metrics.jsonl has every number"
+        )

@@ -1,0 +1,201 @@
+"""A model on disk: weights.safetensors beside model.json, which says how to build the network and what it predicts.
+
+Loading reads tensors and JSON and runs nothing. Both files are replaced atomically, but not both at once: each
+carries the same digest of the whole, and the tensors' file carries the description a second time. So whatever moment
+a save is interrupted at, the tensors are loaded together with the description that was saved with them.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from globalconv.errors import InputError
+from globalconv.files import write_atomic, write_text
+from globalconv.labels import LabelSpace
+from globalconv.model.network import SETTINGS, GlobalConvNet
+from globalconv.model.state import mismatch, named, one_line
+
+FORMAT = 1
+"""Raised when a file of today could not be read by yesterday's code."""
+
+WEIGHTS_FILE = "weights.safetensors"
+MODEL_FILE = "model.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network as it was saved: in eval mode, float32, on the CPU; with its labels and what was noted beside it."""
+
+    network: GlobalConvNet
+    labels: LabelSpace
+    info: dict[str, Any]
+    folder: Path
+
+
+def save_weights(folder: Path, network: GlobalConvNet, labels: LabelSpace, info: dict[str, Any]) -> None:
+    """Write `network` (parameters and batch-norm statistics) to `folder` so that `load_weights` gives it back.
+
+    `info` is free: whatever JSON can hold, such as the split trained on.
+    """
+    if labels.num_classes != network.settings["num_classes"]:
+        raise InputError(f"{labels.num_classes} class names for a network of {network.settings['num_classes']} classes")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    description = {
+        "format": FORMAT,
+        "globalconv": version("globalconv"),
+        "network": network.settings,
+        "mean": network.mean_C11.flatten().tolist(),
+        "std": network.std_C11.flatten().tolist(),
+        "labels": labels.to_json(),
+        "info": info,
+    }
+    description["digest"] = _digest(description, tensors)
+    text = json.dumps(description, indent=2)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = save(tensors, metadata={MODEL_FILE: text})
+    write_atomic(folder / WEIGHTS_FILE, lambda file: file.write(content))
+    write_text(folder / MODEL_FILE, text + "\n")
+
+
+def load_weights(path: Path) -> Model:
+    """Return the model in `path`: a run folder, any folder with the two files, or one of the two files.
+
+    Raises `InputError` naming the file where something is missing, damaged or does not fit together.
+    """
+    folder = path.parent if path.name in (WEIGHTS_FILE, MODEL_FILE) else path
+    tensors, description = _read(folder)
+    labels, settings = _checked(folder / MODEL_FILE, description)
+    network = _build(folder / MODEL_FILE, settings)
+    _fill(network, tensors, description, folder)
+    return Model(network.eval(), labels, dict(description["info"]), folder)
+
+
+def init_from(network: GlobalConvNet, path: Path) -> None:
+    """Copy a saved model's tensors and its normalisation into `network`, which must be built with equal settings."""
+    folder = path.parent if path.name in (WEIGHTS_FILE, MODEL_FILE) else path
+    tensors, description = _read(folder)
+    _, settings = _checked(folder / MODEL_FILE, description)
+    theirs = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    if different := [
+        f"{name} {theirs[name]!r} there, {network.settings[name]!r} here"
+        for name in SETTINGS
+        if theirs[name] != network.settings[name]
+    ]:
+        raise InputError(f"{folder}: cannot start from it, its network is another: {'; '.join(different)}")
+    _fill(network, tensors, description, folder)
+
+
+def _digest(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return a digest of everything saved: a pure function of it, so that equal trainings write equal files."""
+    state = hashlib.sha256(json.dumps(description).encode())
+    for tensor in tensors.values():
+        state.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return state.hexdigest()
+
+
+def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of a folder and the description that belongs to them."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give a run folder, or one with {WEIGHTS_FILE} and {MODEL_FILE}")
+    if missing := [name for name in (WEIGHTS_FILE, MODEL_FILE) if not (folder / name).is_file()]:
+        raise InputError(
+            f"{folder}: no {' and no '.join(missing)} in it; give a run folder whose training has been evaluated at"
+            f" least once, or a folder with {WEIGHTS_FILE} and {MODEL_FILE}"
+        )
+    tensors, embedded = _read_tensors(folder / WEIGHTS_FILE)
+    description = _read_description(folder / MODEL_FILE)
+    if embedded is not None and description.get("digest") not in (None, embedded.get("digest")):
+        description = embedded  # a save was interrupted between the two files
+    return tensors, description
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """Return the tensors of a file and the description written into it, None where another program wrote the file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(MODEL_FILE)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{path}: damaged or not a safetensors file ({one_line(error)}); copy it again") from error
+    return tensors, None if text is None else _parse(path, text)
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        return _parse(path, path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({one_line(error)}); copy it again") from error
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        description = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid JSON ({one_line(error)}); copy it again, or undo the edit") from error
+    if not isinstance(description, dict):
+        raise InputError(f"{path}: holds no JSON object; this is not the description of a model")
+    return description
+
+
+def _checked(path: Path, description: Mapping[str, Any]) -> tuple[LabelSpace, dict[str, Any]]:
+    """Return the labels and the network's settings of a description, or say which field is wrong."""
+    if description.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: format={description.get('format')!r}, this globalconv ({version('globalconv')}) reads"
+            f" {FORMAT}; use the version that wrote it ({description.get('globalconv', 'unknown')})"
+        )
+    for field in ("network", "labels", "info"):
+        if not isinstance(description.get(field), dict):
+            raise InputError(f"{path}: {field}={description.get(field)!r}: expected a JSON object; copy the file again")
+    for field in ("mean", "std"):
+        _check_colour(path, field, description.get(field))
+    try:
+        labels = LabelSpace.from_json(description["labels"])
+    except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: labels: {one_line(error)}; copy the file again") from error
+    settings: dict[str, Any] = description["network"]
+    if settings.keys() != set(SETTINGS):
+        differing = named(sorted(settings.keys() ^ set(SETTINGS)))
+        raise InputError(f"{path}: network: {differing} missing or unknown; it has {', '.join(SETTINGS)}")
+    if settings["num_classes"] != labels.num_classes:
+        raise InputError(
+            f"{path}: {labels.num_classes} class names for num_classes={settings['num_classes']!r}; undo the edit"
+        )
+    return labels, settings
+
+
+def _check_colour(path: Path, field: str, values: object) -> None:
+    if not (
+        isinstance(values, list) and len(values) == 3 and all(isinstance(v, float) and isfinite(v) for v in values)
+    ):
+        raise InputError(f"{path}: {field}={values!r}: expected three finite numbers; copy the file again")
+
+
+def _build(path: Path, settings: dict[str, Any]) -> GlobalConvNet:
+    """Return a network of these settings without disturbing the caller's random numbers."""
+    with torch.random.fork_rng(devices=[]):
+        try:
+            return GlobalConvNet(**settings)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+
+def _fill(network: GlobalConvNet, tensors: dict[str, Tensor], description: Mapping[str, Any], folder: Path) -> None:
+    if difference := mismatch(network.state_dict(), tensors):
+        raise InputError(
+            f"{folder / WEIGHTS_FILE}: does not fit the network of {MODEL_FILE}: {difference}; copy both files of one"
+            f" model"
+        )
+    network.load_state_dict(tensors)
+    for buffer_C11, field in ((network.mean_C11, "mean"), (network.std_C11, "std")):
+        buffer_C11.copy_(torch.tensor(description[field]).view(-1, 1, 1))

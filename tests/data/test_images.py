@@ -1,0 +1,212 @@
+"""Reading pictures: every mode, every orientation, and the line that each broken or wrong file gets."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from globalconv.data.images import image_size, read_image, read_indices, read_label_map
+from globalconv.errors import InputError
+from globalconv.labels import CAMVID, IGNORE, LabelSpace, voc_palette
+
+THREE = LabelSpace(("a", "b", "c"))
+GRADIENT = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+
+
+def save(folder: Path, picture: Image.Image, name: str = "x.png", **options: object) -> Path:
+    path = folder / name
+    picture.save(path, **options)  # type: ignore[arg-type]  # options of many formats
+    return path
+
+
+def indices(*values: int, dtype: type = np.uint8) -> Image.Image:
+    return Image.fromarray(np.asarray([values, values], dtype))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I", "I;16", "F"])
+def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
+    grey = Image.new("L", (6, 4), 255)
+    picture = Image.new("F", (6, 4), 1.0) if mode == "F" else None
+    if mode in ("I", "I;16"):
+        picture = Image.new(mode, (6, 4), 65535)
+    if mode == "LAB":
+        picture = Image.merge("LAB", [grey, Image.new("L", (6, 4), 128), Image.new("L", (6, 4), 128)])
+    picture = picture or grey.convert("RGB").convert(mode)
+    suffix = {"CMYK": "tif", "YCbCr": "tif", "LAB": "tif", "F": "tif", "I": "tif"}.get(mode, "png")
+    if mode in ("HSV", "PA"):  # Modes of Pillow that no file format stores: through the converter itself.
+        from globalconv.data.images import to_rgb
+
+        image = to_rgb(picture, "x")
+    else:
+        image = read_image(save(tmp_path, picture, f"x.{suffix}"))
+    assert (image.shape, image.dtype) == ((4, 6, 3), np.uint8)
+    assert image.min() >= 253, "white stays white"
+    assert image.flags.writeable
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
+    values = np.asarray([[0, 257, 32768, 65535]], np.uint16)
+    assert read_image(save(tmp_path, Image.fromarray(values)))[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_floats_without_a_known_scale_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path, Image.fromarray(np.asarray([[-4.0, 900.0]], np.float32)), "x.tif")
+    with pytest.raises(InputError, match=r"x\.tif: grey values from -4 to 900 have no known scale"):
+        read_image(path)
+
+
+def test_transparent_pixels_lie_on_white(tmp_path: Path) -> None:
+    rgba = np.zeros((1, 3, 4), np.uint8)
+    rgba[0, :, 3] = [0, 255, 128]
+    assert read_image(save(tmp_path, Image.fromarray(rgba)))[0, :, 0].tolist() == [255, 0, 127]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation: int, suffix: str, tmp_path: Path) -> None:
+    quadrants = np.zeros((16, 32), np.uint8)
+    quadrants[:8, :16], quadrants[:8, 16:], quadrants[8:, :16], quadrants[8:, 16:] = 20, 90, 160, 230
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path, Image.fromarray(quadrants).convert("RGB"), f"x.{suffix}", exif=exif)
+    turned = {
+        1: quadrants, 2: quadrants[:, ::-1], 3: quadrants[::-1, ::-1], 4: quadrants[::-1],
+        5: quadrants.T, 6: quadrants[::-1].T, 7: quadrants[::-1, ::-1].T, 8: quadrants.T[::-1],
+    }[orientation]  # fmt: skip
+    image = read_image(path)
+    assert image_size(path) == (turned.shape[1], turned.shape[0])
+    assert image.shape[:2] == turned.shape
+    assert np.abs(image[..., 0].astype(int)[::4, ::4] - turned[::4, ::4]).max() < 25
+
+
+def test_damaged_exif_does_not_cost_the_picture(tmp_path: Path) -> None:
+    path = save(tmp_path, Image.fromarray(GRADIENT), "x.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff junk")
+    assert read_image(path).shape == (5, 7, 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "I;16"])
+def test_label_maps_of_every_index_mode(mode: str, tmp_path: Path) -> None:
+    values = [0, 1, 1, 0] if mode == "1" else [0, 1, 2, 255]
+    picture = indices(*values, dtype=np.uint16) if mode == "I;16" else indices(*values)
+    if mode == "P":
+        picture.putpalette([channel for colour in voc_palette() for channel in colour])
+    if mode == "1":
+        picture = Image.fromarray(np.asarray([values, values], bool))
+    path = save(tmp_path, picture)
+    with Image.open(path) as stored:
+        assert stored.mode == mode
+    label_map = read_label_map(path, THREE)
+    assert (label_map.dtype, label_map.tolist()) == (np.uint8, [values, values])
+
+
+def test_void_values_become_ignore(tmp_path: Path) -> None:
+    path = save(tmp_path, indices(0, 10, 11, 255))
+    assert read_label_map(path, CAMVID)[0].tolist() == [0, 10, IGNORE, IGNORE]
+    wide = LabelSpace(("a", "b"), void_values=(65535,))
+    path = save(tmp_path, indices(0, 1, 65535, dtype=np.uint16))
+    assert read_label_map(path, wide)[0].tolist() == [0, 1, IGNORE]
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "said"),
+    [
+        ((0, 1, 3), THREE, "value 3 out of range .*undeclared border"),
+        ((1, 2, 3), THREE, "shifted by one .*subtract 1"),
+        ((0, 300), THREE, "300 out of range .*instance ids"),
+        (range(0, 250, 5), THREE, r"\(49 values\) out of range .*grey levels"),
+        ((0, 7, 26, 33), LabelSpace(tuple("abcdefghijklmnopqrs")), "Cityscapes label ids; convert"),
+        ((0, 1, 4, 5), THREE, "values 4, 5 out of range .*class list is too short"),
+    ],
+)
+def test_values_out_of_range_name_value_and_cause(
+    values: tuple[int, ...], labels: LabelSpace, said: str, tmp_path: Path
+) -> None:
+    path = save(tmp_path, indices(*values, dtype=np.uint16 if max(values) > 255 else np.uint8))
+    with pytest.raises(InputError, match=rf"x\.png: label .*{said}") as refused:
+        read_label_map(path, labels)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("picture", "name", "said"),
+    [
+        (Image.fromarray(GRADIENT), "x.png", "a colour mask .*mapped to classes"),
+        (Image.new("RGB", (4, 4), (1, 1, 1)), "x.png", "three equal channels"),
+        (Image.new("L", (4, 4), 1), "x.jpg", "a JPEG cannot hold labels"),
+        (Image.new("LA", (4, 4), (1, 255)), "x.png", "mode LA holds no class indices"),
+        (Image.new("F", (4, 4), 1), "x.tif", "mode F holds no class indices"),
+    ],
+)
+def test_pictures_that_cannot_be_label_maps(picture: Image.Image, name: str, said: str, tmp_path: Path) -> None:
+    path = save(tmp_path, picture, name)
+    with pytest.raises(InputError, match=rf"{path}: .*{said}.*; "):
+        read_label_map(path, THREE)
+
+
+def _bomb(side: int) -> bytes:
+    """Return a small PNG that claims `side` x `side` pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+
+
+def _jpeg() -> bytes:
+    from io import BytesIO
+
+    buffer = BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("read", [read_image, read_indices, image_size], ids=lambda function: function.__name__)
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "the file is empty"),
+        (b"a text that someone renamed\n", "no picture that Pillow can read"),
+        (_bomb(30_000), "megapixels"),
+        (_bomb(30_000)[:20], "damaged|no picture"),
+        (None, "is not a file"),
+    ],
+)
+def test_hostile_files(read: object, content: bytes | None, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(InputError, match=f"{path}: .*({said})"):
+        read(path)  # type: ignore[operator]
+
+
+def test_a_truncated_jpeg_is_refused_not_filled_with_grey(tmp_path: Path) -> None:
+    path = tmp_path / "x.jpg"
+    path.write_bytes(_jpeg()[:-900])
+    with pytest.raises(InputError, match=r"x\.jpg: cannot be decoded .*damaged"):
+        read_image(path)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"x\.jpg: there is no such file"):
+        read_image(tmp_path / "x.jpg")
+
+
+@given(position=st.integers(0, 10_000), replacement=st.binary(min_size=1, max_size=40))
+def test_damage_anywhere_is_an_input_error_or_a_picture(
+    position: int, replacement: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = bytearray(_jpeg())
+    position %= len(content)
+    content[position : position + len(replacement)] = replacement
+    path = tmp_path_factory.mktemp("damage") / "x.jpg"
+    path.write_bytes(content)
+    try:
+        assert read_image(path).shape[2] == 3
+    except InputError as error:
+        assert str(path) in str(error)

@@ -1,0 +1,145 @@
+"""The generated scenes: reproducible, varied, labelled as promised, and fair to the network."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from globalconv.data.scenes import SCENES, SPLITS, SceneSource, objects, scene, scene_source
+from globalconv.data.scenes.canvas import Canvas, Light, Thing
+from globalconv.data.scenes.objects import Pose
+from globalconv.labels import IGNORE
+
+PAIRS = [(objects.pencil, objects.brush), (objects.spoon, objects.fork)]
+
+
+@pytest.mark.parametrize("size", [48, 192, 321])
+def test_a_scene_is_a_function_of_seed_index_and_size(size: int) -> None:
+    image, label_map = scene(5, 7, size)
+    again, labels_again = scene(5, 7, size)
+    assert (image.shape, label_map.shape) == ((size, size, 3), (size, size))
+    assert image.dtype == label_map.dtype == np.uint8
+    assert (image == again).all()
+    assert (label_map == labels_again).all()
+    assert (image != scene(5, 8, size)[0]).any()
+    assert (image != scene(6, 7, size)[0]).any()
+
+
+@pytest.mark.filterwarnings("error")
+def test_every_class_occurs_and_pictures_are_rich() -> None:
+    counts = np.zeros(256, np.int64)
+    for index in range(40):
+        image, label_map = scene(1, index)
+        counts += np.bincount(label_map.ravel(), minlength=256)
+        assert 30 < image.mean() < 225, "neither black nor white"
+        assert image.std() > 8
+        assert len(np.unique(image)) > 60
+    assert set(np.flatnonzero(counts)) == {*range(SCENES.num_classes), IGNORE}
+    share = counts / counts.sum()
+    assert (share[1 : SCENES.num_classes] > 0.004).all()
+    assert 0.6 < share[0] < 0.9
+    assert 0.02 < share[IGNORE] < 0.1
+
+
+def test_a_void_strip_lies_between_any_two_labels() -> None:
+    for index in range(10):
+        label_map = scene(1, index)[1].astype(int)
+        for one, two in ((label_map[1:], label_map[:-1]), (label_map[:, 1:], label_map[:, :-1])):
+            touching = (one != two) & (one != IGNORE) & (two != IGNORE)
+            assert not touching.any()
+
+
+def head_free_body(thing: Thing) -> np.ndarray:
+    """Return the cover of a tool beyond 40 % of its length, where no head reaches."""
+    return thing.cover() * (thing.where.along > 60)
+
+
+@pytest.mark.parametrize(("one", "two"), PAIRS)
+def test_bodies_of_a_pair_look_alike(one: object, two: object) -> None:
+    """Same distribution of width and colour far from the head: a class could not be told there."""
+    bodies: list[list[tuple[float, ...]]] = [[], []]
+    for kind, draw in enumerate((one, two)):
+        for seed in range(300):
+            rng = np.random.default_rng([kind, seed])
+            thing = draw(Pose(192, 20, 96, 0.0, 150.0), rng)  # type: ignore[operator]
+            shaft = thing.parts[0]
+            body = head_free_body(thing)
+            assert (body == shaft.cover * (thing.where.along > 60)).all(), "nothing but the shared body lies there"
+            inside = body > 0.5
+            colour = np.broadcast_to(shaft.colour, (*body.shape, 3))[inside].mean(axis=0)
+            bodies[kind].append((float(body.sum()), *map(float, colour)))
+    first, second = (np.asarray(rows) for rows in bodies)
+    error = np.sqrt((first.var(axis=0) + second.var(axis=0)) / 300)
+    assert (np.abs(first.mean(axis=0) - second.mean(axis=0)) < 4 * error).all()
+
+
+@pytest.mark.parametrize("draw", [draw for pair in PAIRS for draw in pair])
+def test_the_cue_is_the_head(draw: object) -> None:
+    thing = draw(Pose(192, 20, 96, 0.0, 150.0), np.random.default_rng(0))  # type: ignore[operator]
+    assert thing.cue is not None
+    along = thing.where.along[0] if thing.where.along.shape[0] == 1 else thing.where.along
+    reach = np.broadcast_to(along, thing.cue.shape)[thing.cue > 0.5]
+    assert reach.max() < 31, "the head ends after a fifth of the tool"
+    assert (thing.cue > 0.5).sum() > 60
+
+
+def test_no_head_is_hidden_or_cut() -> None:
+    kept: list[Canvas] = []
+    original = Canvas.label_map
+
+    def spy(canvas: Canvas) -> np.ndarray:
+        kept.append(canvas)
+        return original(canvas)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Canvas, "label_map", spy)
+        for index in range(30):
+            scene(1, index)
+    tools = 0
+    for canvas in kept:
+        visible = np.bincount(canvas.cues_HW.ravel(), minlength=len(canvas.labels))
+        for number, area in enumerate(canvas.cue_areas):
+            if area:
+                tools += 1
+                assert visible[number] >= 0.89 * area
+                assert area > 40, "inside the picture"
+    assert tools > 60
+
+
+def test_a_thing_that_would_hide_a_head_is_not_laid() -> None:
+    canvas = Canvas(np.full((192, 192, 3), 0.5, np.float32), Light(0, 0, 1))
+    rng = np.random.default_rng(0)
+    assert canvas.put(objects.spoon(Pose(192, 30, 96, 0.0, 120.0), rng))
+    before = canvas.image_HW3.copy()
+    assert not canvas.put(objects.coin(Pose(192, 44, 96, 0.0), rng)), "on the bowl"
+    assert not canvas.put(objects.coin(Pose(192, 900, 900, 0.0), rng)), "outside the picture"
+    assert (canvas.image_HW3 == before).all()
+    assert canvas.put(objects.coin(Pose(192, 110, 96, 0.0), rng)), "on the handle"
+    assert canvas.label_map()[96, 110] == objects.COIN
+    assert canvas.label_map()[96, 44] == objects.SPOON
+
+
+def test_the_source_draws_each_scene_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    monkeypatch.setattr(
+        "globalconv.data.scenes.scene", lambda seed, index, size: (drawn.append(index), scene(seed, index, size))[1]
+    )
+    source = SceneSource(3, 48, 9)
+    for index in (0, 1, 2, 0):
+        image, label_map = source.image(index), source.label_map(index)
+        image[:], label_map[:] = 0, 0
+        assert source.image(index).any(), "what a caller does to an array stays with the caller"
+    assert drawn == [0, 1, 2, 0]
+    assert [source.sample_name(index) for index in range(len(source))] == ["scene-00000", "scene-00001", "scene-00002"]
+
+
+def test_splits_are_different_scenes() -> None:
+    train, val = scene_source("train"), scene_source("val")
+    assert (len(train), len(val)) == (SPLITS["train"][0], SPLITS["val"][0])
+    assert train.seed != val.seed
+    assert (train.image(0) != val.image(0)).any()
+
+
+def test_scenes_survive_a_file(tmp_path: object) -> None:
+    image, label_map = scene(1, 3)
+    assert Image.fromarray(image).mode == "RGB"
+    assert Image.fromarray(label_map).mode == "L"

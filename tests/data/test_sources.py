@@ -1,0 +1,290 @@
+"""Sources: what is found in every layout, and the line for every way in which a data set can be broken."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from globalconv.data.sources import Source, open_source
+from globalconv.data.sources.list_file import list_splits
+from globalconv.errors import InputError
+from globalconv.labels import CAMVID, IGNORE, LabelSpace, voc_palette
+
+CLASSES = [{"name": "sky", "index": 0, "color": [1, 2, 3]}, {"name": "tree", "index": 1, "color": [4, 5, 6]}]
+
+
+def put(root: Path, image: str, label: str, values: tuple[int, ...] = (0, 1, 255), size: tuple[int, int] = (6, 4)) -> None:
+    """Write an image and a label map whose columns take the values in turn."""
+    for name in (image, label):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (9, 9, 9)).save(root / image)
+    columns = np.resize(np.asarray(values, np.uint8), size[0])
+    Image.fromarray(np.tile(columns, (size[1], 1))).save(root / label)
+
+
+def names(source: Source) -> list[str]:
+    return [source.sample_name(index) for index in range(len(source))]
+
+
+def refused(root: Path, said: str, split: str = "train", **options: object) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        source = open_source(root, split, **options)  # type: ignore[arg-type]
+        for index in range(len(source)):
+            source.image(index)
+            source.label_map(index)
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def camvid(tmp_path: Path) -> Path:
+    for split, name in (("train", "a"), ("train", "b"), ("val", "c")):
+        put(tmp_path, f"{split}/{name}.png", f"{split}annot/{name}.png", (0, 10, 11))
+        with (tmp_path / f"{split}.txt").open("a") as file:
+            file.write(f"{split}/{name}.png {split}annot/{name}.png\n")
+    return tmp_path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(30):
+        put(tmp_path, f"images/{number:02}.jpg", f"labels/{number:02}.png")
+    (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+    return tmp_path
+
+
+def test_camvid_is_recognised_and_11_is_void(camvid: Path) -> None:
+    source = open_source(camvid, "train")
+    assert (source.labels, names(source)) == (CAMVID, ["train/a", "train/b"])
+    assert source.image(0).shape == (4, 6, 3)
+    assert source.label_map(0)[0].tolist() == [0, 10, IGNORE, 0, 10, IGNORE]
+    assert names(open_source(camvid, "val", "camvid", CAMVID)) == ["val/c"]
+
+
+def test_list_files_in_folders_with_comments_tabs_quotes_and_classes(tmp_path: Path) -> None:
+    put(tmp_path, "in put/a b.png", "out/a.png")
+    put(tmp_path, "c.png", "out/c.png")
+    put(tmp_path, "d e.png", "out/d.png")
+    (tmp_path / "folds").mkdir()
+    (tmp_path / "folds/day.1.train.txt").write_text(
+        '\n# comment\n"in put/a b.png" out/a.png\n  c.png   out/c.png\r\nd e.png\tout/d.png\n', encoding="utf-8-sig"
+    )
+    (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+    (tmp_path / "readme.txt").write_text("this is\na readme\n")
+    assert list_splits(tmp_path) == ["folds/day.1.train"]
+    source = open_source(tmp_path, "folds/day.1.train")
+    assert names(source) == ["in put/a b", "c", "d e"]
+    assert (source.labels.class_names, source.labels.palette) == (("sky", "tree"), ((1, 2, 3), (4, 5, 6)))
+    refused(tmp_path, "split 'train': there is no list file .* the splits in .* are: folds/day.1.train$")
+
+
+def test_names_of_listed_files_never_lead_out_of_a_folder(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    put(root, "../elsewhere/a.png", "a.png")
+    (root / "train.txt").write_text(f"{tmp_path}/elsewhere/a.png a.png\n")
+    assert names(open_source(root, "train")) == ["elsewhere/a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a.png\n", r"train\.txt:1: 1 words where 'image label' is expected"),
+        ("a.png a.png\nmy a.png a.png\n", r"train\.txt:2: 3 words .*tab, or quote"),
+        ("a.png a.png\na.png b.png\n", r"train\.txt:2: there is no file .*b\.png; paths are relative to"),
+        ("a.png a.png\n\na.png a.png\n", r"train\.txt:3: .*a\.png has the same name .* as line 1"),
+        ("'a.png a.png\n", r"train\.txt:1: No closing quotation; close the quotes"),
+        ("# nothing\n", r"train\.txt: lists no pairs"),
+    ],
+)
+def test_broken_list_files(text: str, said: str, tmp_path: Path) -> None:
+    put(tmp_path, "x.png", "a.png")
+    (tmp_path / "train.txt").write_text(text)
+    refused(tmp_path, said, layout="list")
+
+
+def test_a_binary_list_file(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_bytes(b"\xff\xfe\x00\x9f")
+    refused(tmp_path, r"train\.txt: cannot be read as text", layout="list")
+
+
+def test_a_plain_folder_has_a_fixed_hold_out(folder: Path) -> None:
+    train, val, everything = (names(open_source(folder, split)) for split in ("train", "val", "all"))
+    assert sorted(train + val) == everything == [f"{number:02}" for number in range(30)]
+    assert 1 <= len(val) <= 8
+    put(folder, "images/sub/99.png", "labels/sub/99.png")
+    assert set(train) <= set(names(open_source(folder, "train"))), "adding an image moves no other one"
+    assert set(val) <= set(names(open_source(folder, "val")))
+    refused(folder, "split 'test': .* has the splits train, val, all; name one", split="test")
+
+
+def test_tiny_plain_folders(tmp_path: Path) -> None:
+    put(tmp_path, "images/a.jpg", "labels/a.png")
+    refused(tmp_path, "holds a single image, which cannot be divided; use split 'all'")
+    assert names(open_source(tmp_path, "all")) == ["a"]
+    put(tmp_path, "images/b.jpg", "labels/b.png")
+    assert len(open_source(tmp_path, "train")) == len(open_source(tmp_path, "val")) == 1
+
+
+@pytest.mark.parametrize("form", ["images/{split}/{name}", "{split}/images/{name}"])
+def test_folders_with_splits(form: str, tmp_path: Path) -> None:
+    for split, name in (("train", "deep/a"), ("train", "b"), ("holdout", "a")):
+        image = form.format(split=split, name=name)
+        put(tmp_path, f"{image}.JPG".replace("JPG", "jpeg"), image.replace("images", "labels") + ".png")
+    (tmp_path / "images").mkdir(exist_ok=True)
+    (tmp_path / "images/.DS_Store").write_bytes(b"junk")
+    assert names(open_source(tmp_path, "train")) == ["train/b", "train/deep/a"]
+    assert names(open_source(tmp_path, "holdout")) == ["holdout/a"]
+    assert names(open_source(tmp_path, "all")) == ["holdout/a", "train/b", "train/deep/a"]
+    refused(tmp_path, "split 'val': .* has the splits holdout, train, all; name one of them", split="val")
+
+
+def test_images_and_labels_without_a_partner(folder: Path) -> None:
+    for number in (3, 4, 5, 6):
+        (folder / f"labels/{number:02}.png").unlink()
+    refused(folder, r"images: 4 images without a partner in .*labels \(03, 04, 05, \.\.\.\); names must be equal")
+    for number in (3, 4, 5, 6):
+        (folder / f"images/{number:02}.jpg").unlink()
+    (folder / "images/07.jpg").unlink()
+    refused(folder, r"labels: 1 label without a partner in .*images \(07\)")
+
+
+def test_two_images_of_one_name(folder: Path) -> None:
+    Image.new("RGB", (6, 4)).save(folder / "images/01.png")
+    refused(folder, r"images/01\.png: 01\.jpg has the same name")
+
+
+def test_links_to_folders_are_followed_once(folder: Path) -> None:
+    for kind in ("images", "labels"):
+        (folder / kind / "loop").symlink_to(folder / kind)
+    assert len(open_source(folder, "all")) == 30
+
+
+def test_unknown_layouts(tmp_path: Path) -> None:
+    refused(tmp_path, "no known layout; looked for list files .* images/ beside labels/")
+    refused(tmp_path / "gone", "gone: there is no such folder")
+    (tmp_path / "file").write_text("x")
+    refused(tmp_path / "file", "file: is a file")
+    refused(tmp_path, "layout='fodler': did you mean 'folder'", layout="fodler")
+    refused(tmp_path, "has no images/ beside labels/", layout="folder")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    refused(tmp_path, "images: holds no pictures")
+
+
+def test_classes_found_in_the_masks_of_all_splits_with_their_palette(tmp_path: Path) -> None:
+    put(tmp_path, "images/train/a.jpg", "labels/train/a.png", (0, 1, 255))
+    put(tmp_path, "images/val/a.jpg", "labels/val/a.png", (0, 4, 255))
+    found = open_source(tmp_path, "train").labels
+    assert found.class_names == tuple(f"class {index}" for index in range(5))
+    assert found.palette == voc_palette(5)
+    mask = Image.open(tmp_path / "labels/train/a.png").convert("P")
+    mask.putpalette([value for index in range(256) for value in (index, 100, 7)])
+    mask.save(tmp_path / "labels/train/a.png")
+    assert open_source(tmp_path, "train").labels.palette[:2] == ((0, 100, 7), (1, 100, 7))
+    trained = LabelSpace(("a", "b", "c", "d", "e"))
+    assert open_source(tmp_path, "val", labels=trained).labels == trained, "weights lend their names to nameless data"
+
+
+@pytest.mark.parametrize(("values", "said"), [((0, 255), "binary mask"), ((0, 128, 200), "values 0, 128, 200")])
+def test_masks_that_hold_no_indices_are_not_taken_for_classes(values: tuple[int, ...], said: str, tmp_path: Path) -> None:
+    for name in "ab":
+        put(tmp_path, f"images/{name}.jpg", f"labels/{name}.png", values)
+    refused(tmp_path, rf"labels: .*{said}.*save classes as 0, 1, 2", split="all")
+
+
+def test_a_binary_data_set_whose_foreground_is_255(folder: Path) -> None:
+    for path in (folder / "labels").iterdir():
+        put(folder, f"images/{path.stem}.jpg", f"labels/{path.name}", (0, 255))
+    refused(folder, "0 and 255 but never 1, so 'tree' would be void everywhere; save the foreground as 1")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "not a class list"),
+        ("3", "not a class list"),
+        ('[{"index": 0}]', "not a class list .'name'"),
+        ('[{"name": "a", "index": 1}]', "the indices are 1; number the classes 0, 1, 2"),
+        ('["a", "a"]', "occur more than once"),
+        ("[]", "0 classes"),
+        ('[{"name": "a", "index": 0, "color": [1, 2]}]', "not a class list"),
+        ('{"palette": []}', "not a class list .'class_names'"),
+    ],
+)
+def test_broken_class_lists(content: str, said: str, folder: Path) -> None:
+    (folder / "classes.json").write_text(content)
+    refused(folder, rf"classes\.json: .*{said}")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['["sky", "tree"]', '[{"name": "tree", "index": 1}, {"name": "sky", "index": 0}, {"name": "void", "index": 255}]'],
+)
+def test_forms_of_class_lists(content: str, folder: Path) -> None:
+    (folder / "classes.json").write_text(content)
+    assert open_source(folder, "train").labels == LabelSpace(("sky", "tree"))
+
+
+def test_classes_other_than_those_of_the_weights(folder: Path) -> None:
+    assert open_source(folder, "all", labels=LabelSpace(("sky", "tree"))).labels.palette[0] == (1, 2, 3)
+    refused(folder, "not those of the weights .1: 'tree' where 'car' is expected", labels=LabelSpace(("sky", "car")))
+    refused(folder, "2 classes where 3 are expected", labels=LabelSpace(("sky", "tree", "car")))
+
+
+def test_sizes_that_differ_name_both_files(folder: Path) -> None:
+    Image.new("L", (5, 4)).save(folder / "labels/00.png")
+    refused(folder, r"labels/00\.png: the label map is 5x4 but its image .*images/00\.jpg is 6x4; make both", "all")
+    Image.new("L", (4, 6)).save(folder / "labels/00.png")
+    refused(folder, "4x6 .* 6x4; width and height are swapped, as when one of them ignores the EXIF rotation", "all")
+
+
+def test_a_rotated_photograph_fits_its_upright_label_map(folder: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (6, 4)).save(folder / "images/00.jpg", exif=exif)
+    refused(folder, "the label map is 6x4 but its image .* is 4x6; width and height are swapped", "all")
+    Image.new("L", (4, 6)).save(folder / "labels/00.png")
+    source = open_source(folder, "all")
+    assert source.image(0).shape[:2] == source.label_map(0).shape == (6, 4)
+
+
+def test_scenes_need_no_folder(tmp_path: Path) -> None:
+    assert len(open_source(None, "train")) > len(open_source(None, "val", "scenes")) > 0
+    with pytest.raises(InputError, match="split 'test': the built-in scenes"):
+        open_source(None, "test")
+    with pytest.raises(InputError, match="layout='folder': needs the folder"):
+        open_source(None, "train", "folder")
+    with pytest.raises(InputError, match="generated and lie in no folder"):
+        open_source(tmp_path, "train", "scenes")
+    with pytest.raises(InputError, match="built-in scenes: its classes are not those of the weights"):
+        open_source(None, "train", labels=CAMVID)
+
+
+@pytest.mark.parametrize(
+    ("data", "split", "count"),
+    [
+        ("CamVid", "train", 367), ("CamVid", "val", 101), ("CamVid", "folds/day-0006R0.val", None),
+        ("MSRC21", "train", 316), ("MSRC21", "val", 78), ("MSRC21", "all", 394),
+    ],
+)  # fmt: skip
+def test_real_data(data: str, split: str, count: int | None, real_data: Path) -> None:
+    source = open_source(real_data / data, split)
+    assert count is None or len(source) == count
+    assert len(set(names(source))) == len(source)
+    assert source.labels.num_classes == {"CamVid": 11, "MSRC21": 21}[data]
+    for index in range(0, len(source), 40):
+        image, label_map = source.image(index), source.label_map(index)
+        assert image.shape == (*label_map.shape, 3)
+        assert set(np.unique(label_map)) <= {*range(source.labels.num_classes), IGNORE}
+        assert image.std() > 10
+
+
+def test_real_palette_masks(real_data: Path, tmp_path: Path) -> None:
+    sample = real_data / "voc-sample"
+    (tmp_path / "images").symlink_to(sample / "JPEGImages")
+    (tmp_path / "labels").symlink_to(sample / "SegmentationClass")
+    source = open_source(tmp_path, "all")
+    assert len(source) == 3
+    assert source.labels.palette == voc_palette(source.labels.num_classes)
+    assert source.label_map(0).max() > 0

@@ -1,0 +1,153 @@
+"""Every score goes through one function: its numbers, its table, its progress, and what stops it."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from globalconv.data.sources import open_source
+from globalconv.errors import InputError, StoppedError
+from globalconv.evaluation.confusion import ConfusionMatrix
+from globalconv.evaluation.score import Score, score_maps, score_predictions, score_source
+from globalconv.labels import IGNORE, LabelSpace
+
+Array = npt.NDArray[np.uint8]
+LABELS = LabelSpace(("sky", "road", "car"))
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A source whose images show their own label maps in the red channel."""
+
+    label_maps: list[Array]
+    labels: LabelSpace = LABELS
+    name: str = "maps"
+    folder: str = "day"
+    read: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.label_maps)
+
+    def sample_name(self, index: int) -> str:
+        return f"{self.folder}/{index:03d}"
+
+    def image(self, index: int) -> Array:
+        self.read.append(index)
+        return np.repeat(self.label_maps[index][..., None], 3, axis=2)
+
+    def label_map(self, index: int) -> Array:
+        return self.label_maps[index]
+
+
+def maps(*rows: list[int]) -> Maps:
+    return Maps([np.array([row], np.uint8) for row in rows])
+
+
+def always_sky(image: Array) -> Array:
+    return np.zeros(image.shape[:2], np.uint8)
+
+
+def test_scores_every_image_once_into_one_matrix() -> None:
+    source = maps([0, 0, 1], [1, IGNORE], [0])
+    score = score_source(always_sky, source, "float32")
+    assert source.read == [0, 1, 2]
+    assert score.matrix.counts.tolist() == [[3, 0, 0], [2, 0, 0], [0, 0, 0]]
+    assert (score.images, score.precision, score.absent_classes) == (3, "float32", ["car"])
+    assert score.miou == pytest.approx(3 / 5 / 2)
+
+
+def test_json_names_the_classes_and_has_null_for_absent_ones() -> None:
+    found = json.loads(json.dumps(score_source(always_sky, maps([0, 0, 1]), "bfloat16").to_json(), allow_nan=False))
+    assert found.pop("seconds") >= 0
+    assert found == {
+        "miou": pytest.approx(1 / 3),
+        "iou": {"sky": pytest.approx(2 / 3), "road": 0.0, "car": None},
+        "pixel_accuracy": pytest.approx(2 / 3),
+        "mean_accuracy": 0.5,
+        "images": 1,
+        "precision": "bfloat16",
+        "absent_classes": ["car"],
+    }
+
+
+def test_the_table_pastes_into_a_terminal() -> None:
+    lines = score_source(always_sky, maps([0, 0, 1]), "float32").table().splitlines()
+    assert [line.split() for line in lines[:5]] == [
+        ["class", "IoU", "accuracy", "pixels"],
+        ["sky", "0.6667", "1.0000", "66.67%"],
+        ["road", "0.0000", "0.0000", "33.33%"],
+        ["car", "-", "-", "0.00%"],
+        ["mean", "0.3333", "0.5000"],
+    ]
+    assert lines[5] == "pixel accuracy 0.6667, 1 image, float32"
+    assert lines[6].endswith(": car") and len(lines) == 7
+    assert max(map(len, lines)) < 80
+
+
+def test_progress_is_told_after_every_image_and_may_stop() -> None:
+    seen: list[tuple[int, float]] = []
+
+    def on_image(done: int, matrix: ConfusionMatrix) -> None:
+        seen.append((done, matrix.pixel_accuracy()))
+        if done == 2:
+            raise StoppedError("enough", 15)
+
+    source = maps([0], [1], [0])
+    with pytest.raises(StoppedError):
+        score_source(always_sky, source, "float32", on_image)
+    assert seen == [(1, 1.0), (2, 0.5)] and source.read == [0, 1]
+
+
+def test_wrong_sizes_and_values_name_the_sample() -> None:
+    with pytest.raises(InputError, match=r"maps, day/001: class_map of shape \(1, 1\) against"):
+        score_maps(lambda _: np.zeros((1, 1), np.uint8), maps([0], [0, 0]), "float32")
+    with pytest.raises(InputError, match=r"maps, day/000: class_map holds 7"):
+        score_maps(lambda _: np.full((1, 1), 7, np.uint8), maps([0]), "float32")
+
+
+@pytest.mark.parametrize("source", [maps(), maps([IGNORE, IGNORE])])
+def test_nothing_to_score_is_refused(source: Maps) -> None:
+    with pytest.raises(InputError, match="maps: not one labelled pixel in"):
+        score_source(always_sky, source, "float32")
+
+
+def write_maps(folder: Path, names: list[str], source: Maps) -> Path:
+    for name, label_map in zip(names, source.label_maps, strict=True):
+        file = folder / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(label_map % 3).save(file)
+    return folder
+
+
+def comparable(score: Score) -> list[list[int]]:
+    counts: list[list[int]] = score.matrix.counts.tolist()
+    return counts
+
+
+@pytest.mark.parametrize("names", [["day/000", "day/001"], ["000", "001"]])
+def test_a_folder_of_class_maps_scores_as_the_predictor_that_made_it(tmp_path: Path, names: list[str]) -> None:
+    source = maps([0, 1, 2, IGNORE], [2, 2, 1, 0])
+    folder = write_maps(tmp_path, names, source)
+    made = score_source(lambda image: image[..., 0] % 3, source, "float32")
+    assert comparable(score_predictions(folder, source)) == comparable(made)
+    assert made.miou == 1
+
+
+def test_missing_class_maps_are_counted_before_anything_is_read(tmp_path: Path) -> None:
+    source = maps([0, 1], [1, 0])
+    write_maps(tmp_path, ["day/000"], maps([0, 1]))
+    with pytest.raises(InputError, match=r"1 of 2 class maps are not there, the first is .*001\.png"):
+        score_predictions(tmp_path, source)
+    with pytest.raises(InputError, match="no such folder"):
+        score_predictions(tmp_path / "nowhere", source)
+
+
+def test_the_label_maps_of_real_streets_score_one_against_themselves(real_data: Path) -> None:
+    source = open_source(real_data / "CamVid", "val")
+    score = score_predictions(real_data / "CamVid" / "valannot", source)
+    assert (score.miou, score.images, score.absent_classes) == (1, 101, [])
+    assert score.matrix.counts.sum() < 101 * 360 * 480  # void is not counted

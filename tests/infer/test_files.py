@@ -1,0 +1,213 @@
+"""Files, folders and globs in, mirrored predictions out; what fails is skipped and listed; nothing is lost."""
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.infer import noise, write_image
+from PIL import Image
+
+from globalconv.errors import InputError, StoppedError
+from globalconv.infer.files import Failure, list_jobs, predict_files
+from globalconv.infer.prediction import Prediction
+from globalconv.infer.predictor import Predictor
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+OUT = Path("out")
+
+
+def results(out: Path = OUT) -> list[str]:
+    return sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+
+
+def both(*names: str) -> list[str]:
+    return sorted(file for name in names for file in (f"{name}.png", f"{name}.overlay.jpg"))
+
+
+def test_a_folder_is_mirrored_and_what_is_no_image_is_passed_over(brightest: Predictor) -> None:
+    for name in ("a.jpg", "day 1/b.PNG", "day 1/night/ç 日本.webp", "gif.gif", "t.tiff", ".hidden.png", ".x/c.png"):
+        write_image(Path("photos") / name)
+    Path("photos/notes.txt").write_text("no image")
+    assert predict_files(brightest, ["photos"], OUT) == []
+    assert results() == both("a", "day 1/b", "day 1/night/ç 日本", "gif", "t")
+
+
+def test_predictions_have_the_size_and_the_pixels_of_their_image(brightest: Predictor) -> None:
+    write_image(Path("photos/a.png"), 6, 9, seed=1)
+    write_image(Path("photos/sub/b.png"), 11, 4, seed=2)
+    predict_files(brightest, ["photos"], OUT)
+    for name, image in (("a", noise(6, 9, 1)), ("sub/b", noise(11, 4, 2))):
+        with Image.open(OUT / f"{name}.png") as picture:
+            assert (np.asarray(picture) == image.argmax(2)).all()
+
+
+def test_globs(brightest: Predictor) -> None:
+    for name in ("a.jpg", "b.png", "sub/c.jpg", "sub/deep/d.jpg", "x.txt.jpg"):
+        write_image(Path("photos") / name)
+    Path("photos/notes.txt").write_text("no image")
+    for pattern, names in {
+        "photos/*.jpg": ["a", "x.txt"],
+        "photos/**/*.jpg": ["a", "sub/c", "sub/deep/d", "x.txt"],
+        "photos/?.??g": ["a", "b"],
+        "photos/*": ["a", "b", "sub/c", "sub/deep/d", "x.txt"],
+        "*/sub": ["photos/sub/c", "photos/sub/deep/d"],
+    }.items():
+        assert sorted(job.name for job in list_jobs([pattern], OUT)) == names, pattern
+    predict_files(brightest, ["photos/**/d.*"], OUT)
+    assert results() == both("sub/deep/d")
+
+
+def test_a_name_with_wildcards_in_it_is_a_file_first() -> None:
+    write_image(Path("a[1].png"))
+    write_image(Path("a1.png"))
+    assert [job.path.name for job in list_jobs(["a[1].png"], OUT)] == ["a[1].png"]
+
+
+def test_each_image_once_and_no_two_share_a_name(brightest: Predictor) -> None:
+    for name in ("one/a.jpg", "one/a.png", "one/A.bmp", "one/b.png", "two/b.png", "two/c.png"):
+        write_image(Path(name))
+    jobs = list_jobs(["one", "two", "one/a.jpg", "./two/c.png"], OUT)
+    assert [(job.path.as_posix(), job.name) for job in jobs] == [
+        ("one/A.bmp", "A.bmp"),
+        ("one/a.jpg", "a.jpg"),
+        ("one/a.png", "a.png"),
+        ("one/b.png", "b.png"),
+        ("two/b.png", "b.png-2"),
+        ("two/c.png", "c"),
+    ]
+    predict_files(brightest, ["one", "two"], OUT)
+    assert len(results()) == 12
+
+
+def test_broken_files_are_skipped_and_listed(brightest: Predictor) -> None:
+    write_image(Path("photos/a.png"))
+    write_image(Path("photos/z.png"), 40, 40)
+    Path("photos/cut.png").write_bytes(Path("photos/z.png").read_bytes()[:500])
+    Path("photos/empty.jpg").touch()
+    Path("notes.txt").write_text("no image")
+    seen: list[tuple[int, int, str, bool]] = []
+    failures = predict_files(
+        brightest,
+        ["photos", "notes.txt"],
+        OUT,
+        lambda done, total, path, failure: seen.append((done, total, path.name, failure is not None)),
+    )
+    assert [Path(failure.path).name for failure in failures] == ["cut.png", "empty.jpg", "notes.txt"]
+    assert all("\n" not in failure.error and Path(failure.path).name in failure.error for failure in failures)
+    listed = [Failure(**entry) for entry in json.loads((OUT / "failures.json").read_text())]
+    assert listed == failures
+    assert results() == sorted([*both("a", "z"), "failures.json"])
+    names = ["a.png", "cut.png", "empty.jpg", "z.png", "notes.txt"]
+    assert [entry[:3] for entry in seen] == [(i, 5, name) for i, name in enumerate(names, 1)]
+    assert [entry[3] for entry in seen] == [False, True, True, False, True]
+
+
+def test_the_list_of_failures_is_never_an_old_one(brightest: Predictor) -> None:
+    write_image(Path("good.png"))
+    Path("bad.png").touch()
+    assert len(predict_files(brightest, ["good.png", "bad.png"], OUT)) == 1
+    assert predict_files(brightest, ["good.png"], OUT) == []
+    assert json.loads((OUT / "failures.json").read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("typo.jpg", "typo.jpg: there is no such file or folder"),
+        ("empty", "empty: no image in this folder"),
+        ("photos/*.gif", r"photos/\*\.gif: matches no image"),
+    ],
+)
+def test_an_input_that_names_nothing_stops_before_any_work(brightest: Predictor, text: str, says: str) -> None:
+    write_image(Path("photos/a.png"))
+    Path("empty").mkdir()
+    with pytest.raises(InputError, match=says):
+        predict_files(brightest, ["photos", text], OUT)
+    assert not OUT.exists()
+
+
+def test_results_inside_the_folder_of_the_images_are_no_images(brightest: Predictor) -> None:
+    write_image(Path("photos/a.png"))
+    for _ in range(2):
+        for inputs in (["photos"], ["photos/*"], ["photos/**"]):
+            assert predict_files(brightest, inputs, Path("photos/results")) == []
+    assert results(Path("photos")) == ["a.png", *(f"results/{file}" for file in both("a"))]
+
+
+@pytest.mark.parametrize("inputs", ["photos", "photos/**"])
+@pytest.mark.parametrize("out", ["data", "."])
+def test_results_above_the_folder_of_the_images(brightest: Predictor, inputs: str, out: str) -> None:
+    for name in ("a", "sub/b"):
+        write_image(Path(f"data/photos/{name}.png"))
+    for _ in range(2):
+        assert predict_files(brightest, [f"data/{inputs}"], Path(out)) == []
+    assert set(both("a", "sub/b")) < set(results(Path(out)))
+
+
+@pytest.mark.parametrize("text", ["photos", "photos/*.jpg"])
+@pytest.mark.parametrize("out", ["photos", "photos/../photos", "link"])
+def test_results_among_the_images_are_refused(brightest: Predictor, text: str, out: str) -> None:
+    write_image(Path("photos/a.jpg"))
+    Path("link").symlink_to("photos")
+    with pytest.raises(InputError, match="is the folder of the images"):
+        predict_files(brightest, [text], Path(out))
+    assert results(Path("photos")) == ["a.jpg"]
+
+
+def test_no_image_is_ever_overwritten(brightest: Predictor) -> None:
+    path = write_image(Path("a.png"))
+    before = path.read_bytes()
+    (failure,) = predict_files(brightest, ["a.png"], Path())
+    assert "is one of the images to predict" in failure.error and path.read_bytes() == before
+    # Neither is one that globalconv wrote itself, if it is an image of this call.
+    predict_files(brightest, ["a.png"], OUT)
+    before = (OUT / "a.png").read_bytes()
+    (failure,) = predict_files(brightest, ["out/a.png"], OUT)
+    assert (OUT / "a.png").read_bytes() == before
+
+
+def test_a_label_map_that_lies_beside_the_photo_survives(brightest: Predictor) -> None:
+    write_image(Path("a.jpg"))
+    label = write_image(Path("a.png"))
+    before = label.read_bytes()
+    (failure,) = predict_files(brightest, ["a.jpg"], Path())
+    assert "a.png exists and was not written by globalconv" in failure.error and label.read_bytes() == before
+
+
+def test_a_stop_between_two_files_leaves_whole_results_and_the_list(brightest: Predictor) -> None:
+    Path("photos").mkdir()
+    Path("photos/a.png").touch()
+    for name in "bcd":
+        write_image(Path(f"photos/{name}.png"))
+
+    def stop(done: int, total: int, path: Path, failure: Failure | None) -> None:
+        if done == 2:
+            raise StoppedError("stopped", 15)
+
+    with pytest.raises(StoppedError):
+        predict_files(brightest, ["photos"], OUT, stop)
+    assert results() == sorted([*both("b"), "failures.json"])
+    assert len(json.loads((OUT / "failures.json").read_text())) == 1
+
+
+def test_a_name_too_long_is_one_failure_and_a_full_disk_is_the_end(
+    brightest: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(Path(f"{'n' * 250}.png"))
+    write_image(Path("a.png"))
+    (failure,) = predict_files(brightest, ["*.png"], OUT)
+    assert "cannot be saved" in failure.error and "a.png" in results()
+
+    def full(self: Prediction, folder: Path, name: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Prediction, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        predict_files(brightest, ["a.png"], Path("other"))

@@ -1,0 +1,226 @@
+"""Image in, class map out: every kind of image, its own size and orientation, equal results, files on disk."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from helpers.infer import LABELS, Brightest, noise, write_image
+from PIL import Image
+from torch import Tensor, nn
+
+import globalconv
+from globalconv.errors import InputError
+from globalconv.infer.prediction import MARK
+from globalconv.infer.predictor import Predictor
+from globalconv.model.network import GlobalConvNet
+from globalconv.weights import save_weights
+
+Array = npt.NDArray[np.uint8]
+ORIENTATION = 0x0112
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved network whose class maps are not all one class."""
+    torch.manual_seed(1)
+    network = GlobalConvNet(3, backbone="test_resnet", kernel_size=3)
+    network.train()(torch.rand(4, 3, 64, 64))
+    folder = tmp_path_factory.mktemp("run")
+    save_weights(folder, network.eval(), LABELS, {})
+    return folder
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda image, path: image,
+        lambda image, path: image[::-1, ::-1][::-1, ::-1],
+        lambda image, path: np.asfortranarray(image),
+        lambda image, path: Image.fromarray(image),
+        lambda image, path: path,
+        lambda image, path: str(path),
+    ],
+)
+def test_arrays_pillow_images_and_paths_are_one(
+    brightest: Predictor, tmp_path: Path, kind: Callable[[Array, Path], Any]
+) -> None:
+    image = noise(5, 7)
+    path = write_image(tmp_path / "a.png", 5, 7)
+    prediction = brightest(kind(image, path))
+    assert prediction.class_map.dtype == np.uint8 and prediction.class_map.shape == (5, 7)
+    assert (prediction.class_map == image.argmax(2)).all()
+    assert prediction.class_names == brightest.class_names == ("red", "green", "blue")
+    assert prediction.probabilities is None
+
+
+def test_read_only_arrays_are_taken_and_no_input_is_changed(brightest: Predictor) -> None:
+    image = noise(5, 7)
+    before = image.copy()
+    image.flags.writeable = False
+    assert (brightest(image).class_map == brightest.class_map(before)).all()
+    assert (image == before).all()
+
+
+def test_probabilities_are_the_softmax_in_float32(brightest: Predictor) -> None:
+    image = noise(4, 6)
+    shares = brightest(image, probabilities=True).probabilities
+    assert shares is not None and shares.dtype == np.float32 and shares.shape == (3, 4, 6)
+    exp = np.exp(image.transpose(2, 0, 1) / 255)
+    np.testing.assert_allclose(shares, exp / exp.sum(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_result_is_upright_as_exif_says(brightest: Predictor, tmp_path: Path, orientation: int) -> None:
+    picture = Image.fromarray(noise(5, 8))
+    exif = picture.getexif()
+    exif[ORIENTATION] = orientation
+    picture.save(tmp_path / "turned.png", exif=exif)
+    turned = {1: 0, 6: 3, 3: 2, 8: 1}.get(orientation)
+    with Image.open(tmp_path / "turned.png") as opened:
+        from_file, from_pillow = brightest(tmp_path / "turned.png"), brightest(opened)
+    assert (from_file.class_map == from_pillow.class_map).all()
+    assert from_file.class_map.shape == ((8, 5) if orientation >= 5 else (5, 8))
+    if turned is not None:
+        assert (from_file.class_map == np.rot90(np.asarray(picture).argmax(2), turned)).all()
+    saved, _ = from_file.save(tmp_path / "out")
+    with Image.open(saved) as opened:
+        assert opened.size == from_file.class_map.shape[::-1] and ORIENTATION not in opened.getexif()
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (np.zeros((4, 4), np.uint8), r"image array uint8 \(4, 4\): give uint8 RGB"),
+        (np.zeros((4, 4, 4), np.uint8), "give uint8 RGB"),
+        (np.zeros((4, 4, 3), np.float32), "image array float32"),
+        (np.zeros((0, 4, 3), np.uint8), r"\(0, 4, 3\)"),
+        ([[1, 2]], "image of type list"),
+        ("nowhere.png", "nowhere.png"),
+    ],
+)
+def test_what_is_no_image_is_refused(brightest: Predictor, image: Any, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        brightest(image)
+
+
+def test_a_pillow_image_of_a_cut_file_is_refused(brightest: Predictor, tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.png", 50, 50)
+    path.write_bytes(path.read_bytes()[:200])
+    with Image.open(path) as picture, pytest.raises(InputError, match="image: cannot be decoded"):
+        brightest(picture)
+
+
+def test_a_loaded_network_predicts_what_the_saved_one_does(run: Path) -> None:
+    predictor = globalconv.load(run, device="cpu", precision="float32")
+    image = noise(45, 70)
+    with torch.inference_mode():
+        logits_NKHW = predictor.network(torch.from_numpy(image).permute(2, 0, 1)[None])
+    prediction = predictor(image, probabilities=True)
+    assert (prediction.class_map == logits_NKHW[0].argmax(0).numpy()).all()
+    assert len(np.unique(prediction.class_map)) > 1
+    assert isinstance(predictor.network, GlobalConvNet) and not predictor.network.training
+    assert predictor.class_names == LABELS.class_names
+
+
+def test_optimise_changes_the_layout_and_nothing_but_rounding(run: Path) -> None:
+    fast = globalconv.load(run, "cpu", "float32", optimise=True)
+    plain = globalconv.load(run, "cpu", "float32", optimise=False)
+    image = noise(50, 61)
+    ours, theirs = fast.logits(image), plain.logits(image)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    layouts = []
+    for predictor in (fast, plain):
+        convolution = next(m for m in predictor.network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size[0] > 1)
+        layouts.append(convolution.weight.is_contiguous(memory_format=torch.channels_last))
+    assert layouts == [True, False]
+
+
+def test_bfloat16_is_close_and_says_so(run: Path) -> None:
+    low, full = (globalconv.load(run, "cpu", precision) for precision in ("bfloat16", "float32"))
+    assert (low.precision, full.precision) == ("bfloat16", "float32")
+    image = noise(64, 64)
+    ours, theirs = low(image, probabilities=True).probabilities, full(image, probabilities=True).probabilities
+    assert ours is not None and theirs is not None and ours.dtype == np.float32
+    np.testing.assert_allclose(ours.sum(0), 1, atol=1e-5)
+    assert 0 < abs(ours - theirs).max() < 0.05
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_equal_images_give_equal_results(run: Path, precision: str) -> None:
+    image = noise(70, 40)
+    results = [globalconv.load(run, "cpu", precision)(image, probabilities=True) for _ in range(2)]
+    first, second = (result.probabilities for result in results)
+    assert first is not None and second is not None and (first == second).all()
+    assert (results[0].class_map == results[1].class_map).all()
+
+
+def test_predicting_keeps_no_graph_and_leaves_the_weights_alone() -> None:
+    network = Brightest().train()
+    predictor = Predictor(network, LABELS, torch.device("cpu"), "float32")
+    assert not predictor.logits(noise(3, 3)).requires_grad
+    assert network.scale.requires_grad and network.scale.item() == np.float32(1 / 255)
+
+
+class Hungry(nn.Module):
+    def forward(self, images_N3HW: Tensor) -> Tensor:
+        return torch.empty(10**16)
+
+
+class Broken(nn.Module):
+    def forward(self, images_N3HW: Tensor) -> Tensor:
+        raise RuntimeError("a bug")
+
+
+def test_too_little_memory_is_a_refusal_and_a_bug_is_not() -> None:
+    with pytest.raises(InputError, match="image of 9x6: not enough memory on cpu; reduce the image"):
+        Predictor(Hungry(), LABELS, "cpu", "float32")(noise(6, 9))
+    with pytest.raises(RuntimeError, match="a bug"):
+        Predictor(Broken(), LABELS, "cpu", "float32")(noise(6, 9))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (6, 9), (300, 200)])
+def test_save_writes_the_indices_and_a_picture(brightest: Predictor, tmp_path: Path, size: tuple[int, int]) -> None:
+    prediction = brightest(noise(*size))
+    class_map, drawn = prediction.save(tmp_path / "new" / "folder")
+    assert (class_map.name, drawn.name) == ("prediction.png", "prediction.overlay.jpg")
+    with Image.open(class_map) as picture:
+        assert picture.mode == "P" and picture.size == (size[1], size[0])
+        assert (np.asarray(picture) == prediction.class_map).all()
+        palette = picture.getpalette()
+        assert palette is not None and palette[3:6] == [0, 250, 0] and palette[-3:] == [224, 224, 192]
+    with Image.open(drawn) as picture:
+        assert picture.mode == "RGB" and picture.width >= size[1] and picture.height > size[0]
+    assert prediction.save(tmp_path / "new" / "folder") == (class_map, drawn)  # ours, so replaced
+
+
+def test_save_takes_its_name_from_the_file_or_the_caller(brightest: Predictor, tmp_path: Path) -> None:
+    prediction = brightest(write_image(tmp_path / "straße 1.v2.png"))
+    assert prediction.save(tmp_path / "out")[0].name == "straße 1.v2.png"
+    assert prediction.save(tmp_path / "out", "a/b")[1] == tmp_path / "out" / "a" / "b.overlay.jpg"
+    for name in ("../a", "/a", "a/../../b", "."):
+        with pytest.raises(InputError, match="name="):
+            prediction.save(tmp_path / "out", name)
+
+
+def test_pictures_of_others_are_never_replaced(brightest: Predictor, tmp_path: Path) -> None:
+    path = write_image(tmp_path / "photo.png")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"photo\.png exists and was not written by globalconv"):
+        brightest(path).save(tmp_path)
+    (tmp_path / "notes.overlay.jpg").write_text("not a picture")
+    with pytest.raises(InputError, match=r"notes\.overlay\.jpg exists"):
+        brightest(path).save(tmp_path, "notes")
+    assert path.read_bytes() == before and sorted(p.name for p in tmp_path.iterdir()) == [
+        "notes.overlay.jpg",
+        "photo.png",
+    ]
+
+
+def test_what_is_saved_is_marked(brightest: Predictor, tmp_path: Path) -> None:
+    class_map, drawn = brightest(noise(4, 4)).save(tmp_path)
+    with Image.open(class_map) as first, Image.open(drawn) as second:
+        assert first.info["Software"] == MARK and second.info["comment"] == MARK.encode()

@@ -1,0 +1,79 @@
+"""The loss counts valid pixels and nothing else."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from globalconv.labels import IGNORE
+from globalconv.training.loss import segmentation_loss, valid_pixels
+
+
+def sample(seed: int = 0, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    logits_NKHW = torch.randn(2, classes, 5, 6, generator=generator)
+    labels_NHW = torch.randint(0, classes, (2, 5, 6), generator=generator, dtype=torch.uint8)
+    labels_NHW[:, :2, :3] = IGNORE
+    return logits_NKHW, labels_NHW
+
+
+def by_hand(logits_NKHW: torch.Tensor, labels_NHW: torch.Tensor, weights: list[float]) -> float:
+    total, count = 0.0, 0
+    for n, y, x in np.ndindex(*labels_NHW.shape):
+        label = int(labels_NHW[n, y, x])
+        if label != IGNORE:
+            scores = logits_NKHW[n, :, y, x].double()
+            total += weights[label] * float(torch.logsumexp(scores, 0) - scores[label])
+            count += 1
+    return total / count
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.5, 3.0]])
+def test_equals_a_loop_over_pixels(weights: list[float] | None) -> None:
+    logits_NKHW, labels_NHW = sample()
+    class_weights_K = None if weights is None else torch.tensor(weights)
+    loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), class_weights_K)
+    assert loss.item() == pytest.approx(by_hand(logits_NKHW, labels_NHW, weights or [1.0] * 4), rel=1e-5)
+
+
+@given(seed=st.integers(0, 1000))
+def test_ignored_pixels_change_neither_loss_nor_gradient(seed: int) -> None:
+    logits_NKHW, labels_NHW = sample(seed)
+    changed_NKHW = torch.where((labels_NHW == IGNORE)[:, None], torch.full((), 9.0), logits_NKHW)
+    results = []
+    for scores in (logits_NKHW, changed_NKHW):
+        scores = scores.clone().requires_grad_()
+        loss = segmentation_loss(scores, labels_NHW, valid_pixels(labels_NHW))
+        loss.backward()
+        assert scores.grad is not None
+        results.append((loss.item(), scores.grad))
+    assert results[0][0] == results[1][0]
+    assert torch.equal(results[0][1], results[1][1])
+
+
+def test_no_valid_pixel_is_zero_loss_and_zero_gradient() -> None:
+    logits_NKHW, labels_NHW = sample()
+    logits_NKHW.requires_grad_()
+    labels_NHW.fill_(IGNORE)
+    loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert logits_NKHW.grad is not None
+    assert not logits_NKHW.grad.any()
+
+
+def test_parts_add_up_to_the_whole_batch() -> None:
+    logits_NKHW, labels_NHW = sample()
+    labels_NHW[1] = IGNORE
+    labels_NHW[1, 0, 0] = 1  # one part with a single valid pixel: a mean of means would be wrong
+    pixels = valid_pixels(labels_NHW)
+    whole = segmentation_loss(logits_NKHW, labels_NHW, pixels)
+    parts = sum(segmentation_loss(logits_NKHW[i : i + 1], labels_NHW[i : i + 1], pixels) for i in range(2))
+    assert float(parts) == pytest.approx(whole.item(), rel=1e-6)
+
+
+def test_reduced_in_float32_from_low_precision() -> None:
+    logits_NKHW, labels_NHW = sample()
+    loss = segmentation_loss(logits_NKHW.bfloat16(), labels_NHW, valid_pixels(labels_NHW))
+    assert loss.dtype == torch.float32

@@ -1,0 +1,57 @@
+"""Recipes survive JSON, refuse nonsense with the option's name, and name what differs."""
+
+import dataclasses
+import json
+
+import pytest
+
+from globalconv.errors import InputError
+from globalconv.training.recipe import DataSettings, OptimSettings, Recipe, differences
+from globalconv.training.recipes import RECIPES
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_survives_json(name: str) -> None:
+    recipe = RECIPES[name]()
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_docstring_says_what_a_reader_needs(name: str) -> None:
+    said = RECIPES[name].__doc__ or ""
+    assert "paper" in said.lower()
+    assert "Ours:" in said or "your data" in said
+
+
+def test_unknown_field_is_refused_with_the_nearest_name() -> None:
+    fields = Recipe().to_json()
+    fields["optim"]["learning_rat"] = 1
+    with pytest.raises(InputError, match=r"optim\.'learning_rat'"):
+        Recipe.from_json(fields)
+
+
+@pytest.mark.parametrize(
+    ("make", "option"),
+    [
+        (lambda: Recipe(data=DataSettings(batch_size=0)), "--data.batch-size"),
+        (lambda: Recipe(optim=OptimSettings(lr=0)), "--optim.lr"),
+        (lambda: Recipe(optim=OptimSettings(lr=float("nan"))), "--optim.lr"),
+        (lambda: Recipe(optim=OptimSettings(momentum=1.0)), "--optim.momentum"),
+        (lambda: Recipe(optim=OptimSettings(ema_decay=1.5)), "--optim.ema-decay"),
+        (lambda: Recipe(optim=OptimSettings(accumulate=0)), "--optim.accumulate"),
+        (lambda: Recipe(optim=OptimSettings(clip_norm=-1)), "--optim.clip-norm"),
+        (lambda: Recipe(optim=OptimSettings(algorithm="adamw", nesterov=True)), "--optim.nesterov"),
+        (lambda: Recipe(epochs=-1), "--epochs"),
+        (lambda: Recipe(steps=0), "--steps"),
+        (lambda: Recipe(seed=-1), "--seed"),
+    ],
+)
+def test_impossible_values_are_refused_by_option(make: object, option: str) -> None:
+    with pytest.raises(InputError, match=option):
+        make()  # type: ignore[operator]
+
+
+def test_differences_name_the_dotted_field() -> None:
+    changed = dataclasses.replace(Recipe(), optim=OptimSettings(lr=0.1))
+    assert differences(Recipe(), changed) == ["optim.lr (0.05, now 0.1)"]
+    assert differences(Recipe(), Recipe()) == []

@@ -1,0 +1,145 @@
+"""Train 12 = train s, be killed, resume: the same bits, for every s; logs are cut back; a changed run is refused."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.training import (
+    final_state,
+    log_without_clock,
+    same_bits,
+    small_recipe,
+    train,
+    train_until_killed,
+    write_blobs,
+)
+
+from globalconv.errors import InputError
+from globalconv.training.checkpoint import checkpoints
+from globalconv.training.recipe import OptimSettings, Recipe
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def some_camvid(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine real training images and two validation images, as list files."""
+    root, camvid = tmp_path_factory.mktemp("camvid"), real_data / "CamVid"
+    for split, count in (("train", 9), ("val", 2)):
+        lines = (camvid / f"{split}.txt").read_text().splitlines()[:count]
+        (root / f"{split}.txt").write_text("\n".join(lines))
+        for name in " ".join(lines).split():
+            (root / name).parent.mkdir(exist_ok=True)
+            shutil.copy(camvid / name, root / name)
+    return root
+
+
+CASES = {
+    "no workers": small_recipe(),
+    "two workers": small_recipe(workers=2),
+    "accumulation": small_recipe(accumulate=2),
+    "adamw, two workers, accumulation": small_recipe(workers=2, accumulate=2, algorithm="adamw", lr=1e-3),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_killed_after_any_step_and_resumed_is_bit_exact(case: str, some_camvid: Path, tmp_path: Path) -> None:
+    recipe = CASES[case]
+    train(recipe, some_camvid, tmp_path / "whole")
+    expected, log = final_state(tmp_path / "whole"), log_without_clock(tmp_path / "whole")
+    assert [line["step"] for line in log if line["event"] == "step"] == list(range(1, STEPS + 1))
+    assert [line["step"] for line in log if line["event"] == "evaluation"] == [5, 10, 12]
+    for steps in range(STEPS):
+        out = tmp_path / f"killed-{steps}"
+        train_until_killed(recipe, some_camvid, out, steps)
+        train(recipe, some_camvid, out, resume=True)
+        assert same_bits(final_state(out), expected), f"killed after step {steps}"
+        assert log_without_clock(out) == log, f"killed after step {steps}"
+        shutil.rmtree(out)
+
+
+def test_state_with_poisoned_settings_is_restored(blobs: Path, tmp_path: Path) -> None:
+    """An optimiser built with a wrong learning rate must take the right one from checkpoint and schedule."""
+    recipe = small_recipe()
+    train(recipe, blobs, tmp_path / "whole")
+    train_until_killed(recipe, blobs, tmp_path / "run", 6)
+    build = "globalconv.training.start.build_optimizer"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, lambda network, _: torch.optim.SGD(
+            [{"params": [p for p in network.parameters() if p.ndim > 1]},
+             {"params": [p for p in network.parameters() if p.ndim <= 1]}], lr=999.0, momentum=0.123))  # fmt: skip
+        train(recipe, blobs, tmp_path / "run", resume=True)
+    assert same_bits(final_state(tmp_path / "run"), final_state(tmp_path / "whole"))
+
+
+def test_log_written_past_the_checkpoint_is_cut_back(blobs: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(small_recipe(), checkpoint_every=4)
+    train(recipe, blobs, tmp_path / "whole")
+    train_until_killed(recipe, blobs, tmp_path / "run", 7)
+    assert [line["step"] for line in log_without_clock(tmp_path / "run")][-1] == 7
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as log:
+        log.write('{"event": "step", "st')  # the kill struck in the middle of a line
+    train(recipe, blobs, tmp_path / "run", resume=True)
+    assert log_without_clock(tmp_path / "run") == log_without_clock(tmp_path / "whole")
+
+
+def test_a_damaged_newest_checkpoint_costs_a_step_not_the_run(blobs: Path, tmp_path: Path) -> None:
+    recipe = small_recipe()
+    train(recipe, blobs, tmp_path / "whole")
+    train_until_killed(recipe, blobs, tmp_path / "run", 6)
+    newest = checkpoints(tmp_path / "run" / "checkpoints")[0]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match="damaged checkpoint, skipped"):
+        train(recipe, blobs, tmp_path / "run", resume=True)
+    assert same_bits(final_state(tmp_path / "run"), final_state(tmp_path / "whole"))
+
+
+def test_resuming_a_finished_run_changes_nothing(blobs: Path, tmp_path: Path) -> None:
+    train(small_recipe(), blobs, tmp_path / "run")
+    before = final_state(tmp_path / "run"), log_without_clock(tmp_path / "run")
+    train(small_recipe(), blobs, tmp_path / "run", resume=True)
+    assert same_bits((final_state(tmp_path / "run"), log_without_clock(tmp_path / "run")), before)
+
+
+def test_an_existing_run_is_not_overwritten(blobs: Path, tmp_path: Path) -> None:
+    train_until_killed(small_recipe(), blobs, tmp_path / "run", 1)
+    with pytest.raises(InputError, match="holds a run already; add --resume"):
+        train(small_recipe(), blobs, tmp_path / "run")
+
+
+def test_a_changed_recipe_is_refused_naming_the_field(blobs: Path, tmp_path: Path) -> None:
+    train_until_killed(small_recipe(), blobs, tmp_path / "run", 1)
+    with pytest.raises(InputError, match=r"optim\.lr \(0\.05, now 0\.5\)"):
+        train(small_recipe(lr=0.5), blobs, tmp_path / "run", resume=True)
+
+
+def test_changed_data_is_refused(blobs: Path, tmp_path: Path) -> None:
+    train_until_killed(small_recipe(), blobs, tmp_path / "run", 1)
+    other = write_blobs(tmp_path / "other")
+    for folder in ("images", "labels"):
+        (other / folder / "train" / "6.png").unlink()
+    with pytest.raises(InputError, match=r"the train split has changed .* \(7 images then, 6 now\)"):
+        train(small_recipe(), other, tmp_path / "run", resume=True)
+
+
+def test_nothing_to_resume_is_said(blobs: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no run to --resume"):
+        train(small_recipe(), blobs, tmp_path / "run", resume=True)
+
+
+def test_a_folder_that_is_not_ours_is_not_written_into(blobs: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("important")
+    with pytest.raises(InputError, match="is not empty"):
+        train(small_recipe(), blobs, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_recipe_json_rebuilds_the_recipe(blobs: Path, tmp_path: Path) -> None:
+    recipe = small_recipe()
+    train_until_killed(recipe, blobs, tmp_path / "run", 0)
+    assert Recipe.from_json(json.loads((tmp_path / "run" / "recipe.json").read_text())) == recipe
+    assert recipe.optim == OptimSettings(ema_decay=0.9, clip_norm=1.0, warmup_steps=3)
