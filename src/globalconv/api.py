@@ -1,13 +1,16 @@
-"""The two jobs of the Python interface that need more than one room: `train` and `evaluate`."""
+"""The jobs of the program, each one function, for Python and the command line alike."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from globalconv.data.sources import Source, open_source
 from globalconv.errors import InputError, nearest
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.score import OnImage, Score, score_predictions, score_source
+from globalconv.infer.files import Failure, predict_files
 from globalconv.infer.predictor import Predictor, load
+from globalconv.labels import LabelSpace
 from globalconv.progress import Progress
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import Recipe
@@ -49,10 +52,10 @@ def evaluate(
 ) -> Score:
     """Return the score of `weights` (a run folder, a weights folder or a `Predictor`) on a split of `data`.
 
-    Every image is scored at its own size, in float32 unless asked otherwise. Without `data`, the built-in scenes.
+    Every image is scored at its own size, in float32 unless asked otherwise. The built-in scenes need no `data`.
     """
     predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision)
-    source = open_source(None if data is None else Path(data), split, layout, predictor.labels)
+    source = _source(data, split, layout, predictor.labels)
     with _progress(source) as progress:
         return score_source(predictor.class_map, source, predictor.precision, _counted(progress))
 
@@ -61,9 +64,36 @@ def evaluate_predictions(
     predictions: str | Path, data: str | Path | None = None, split: str = "val", layout: str | None = None
 ) -> Score:
     """Return the score of a folder of class maps (palette or index PNGs) on a split of `data`."""
-    source = open_source(None if data is None else Path(data), split, layout)
+    source = _source(data, split, layout)
     with _progress(source) as progress:
         return score_predictions(Path(predictions), source, _counted(progress))
+
+
+def predict(
+    weights: str | Path | Predictor,
+    images: Sequence[str],
+    out: str | Path,
+    device: str = "auto",
+    precision: str = "auto",
+) -> list[Failure]:
+    """Write class map and overlay of every image that `images` (files, folders, globs) name into the folder `out`.
+
+    What cannot be read is skipped, returned, and listed in `failures.json`.
+    """
+    predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision)
+    with Progress("predicted", len(images), "images") as progress:
+
+        def on_file(done: int, total: int, path: Path, failure: Failure | None) -> None:
+            progress.update(done, total=total)
+
+        return predict_files(predictor, images, Path(out), on_file)
+
+
+def _source(data: str | Path | None, split: str, layout: str | None, labels: LabelSpace | None = None) -> Source:
+    """Open what is to be scored; only the generated scenes have no place."""
+    if data is None and layout != "scenes":
+        raise InputError("--data is missing: name the root of the data set (or --layout scenes for the built-in ones)")
+    return open_source(None if data is None else Path(data), split, layout, labels)
 
 
 def _progress(source: Source) -> Progress:

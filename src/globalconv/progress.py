@@ -55,13 +55,14 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, done: int, facts: Mapping[str, str] | None = None) -> None:
-        """Show that `done` units are done, with `facts` (name -> value) beside rate and time left."""
+    def update(self, done: int, facts: Mapping[str, str] | None = None, total: int | None = None) -> None:
+        """Show that `done` units are done (of `total`, once it is known better), with `facts` (name -> value)."""
+        self.total = self.total if total is None else total
         now = time.monotonic()
         rate = (done - self.start) / max(now - self._began, 1e-9)
         words = [f"{rate:.2f} {self.unit}/s", *(f"{name} {value}" for name, value in (facts or {}).items())]
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=done, facts="  ".join(words))
+            self._bar.update(self._bar.task_ids[0], total=self.total, completed=done, facts="  ".join(words))
         elif now - self._written >= PLAIN_SECONDS or done == self.total:
             self._written = now
             left = duration((self.total - done) / rate) if rate > 0 else "?"

@@ -1,1 +1,49 @@
 """Every broken input gives one line and its exit code, and `docs/refusals.md` shows exactly those lines."""
+
+import os
+from pathlib import Path
+
+import pytest
+from helpers.refusals import PAGE, REFUSALS, Refusal, page, prepare
+
+from globalconv.cli.main import main
+
+pytestmark = [
+    pytest.mark.xdist_group("refusals"),
+    pytest.mark.filterwarnings("ignore:.*:UserWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("broken")
+    prepare(root)
+    return root
+
+
+LINES: dict[str, str] = {}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.about)
+def test_one_line_and_the_exit_code(
+    refusal: Refusal, broken: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(broken)
+    before = sorted(path for path in broken.rglob("*") if "new" not in path.parts)
+    code = main(refusal.arguments)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("globalconv:")]
+    assert code == refusal.code, said
+    assert len(said) == 1
+    assert refusal.words in said[0]
+    assert sorted(path for path in broken.rglob("*") if "new" not in path.parts) == before
+    LINES[refusal.about] = said[0].replace(str(broken), ".").replace("|", "\\|")
+    if (broken / "new").exists():
+        (broken / "new").rename(broken.parent / f"done-{len(LINES)}")
+
+
+def test_the_page_shows_these_lines() -> None:
+    if len(LINES) < len(REFUSALS):
+        pytest.skip("only some of the refusals ran")
+    if os.environ.get("UPDATE_PAGES"):
+        PAGE.write_text(page(LINES))
+    assert PAGE.read_text() == page(LINES), "run with UPDATE_PAGES=1"

@@ -50,7 +50,9 @@ class Numbered:
         return np.full((20, 30), index % 3, np.uint8)
 
 
-def take(count: int, *, size: int = 4, start: int = 0, workers: int = 0, samples: int = 10, seed: int = 3) -> list[Batch]:
+def take(
+    count: int, *, size: int = 4, start: int = 0, workers: int = 0, samples: int = 10, seed: int = 3
+) -> list[Batch]:
     batches = training_batches(Numbered(samples), SETTINGS, (1, 2, 3), size, seed, start, workers)
     return list(islice(batches, count))
 
@@ -122,7 +124,12 @@ def test_an_input_error_arrives_as_it_was_raised(workers: int) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [({"batch_size": 0}, "batch_size=0"), ({"workers": -1}, "workers=-1"), ({"seed": -1}, "seed=-1"), ({}, "no samples")],
+    [
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"workers": -1}, "workers=-1"),
+        ({"seed": -1}, "seed=-1"),
+        ({}, "no samples"),
+    ],
 )
 def test_wrong_settings_are_refused_at_once(wrong: dict[str, int], said: str) -> None:
     settings = {"batch_size": 2, "seed": 0, "workers": 0, **wrong}
@@ -144,13 +151,20 @@ def test_workers_ignore_signals_and_end_with_the_iterator() -> None:
     first = next(batches)
     workers = children() - before
     assert len(workers) == 2
-    for number in (signal.SIGINT, signal.SIGTERM):
-        for worker in workers:
-            os.kill(worker, number)
+    for worker in workers:
+        # Ignored, and blocked besides: inherited from the start, so that no signal comes before it is ignored.
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{worker}/status").read_text().splitlines())
+        for mask in (int(status["SigIgn"], 16), int(status["SigBlk"], 16)):
+            assert mask >> (signal.SIGINT - 1) & 1
+            assert mask >> (signal.SIGTERM - 1) & 1
+        os.kill(worker, signal.SIGINT)
+        os.kill(worker, signal.SIGTERM)
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []), "the program itself still receives signals"
     time.sleep(0.1)
-    assert same([first, *islice(batches, 12)], take(13))
+    same_again = training_batches(Numbered(10), SETTINGS, (0, 0, 0), 4, 0)
+    assert same([first, *islice(batches, 12)], list(islice(same_again, 13))), "nothing was lost"
     clock = time.monotonic()
-    batches.close()  # type: ignore[attr-defined]  # a generator
+    batches.close()
     assert time.monotonic() - clock < 2
     assert not workers & children()
 
@@ -174,12 +188,16 @@ next(batches)
 """
 
 
-@pytest.mark.parametrize(("last", "code"), [("", 0), ("sys.exit(3)", 3), ("raise RuntimeError('ours')", 1)])
+BROKEN = "list(training_batches(Numbered(10, broken=7), SETTINGS, (0, 0, 0), 4, 0, 0, 2))"
+
+
+@pytest.mark.parametrize(("last", "code"), [("", 0), (BROKEN, 1)])
 def test_a_program_that_forgets_the_iterator_still_ends(last: str, code: int) -> None:
     program = LEAVE.format(folder=str(Path(__file__).parent), last=last)
     clock = time.monotonic()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == code, done.stderr
+    assert ("file-7.png: cannot be decoded" in done.stderr) == (last == BROKEN)
     assert time.monotonic() - clock < 30, "no worker was waited for"
 
 

@@ -15,7 +15,9 @@ from globalconv.labels import CAMVID, IGNORE, LabelSpace, voc_palette
 CLASSES = [{"name": "sky", "index": 0, "color": [1, 2, 3]}, {"name": "tree", "index": 1, "color": [4, 5, 6]}]
 
 
-def put(root: Path, image: str, label: str, values: tuple[int, ...] = (0, 1, 255), size: tuple[int, int] = (6, 4)) -> None:
+def put(
+    root: Path, image: str, label: str, values: tuple[int, ...] = (0, 1, 255), size: tuple[int, int] = (6, 4)
+) -> None:
     """Write an image and a label map whose columns take the values in turn."""
     for name in (image, label):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +189,9 @@ def test_classes_found_in_the_masks_of_all_splits_with_their_palette(tmp_path: P
 
 
 @pytest.mark.parametrize(("values", "said"), [((0, 255), "binary mask"), ((0, 128, 200), "values 0, 128, 200")])
-def test_masks_that_hold_no_indices_are_not_taken_for_classes(values: tuple[int, ...], said: str, tmp_path: Path) -> None:
+def test_masks_that_hold_no_indices_are_not_taken_for_classes(
+    values: tuple[int, ...], said: str, tmp_path: Path
+) -> None:
     for name in "ab":
         put(tmp_path, f"images/{name}.jpg", f"labels/{name}.png", values)
     refused(tmp_path, rf"labels: .*{said}.*save classes as 0, 1, 2", split="all")

@@ -2,15 +2,19 @@
 
 import json
 import os
-import re
-from collections.abc import Callable
+import shlex
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from helpers.training import small_recipe, train, write_blobs
 from PIL import Image
+from safetensors.numpy import save_file
 
-DATA = Path(__file__).parents[2] / "docs" / "refusals.md"
+PAGE = Path(__file__).parents[2] / "docs" / "refusals.md"
+
+TINY = "--model.backbone test_resnet --model.kernel-size 3 --data.augmentation.crop 48 64 --data.batch-size 2 --steps 3"
 
 
 @dataclass(frozen=True)
@@ -22,70 +26,111 @@ class Refusal:
     words: str
     code: int = 2
 
+    @property
+    def arguments(self) -> list[str]:
+        return shlex.split(self.command.replace("TINY", TINY))
+
+
+def _train(about: str, options: str, words: str, code: int = 2, data: str = "blobs", out: str = "new") -> Refusal:
+    return Refusal(about, f"train folder --data {data} --out {out} {options}".strip(), words, code)
+
 
 REFUSALS = [
     Refusal("a verb that does not exist", "trian", "did you mean 'train'?"),
     Refusal("a recipe that does not exist", "train camvidd --data blobs --out new", "camvidd"),
     Refusal("a recipe to list that does not exist", "recipes camvidd", "did you mean 'camvid'?"),
-    Refusal("an option that does not exist", "train folder --data blobs --out new --optim.lrr 1", "--optim.lrr"),
+    _train("an option that does not exist", "--optim.lrr 1", "--optim.lrr"),
     Refusal("an option without its value", "train folder --data blobs --out", "--out"),
     Refusal("a required option left out", "train folder --data blobs", "--out"),
-    Refusal("a word for a number", "train folder --data blobs --out new --optim.lr fast", "--optim.lr"),
-    Refusal("a value out of range", "train folder --data blobs --out new --optim.momentum 1", "--optim.momentum 1"),
-    Refusal("an even kernel", "train folder --data blobs --out new --model.kernel-size 14", "kernel_size=14"),
-    Refusal("three kernels for four levels", "train folder --data blobs --out new --model.kernel-size 3 5 7", "four"),
-    Refusal("an unknown head", "train folder --data blobs --out new --model.head gnc", "did you mean 'gcn'?"),
-    Refusal("an unknown backbone", "train folder --data blobs --out new --model.backbone resnet19", "resnet19"),
-    Refusal(
-        "frozen batch norm from scratch",
-        "train folder --data blobs --out new --model.backbone test_resnet --model.backbone-norm frozen",
-        "frozen",
-    ),
-    Refusal(
-        "ImageNet weights without a network",
-        "train folder --data blobs --out new --model.backbone-weights imagenet",
-        "backbone_weights",
-    ),
-    Refusal(
-        "a backbone file that is not there",
-        "train folder --data blobs --out new --model.backbone-weights missing.pth",
-        "missing.pth",
-    ),
-    Refusal(
-        "a backbone file of another network",
-        "train folder --data blobs --out new --model.backbone test_resnet --model.backbone-weights other.safetensors",
-        "other.safetensors",
-    ),
-    Refusal("a CUDA device on a machine without", "train folder --data blobs --out new --device cuda:7", "cuda:7"),
+    _train("a word for a number", "--optim.lr fast", "--optim.lr"),
+    _train("a value out of range", "--optim.momentum 1", "--optim.momentum 1"),
+    _train("an even kernel", "--model.kernel-size 14", "kernel_size=14"),
+    _train("three kernels for four levels", "--model.kernel-size 3 5 7", "kernel_size=[3, 5, 7]"),
+    _train("an unknown head", "--model.head gnc", "did you mean 'gcn'?"),
+    _train("an unknown backbone", "--model.backbone resnet19", "resnet19"),
+    _train("a backbone without feature maps", "--model.backbone vit_tiny_patch16_224", "vit_tiny"),
+    _train("frozen batch norm from scratch", "TINY --model.backbone-norm frozen", "frozen"),
+    _train("ImageNet weights without a network", "--model.backbone-weights imagenet", "backbone_weights"),
+    _train("a backbone file that is not there", "--model.backbone-weights missing.pth", "missing.pth"),
+    _train("a backbone file of something else", "--model.backbone-weights other.safetensors", "other.safetensors"),
+    _train("a CUDA device that is not there", "--device cuda:7", "cuda:7"),
     Refusal("no data named", "train folder --out new", "--data"),
-    Refusal("data that is not there", "train folder --data nowhere --out new", "nowhere"),
-    Refusal("a folder that is no data set", "train folder --data empty --out new", "empty"),
-    Refusal("a split that does not exist", "train folder --data blobs --out new --data.val-split dev", "dev"),
-    Refusal("an image without its label map", "train folder --data lonely --out new", "lonely"),
-    Refusal("a label map of another size", "train folder --data sizes --out new", "0.png"),
-    Refusal("a colour mask instead of indices", "train folder --data colours --out new", "0.png"),
-    Refusal("a label outside the classes", "train folder --data outside --out new", "9"),
-    Refusal("a truncated label map", "train folder --data truncated --out new", "0.png"),
+    _train("data that is not there", "", "nowhere", data="nowhere"),
+    _train("a folder that is no data set", "", "empty", data="empty"),
+    _train("a split that does not exist", "--data.val-split dev", "dev"),
+    _train("an image without its label map", "", "lonely", data="lonely"),
+    _train("a label map of another size", "TINY", "0.png", data="sizes"),
+    _train("a colour mask instead of indices", "TINY", "0.png", data="colours"),
+    _train("a label outside the declared classes", "TINY", "9", data="outside"),
+    _train("a truncated label map", "TINY", "0.png", data="truncated"),
     Refusal("a list that names a missing file", "train camvid --data listed --out new", "train.txt"),
-    Refusal("an --out that holds a run", "train folder --data blobs --out run", "--resume"),
-    Refusal("an --out that is a file", "train folder --data blobs --out photo.png", "is a file"),
-    Refusal("an --out full of other things", "train folder --data blobs --out blobs", "not empty"),
-    Refusal("--resume without a run", "train folder --data blobs --out new --resume", "--resume"),
-    Refusal("--resume with another recipe", "train folder --data blobs --out run --resume", "has changed"),
-    Refusal("--init-from a folder without weights", "train folder --data blobs --out new --init-from empty", "empty"),
+    _train("an --out that holds a run", "", "--resume", out="run"),
+    _train("an --out that is a file", "", "is a file", out="photo.png"),
+    _train("an --out full of other things", "", "not empty", out="blobs"),
+    _train("--resume without a run", "--resume", "--resume"),
+    _train("--resume with another recipe", "--resume", "has changed", out="run"),
+    _train("--init-from a folder without weights", "--init-from empty", "empty"),
+    _train("--init-from another network", "--init-from run", "run"),
+    _train("a loss that explodes", "TINY --optim.lr 1e30 --optim.warmup-steps 0", "diverged", code=3),
     Refusal("weights that are not there", "evaluate nowhere --data blobs", "nowhere"),
     Refusal("a folder without weights", "evaluate empty --data blobs", "empty"),
     Refusal("damaged weights", "evaluate damaged --data blobs", "weights.safetensors"),
     Refusal("a damaged model.json", "evaluate halfjson --data blobs", "model.json"),
     Refusal("neither weights nor predictions", "evaluate --data blobs", "--predictions"),
-    Refusal("a network of other classes than the data's", "evaluate run --data colourless", "class"),
+    Refusal("a network of other classes than the data's", "evaluate run --data named", "class"),
     Refusal("evaluate without data", "evaluate run", "--data"),
-    Refusal("a prediction that is missing", "evaluate --predictions empty --data blobs", "empty"),
+    Refusal("predictions that are missing", "evaluate --predictions empty --data blobs", "empty"),
     Refusal("an unknown precision", "evaluate run --data blobs --precision float16", "--precision"),
     Refusal("an image that is not there", "predict run nowhere.jpg --out new", "nowhere.jpg"),
-    Refusal("a glob that matches nothing", "predict run *.tiff --out new", "*.tiff"),
-    Refusal("an --out that would overwrite the input", "predict run photo.png --out .", "photo.png"),
+    Refusal("a glob that matches nothing", "predict run '*.tiff' --out new", "*.tiff"),
+    Refusal("an --out that is the input", "predict run photos --out photos", "photos"),
     Refusal("a broken image among good ones (skipped)", "predict run photo.png broken.jpg --out new", "broken.jpg"),
-    Refusal("a recipe whose loss explodes", "train folder --data blobs --out new @tiny --optim.lr 1e30", "diverged", 3),
-    Refusal("demo into a folder that is not its own", "demo --out blobs", "blobs"),
+    Refusal("demo into a folder of other things", "demo --out blobs", "blobs"),
 ]
+
+
+def prepare(root: Path) -> None:
+    """Make the folder that the commands run in: a run, good data, and data broken in one way each."""
+    blobs = write_blobs(root / "blobs")
+    train(small_recipe(), blobs, root / "run")
+    for name in ("empty", "photos"):
+        (root / name).mkdir()
+    for name in ("lonely", "sizes", "colours", "outside", "truncated", "named"):
+        shutil.copytree(blobs, root / name)
+    for name in ("damaged", "halfjson"):
+        shutil.copytree(root / "run", root / name, ignore=shutil.ignore_patterns("checkpoints", "tensorboard"))
+    image, label = Path("images/train/0.png"), Path("labels/train/0.png")
+    (root / "lonely" / label).unlink()
+    Image.new("L", (72, 50)).save(root / "sizes" / label)
+    Image.new("RGB", (72, 56), (128, 0, 0)).save(root / "colours" / label)
+    Image.fromarray(np.full((56, 72), 9, np.uint8)).save(root / "outside" / label)
+    classes = [{"name": name, "index": index} for index, name in enumerate(("grey", "red", "green"))]
+    for name in ("outside", "named"):
+        (root / name / "classes.json").write_text(json.dumps(classes))
+    os.truncate(root / "truncated" / label, 60)
+    (root / "listed").mkdir()
+    (root / "listed" / "train.txt").write_text("images/a.png labels/a.png\n")
+    os.truncate(root / "damaged" / "weights.safetensors", 1000)
+    (root / "halfjson" / "model.json").write_text('{"format": 1,')
+    save_file({"some.tensor": np.zeros(3, np.float32)}, root / "other.safetensors")
+    for name in ("photo.png", "photos/photo.png"):
+        shutil.copy(blobs / image, root / name)
+    (root / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+
+
+def page(lines: dict[str, str]) -> str:
+    """Return the table of what every refusal says (about -> line)."""
+    rows = [f"| {r.about} | `{r.command.replace(' TINY', '')}` | {r.code} | {lines[r.about]} |" for r in REFUSALS]
+    return "\n".join(
+        [
+            "# What is said to broken input",
+            "",
+            "One line on standard error, an exit code, no traceback, nothing written over. Made by the test suite, which",
+            "runs every command: `UPDATE_PAGES=1 make unit ARGS=tests/cli/test_refusals.py`.",
+            "",
+            "| broken | command `globalconv ...` | exit | line |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )

@@ -10,6 +10,8 @@ from globalconv.stopping import StopRequest
 
 @dataclass(frozen=True)
 class DemoOptions:
+    """Options of `globalconv demo`."""
+
     out: Path = Path("runs/demo")
     """Folder for the two runs, the picture and the page; a demo that was stopped goes on there."""
     steps: int | None = None

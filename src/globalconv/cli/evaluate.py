@@ -14,6 +14,8 @@ from globalconv.stopping import StopRequest
 
 @dataclass(frozen=True)
 class EvaluateOptions:
+    """Options of `globalconv evaluate`."""
+
     weights: tyro.conf.Positional[Path | None] = None
     """Run folder, or folder with weights.safetensors and model.json."""
     predictions: Path | None = None

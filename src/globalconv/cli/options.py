@@ -9,8 +9,7 @@ import tyro
 
 from globalconv.errors import InputError
 
-_RULE = re.compile(r"─{5,}")
-_BOX = re.compile(r"[╭╮╰╯│─]+")
+_OPTION = re.compile(r"--[\w.-]+")
 
 
 def read_options(kind: Any, verb: str, arguments: list[str], description: str) -> Any:
@@ -35,8 +34,27 @@ def read_options(kind: Any, verb: str, arguments: list[str], description: str) -
 
 
 def _one_line(box: str, verb: str) -> str:
-    """Return what tyro drew in a box as a sentence: the complaint, then its suggestion."""
-    inside = "\n".join(line for line in box.splitlines() if not line.startswith(("╭", "╰")))
-    parts = [" ".join(_BOX.sub(" ", part).split()) for part in _RULE.split(inside)]
-    said = [part for part in parts if part and "full helptext" not in part]
-    return f"{'; '.join(said[:2])}; see globalconv {verb} --help"
+    """Return what tyro drew in a box as a sentence: the complaint, and the option or command it suggests instead."""
+    sections = _sections(box)
+    complaint, *others = sections if box.startswith("╭") else sections[1:]  # in ASCII the title is a section too
+    said = [complaint.rstrip(".")]
+    for section in others:
+        if section.startswith("Perhaps you meant") and (option := _OPTION.search(section)):
+            said.append(f"did you mean {option[0]}?")
+        elif section.startswith("Available subcommands"):
+            said.append(section)
+    return f"{verb}: {'; '.join(said)}; see globalconv {verb} --help"
+
+
+def _sections(box: str) -> list[str]:
+    """Return the texts between the rules of a box, drawn in Unicode or, where the terminal has none, in ASCII."""
+    sections: list[list[str]] = [[]]
+    for line in box.splitlines():
+        text = line.strip("│| ")
+        if line.startswith(("╭", "╰")):
+            continue
+        if text and set(text) <= {"─", "-"}:
+            sections.append([])
+        else:
+            sections[-1].append(text)
+    return [" ".join(" ".join(section).split()) for section in sections]

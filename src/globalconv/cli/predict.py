@@ -1,5 +1,6 @@
 """`globalconv predict WEIGHTS IMAGE|FOLDER|GLOB ... --out FOLDER`: class map and overlay of every image."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,8 @@ from globalconv.stopping import StopRequest
 
 @dataclass(frozen=True)
 class PredictOptions:
+    """Options of `globalconv predict`."""
+
     weights: tyro.conf.Positional[Path]
     """Run folder, or folder with weights.safetensors and model.json."""
     images: tyro.conf.Positional[tuple[str, ...]]
@@ -30,4 +33,10 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     options = read_options(PredictOptions, "predict", arguments, "Segment images with a trained network.")
     if not options.images:
         raise InputError("predict: no image given; name image files, folders or globs after WEIGHTS")
-    raise NotImplementedError
+    from globalconv.api import predict
+
+    failures = predict(options.weights, options.images, options.out, options.device, options.precision)
+    for failure in failures:
+        print(f"globalconv: skipped {failure.path}: {failure.error}", file=sys.stderr)
+    print(f"done: {options.out}" + (f"; {len(failures)} skipped, listed in failures.json" if failures else ""))
+    return 2 if failures else 0

@@ -14,6 +14,8 @@ from globalconv.training.recipes import RECIPES
 
 @dataclass(frozen=True)
 class RecipesOptions:
+    """Options of `globalconv recipes`."""
+
     name: tyro.conf.Positional[str | None] = None
     """A recipe to show with all its settings; without it, all are described."""
 

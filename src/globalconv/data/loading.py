@@ -52,7 +52,7 @@ def training_batches(
     seed: int,
     start: int = 0,
     workers: int = 0,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Return the endless stream of batches, from batch number `start` on.
 
     `workers` processes read ahead (0: none, samples are made when asked for). They ignore Ctrl-C and SIGTERM, which
@@ -92,10 +92,15 @@ def _close_streams() -> None:
 def _stream(loader: DataLoader[Any]) -> "Generator[Batch]":
     with _signals_held():  # Workers inherit the mask, so no signal can reach one before it ignores them.
         batches = iter(loader)
-    for batch in batches:
-        if isinstance(batch, InputError):
-            raise batch
-        yield batch
+    try:
+        for batch in batches:
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
+    finally:
+        # Dropping the loader's iterator would do, but the frames of a traceback may keep it, and its workers, alive.
+        if (shut_down := getattr(batches, "_shutdown_workers", None)) is not None:
+            shut_down()
 
 
 class _Order:

@@ -164,7 +164,7 @@ def _build(kind: type[D], fields: Mapping[str, Any], path: str) -> D:
     hints = get_type_hints(kind)
     if unknown := [name for name in fields if name not in hints]:
         raise InputError(f"recipe field {path}{unknown[0]!r} is unknown; {nearest(unknown[0], hints)}")
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in fields.items():
         hint = hints[name]
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):

@@ -11,10 +11,12 @@ POLY_POWER = 0.9
 def learning_rate(step: int, total: int, settings: OptimSettings) -> float:
     """Return the rate of step 0 .. total - 1: the schedule's decay times the linear warm-up."""
     left = 1 - step / total
-    decay = {
-        "poly": left**POLY_POWER,
-        "cosine": 0.5 * (1 + math.cos(math.pi * step / total)),
-        "constant": 1.0,
-    }[settings.schedule]
+    match settings.schedule:
+        case "poly":
+            decay = math.pow(left, POLY_POWER)
+        case "cosine":
+            decay = 0.5 * (1 + math.cos(math.pi * step / total))
+        case "constant":
+            decay = 1.0
     warm = min(1.0, (step + 1) / (settings.warmup_steps + 1))
     return settings.lr * decay * warm

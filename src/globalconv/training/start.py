@@ -141,11 +141,12 @@ def assemble(
     class_weights_K: Tensor | None,
 ) -> Session:
     """Return a session at step 0, on its device."""
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for chatty in ("lightning.fabric", "lightning.pytorch"):  # what they say, `_announce` says in our words
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     device = hardware.device
     fabric = Fabric(
         accelerator=device.type,
-        devices=[device.index] if device.index is not None else 1,
+        devices=[device.index or 0] if device.type == "cuda" else 1,
         precision=FABRIC_PRECISION[hardware.precision],  # type: ignore[arg-type]
     )
     network.to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)

@@ -47,7 +47,8 @@ class Pose:
 
 def _inside(distance: Floats) -> Floats:
     """Return the cover of a shape from the signed distance to its border (positive inside), smooth over a pixel."""
-    return np.clip(distance + 0.5, 0, 1).astype(np.float32)
+    cover: Floats = np.clip(distance + 0.5, 0, 1).astype(np.float32)
+    return cover
 
 
 def _paint(values: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> Floats:

@@ -113,7 +113,9 @@ def tiles(size: int, rng: np.random.Generator) -> Floats:
     a, b = along * count + rng.uniform(0, 1), across * count + rng.uniform(0, 1)
     tone = rng.normal(1, 0.07, (16, 16)).astype(np.float32)[np.floor(a).astype(int) % 16, np.floor(b).astype(int) % 16]
     edge = np.maximum(np.abs(a - np.floor(a) - 0.5), np.abs(b - np.floor(b) - 0.5))
-    picture: Floats = base * (tone + 0.04 * clouds(size, 6, rng) - 0.25 * np.clip((edge - 0.44) / 0.04, 0, 1))[..., None]
+    picture: Floats = (
+        base * (tone + 0.04 * clouds(size, 6, rng) - 0.25 * np.clip((edge - 0.44) / 0.04, 0, 1))[..., None]
+    )
     picture[edge > 0.475] = vary(colour(172, 168, 160), rng, 0.03)
     return picture
 
