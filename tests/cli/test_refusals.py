@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.refusals import PAGE, REFUSALS, Refusal, page, prepare
 
 from globalconv.cli.main import main
@@ -42,6 +43,8 @@ def test_one_line_and_the_exit_code(
 
 
 def test_the_page_shows_these_lines() -> None:
+    if not torch.__version__.startswith("2.15.") or torch.cuda.is_available():
+        pytest.skip("the page's lines were made with the pinned libraries, without a GPU")
     if len(LINES) < len(REFUSALS):
         pytest.skip("only some of the refusals ran")
     if os.environ.get("UPDATE_PAGES"):

@@ -1,4 +1,4 @@
-"""Real processes, real signals: 143 and 130 with the state saved, whenever the signal strikes; SIGKILL loses nothing."""
+"""Real processes, real signals: 143 and 130 with the state saved, whenever they strike; SIGKILL loses nothing."""
 
 import json
 import os

@@ -125,8 +125,8 @@ def page(lines: dict[str, str]) -> str:
         [
             "# What is said to broken input",
             "",
-            "One line on standard error, an exit code, no traceback, nothing written over. Made by the test suite, which",
-            "runs every command: `UPDATE_PAGES=1 make unit ARGS=tests/cli/test_refusals.py`.",
+            "One line on standard error, an exit code, no traceback, nothing written over. Made by the test suite,",
+            "which runs every command: `UPDATE_PAGES=1 make unit ARGS=tests/cli/test_refusals.py`.",
             "",
             "| broken | command `globalconv ...` | exit | line |",
             "|---|---|---|---|",

@@ -20,7 +20,7 @@ from globalconv.training.start import run_training
 
 
 def small_recipe(workers: int = 0, **optim: Any) -> Recipe:
-    """Return twelve steps of a tiny network, with everything that has a memory: momentum, average, warm-up, clipping."""
+    """Return twelve steps of a tiny network with all that has a memory: momentum, average, warm-up, clipping."""
     return Recipe(
         model=ModelSettings(backbone="test_resnet", kernel_size=(3,)),
         data=DataSettings(augmentation=Augmentation(crop=(48, 64), scale=(0.5, 1.5)), batch_size=2, workers=workers),

@@ -69,9 +69,10 @@ class RunFolder:
         before = json.loads(self.dataset_file.read_text())
         for split in ("train", "val"):
             if before[split]["fingerprint"] != dataset[split]["fingerprint"]:
+                then, now = before[split]["images"], dataset[split]["images"]
                 raise InputError(
-                    f"--data: the {split} split has changed since the run in {self.path} began"
-                    f" ({before[split]['images']} images then, {dataset[split]['images']} now); train into another --out"
+                    f"--data: the {split} split has changed since the run in {self.path} began ({then} images then,"
+                    f" {now} now); give the data as it was, or train into another --out"
                 )
 
     def log(self, event: str, fields: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from globalconv.hardware import Hardware, choose_hardware
 from globalconv.labels import Colour
 from globalconv.model.backbone import batch_norms
 from globalconv.model.network import CELL, GlobalConvNet
+from globalconv.progress import Progress
 from globalconv.stopping import StopRequest
 from globalconv.training.ema import MovingAverage
 from globalconv.training.loop import train_loop
@@ -100,9 +101,7 @@ def _check_batch_norm(recipe: Recipe, settings: ModelSettings, network: GlobalCo
             f"--data.batch-size 1 with crops of {recipe.data.augmentation.crop}: batch norm sees a single value per"
             f" channel; use a larger crop or batch, or --model.backbone-norm frozen"
         )
-    say(
-        "warning     batch size 1 with live batch norm rarely trains well; --model.backbone-norm frozen is the paper's way"
-    )
+    say("warning     batch size 1 with live batch norm rarely trains; the paper's is --model.backbone-norm frozen")
 
 
 def dataset_facts(
@@ -125,7 +124,9 @@ def _fingerprint(source: Source) -> dict[str, Any]:
 def _class_weights(recipe: Recipe, source: Source, say: Say) -> Tensor | None:
     if recipe.optim.class_weights == "none":
         return None
-    weights = class_weights(class_pixels(source), recipe.optim.class_weights)
+    with Progress("counting classes", len(source), "label maps") as progress:
+        pixels = class_pixels(source, lambda done, total: progress.update(done))
+    weights = class_weights(pixels, recipe.optim.class_weights)
     named = zip(source.labels.class_names, weights.tolist(), strict=True)
     say(f"weights     {', '.join(f'{name} {weight:.2f}' for name, weight in named)}")
     return torch.as_tensor(weights, dtype=torch.float32)

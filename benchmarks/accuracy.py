@@ -1,0 +1,141 @@
+"""What the recipes reach on real data: the official CamVid split, its five folds, MSRC21, the paper's own setting.
+
+    python benchmarks/accuracy.py camvid|folds|msrc21|paper [--epochs N] [--out runs/accuracy]
+
+Reads CamVid and MSRC21 under GLOBALCONV_DATA. Runs land in --out, one folder each; started again, finished runs are
+only scored, and a stopped one goes on. Scores are of the best weights by the validation split, in float32, at the
+label maps' own size.
+"""
+
+import os
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+from common import print_rows, write_results
+
+import globalconv
+from globalconv.errors import DivergedError
+from globalconv.stopping import StopRequest
+from globalconv.training.recipe import ModelSettings, Recipe
+from globalconv.training.recipes import RECIPES
+
+
+@dataclass(frozen=True)
+class Settings:
+    experiment: Annotated[str, tyro.conf.Positional]
+    """camvid, folds, msrc21 or paper."""
+    out: Path = Path("runs/accuracy")
+    epochs: float | None = None
+    """Instead of the recipe's own."""
+    initial: Path = Path("runs/camvid")
+    """Network that the paper's setting starts from: one of our own, trained with live batch norm."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One training and the split it is scored on."""
+
+    name: str
+    recipe: Recipe
+    data: Path
+    initial: Path | None = None
+
+
+def camvid(settings: Settings) -> list[Case]:
+    return [Case("camvid", RECIPES["camvid"](), data("CamVid"))]
+
+
+def folds(settings: Settings) -> list[Case]:
+    """Return the five folds by clip and time: no frame of a validation fold is near one of its training frames."""
+    root, recipe = data("CamVid"), RECIPES["camvid"]()
+    names = sorted(path.name.removesuffix(".val.txt") for path in (root / "folds").glob("*.val.txt"))
+    splits = [{"train_split": f"folds/{name}.train", "val_split": f"folds/{name}.val"} for name in names]
+    return [
+        Case(name, replace(recipe, data=replace(recipe.data, **split)), root)
+        for name, split in zip(names, splits, strict=True)
+    ]
+
+
+def msrc21(settings: Settings) -> list[Case]:
+    """Return Baseline, GCN and GCN + BR at the same budget."""
+    recipe = RECIPES["msrc21"]()
+    baseline = replace(recipe.model, head=("pointwise",), boundary_refinement=False)
+    models: dict[str, ModelSettings] = {"Baseline": baseline, "GCN + BR": recipe.model}
+    return [Case(name, replace(recipe, model=model), data("MSRC21")) for name, model in models.items()]
+
+
+def paper(settings: Settings) -> list[Case]:
+    """Return the paper's optimiser (batch 1, momentum 0.99, frozen batch norm) from our weights, at several rates."""
+    recipe, ours = RECIPES["paper-ablation"](), RECIPES["camvid"]()
+    model = replace(ours.model, backbone_norm="frozen")
+    set_up = replace(recipe, model=model, steps=2000, evaluate_every=500, data=replace(recipe.data, layout="camvid"))
+    rates = (1e-6, 1e-5, 1e-4, 1e-3)
+    return [
+        Case(f"lr {rate:g}", replace(set_up, optim=replace(recipe.optim, lr=rate)), data("CamVid"), settings.initial)
+        for rate in rates
+    ]
+
+
+EXPERIMENTS: dict[str, Callable[[Settings], list[Case]]] = {
+    "camvid": camvid,
+    "folds": folds,
+    "msrc21": msrc21,
+    "paper": paper,
+}
+
+
+COLUMNS = ("miou", "pixel_accuracy", "images", "training_minutes")
+
+
+def data(name: str) -> Path:
+    return Path(os.environ["GLOBALCONV_DATA"]) / name
+
+
+def run(case: Case, settings: Settings) -> dict[str, Any]:
+    """Train (or go on with, or only score) one case; return its row."""
+    recipe = case.recipe if settings.epochs is None else replace(case.recipe, epochs=settings.epochs)
+    out = settings.out / settings.experiment / case.name.replace(" ", "-")
+    with StopRequest().listening() as stop:
+        try:
+            globalconv.train(recipe, case.data, out, resume=out.exists(), init_from=case.initial, stop=stop)
+        except DivergedError as error:
+            return {"case": case.name, **dict.fromkeys(COLUMNS), "note": str(error)}
+    score = globalconv.evaluate(out, case.data, recipe.data.val_split, recipe.data.layout)
+    fields = score.to_json()
+    return {
+        "case": case.name,
+        "miou": round(fields["miou"], 4),
+        "pixel_accuracy": round(fields["pixel_accuracy"], 4),
+        "images": fields["images"],
+        "training_minutes": round(_seconds(out) / 60, 1),
+        "note": "",
+    }
+
+
+def _seconds(out: Path) -> float:
+    """Return the time spent in steps."""
+    newest = max((out / "checkpoints").glob("*.ckpt"))
+    seconds: float = torch.load(newest, map_location="cpu", weights_only=True)["state"]["seconds"]
+    return seconds
+
+
+def main(settings: Settings) -> None:
+    cases = EXPERIMENTS[settings.experiment](settings)
+    rows = [run(case, settings) for case in cases]
+    scores = [row["miou"] for row in rows if row["miou"] is not None]
+    if settings.experiment == "folds":
+        spread = f"standard deviation {statistics.stdev(scores):.4f}"
+        mean = {"case": "mean", "miou": round(statistics.mean(scores), 4), "note": spread}
+        rows.append({**dict.fromkeys(rows[0], ""), **mean})
+    print_rows(settings.experiment, rows)
+    facts = {name: str(value) for name, value in asdict(settings).items()}
+    write_results(f"accuracy-{settings.experiment}", "cpu", facts, {f"mIoU: {settings.experiment}": rows})
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings))

@@ -1,0 +1,120 @@
+"""The verbs, as a user types them: train, stop, resume, evaluate, predict, demo, and their help."""
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.refusals import TINY
+from helpers.training import write_blobs
+from PIL import Image
+
+from globalconv.cli.main import VERBS, main
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the data `blobs` and a network trained on it, `run`."""
+    root = tmp_path_factory.mktemp("verbs")
+    write_blobs(root / "blobs")
+    command = f"train folder --data {root}/blobs --out {root}/run --data.workers 0 {TINY}"
+    assert main(shlex.split(command)) == 0
+    return root
+
+
+def test_help_names_every_verb_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for verb, line in VERBS.items():
+        assert sum(text.split()[:1] == [verb] and line in text for text in lines) == 1
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_its_options(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([verb, "--help"])
+    assert not end.value.code
+    assert f"globalconv {verb}" in capsys.readouterr().out
+
+
+def test_train_help_explains_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "camvid", "--help"])
+    said = capsys.readouterr().out
+    for option in ("--model.kernel-size", "--optim.lr", "--data.augmentation.crop", "--evaluate-every", "--init-from"):
+        assert option in said
+    assert "Peak learning rate" in said
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("globalconv 0.")
+
+
+def test_recipes_shows_all_or_one_with_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes"]) == 0
+    assert "paper-ablation" in capsys.readouterr().out
+    assert main(["recipes", "camvid"]) == 0
+    said = capsys.readouterr().out
+    assert json.loads(said[said.index("{") :])["optim"]["algorithm"] == "adamw"
+
+
+def test_evaluate_prints_the_contract_as_json(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", f"{place}/run", "--data", f"{place}/blobs", "--json"]) == 0
+    score = json.loads(capsys.readouterr().out)
+    assert {"miou", "iou", "pixel_accuracy", "images", "precision"} <= score.keys()
+    assert score["images"] == 3 and score["precision"] == "float32"
+    assert list(score["iou"]) == ["class 0", "class 1", "class 2"]
+
+
+def test_evaluate_of_predicted_class_maps_is_evaluate_of_the_network(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = f"{place}/blobs/images"
+    assert main(["predict", f"{place}/run", images, "--out", f"{tmp_path}/maps", "--precision", "float32"]) == 0
+    capsys.readouterr()
+    scores = []
+    for what in ([f"{place}/run"], ["--predictions", f"{tmp_path}/maps/val"]):
+        assert main(["evaluate", *what, "--data", f"{place}/blobs", "--json"]) == 0
+        scores.append(json.loads(capsys.readouterr().out)["iou"])
+    assert scores[0] == scores[1]
+
+
+def test_predict_mirrors_folders_and_keeps_sizes(place: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    (photos / "trip").mkdir(parents=True)
+    Image.fromarray(np.zeros((33, 47, 3), np.uint8)).save(photos / "trip" / "a.jpg")
+    rotated = Image.fromarray(np.zeros((20, 70, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rotated.save(photos / "b.jpg", exif=exif)
+    assert main(["predict", f"{place}/run", str(photos), "--out", f"{tmp_path}/out"]) == 0
+    with Image.open(tmp_path / "out" / "trip" / "a.png") as class_map:
+        assert (class_map.mode, class_map.size) == ("P", (47, 33))
+    with Image.open(tmp_path / "out" / "b.png") as class_map:
+        assert class_map.size == (20, 70)
+    assert (tmp_path / "out" / "b.overlay.jpg").exists()
+
+
+def test_a_list_of_failures_is_left_and_the_code_says_so(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "broken.jpg").write_bytes(b"\xff\xd8 no")
+    Image.new("RGB", (40, 40)).save(tmp_path / "in" / "good.png")
+    assert main(["predict", f"{place}/run", f"{tmp_path}/in", "--out", f"{tmp_path}/out"]) == 2
+    failures = json.loads((tmp_path / "out" / "failures.json").read_text())
+    assert [Path(failure["path"]).name for failure in failures] == ["broken.jpg"]
+    assert (tmp_path / "out" / "good.png").exists()
+
+
+@pytest.mark.slow
+def test_demo_makes_a_page_with_pictures_and_prints_it_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["demo", "--out", f"{tmp_path}/demo", "--steps", "2"]
+    assert main(command) == 0
+    page = Path(capsys.readouterr().out.splitlines()[-1])
+    assert page == tmp_path / "demo" / "index.html"
+    text = page.read_text()
+    assert "Baseline" in text and "GCN + BR" in text and "data:image/" in text
+    with Image.open(tmp_path / "demo" / "scenes.png") as picture:
+        assert picture.width > 1000
+    assert main(command) == 0  # a second time: nothing to train, the same page

@@ -1,0 +1,163 @@
+"""Training learns, keeps its best network, says what went wrong, and leaves a run folder that speaks for itself."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers.training import small_recipe, train
+from torch import Tensor, nn
+
+import globalconv
+from globalconv.errors import DivergedError, InputError
+from globalconv.model.backbone import batch_norms
+from globalconv.training.ema import MovingAverage
+from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
+from globalconv.training.start import build_network
+from globalconv.weights import load_weights
+
+
+def longer(**optim: Any) -> Recipe:
+    recipe = small_recipe(algorithm="adamw", lr=3e-3, **optim)
+    return dataclasses.replace(recipe, steps=40, evaluate_every=20, checkpoint_every=100)
+
+
+@pytest.fixture(scope="module")
+def run(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    train(longer(), blobs, out)
+    return out
+
+
+def events(out: Path, kind: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["event"] == kind]
+
+
+def test_it_learns(run: Path) -> None:
+    losses = [step["loss"] for step in events(run, "step")]
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+    # three classes told apart by colour; a network that says background everywhere has 0.25
+    assert events(run, "evaluation")[-1]["best_miou"] > 0.5
+
+
+def test_the_saved_network_scores_what_the_log_says(run: Path, blobs: Path) -> None:
+    best = max(events(run, "evaluation"), key=lambda event: event["miou"])
+    score = globalconv.evaluate(run, blobs, device="cpu")
+    assert score.miou == pytest.approx(best["miou"], abs=1e-12)
+    assert load_weights(run).info["step"] == best["step"]
+
+
+def test_the_run_folder_speaks_for_itself(run: Path) -> None:
+    info = load_weights(run).info
+    assert (info["train_split"], info["train_images"]) == ("train", 7)
+    dataset = json.loads((run / "dataset.json").read_text())
+    assert dataset["val"]["images"] == 3
+    start = events(run, "start")[0]
+    assert "torch" in start["hardware"] and start["precision"] == "float32"
+    step = events(run, "step")[0]
+    assert {"step", "epoch", "lr", "loss", "gradient_norm", "seconds", "data_seconds"} <= step.keys()
+
+
+def test_tensorboard_has_the_same_numbers(run: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    board = accumulator.EventAccumulator(str(run / "tensorboard"))
+    board.Reload()
+    written = [scalar.value for scalar in board.Scalars("evaluation/miou")]
+    assert written == pytest.approx([event["miou"] for event in events(run, "evaluation")], rel=1e-6)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_everything(
+    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from globalconv.training import loop
+
+    real = loop.segmentation_loss
+    calls = iter(range(100))
+    monkeypatch.setattr(loop, "segmentation_loss", lambda *a: real(*a) * (float("nan") if next(calls) == 4 else 1.0))
+    with pytest.raises(DivergedError) as caught:
+        train(small_recipe(), blobs, tmp_path / "run")
+    said = str(caught.value)
+    for words in ("step 5", "learning rate 0.0", "train/", "step-000000004.ckpt", "lower --optim.lr"):
+        assert words in said
+    assert caught.value.exit_code == 3
+
+
+def test_accumulated_batches_step_like_one_large_batch(blobs: Path, tmp_path: Path) -> None:
+    """With frozen norms (live ones see other batches) and float32, 2 x 2 images move the weights like 1 x 4."""
+    train(longer(), blobs, tmp_path / "start")
+    frozen = ModelSettings(backbone="test_resnet", kernel_size=(3,), backbone_norm="frozen")
+    results = []
+    for name, batch, accumulate in (("parts", 2, 2), ("whole", 4, 1)):
+        recipe = small_recipe(accumulate=accumulate, ema_decay=None, clip_norm=None)
+        data = dataclasses.replace(recipe.data, batch_size=batch)
+        recipe = dataclasses.replace(recipe, model=frozen, data=data, steps=3)
+        session = train(recipe, blobs, tmp_path / name, init_from=tmp_path / "start")
+        results.append([p.detach().clone() for p in session.network.parameters() if p.requires_grad])
+    for parts, whole in zip(*results, strict=True):
+        torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6)
+
+
+def test_frozen_norm_stays_as_it_was_loaded(blobs: Path, tmp_path: Path, run: Path) -> None:
+    model = ModelSettings(backbone="test_resnet", kernel_size=(3,), backbone_norm="frozen")
+    recipe = dataclasses.replace(small_recipe(ema_decay=None), model=model)
+    session = train(recipe, blobs, tmp_path / "frozen", init_from=run)
+    before, after = load_weights(run).network, session.network
+    for old, new in zip(batch_norms(before.backbone), batch_norms(after.backbone), strict=True):
+        assert old.running_mean is not None and new.running_mean is not None
+        assert torch.equal(old.running_mean, new.running_mean)
+        assert torch.equal(old.weight, new.weight)
+    moved = [not torch.equal(a, b) for a, b in zip(before.heads.parameters(), after.heads.parameters(), strict=True)]
+    assert all(moved)
+
+
+def test_initial_weights_are_a_function_of_the_seed() -> None:
+    def weights(seed: int) -> Tensor:
+        network = build_network(dataclasses.replace(small_recipe(), seed=seed), 3, None, lambda line: None)
+        return nn.utils.parameters_to_vector(network.parameters())
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_batch_of_one_with_live_norm_is_warned_about_or_refused() -> None:
+    said: list[str] = []
+    recipe = small_recipe()
+    one = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, batch_size=1))
+    build_network(one, 3, None, said.append)
+    assert any("batch size 1 with live batch norm" in line for line in said)
+    tiny = dataclasses.replace(recipe, data=DataSettings(augmentation=globalconv_crop(32), batch_size=1))
+    with pytest.raises(InputError, match="larger crop or batch"):
+        build_network(tiny, 3, None, said.append)
+
+
+def globalconv_crop(size: int) -> Any:
+    from globalconv.data.augment import Augmentation
+
+    return Augmentation(crop=(size, size))
+
+
+def test_moving_average_follows_the_closed_form() -> None:
+    network = nn.Linear(1, 1, bias=False)
+    average = MovingAverage(network, decay=0.5)
+    expected = float(network.weight.detach())
+    for step in range(1, 6):
+        with torch.no_grad():
+            network.weight.fill_(float(step))
+        average.update(network, step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * step
+    assert isinstance(average.network, nn.Linear)
+    assert float(average.network.weight) == pytest.approx(expected)
+
+
+def test_moving_average_copies_counters_and_averages_statistics() -> None:
+    network = nn.BatchNorm1d(2)
+    average = MovingAverage(network, decay=0.9)
+    network(torch.randn(8, 2) + 5)
+    average.update(network, 1000)
+    ours = average.network.state_dict()
+    assert ours["num_batches_tracked"] == 1
+    assert torch.allclose(ours["running_mean"], 0.1 * network.state_dict()["running_mean"], rtol=1e-4)
