@@ -54,11 +54,8 @@ def folds(settings: Settings) -> list[Case]:
     """Return the five folds by clip and time: no frame of a validation fold is near one of its training frames."""
     root, recipe = data("CamVid"), RECIPES["camvid"]()
     names = sorted(path.name.removesuffix(".val.txt") for path in (root / "folds").glob("*.val.txt"))
-    splits = [{"train_split": f"folds/{name}.train", "val_split": f"folds/{name}.val"} for name in names]
-    return [
-        Case(name, replace(recipe, data=replace(recipe.data, **split)), root)
-        for name, split in zip(names, splits, strict=True)
-    ]
+    fold = {n: replace(recipe.data, train_split=f"folds/{n}.train", val_split=f"folds/{n}.val") for n in names}
+    return [Case(name, replace(recipe, data=fold[name]), root) for name in names]
 
 
 def msrc21(settings: Settings) -> list[Case]:

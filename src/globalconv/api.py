@@ -45,16 +45,21 @@ def train(
 def evaluate(
     weights: str | Path | Predictor,
     data: str | Path | None = None,
-    split: str = "val",
+    split: str | None = None,
     layout: str | None = None,
     device: str = "auto",
     precision: str = "float32",
 ) -> Score:
     """Return the score of `weights` (a run folder, a weights folder or a `Predictor`) on a split of `data`.
 
-    Every image is scored at its own size, in float32 unless asked otherwise. The built-in scenes need no `data`.
+    Every image is scored at its own size, in float32 unless asked otherwise (a `Predictor` keeps its own precision).
+    `split` and `layout` are by default those of the training's validation; the built-in scenes need no `data`.
     """
     predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision)
+    noted = predictor.info.get("recipe", {}).get("data", {})
+    split = split or noted.get("val_split", "val")
+    if layout is None and (data is None or split == noted.get("val_split")):
+        layout = noted.get("layout")
     source = _source(data, split, layout, predictor.labels)
     with _progress(source) as progress:
         return score_source(predictor.class_map, source, predictor.precision, _counted(progress))

@@ -22,8 +22,12 @@ class DivergedError(GlobalconvError):
     exit_code = 3
 
 
-class StoppedError(GlobalconvError):
-    """A signal asked the process to stop and the state, if there was any, has been saved."""
+class StoppedError(BaseException):
+    """A signal asked the process to stop and the state, if there was any, has been saved.
+
+    Like `KeyboardInterrupt` it is no `Exception`, so that nobody's `except Exception` takes it for a failed import,
+    a damaged file or a download that did not work.
+    """
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)

@@ -37,6 +37,8 @@ def choose_device(name: str = "auto") -> torch.device:
     """Return the device called `name`: "cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest there is."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name in ("cpu:0", "mps:0"):  # how torch and Fabric name the only one there is
+        name = name.removesuffix(":0")
     kind, _, number = name.partition(":")
     if kind not in DEVICES[1:] or (number and (kind != "cuda" or not number.isdecimal())) or name.endswith(":"):
         raise InputError(f"device={name!r}: {nearest(name, (*DEVICES, 'cuda:1'))}")

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM: stop at once where nothing is at stake, after the current step where something is."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -36,6 +37,7 @@ class StopRequest:
         """Let signals wait for `check()`."""
         self._patient = True
         try:
+            self.check()
             yield
         finally:
             self._patient = False
@@ -49,3 +51,4 @@ class StopRequest:
         self.signal_number = number
         if not self._patient:
             self.check()
+        os.write(2, b"\nstopping after this step\n")  # print is not safe in a signal handler

@@ -22,6 +22,12 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def snapshot(root: Path) -> dict[Path, tuple[int, int]]:
+    """Return size and time of every file outside what the commands may make."""
+    files = [path for path in root.rglob("*") if path.is_file() and "new" not in path.parts]
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+
 LINES: dict[str, str] = {}
 
 
@@ -30,13 +36,13 @@ def test_one_line_and_the_exit_code(
     refusal: Refusal, broken: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(broken)
-    before = sorted(path for path in broken.rglob("*") if "new" not in path.parts)
+    before = snapshot(broken)
     code = main(refusal.arguments)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("globalconv:")]
     assert code == refusal.code, said
     assert len(said) == 1
     assert refusal.words in said[0]
-    assert sorted(path for path in broken.rglob("*") if "new" not in path.parts) == before
+    assert snapshot(broken) == before
     LINES[refusal.about] = said[0].replace(str(broken), ".").replace("|", "\\|")
     if (broken / "new").exists():
         (broken / "new").rename(broken.parent / f"done-{len(LINES)}")

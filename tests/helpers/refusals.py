@@ -68,7 +68,7 @@ REFUSALS = [
     _train("an --out that is a file", "", "is a file", out="photo.png"),
     _train("an --out full of other things", "", "not empty", out="blobs"),
     _train("--resume without a run", "--resume", "--resume"),
-    _train("--resume with another recipe", "--resume", "has changed", out="run"),
+    _train("--resume with another recipe", "--resume", "was started with another recipe", out="run"),
     _train("--init-from a folder without weights", "--init-from empty", "empty"),
     _train("--init-from another network", "--init-from run", "run"),
     _train("a loss that explodes", "TINY --optim.lr 1e30 --optim.warmup-steps 0", "diverged", code=3),

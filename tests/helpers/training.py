@@ -69,7 +69,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing after it runs, nothing is saved."""
 
 
-def train_until_killed(recipe: Recipe, data: Path, out: Path, steps: int) -> None:
+def train_until_killed(recipe: Recipe, data: Path, out: Path, steps: int, init_from: Path | None = None) -> None:
     """Train and be killed when step number `steps` has been taken and the next one begins."""
     real_step = loop.train_step
 
@@ -80,7 +80,7 @@ def train_until_killed(recipe: Recipe, data: Path, out: Path, steps: int) -> Non
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(loop, "train_step", step)
-        train(recipe, data, out)
+        train(recipe, data, out, init_from=init_from)
 
 
 def final_state(out: Path) -> dict[str, Any]:

@@ -1,7 +1,11 @@
 """Checkpoints: the newest intact one is used, a damaged one is skipped, the last good one is never removed."""
 
+import errno
+import io
 import os
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -63,7 +67,8 @@ def test_all_damaged_is_an_error_not_a_fresh_start(tmp_path: Path) -> None:
 def test_a_write_that_turns_out_damaged_removes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path, 1, 2)
     monkeypatch.setattr("globalconv.training.checkpoint.torch.save", lambda state, file: file.write(b"short"))
-    save(tmp_path, 3)
+    with pytest.raises(OSError, match="does not read back"):
+        save(tmp_path, 3)
     monkeypatch.undo()
     assert [is_intact(path) for path in checkpoints(tmp_path)] == [False, True, True]
 
@@ -110,3 +115,40 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
         write_atomic(path, broken)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+class FullDisk(io.BytesIO):
+    """A file on a disk with room for a little more."""
+
+    def write(self, content: Any) -> int:
+        if self.tell() > 2000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(content)
+
+
+def test_a_full_disk_is_reported_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, 1)
+    real_save = torch.save
+    monkeypatch.setattr("globalconv.training.checkpoint.torch.save", lambda state, file: real_save(state, FullDisk()))
+    with pytest.raises(OSError, match="No space left"):
+        save(tmp_path, 2)
+    monkeypatch.undo()
+    state = load_newest(tmp_path)
+    assert state is not None
+    assert state["step"] == 1
+
+
+def test_no_flipped_byte_crashes_the_search_for_a_checkpoint(tmp_path: Path) -> None:
+    """Anywhere in the file: found damaged, or harmless, but never an exception."""
+    save(tmp_path, 1, 2)
+    newest = checkpoints(tmp_path)[0]
+    good = newest.read_bytes()
+    for position in range(0, len(good), 37):
+        damaged = bytearray(good)
+        damaged[position] ^= 0xFF
+        newest.write_bytes(damaged)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state = load_newest(tmp_path)
+        assert state is not None
+        assert torch.equal(state["weights"], torch.full((1000,), float(state["step"])))

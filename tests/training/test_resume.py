@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,9 +20,12 @@ from helpers.training import (
     write_blobs,
 )
 
-from globalconv.errors import InputError
+from globalconv.errors import InputError, StoppedError
+from globalconv.stopping import StopRequest
+from globalconv.training import checkpoint
 from globalconv.training.checkpoint import checkpoints
 from globalconv.training.recipe import OptimSettings, Recipe
+from globalconv.training.run import RunFolder
 
 STEPS = 12
 
@@ -43,6 +49,71 @@ CASES = {
     "accumulation": small_recipe(accumulate=2),
     "adamw, two workers, accumulation": small_recipe(workers=2, accumulate=2, algorithm="adamw", lr=1e-3),
 }
+
+
+def test_killed_and_resumed_with_another_number_of_workers(blobs: Path, tmp_path: Path) -> None:
+    """Also from a checkpoint of some steps ago, and on generated pictures, which every machine has."""
+    recipe = dataclasses.replace(small_recipe(class_weights="sqrt-median"), checkpoint_every=4)
+    train(recipe, blobs, tmp_path / "whole")
+    for steps in (3, 5, 11):
+        out = tmp_path / f"killed-{steps}"
+        train_until_killed(recipe, blobs, out, steps)
+        two = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, workers=2), checkpoint_every=5)
+        train(two, blobs, out, resume=True)
+        assert same_bits(final_state(out), final_state(tmp_path / "whole"))
+        assert log_without_clock(out) == log_without_clock(tmp_path / "whole")
+
+
+def test_a_run_that_started_from_weights_resumes_without_naming_them(blobs: Path, tmp_path: Path) -> None:
+    """Before its first checkpoint the recorded weights start it again; after it, the checkpoint has everything."""
+    train(small_recipe(), blobs, tmp_path / "start")
+    model = dataclasses.replace(small_recipe().model, backbone_norm="frozen")
+    recipe = dataclasses.replace(small_recipe(), model=model, checkpoint_every=4)
+    train(recipe, blobs, tmp_path / "whole", init_from=tmp_path / "start")
+    for steps in (2, 6):
+        out = tmp_path / f"killed-{steps}"
+        train_until_killed(recipe, blobs, out, steps, init_from=tmp_path / "start")
+        train(recipe, blobs, out, resume=True)
+        assert same_bits(final_state(out), final_state(tmp_path / "whole"))
+
+
+def test_a_signal_during_a_save_waits_for_it(blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(state: Any, file: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        real_save(state, file)
+
+    real_save = checkpoint.torch.save
+    monkeypatch.setattr(checkpoint.torch, "save", save)
+    recipe = dataclasses.replace(small_recipe(), checkpoint_every=3)
+    with StopRequest().listening() as stop, pytest.raises(StoppedError, match="stopped by SIGTERM after step 3") as end:
+        train(recipe, blobs, tmp_path / "run", stop=stop)
+    assert end.value.exit_code == 143
+    assert final_state(tmp_path / "run")["state"]["step"] == 3
+
+
+def test_a_sample_that_cannot_be_read_stops_with_the_state_saved(tmp_path: Path) -> None:
+    data = write_blobs(tmp_path / "data")
+    recipe = dataclasses.replace(small_recipe(), checkpoint_every=100, evaluate_every=100)
+    train(recipe, data, tmp_path / "whole")
+    broken = data / "images" / "train" / "3.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:200])
+    with pytest.raises(InputError, match=r"3\.png"):
+        train(recipe, data, tmp_path / "run")
+    assert final_state(tmp_path / "run")["state"]["step"] > 0
+    broken.write_bytes(whole)
+    train(recipe, data, tmp_path / "run", resume=True)
+    assert same_bits(final_state(tmp_path / "run"), final_state(tmp_path / "whole"))
+
+
+def test_two_processes_do_not_train_one_run(blobs: Path, tmp_path: Path) -> None:
+    train_until_killed(small_recipe(), blobs, tmp_path / "run", 1)
+    other = RunFolder.reopen(tmp_path / "run", small_recipe())
+    other.begin(small_recipe(), {})
+    with pytest.raises(InputError, match="another process trains there"):
+        train(small_recipe(), blobs, tmp_path / "run", resume=True)
+    other.close()
+    train(small_recipe(), blobs, tmp_path / "run", resume=True)
 
 
 @pytest.mark.slow

@@ -11,9 +11,11 @@ from helpers.training import small_recipe, train
 from torch import Tensor, nn
 
 import globalconv
+from globalconv.data.augment import Augmentation
 from globalconv.errors import DivergedError, InputError
 from globalconv.model.backbone import batch_norms
 from globalconv.training.ema import MovingAverage
+from globalconv.training.loss import segmentation_loss
 from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
 from globalconv.training.start import build_network
 from globalconv.weights import load_weights
@@ -72,11 +74,11 @@ def test_tensorboard_has_the_same_numbers(run: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_and_names_everything(
     blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from globalconv.training import loop
-
-    real = loop.segmentation_loss
     calls = iter(range(100))
-    monkeypatch.setattr(loop, "segmentation_loss", lambda *a: real(*a) * (float("nan") if next(calls) == 4 else 1.0))
+    monkeypatch.setattr(
+        "globalconv.training.loop.segmentation_loss",
+        lambda *given: segmentation_loss(*given) * (float("nan") if next(calls) == 4 else 1.0),
+    )
     with pytest.raises(DivergedError) as caught:
         train(small_recipe(), blobs, tmp_path / "run")
     said = str(caught.value)
@@ -115,7 +117,7 @@ def test_frozen_norm_stays_as_it_was_loaded(blobs: Path, tmp_path: Path, run: Pa
 
 def test_initial_weights_are_a_function_of_the_seed() -> None:
     def weights(seed: int) -> Tensor:
-        network = build_network(dataclasses.replace(small_recipe(), seed=seed), 3, None, lambda line: None)
+        network = build_network(dataclasses.replace(small_recipe(), seed=seed), 3, None, None, lambda line: None)
         return nn.utils.parameters_to_vector(network.parameters())
 
     assert torch.equal(weights(1), weights(1))
@@ -126,17 +128,11 @@ def test_batch_of_one_with_live_norm_is_warned_about_or_refused() -> None:
     said: list[str] = []
     recipe = small_recipe()
     one = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, batch_size=1))
-    build_network(one, 3, None, said.append)
+    build_network(one, 3, None, None, said.append)
     assert any("batch size 1 with live batch norm" in line for line in said)
-    tiny = dataclasses.replace(recipe, data=DataSettings(augmentation=globalconv_crop(32), batch_size=1))
+    tiny = dataclasses.replace(recipe, data=DataSettings(augmentation=Augmentation(crop=(32, 32)), batch_size=1))
     with pytest.raises(InputError, match="larger crop or batch"):
-        build_network(tiny, 3, None, said.append)
-
-
-def globalconv_crop(size: int) -> Any:
-    from globalconv.data.augment import Augmentation
-
-    return Augmentation(crop=(size, size))
+        build_network(tiny, 3, None, None, said.append)
 
 
 def test_moving_average_follows_the_closed_form() -> None:

@@ -24,8 +24,8 @@ class EvaluateOptions:
     """Root of the data set; the built-in scenes need none."""
     layout: str | None = None
     """Layout of the data: camvid, list, folder, scenes; recognised where not given."""
-    split: str = "val"
-    """Split to score; in list-file layouts the list's path without `.txt`."""
+    split: str | None = None
+    """Split to score (by default that of the training's validation); in list-file layouts the list without `.txt`."""
     device: str = "auto"
     """auto, cpu, cuda, mps or cuda:N."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
@@ -42,7 +42,9 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     from globalconv.api import evaluate, evaluate_predictions
 
     if options.predictions is not None:
-        score = evaluate_predictions(options.predictions, options.data, options.split, options.layout)
+        if options.device != "auto" or options.precision != "float32":
+            raise InputError("evaluate --predictions: no network runs, so leave out --device and --precision")
+        score = evaluate_predictions(options.predictions, options.data, options.split or "val", options.layout)
     else:
         score = evaluate(
             options.weights, options.data, options.split, options.layout, options.device, options.precision

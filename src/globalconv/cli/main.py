@@ -3,9 +3,10 @@
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
-from globalconv.errors import GlobalconvError, InputError, nearest
+from globalconv.errors import GlobalconvError, InputError, StoppedError, nearest
 from globalconv.stopping import StopRequest
 
 VERBS = {
@@ -31,9 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with StopRequest().listening() as stop:
+        with StopRequest().listening() as stop, warnings.catch_warnings():
+            warnings.showwarning = _warn
             return _dispatch(given, stop)
-    except GlobalconvError as error:
+    except (GlobalconvError, StoppedError) as error:
         return _complain(str(error), error.exit_code)
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`); nothing is left to say, not even at exit.
@@ -60,6 +62,11 @@ def _dispatch(given: list[str], stop: StopRequest) -> int:
     module = importlib.import_module(f"globalconv.cli.{verb}")
     code: int = module.run(rest, stop)
     return code
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    """Show a warning as a line, without the place in the code that nobody asked for."""
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _complain(message: str, code: int) -> int:

@@ -37,6 +37,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
 
     failures = predict(options.weights, options.images, options.out, options.device, options.precision)
     for failure in failures:
-        print(f"globalconv: skipped {failure.path}: {failure.error}", file=sys.stderr)
+        path = "" if failure.path in failure.error else f"{failure.path}: "
+        print(f"globalconv: skipped {path}{failure.error}", file=sys.stderr)
     print(f"done: {options.out}" + (f"; {len(failures)} skipped, listed in failures.json" if failures else ""))
     return 2 if failures else 0

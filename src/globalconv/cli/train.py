@@ -1,5 +1,6 @@
 """`globalconv train RECIPE --data PATH --out RUN`: train a network into a run folder."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +9,7 @@ import tyro
 
 from globalconv.api import train
 from globalconv.cli.options import read_options
+from globalconv.errors import InputError, nearest
 from globalconv.stopping import StopRequest
 from globalconv.training.recipes import RECIPES
 
@@ -37,8 +39,12 @@ def _options() -> Any:
 
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Train; say at the end where the network is and what to do with it."""
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in RECIPES:
+        raise InputError(f"recipe {arguments[0]!r} is unknown; {nearest(arguments[0], RECIPES)}")
     options = read_options(_options(), "train", arguments, "Train a recipe; any of its fields is an option.")
     out = train(options.recipe, options.data, options.out, options.resume, options.init_from, stop)
-    data = "" if options.data is None else f" --data {options.data}"
-    print(f"done: {out}\nnext: globalconv evaluate {out}{data}    globalconv predict {out} IMAGE --out FOLDER")
+    run_folder = shlex.quote(str(out))
+    data = "" if options.data is None else f" --data {shlex.quote(str(options.data))}"
+    print(f"done: {out}\nnext: globalconv evaluate {run_folder}{data}")
+    print(f"      globalconv predict {run_folder} IMAGE --out FOLDER")
     return 0

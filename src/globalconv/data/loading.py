@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from globalconv.data.sources.source import Source
 from globalconv.errors import InputError, nearest
 from globalconv.labels import IGNORE, Colour
 
-CLASS_WEIGHTS = ("none", "median", "sqrt-median")
+ClassWeighting = Literal["none", "median", "sqrt-median"]
 
 _ORDER, _AUGMENT = 0, 1  # Keep the random streams of one seed apart.
 
@@ -210,8 +210,8 @@ def class_weights(pixels: ClassPixels, kind: str) -> Tensor:
     "sqrt-median" is the square root of that, which lifts rare classes more gently. Classes that never occur have no
     frequency: they stay out of the median and weigh 1, which no loss over the same data ever uses.
     """
-    if kind not in CLASS_WEIGHTS:
-        raise InputError(f"class_weights={kind!r}: {nearest(kind, CLASS_WEIGHTS)}")
+    if kind not in get_args(ClassWeighting):
+        raise InputError(f"class_weights={kind!r}: {nearest(kind, get_args(ClassWeighting))}")
     weights_K = np.ones(len(pixels.pixels_K))
     occurs_K = pixels.pixels_K > 0
     if kind != "none" and occurs_K.any():

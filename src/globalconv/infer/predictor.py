@@ -3,7 +3,9 @@
 Shapes: K classes, H x W pixels of the image, N = 1.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +32,7 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto", optimi
     """
     model = load_weights(Path(path))
     layout = torch.channels_last if optimise else torch.contiguous_format
-    return Predictor(model.network.to(memory_format=layout), model.labels, device, precision, layout)
+    return Predictor(model.network.to(memory_format=layout), model.labels, device, precision, layout, model.info)
 
 
 class Predictor:
@@ -47,6 +49,7 @@ class Predictor:
         device: torch.device | str = "auto",
         precision: str = "auto",
         layout: torch.memory_format = torch.channels_last,
+        info: Mapping[str, Any] | None = None,
     ) -> None:
         hardware = choose_hardware(str(device), precision)
         self.labels = labels
@@ -54,6 +57,11 @@ class Predictor:
         self.precision = hardware.precision
         self.description = hardware.description
         self.layout = layout
+        self.info = dict(info or {})
+        """What was noted when the network was saved: recipe, splits, step."""
+        if self.device.type == "cuda" and self.precision == "float32":
+            # Else convolutions would run in TF32, and a score would say float32 without being it.
+            torch.backends.cudnn.allow_tf32 = False
         self.network = network.to(self.device).eval()
 
     @property

@@ -1,16 +1,19 @@
 """Checkpoints: what a run needs to go on exactly where it was. Written whole, verified, and only then older ones go."""
 
-import pickle
+import errno
 import re
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from globalconv.errors import InputError
 from globalconv.files import write_atomic
+
+FORMAT = 1
+"""Raised when a checkpoint of today could not be resumed by yesterday's code; others are not resumed."""
 
 KEEP = 2
 """Checkpoints kept: the newest, and the one before it in case the newest is damaged later."""
@@ -19,15 +22,27 @@ _NAME = re.compile(r"step-(\d{9})\.ckpt")
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write `state` of `step` into `folder`; once it reads back intact, remove all but the `KEEP` newest."""
+    """Write `state` of `step` into `folder`; once it reads back intact, remove all but the `KEEP` newest.
+
+    `OSError` if it cannot be written, or does not read back; nothing is removed then.
+    """
+    state = {"format": FORMAT, **state}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:09d}.ckpt"
-    write_atomic(path, lambda file: torch.save(state, file))
-    if is_intact(path):
-        older = [other for other in checkpoints(folder) if _step(other) < step]
-        for other in older[KEEP - 1 :]:
-            other.unlink(missing_ok=True)
+    write_atomic(path, lambda file: _save(state, file))
+    if not is_intact(path):
+        raise OSError(errno.EIO, "the checkpoint was written but does not read back", str(path))
+    older = [other for other in checkpoints(folder) if _step(other) < step]
+    for other in older[KEEP - 1 :]:
+        other.unlink(missing_ok=True)
     return path
+
+
+def _save(state: dict[str, Any], file: BinaryIO) -> None:
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:  # torch's own, raised while it tidies up after a full disk
+        raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -41,7 +56,7 @@ def is_intact(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError):
+    except Exception:  # damage makes zipfile raise nearly anything
         return False
 
 
@@ -67,9 +82,9 @@ def _load(path: Path) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, EOFError):
+    except Exception:  # whatever a file that is not ours makes torch raise
         return None
-    return state if isinstance(state, dict) else None
+    return state if isinstance(state, dict) and state.get("format") == FORMAT else None
 
 
 def _step(path: Path) -> int:

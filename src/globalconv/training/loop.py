@@ -3,12 +3,13 @@
 import contextlib
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from globalconv.data.loading import Batch, training_batches
-from globalconv.errors import DivergedError
+from globalconv.errors import DivergedError, InputError
 from globalconv.progress import Progress
 from globalconv.stopping import StopRequest
 from globalconv.training.loss import segmentation_loss, valid_pixels
@@ -29,18 +30,27 @@ def train_loop(session: Session, stop: StopRequest) -> None:
                 session.checkpoint()
                 session.evaluate(stop, progress)
                 session.checkpoint()
+            stop.check()
             if state.step == session.total_steps:
                 return
-            waited = time.monotonic()
-            parts = [next(batches) for _ in range(recipe.optim.accumulate)]
+            asked = time.monotonic()
+            parts = next_parts(session, batches)
             began = time.monotonic()
             result = train_step(session, parts)
             state.step += 1
-            state.seconds += time.monotonic() - waited
-            _report(session, progress, result, began - waited, time.monotonic() - began)
+            state.seconds += time.monotonic() - asked
+            _report(session, progress, result, waited=began - asked, computed=time.monotonic() - began)
             if stop.signal_number is not None or state.step % recipe.checkpoint_every == 0:
                 session.checkpoint()
-            stop.check()
+
+
+def next_parts(session: Session, batches: Iterator[Batch]) -> list[Batch]:
+    """Return the batches of one step; a sample that cannot be read stops the run, with the state saved."""
+    try:
+        return [next(batches) for _ in range(session.recipe.optim.accumulate)]
+    except InputError:
+        session.checkpoint()
+        raise
 
 
 @dataclass(frozen=True)
@@ -64,10 +74,16 @@ def train_step(session: Session, parts: list[Batch]) -> StepResult:
     on_device = [session.to_device(part) for part in parts]
     pixels = sum((valid_pixels(labels) for _, labels in on_device), start=torch.zeros((), device=session.device))
     loss_value = 0.0
-    for images_N3HW, labels_NHW in on_device:
-        loss = segmentation_loss(network(images_N3HW), labels_NHW, pixels, session.class_weights_K)
-        session.fabric.backward(loss)
-        loss_value += loss.item()
+    try:
+        for images_N3HW, labels_NHW in on_device:
+            loss = segmentation_loss(network(images_N3HW), labels_NHW, pixels, session.class_weights_K)
+            session.fabric.backward(loss)
+            loss_value += loss.item()
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"not enough memory on {session.device}: lower --data.batch-size (and raise --optim.accumulate),"
+            f" or lower --data.augmentation.crop"
+        ) from error
     norm = None
     if optim.clip_norm is not None:
         trainable = [p for group in optimizer.param_groups for p in group["params"]]
@@ -85,7 +101,7 @@ def _diverged(session: Session, loss: float, lr: float, parts: list[Batch]) -> D
     saved = session.newest_checkpoint()
     names = ", ".join(name for part in parts for name in part.names)
     return DivergedError(
-        f"training diverged: the loss or its gradient is not finite (loss {loss}) at step {session.state.step + 1},"
+        f"training diverged: loss {loss}, or a clipped gradient that is not finite, at step {session.state.step + 1},"
         f" learning rate {lr:.3g}, samples {names}; last good checkpoint: {saved or 'none yet'};"
         f" lower --optim.lr or set --optim.clip-norm"
     )
@@ -107,13 +123,13 @@ def _report(session: Session, progress: Progress, result: StepResult, waited: fl
                 "data_seconds": round(waited, 4),
             }
         )
-    best = session.state.last_miou
+    miou = session.state.last_miou
     progress.update(
         step,
         {
             "loss": f"{result.loss:.3f}",
             "lr": f"{result.lr:.2g}",
             "data wait": f"{session.data_wait:.0%}",
-            "mIoU": "-" if best is None else f"{best:.3f}",
+            "mIoU": "-" if miou is None else f"{miou:.3f}",
         },
     )

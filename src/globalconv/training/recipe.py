@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from globalconv.data.augment import Augmentation
+from globalconv.data.loading import ClassWeighting
 from globalconv.errors import InputError, nearest
 
-ClassWeighting = Literal["none", "median", "sqrt-median"]
+FREE = ("data.workers", "device", "checkpoint_every")
+"""Fields that a resumed run may change: they decide where and how work is done, not what comes out."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ def _check(recipe: Recipe) -> None:
     for option, (value, least) in at_least.items():
         if not value >= least:
             raise InputError(f"{option} {value}: must be at least {least}")
+    if recipe.seed >= 2**32:
+        raise InputError(f"--seed {recipe.seed}: must be below 2^32")
     clip = recipe.optim.clip_norm
     for option, number in {"--optim.lr": recipe.optim.lr, "--epochs": recipe.epochs, "--optim.clip-norm": clip}.items():
         if number is not None and not 0 < number < float("inf"):
@@ -175,9 +179,10 @@ def _build(kind: type[D], fields: Mapping[str, Any], path: str) -> D:
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
-    """Return a phrase per field that differs: `optim.lr (0.05, now 0.1)`."""
+    """Return a phrase per field outside `FREE` that differs: `optim.lr (0.05, now 0.1)`."""
     before, after = _flat(old.to_json()), _flat(new.to_json())
-    return [f"{name} ({before[name]}, now {after[name]})" for name in after if before[name] != after[name]]
+    changed = [name for name in after if before[name] != after[name] and name not in FREE]
+    return [f"{name} ({before[name]}, now {after[name]})" for name in changed]
 
 
 def _flat(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:

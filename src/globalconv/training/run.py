@@ -7,7 +7,14 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+try:
+    import fcntl
+
+    CAN_LOCK = True
+except ImportError:  # Windows
+    CAN_LOCK = False
 
 from globalconv.errors import InputError
 from globalconv.files import write_json
@@ -23,6 +30,7 @@ class RunFolder:
         self.dataset_file = path / "dataset.json"
         self.log_file = path / "metrics.jsonl"
         self.checkpoints = path / "checkpoints"
+        self._lock_file: IO[str] | None = None
 
     @classmethod
     def new(cls, path: Path) -> "RunFolder":
@@ -44,19 +52,48 @@ class RunFolder:
             raise InputError(f"--out {path}: holds no run to --resume; leave out --resume to start one")
         if changed := differences(run.recipe(), recipe):
             raise InputError(
-                f"--resume: the recipe of {path} has changed: {', '.join(changed)}; give it as it was, or train anew"
+                f"--out {path}: its run was started with another recipe: {', '.join(changed)};"
+                f" resume it as it was, or name another folder"
             )
         return run
 
     def begin(self, recipe: Recipe, dataset: dict[str, Any]) -> None:
-        """Write down the recipe and what it is trained on; in a run that has both, refuse other samples than those."""
+        """Write down the recipe and what it is trained on, unless a resumed run has both; keep other processes out."""
         self.path.mkdir(parents=True, exist_ok=True)
-        if self.dataset_file.exists():
-            self._check_dataset(dataset)
-        else:
-            write_json(self.dataset_file, dataset)
+        self._lock()
         if not self.recipe_file.exists():
             write_json(self.recipe_file, recipe.to_json())
+        if not self.dataset_file.exists():
+            write_json(self.dataset_file, dataset)
+        for partial in self.checkpoints.glob(".step-*.partial"):  # what a kill left of a checkpoint
+            partial.unlink()
+
+    def _lock(self) -> None:
+        """Refuse to train where another process does; the lock ends with the process, however that ends."""
+        if not CAN_LOCK:
+            return
+        self._lock_file = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"--out {self.path}: another process trains there; wait for it or stop it") from error
+
+    def close(self) -> None:
+        """Let other processes resume the run."""
+        if self._lock_file is not None:
+            self._lock_file.close()
+
+    def initial_weights(self) -> str | None:
+        """Return the `--init-from` that the run was started with."""
+        found: str | None = self._dataset().get("init_from") if self.dataset_file.exists() else None
+        return found
+
+    def _dataset(self) -> dict[str, Any]:
+        try:
+            facts: dict[str, Any] = json.loads(self.dataset_file.read_text())
+        except ValueError as error:
+            raise InputError(f"{self.dataset_file}: damaged ({error}); train into another --out") from error
+        return facts
 
     def recipe(self) -> Recipe:
         """Return the recipe the run was started with."""
@@ -65,8 +102,13 @@ class RunFolder:
         except (ValueError, TypeError, AttributeError) as error:
             raise InputError(f"{self.recipe_file}: not a recipe of this version ({error})") from error
 
-    def _check_dataset(self, dataset: dict[str, Any]) -> None:
-        before = json.loads(self.dataset_file.read_text())
+    def check_dataset(self, dataset: dict[str, Any]) -> None:
+        """Refuse to resume on other samples or classes than the run was started with."""
+        if not self.dataset_file.exists():
+            return
+        before = self._dataset()
+        if before["labels"] != dataset["labels"]:
+            raise InputError(f"--data: its classes are not those that the run in {self.path} began with")
         for split in ("train", "val"):
             if before[split]["fingerprint"] != dataset[split]["fingerprint"]:
                 then, now = before[split]["images"], dataset[split]["images"]

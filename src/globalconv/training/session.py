@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from globalconv.data.loading import Batch
 from globalconv.data.sources.source import Source
+from globalconv.errors import DivergedError
+from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.score import Score, score_source
 from globalconv.infer.predictor import Predictor
 from globalconv.labels import Colour
 from globalconv.model.network import GlobalConvNet
 from globalconv.progress import Progress
 from globalconv.stopping import StopRequest
-from globalconv.training.checkpoint import checkpoints, load_newest, save_checkpoint
+from globalconv.training.checkpoint import checkpoints, save_checkpoint
 from globalconv.training.ema import MovingAverage
 from globalconv.training.recipe import Recipe
 from globalconv.training.run import RunFolder
@@ -59,6 +61,8 @@ class Session:
     precision: str
     board: TensorBoard = field(default_factory=TensorBoard)
     state: TrainingState = field(default_factory=TrainingState)
+    _saved: tuple[int, int] | None = None
+    """Step and evaluated step of the newest checkpoint: the same state is not written twice."""
     data_wait: float = 0.0
     """Share of recent time spent waiting for samples."""
 
@@ -66,10 +70,13 @@ class Session:
     def device(self) -> torch.device:
         return self.fabric.device
 
+    @property
+    def layout(self) -> torch.memory_format:
+        return torch.channels_last if self.recipe.channels_last else torch.contiguous_format
+
     def to_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return images_N3HW and labels_NHW of a batch where the network is, in the network's memory layout."""
-        layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
-        images_N3HW = batch.images_N3HW.to(self.device, non_blocking=True).contiguous(memory_format=layout)
+        images_N3HW = batch.images_N3HW.to(self.device, non_blocking=True).contiguous(memory_format=self.layout)
         return images_N3HW, batch.labels_NHW.to(self.device, non_blocking=True)
 
     def progress(self) -> Progress:
@@ -95,8 +102,13 @@ class Session:
         A stop breaks it off between two images, before anything is recorded.
         """
         network = self.evaluated_network()
-        predictor = Predictor(network.eval(), self.train_source.labels, self.device, self.precision)
-        score = score_source(predictor.class_map, self.val_source, self.precision, on_image=lambda *_: stop.check())
+        predictor = Predictor(network.eval(), self.train_source.labels, self.device, self.precision, self.layout)
+
+        def on_image(done: int, matrix: ConfusionMatrix) -> None:
+            progress.update(self.state.step, {"evaluating": f"{done}/{len(self.val_source)}"})
+            stop.check()
+
+        score = score_source(predictor.class_map, self.val_source, self.precision, on_image)
         network.train(self.average is None)
         state = self.state
         state.evaluated_step, state.last_miou = state.step, score.matrix.miou()
@@ -134,30 +146,43 @@ class Session:
 
     def checkpoint(self) -> None:
         """Save all that a resumed run needs."""
+        if self._saved == (self.state.step, self.state.evaluated_step):
+            return
+        if not all(bool(torch.isfinite(p).all()) for p in self.network.parameters()):
+            last = self.newest_checkpoint() or "none yet"
+            raise DivergedError(
+                f"training diverged: weights are not finite after step {self.state.step}; last good checkpoint: {last};"
+                f" lower --optim.lr or set --optim.clip-norm"
+            )
         state = {
-            "format": 1,
             "state": asdict(self.state),
             "network": self.network.state_dict(),
+            "normalisation": {"mean": self.network.mean_C11, "std": self.network.std_C11},
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.network.state_dict(),
             "log_bytes": self.run.log_size(),
         }
         save_checkpoint(self.run.checkpoints, self.state.step, state)
+        self._saved = (self.state.step, self.state.evaluated_step)
 
-    def restore(self) -> bool:
-        """Take up the newest intact checkpoint, if there is one, and cut the log back to it."""
-        saved = load_newest(self.run.checkpoints)
+    def restore(self, saved: dict[str, Any] | None) -> None:
+        """Take up a checkpoint whose weights the network has already, and cut the log back to it (None: to nothing)."""
+        self.run.cut_log(0 if saved is None else saved["log_bytes"])
         if saved is None:
-            self.run.cut_log(0)
-            return False
+            return
         self.state = TrainingState(**saved["state"])
-        self.network.load_state_dict(saved["network"])
+        self._saved = (self.state.step, self.state.evaluated_step)
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.average is not None:
             self.average.network.load_state_dict(saved["average"])
-        self.run.cut_log(saved["log_bytes"])
-        return True
 
     def newest_checkpoint(self) -> Path | None:
         """Return the newest checkpoint file."""
         return next(iter(checkpoints(self.run.checkpoints)), None)
+
+
+def restore_network(network: GlobalConvNet, saved: dict[str, Any]) -> None:
+    """Give a fresh network the weights, statistics and normalisation of a checkpoint."""
+    network.load_state_dict(saved["network"])
+    network.mean_C11.copy_(saved["normalisation"]["mean"])
+    network.std_C11.copy_(saved["normalisation"]["std"])

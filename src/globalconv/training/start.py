@@ -16,19 +16,20 @@ from torch import Tensor
 from globalconv.data.loading import class_pixels, class_weights
 from globalconv.data.sources import open_source
 from globalconv.data.sources.source import Source
-from globalconv.errors import InputError
+from globalconv.errors import InputError, StoppedError
 from globalconv.hardware import Hardware, choose_hardware
 from globalconv.labels import Colour
 from globalconv.model.backbone import batch_norms
 from globalconv.model.network import CELL, GlobalConvNet
 from globalconv.progress import Progress
 from globalconv.stopping import StopRequest
+from globalconv.training.checkpoint import load_newest
 from globalconv.training.ema import MovingAverage
 from globalconv.training.loop import train_loop
 from globalconv.training.optimizer import build_optimizer
 from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
 from globalconv.training.run import RunFolder
-from globalconv.training.session import Session
+from globalconv.training.session import Session, restore_network
 from globalconv.weights import init_from as load_initial_weights
 
 Say = Callable[[str], None]
@@ -40,23 +41,32 @@ def run_training(
 ) -> Session:
     """Train `recipe` on `data` into the run folder `out`; return the session as the loop left it."""
     run = RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
-    train_source, val_source = open_splits(recipe.data, data)
     hardware = choose_hardware(recipe.device, recipe.precision)
     say(f"device      {hardware.description}")
-    network = build_network(recipe, train_source.labels.num_classes, init_from, say)
+    train_source, val_source = open_splits(recipe.data, data)
+    dataset = dataset_facts(recipe.data, data, init_from, train_source, val_source)
+    run.check_dataset(dataset)
+    saved = load_newest(run.checkpoints)
+    if resume and init_from is None and (recorded := run.initial_weights()) is not None:
+        init_from = Path(recorded)
+    network = build_network(recipe, train_source.labels.num_classes, init_from, saved, say)
     weights_K = _class_weights(recipe, train_source, say)
     session = assemble(recipe, run, hardware, network, train_source, val_source, weights_K)
-    run.begin(recipe, dataset_facts(recipe.data, data, train_source, val_source))
+    run.begin(recipe, dataset)
     if resume:
-        found = session.restore()
-        say(f"resume      {'after step ' + str(session.state.step) if found else 'no checkpoint yet: from the start'}")
+        session.restore(saved)
+        say(f"resume      {f'after step {session.state.step}' if saved else 'no checkpoint yet: from the start'}")
     session.board.open(run.path / "tensorboard", session.state.step)
     _announce(session, say)
     run.log("start", {"step": session.state.step, "hardware": hardware.description, "precision": hardware.precision})
     try:
         train_loop(session, stop)
+    except StoppedError as stopped:
+        where = f"after step {session.state.step}, saved in {out}; the same command with --resume goes on"
+        raise StoppedError(f"{stopped} {where}", stopped.exit_code - 128) from None
     finally:
         session.board.close()
+        run.close()
     return session
 
 
@@ -72,15 +82,24 @@ def open_splits(settings: DataSettings, data: Path | None) -> tuple[Source, Sour
     return train_source, val_source
 
 
-def build_network(recipe: Recipe, num_classes: int, init_from: Path | None, say: Say) -> GlobalConvNet:
-    """Return the network of a recipe with its initial weights, a function of the seed."""
+def build_network(
+    recipe: Recipe, num_classes: int, init_from: Path | None, saved: dict[str, Any] | None, say: Say
+) -> GlobalConvNet:
+    """Return the network of a recipe: with the weights of checkpoint `saved`, of `init_from`, or fresh ones.
+
+    Fresh weights are a function of the seed, with those of the backbone loaded as the recipe says. A whole network
+    that is loaded needs no backbone weights first.
+    """
     settings = recipe.model
     torch.manual_seed(recipe.seed)
     network = GlobalConvNet(
         num_classes, settings.backbone, _one_or_four(settings.kernel_size), _one_or_four(settings.head),
-        settings.stack_width, settings.boundary_refinement, settings.upsample, settings.backbone_weights,
+        settings.stack_width, settings.boundary_refinement, settings.upsample,
+        None if saved or init_from else settings.backbone_weights,
     )  # fmt: skip
-    if init_from is not None:
+    if saved is not None:
+        restore_network(network, saved)
+    elif init_from is not None:
         load_initial_weights(network, init_from)
     if settings.backbone_norm == "frozen":
         network.freeze_backbone_norm()
@@ -105,11 +124,12 @@ def _check_batch_norm(recipe: Recipe, settings: ModelSettings, network: GlobalCo
 
 
 def dataset_facts(
-    settings: DataSettings, data: Path | None, train_source: Source, val_source: Source
+    settings: DataSettings, data: Path | None, init_from: Path | None, train_source: Source, val_source: Source
 ) -> dict[str, Any]:
-    """Return what a run records of its data: place, splits, and a fingerprint of the samples' names."""
+    """Return what a run records of where it started: data, splits, a fingerprint of the samples' names, weights."""
     return {
         "data": None if data is None else str(data),
+        "init_from": None if init_from is None else str(init_from.resolve()),
         "labels": train_source.labels.to_json(),
         "train": {"split": settings.train_split, **_fingerprint(train_source)},
         "val": {"split": settings.val_split, **_fingerprint(val_source)},

@@ -13,12 +13,14 @@ def camvid() -> Recipe:
         model=ModelSettings(backbone="resnet18", kernel_size=(15,)),
         data=DataSettings(
             layout="camvid",
-            augmentation=Augmentation(crop=(256, 320), scale=(0.5, 1.75)), batch_size=8,
+            augmentation=Augmentation(
+                crop=(256, 320), scale=(0.5, 2.0), brightness=0.3, contrast=0.3, saturation=0.3
+            ), batch_size=8,
         ),
         optim=OptimSettings(
             algorithm="adamw", lr=2e-3, weight_decay=0.05, schedule="poly", warmup_steps=100, clip_norm=1.0,
-            ema_decay=0.99, class_weights="sqrt-median",
+            ema_decay=0.995, class_weights="sqrt-median",
         ),
-        epochs=70,
-        evaluate_every=642,
+        epochs=60,
+        evaluate_every=459,
     )  # fmt: skip

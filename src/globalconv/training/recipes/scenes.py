@@ -15,6 +15,6 @@ def scenes() -> Recipe:
         optim=OptimSettings(
             algorithm="adamw", lr=1e-3, weight_decay=0.05, warmup_steps=50, clip_norm=1.0, ema_decay=0.98,
         ),
-        steps=600,
+        epochs=12,
         evaluate_every=200,
     )  # fmt: skip
