@@ -7,6 +7,7 @@ only scored, and a stopped one goes on. Scores are of the best weights by the va
 label maps' own size.
 """
 
+import json
 import os
 import statistics
 from collections.abc import Callable
@@ -14,12 +15,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import tyro
 from common import print_rows, write_results
 
 import globalconv
+from globalconv.data.augment import PAPER
 from globalconv.errors import DivergedError
+from globalconv.hardware import choose_device
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import ModelSettings, Recipe
 from globalconv.training.recipes import RECIPES
@@ -32,8 +34,8 @@ class Settings:
     out: Path = Path("runs/accuracy")
     epochs: float | None = None
     """Instead of the recipe's own."""
-    initial: Path = Path("runs/camvid")
-    """Network that the paper's setting starts from: one of our own, trained with live batch norm."""
+    initial: Path = Path("runs/camvid-step642")
+    """Network that the paper's setting starts from: one of our own, trained with live batch norm for a while."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def paper(settings: Settings) -> list[Case]:
     """Return the paper's optimiser (batch 1, momentum 0.99, frozen batch norm) from our weights, at several rates."""
     recipe, ours = RECIPES["paper-ablation"](), RECIPES["camvid"]()
     model = replace(ours.model, backbone_norm="frozen")
-    set_up = replace(recipe, model=model, steps=2000, evaluate_every=500, data=replace(recipe.data, layout="camvid"))
+    samples = replace(recipe.data, layout="camvid", augmentation=replace(PAPER, crop=(360, 480)))
+    set_up = replace(recipe, model=model, steps=2000, evaluate_every=1000, data=samples)
     rates = (1e-6, 1e-5, 1e-4, 1e-3)
     return [
         Case(f"lr {rate:g}", replace(set_up, optim=replace(recipe.optim, lr=rate)), data("CamVid"), settings.initial)
@@ -86,52 +89,62 @@ EXPERIMENTS: dict[str, Callable[[Settings], list[Case]]] = {
 }
 
 
-COLUMNS = ("miou", "pixel_accuracy", "images", "training_minutes")
+COLUMNS = ("miou", "pixel_accuracy", "images", "steps", "best_step", "wall_minutes")
 
 
 def data(name: str) -> Path:
     return Path(os.environ["GLOBALCONV_DATA"]) / name
 
 
-def run(case: Case, settings: Settings) -> dict[str, Any]:
+def run(case: Case, settings: Settings, stop: StopRequest) -> dict[str, Any]:
     """Train (or go on with, or only score) one case; return its row."""
-    recipe = case.recipe if settings.epochs is None else replace(case.recipe, epochs=settings.epochs)
+    recipe = case.recipe if settings.epochs is None else replace(case.recipe, epochs=settings.epochs, steps=None)
     out = settings.out / settings.experiment / case.name.replace(" ", "-")
-    with StopRequest().listening() as stop:
-        try:
-            globalconv.train(recipe, case.data, out, resume=out.exists(), init_from=case.initial, stop=stop)
-        except DivergedError as error:
-            return {"case": case.name, **dict.fromkeys(COLUMNS), "note": str(error)}
-    score = globalconv.evaluate(out, case.data, recipe.data.val_split, recipe.data.layout)
-    fields = score.to_json()
-    return {
-        "case": case.name,
-        "miou": round(fields["miou"], 4),
-        "pixel_accuracy": round(fields["pixel_accuracy"], 4),
-        "images": fields["images"],
-        "training_minutes": round(_seconds(out) / 60, 1),
-        "note": "",
-    }
+    try:
+        globalconv.train(recipe, case.data, out, resume=out.exists(), init_from=case.initial, stop=stop)
+    except DivergedError as error:
+        return {"case": case.name, **dict.fromkeys(COLUMNS), "note": str(error)}
+    return row(case.name, out, case)
 
 
-def _seconds(out: Path) -> float:
-    """Return the time spent in steps."""
+def row(name: str, weights: Path, case: Case) -> dict[str, Any]:
+    """Score saved weights, in float32, on the case's validation split; add what the run's log says."""
+    settings = case.recipe.data
+    fields = globalconv.evaluate(weights, case.data, settings.val_split, settings.layout).to_json()
+    log = weights / "metrics.jsonl"
+    events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    scores = {"miou": round(fields["miou"], 4), "pixel_accuracy": round(fields["pixel_accuracy"], 4)}
+    steps = {"steps": None, "best_step": None}
+    if evaluated := [event for event in events if event["event"] == "evaluation"]:
+        steps = {"steps": evaluated[-1]["step"], "best_step": evaluated[-1]["best_step"]}
+    whole = sum(event["event"] == "start" for event in events) == 1
+    wall = wall_minutes(weights) if whole else None
+    return {"case": name, **scores, "images": fields["images"], **steps, "wall_minutes": wall, "note": ""}
+
+
+def wall_minutes(out: Path) -> float:
+    """Return the minutes from start to end of a run that was never stopped, evaluations included."""
     newest = max((out / "checkpoints").glob("*.ckpt"))
-    seconds: float = torch.load(newest, map_location="cpu", weights_only=True)["state"]["seconds"]
-    return seconds
+    return round((newest.stat().st_mtime - (out / "dataset.json").stat().st_mtime) / 60, 1)
 
 
 def main(settings: Settings) -> None:
+    if settings.experiment not in EXPERIMENTS:
+        raise SystemExit(f"experiment {settings.experiment!r}: one of {', '.join(EXPERIMENTS)}")
     cases = EXPERIMENTS[settings.experiment](settings)
-    rows = [run(case, settings) for case in cases]
-    scores = [row["miou"] for row in rows if row["miou"] is not None]
-    if settings.experiment == "folds":
-        spread = f"standard deviation {statistics.stdev(scores):.4f}"
-        mean = {"case": "mean", "miou": round(statistics.mean(scores), 4), "note": spread}
-        rows.append({**dict.fromkeys(rows[0], ""), **mean})
+    with StopRequest().listening() as stop:
+        rows = [row("before", cases[0].initial, cases[0])] if cases[0].initial else []
+        rows += [run(case, settings, stop) for case in cases]
+    scores = [found["miou"] for found in rows if found["miou"] is not None]
+    if settings.experiment == "folds" and len(scores) > 1:
+        mean = {"case": "mean", "miou": round(statistics.mean(scores), 4)}
+        spread = f"standard deviation between folds {statistics.stdev(scores):.4f}"
+        rows.append({**dict.fromkeys(rows[0]), **mean, "note": spread})
     print_rows(settings.experiment, rows)
-    facts = {name: str(value) for name, value in asdict(settings).items()}
-    write_results(f"accuracy-{settings.experiment}", "cpu", facts, {f"mIoU: {settings.experiment}": rows})
+    facts = {name: str(value) for name, value in asdict(settings).items() if value is not None}
+    write_results(
+        f"accuracy-{settings.experiment}", str(choose_device()), facts, {f"mIoU: {settings.experiment}": rows}
+    )
 
 
 if __name__ == "__main__":

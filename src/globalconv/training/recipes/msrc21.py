@@ -14,7 +14,12 @@ def msrc21() -> Recipe:
     """
     return replace(
         camvid(),
-        data=DataSettings(layout="folder", augmentation=Augmentation(crop=(256, 256), scale=(0.75, 1.5))),
-        epochs=60,
-        evaluate_every=400,
+        data=DataSettings(
+            layout="folder",
+            augmentation=Augmentation(
+                crop=(256, 256), scale=(0.75, 1.75), brightness=0.2, contrast=0.2, saturation=0.2
+            ),
+        ),
+        epochs=40,
+        evaluate_every=395,
     )
