@@ -50,7 +50,7 @@ types: setup ## types: mypy --strict
 unit: export HF_HUB_OFFLINE = 1
 unit: export OMP_NUM_THREADS = 1
 unit: setup ## the tests, two at a time, one thread each; ARGS="..." goes to pytest
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 bench: setup ## the benchmarks; figures go to benchmarks/results/ and docs/benchmarks.md
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[bench]"

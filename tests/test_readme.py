@@ -53,9 +53,8 @@ def blocks(document: Path) -> list[Block]:
 
 
 def in_order(document: Path) -> list[object]:
-    """One document's blocks, on one worker: later ones use what earlier ones made."""
-    group = pytest.mark.xdist_group(document.name)
-    return [pytest.param(block, id=str(block), marks=group) for block in blocks(document)]
+    """One document's blocks (`make unit` keeps a file on one worker): later ones use what earlier ones made."""
+    return [pytest.param(block, id=str(block)) for block in blocks(document)]
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,7 @@ from helpers.refusals import PAGE, REFUSALS, Refusal, page, prepare
 
 from globalconv.cli.main import main
 
-pytestmark = [
-    pytest.mark.xdist_group("refusals"),
-    pytest.mark.filterwarnings("ignore:.*:UserWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning")
 
 
 @pytest.fixture(scope="module")
