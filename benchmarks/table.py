@@ -1,4 +1,4 @@
-"""Write docs/benchmarks.md from the committed results, so that no figure in it is typed by hand.
+"""Write docs/benchmarks.md and README's results from the committed JSON, so that no figure in them is typed by hand.
 
 python benchmarks/table.py
 """
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "results"
+MARKS = ("<!-- results -->", "<!-- end of results -->")
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 INTRODUCTION = """# Benchmarks
 
@@ -17,7 +20,7 @@ run; the ratio is between medians, against the first case.
 """
 
 
-def page(results: Path = ROOT / "benchmarks" / "results") -> str:
+def page(results: Path = RESULTS) -> str:
     """Return the whole page as markdown."""
     reports = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
     return "\n".join([INTRODUCTION, *(section(report) for report in reports)])
@@ -33,12 +36,35 @@ def section(report: dict[str, Any]) -> str:
     return "\n".join(tables)
 
 
+def readme(results: Path = RESULTS) -> str:
+    """Return README with its results between the two marks made anew: the scores on real data."""
+    before, _, rest = README.read_text().partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    reports = [json.loads(path.read_text()) for path in sorted(results.glob("accuracy-*.json"))]
+    return before + MARKS[0] + "\n" + "\n".join(map(scores, reports)) + MARKS[1] + after
+
+
+def scores(report: dict[str, Any]) -> str:
+    """Return one experiment's scores: its command, hardware and a short table."""
+    facts = report["hardware"]
+    rows = [
+        {name: row[name] for name in ("case", "miou", "steps")} for rows in report["tables"].values() for row in rows
+    ]
+    machine = f"{facts.get('gpu') or facts['cpu']}, {facts['threads']} of {facts['cores']} cores"
+    return f"`{report['command']}` ({machine})\n\n{table(rows)}"
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Return `rows` as a markdown table."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]
+    lines = [
+        list(rows[0]),
+        ["---"] * len(rows[0]),
+        *(["" if cell is None else str(cell) for cell in row.values()] for row in rows),
+    ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(page())
-    print(f"written: {DOCUMENT}")
+    for path, text in ((DOCUMENT, page()), (README, readme())):
+        path.write_text(text)
+        print(f"written: {path}")

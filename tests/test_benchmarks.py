@@ -21,6 +21,7 @@ def load(name: str) -> ModuleType:
 def test_the_page_is_generated_from_the_results() -> None:
     table = load("table")
     assert table.DOCUMENT.read_text() == table.page()
+    assert table.README.read_text() == table.readme()
 
 
 def test_ratios_are_between_medians() -> None:

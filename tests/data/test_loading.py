@@ -13,9 +13,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from globalconv.data.augment import Augmentation
 from globalconv.data.loading import Batch, ClassPixels, class_pixels, class_weights, training_batches
+from globalconv.data.scenes import SceneSource
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE, LabelSpace
 
@@ -199,6 +201,20 @@ def test_a_program_that_forgets_the_iterator_still_ends(last: str, code: int) ->
     assert done.returncode == code, done.stderr
     assert ("file-7.png: cannot be decoded" in done.stderr) == (last == BROKEN)
     assert time.monotonic() - clock < 30, "no worker was waited for"
+
+
+def test_class_pixels_of_many_samples_are_those_of_some_evenly_spaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("globalconv.data.loading.MOST_COUNTED", 3)
+    seen: list[int] = []
+
+    class Many(SceneSource):
+        def label_map(self, index: int) -> NDArray[np.uint8]:
+            seen.append(index)
+            return np.full((2, 2), index % 2, np.uint8)
+
+    pixels = class_pixels(Many(101))
+    assert seen == [0, 50, 100]
+    assert pixels.pixels_K[:2].tolist() == [12, 0]
 
 
 def test_class_pixels_count_labels_and_the_maps_that_hold_them() -> None:

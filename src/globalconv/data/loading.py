@@ -31,6 +31,9 @@ ClassWeighting = Literal["none", "median", "sqrt-median"]
 
 _ORDER, _AUGMENT = 0, 1  # Keep the random streams of one seed apart.
 
+MOST_COUNTED = 1000
+"""Label maps that class statistics are taken from: frequencies of classes need no more."""
+
 Key = tuple[int, int]
 """(epoch, index of the sample in the source)."""
 
@@ -190,15 +193,19 @@ class ClassPixels:
 
 
 def class_pixels(source: Source, on_progress: Callable[[int, int], object] | None = None) -> ClassPixels:
-    """Count the labels of all samples; `on_progress` is called with the number done and the number in all."""
+    """Count the labels of at most `MOST_COUNTED` samples, evenly spaced over the source.
+
+    `on_progress` is called with the number done and the number in all.
+    """
     classes = source.labels.num_classes
+    counted = np.linspace(0, len(source) - 1, min(len(source), MOST_COUNTED)).round().astype(int)
     pixels_K, reach_K = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
-    for index in range(len(source)):
+    for done, index in enumerate(counted.tolist(), start=1):
         found_K = np.bincount(source.label_map(index).ravel(), minlength=IGNORE + 1)[:classes]
         pixels_K += found_K
         reach_K += np.where(found_K > 0, found_K.sum(), 0)
         if on_progress is not None:
-            on_progress(index + 1, len(source))
+            on_progress(done, len(counted))
     return ClassPixels(pixels_K, reach_K)
 
 

@@ -145,7 +145,7 @@ def _class_weights(recipe: Recipe, source: Source, say: Say) -> Tensor | None:
     if recipe.optim.class_weights == "none":
         return None
     with Progress("counting classes", len(source), "label maps") as progress:
-        pixels = class_pixels(source, lambda done, total: progress.update(done))
+        pixels = class_pixels(source, lambda done, total: progress.update(done, total=total))
     weights = class_weights(pixels, recipe.optim.class_weights)
     named = zip(source.labels.class_names, weights.tolist(), strict=True)
     say(f"weights     {', '.join(f'{name} {weight:.2f}' for name, weight in named)}")
