@@ -118,7 +118,7 @@ def write_comparison(out: Path, source: Source, results: list[Result]) -> Path:
         "Two networks with the same backbone and the same training: Baseline reads every cell of the feature maps by"
         " itself (1 x 1 heads); GCN + BR sees a large window of cells (k x k, separable) and refines boundaries."
     )
-    page.write_page(out / "index.html", "globalconv demo: why large kernels", lead, parts)
+    page.write_page(out / "index.html", "globalconv demo: Baseline against GCN + BR", lead, parts)
     return out / "index.html"
 
 
