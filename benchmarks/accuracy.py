@@ -74,7 +74,7 @@ def paper(settings: Settings) -> list[Case]:
     model = replace(ours.model, backbone_norm="frozen")
     samples = replace(recipe.data, layout="camvid", augmentation=replace(PAPER, crop=(360, 480)))
     set_up = replace(recipe, model=model, steps=2000, evaluate_every=1000, data=samples)
-    rates = (1e-5, 1e-4, 1e-3)
+    rates = (1e-4, 1e-5)
     return [
         Case(f"lr {rate:g}", replace(set_up, optim=replace(recipe.optim, lr=rate)), data("CamVid"), settings.initial)
         for rate in rates

@@ -10,7 +10,7 @@ from globalconv.training.recipes.camvid import camvid
 def msrc21() -> Recipe:
     """MSRC21 (21 classes, about 320x213), ResNet-18 from scratch, GCN k = 15 + BR; settings of `camvid`.
 
-    Not in the paper.
+    Not in the paper. Ours: TBD.
     """
     return replace(
         camvid(),
