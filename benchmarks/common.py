@@ -89,7 +89,7 @@ def write_results(name: str, device: str, settings: Mapping[str, Any], tables: M
     slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\([^)]*\)|@.*?(?= \d+ threads|$)", "", words).lower()).strip("-")
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.{slug}.json"
-    command = f"python benchmarks/{name.split('-')[0]}.py {' '.join(sys.argv[1:])}".strip()
+    command = f"python benchmarks/{name.split('-', maxsplit=1)[0]}.py {' '.join(sys.argv[1:])}".strip()
     report = {"command": command, "hardware": facts, "settings": dict(settings), "tables": dict(tables)}
     path.write_text(json.dumps(report, indent=2) + "\n")
     print(f"\nwritten: {path}")
