@@ -22,7 +22,6 @@ from helpers.training import (
 
 from globalconv.errors import InputError, StoppedError
 from globalconv.stopping import StopRequest
-from globalconv.training import checkpoint
 from globalconv.training.checkpoint import checkpoints
 from globalconv.training.recipe import OptimSettings, Recipe
 from globalconv.training.run import RunFolder
@@ -82,8 +81,8 @@ def test_a_signal_during_a_save_waits_for_it(blobs: Path, tmp_path: Path, monkey
         os.kill(os.getpid(), signal.SIGTERM)
         real_save(state, file)
 
-    real_save = checkpoint.torch.save
-    monkeypatch.setattr(checkpoint.torch, "save", save)
+    real_save = torch.save
+    monkeypatch.setattr("globalconv.training.checkpoint.torch.save", save)
     recipe = dataclasses.replace(small_recipe(), checkpoint_every=3)
     with StopRequest().listening() as stop, pytest.raises(StoppedError, match="stopped by SIGTERM after step 3") as end:
         train(recipe, blobs, tmp_path / "run", stop=stop)
