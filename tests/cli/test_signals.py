@@ -66,7 +66,7 @@ def test_a_signal_during_training_saves_and_resume_is_exact(
     process = start(command(blobs, out, *steps))
     wait_for_steps(3, out, process)
     os.killpg(process.pid, number)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=300)[1]
     assert process.returncode == code, said
     assert "Traceback" not in said
     assert "the same command with --resume goes on" in said
@@ -88,7 +88,7 @@ def test_a_signal_during_start_up(delay: float, blobs: Path, tmp_path: Path) -> 
     process = start(command(blobs, tmp_path / "run", "--steps", "100000"))
     time.sleep(delay)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=300)[1]
     if process.returncode == -signal.SIGTERM:  # Python itself was not up yet: a shell calls this 143, too
         assert delay < 1 and not said
     else:
@@ -108,7 +108,7 @@ def test_a_signal_during_evaluation(tmp_path: Path) -> None:
     wait_for_steps(3, out, process)
     time.sleep(0.3)  # step 3 is done and saved, its evaluation is under way
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=300)[1]
     assert process.returncode == 143, said
     state = load_newest(out / "checkpoints")
     assert state is not None
