@@ -76,7 +76,7 @@ def paper(settings: Settings) -> list[Case]:
     set_up = replace(recipe, model=model, steps=2000, evaluate_every=1000, data=samples)
     # Classes weigh what they weighed before: a change of weights would hide what the optimiser does.
     optim = replace(recipe.optim, class_weights=ours.optim.class_weights)
-    rates = (2.6e-5, 1e-4)
+    rates = (2.6e-5,)
     return [
         Case(f"lr {rate:g}", replace(set_up, optim=replace(optim, lr=rate)), data("CamVid"), settings.initial)
         for rate in rates
