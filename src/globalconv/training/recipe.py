@@ -101,7 +101,7 @@ class Recipe:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the forward pass; auto is bfloat16 where the hardware has it natively."""
     channels_last: bool = True
-    """Memory layout of the network; on a CPU about three times as fast, in float32, as the other."""
+    """Memory layout of the network; on a CPU about twice as fast as the other (docs/benchmarks.md)."""
     evaluate_every: int = 500
     """Steps between evaluations on the validation split; the last step is always evaluated."""
     checkpoint_every: int = 200
