@@ -1,12 +1,14 @@
 """What the recipes reach on real data: the official CamVid split, its five folds, MSRC21, the paper's own setting.
 
-    python benchmarks/accuracy.py camvid|folds|msrc21|paper [--epochs N] [--out runs/accuracy]
+    python benchmarks/accuracy.py camvid|folds|msrc21|paper [--only CASE] [--epochs N] [--out runs/accuracy]
 
 Reads CamVid and MSRC21 under GLOBALCONV_DATA. Runs land in --out, one folder each; started again, finished runs are
 only scored, and a stopped one goes on. Scores are of the best weights by the validation split, in float32, at the
-label maps' own size.
+label maps' own size. Rows are written as they are made; those of other cases with today's recipe stay, so that an
+experiment can be spread over processes (`--only`) or days.
 """
 
+import hashlib
 import json
 import os
 import statistics
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from common import print_rows, write_results
+from common import print_rows, results_path, write_results
 
 import globalconv
 from globalconv.data.augment import PAPER
@@ -31,11 +33,11 @@ from globalconv.training.recipes import RECIPES
 class Settings:
     experiment: Annotated[str, tyro.conf.Positional]
     """camvid, folds, msrc21 or paper."""
+    only: str | None = None
+    """One case of the experiment, by its name; the others' rows stay as they are."""
     out: Path = Path("runs/accuracy")
     epochs: float | None = None
     """Instead of the recipe's own."""
-    initial: Path = Path("runs/camvid-step642")
-    """Network that the paper's setting starts from: one of our own, trained with live batch norm for a while."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,12 @@ class Case:
     name: str
     recipe: Recipe
     data: Path
-    initial: Path | None = None
+    starts_from: str | None = None
+    """Case of the same experiment whose network this one starts from."""
+
+    def fingerprint(self) -> str:
+        """Return what tells this case's recipe from an older one of the same name."""
+        return hashlib.sha256(json.dumps(self.recipe.to_json()).encode()).hexdigest()[:8]
 
 
 def camvid(settings: Settings) -> list[Case]:
@@ -69,18 +76,27 @@ def msrc21(settings: Settings) -> list[Case]:
 
 
 def paper(settings: Settings) -> list[Case]:
-    """Return the paper's optimiser (batch 1, momentum 0.99, frozen batch norm) from our weights, at several rates."""
+    """Return the paper's optimiser (batch 1, momentum 0.99, frozen batch norm) at several rates, and what they start
+    from: a network of our own, trained for a short while with live batch norm.
+    """
     recipe, ours = RECIPES["paper-ablation"](), RECIPES["camvid"]()
+    start = Case("start", replace(ours, epochs=14), data("CamVid"))
     model = replace(ours.model, backbone_norm="frozen")
     samples = replace(recipe.data, layout="camvid", augmentation=replace(PAPER, crop=(360, 480)))
     set_up = replace(recipe, model=model, steps=2000, evaluate_every=1000, data=samples)
     # Classes weigh what they weighed before: a change of weights would hide what the optimiser does.
     optim = replace(recipe.optim, class_weights=ours.optim.class_weights)
-    rates = (2.6e-5,)
     return [
-        Case(f"lr {rate:g}", replace(set_up, optim=replace(optim, lr=rate)), data("CamVid"), settings.initial)
-        for rate in rates
+        start,
+        *(
+            Case(f"lr {rate:g}", replace(set_up, optim=replace(optim, lr=rate)), data("CamVid"), start.name)
+            for rate in PAPER_RATES
+        ),
     ]
+
+
+PAPER_RATES = (2.6e-6, 2.6e-5, 1e-4, 2.6e-4)
+"""FCN's rate for a mean over 512 x 512 pixels is 2.6e-5; a tenth of it, about four times, and ten times."""
 
 
 EXPERIMENTS: dict[str, Callable[[Settings], list[Case]]] = {
@@ -100,28 +116,31 @@ def data(name: str) -> Path:
 
 def run(case: Case, settings: Settings, stop: StopRequest) -> dict[str, Any]:
     """Train (or go on with, or only score) one case; return its row."""
-    recipe = case.recipe if settings.epochs is None else replace(case.recipe, epochs=settings.epochs, steps=None)
-    out = settings.out / settings.experiment / case.name.replace(" ", "-")
+    out = folder(case.name, settings)
+    initial = None if case.starts_from is None else folder(case.starts_from, settings)
     try:
-        globalconv.train(recipe, case.data, out, resume=out.exists(), init_from=case.initial, stop=stop)
+        globalconv.train(case.recipe, case.data, out, resume=out.exists(), init_from=initial, stop=stop)
     except DivergedError as error:
-        return {"case": case.name, **dict.fromkeys(COLUMNS), "note": str(error)}
-    return row(case.name, out, case)
+        return {"case": case.name, **dict.fromkeys(COLUMNS), "note": str(error), "recipe": case.fingerprint()}
+    return row(case, out)
 
 
-def row(name: str, weights: Path, case: Case) -> dict[str, Any]:
+def folder(name: str, settings: Settings) -> Path:
+    return settings.out / settings.experiment / name.replace(" ", "-")
+
+
+def row(case: Case, weights: Path) -> dict[str, Any]:
     """Score saved weights, in float32, on the case's validation split; add what the run's log says."""
     settings = case.recipe.data
     fields = globalconv.evaluate(weights, case.data, settings.val_split, settings.layout).to_json()
-    log = weights / "metrics.jsonl"
-    events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    events = [json.loads(line) for line in (weights / "metrics.jsonl").read_text().splitlines()]
     scores = {"miou": round(fields["miou"], 4), "pixel_accuracy": round(fields["pixel_accuracy"], 4)}
-    steps = {"steps": None, "best_step": None}
-    if evaluated := [event for event in events if event["event"] == "evaluation"]:
-        steps = {"steps": evaluated[-1]["step"], "best_step": evaluated[-1]["best_step"]}
+    evaluated = [event for event in events if event["event"] == "evaluation"]
+    steps = {"steps": evaluated[-1]["step"], "best_step": evaluated[-1]["best_step"]}
     whole = sum(event["event"] == "start" for event in events) == 1
     wall = wall_minutes(weights) if whole else None
-    return {"case": name, **scores, "images": fields["images"], **steps, "wall_minutes": wall, "note": ""}
+    found = {"images": fields["images"], **steps, "wall_minutes": wall, "note": "", "recipe": case.fingerprint()}
+    return {"case": case.name, **scores, **found}
 
 
 def wall_minutes(out: Path) -> float:
@@ -130,23 +149,41 @@ def wall_minutes(out: Path) -> float:
     return round((newest.stat().st_mtime - (out / "dataset.json").stat().st_mtime) / 60, 1)
 
 
+def write(settings: Settings, cases: list[Case], made: dict[str, Any]) -> None:
+    """Write the row `made` among those of the other cases that an earlier run has left."""
+    device, name, title = str(choose_device()), f"accuracy-{settings.experiment}", f"mIoU: {settings.experiment}"
+    path = results_path(name, device)
+    old = json.loads(path.read_text())["tables"].get(title, []) if path.exists() else []
+    known = {found["case"]: found for found in [*old, made]}
+    kept = [known[case.name] for case in cases if known.get(case.name, {}).get("recipe") == case.fingerprint()]
+    rows = [*kept, *mean_row(settings, cases, kept)]
+    print_rows(settings.experiment, rows)
+    facts = {key: str(value) for key, value in asdict(replace(settings, only=None)).items() if value is not None}
+    command = f"accuracy.py {settings.experiment}" + (f" --epochs {settings.epochs:g}" if settings.epochs else "")
+    write_results(name, device, facts, {title: rows}, command)
+
+
+def mean_row(settings: Settings, cases: list[Case], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the row of the mean over all folds, once they are all there."""
+    scores = [found["miou"] for found in rows if found["miou"] is not None]
+    if settings.experiment != "folds" or len(scores) < len(cases):
+        return []
+    mean = {"case": "mean", "miou": round(statistics.mean(scores), 4)}
+    return [{**dict.fromkeys(rows[0]), **mean, "note": f"standard deviation {statistics.stdev(scores):.4f}"}]
+
+
 def main(settings: Settings) -> None:
     if settings.experiment not in EXPERIMENTS:
         raise SystemExit(f"experiment {settings.experiment!r}: one of {', '.join(EXPERIMENTS)}")
     cases = EXPERIMENTS[settings.experiment](settings)
+    if settings.epochs is not None:
+        cases = [replace(case, recipe=replace(case.recipe, epochs=settings.epochs, steps=None)) for case in cases]
+    chosen = [case for case in cases if settings.only in (None, case.name)]
+    if not chosen:
+        raise SystemExit(f"--only {settings.only!r}: one of {', '.join(case.name for case in cases)}")
     with StopRequest().listening() as stop:
-        rows = [row("before", cases[0].initial, cases[0])] if cases[0].initial else []
-        rows += [run(case, settings, stop) for case in cases]
-    scores = [found["miou"] for found in rows if found["miou"] is not None]
-    if settings.experiment == "folds" and len(scores) > 1:
-        mean = {"case": "mean", "miou": round(statistics.mean(scores), 4)}
-        spread = f"standard deviation between folds {statistics.stdev(scores):.4f}"
-        rows.append({**dict.fromkeys(rows[0]), **mean, "note": spread})
-    print_rows(settings.experiment, rows)
-    facts = {name: str(value) for name, value in asdict(settings).items() if value is not None}
-    write_results(
-        f"accuracy-{settings.experiment}", str(choose_device()), facts, {f"mIoU: {settings.experiment}": rows}
-    )
+        for case in chosen:
+            write(settings, cases, run(case, settings, stop))
 
 
 if __name__ == "__main__":

@@ -82,14 +82,26 @@ def print_rows(title: str, rows: list[dict[str, Any]]) -> None:
         print("  ".join(f"{cell!s:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def write_results(name: str, device: str, settings: Mapping[str, Any], tables: Mapping[str, Any]) -> None:
-    """Write results/NAME.HARDWARE.json: the command, the hardware, the settings and the tables."""
+def results_path(name: str, device: str) -> Path:
+    """Return results/NAME.HARDWARE.json."""
     facts = hardware(device)
     words = facts.get("gpu") or f"{facts['cpu']} {facts['threads']} threads"
     slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\([^)]*\)|@.*?(?= \d+ threads|$)", "", words).lower()).strip("-")
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.{slug}.json"
-    command = f"python benchmarks/{name.split('-', maxsplit=1)[0]}.py {' '.join(sys.argv[1:])}".strip()
-    report = {"command": command, "hardware": facts, "settings": dict(settings), "tables": dict(tables)}
+    return RESULTS / f"{name}.{slug}.json"
+
+
+def write_results(
+    name: str, device: str, settings: Mapping[str, Any], tables: Mapping[str, Any], command: str | None = None
+) -> None:
+    """Write the results file: the command (None: the one that runs), the hardware, the settings and the tables."""
+    path = results_path(name, device)
+    path.parent.mkdir(exist_ok=True)
+    command = command or f"{name}.py {' '.join(sys.argv[1:])}".strip()
+    report = {
+        "command": f"python benchmarks/{command}",
+        "hardware": hardware(device),
+        "settings": dict(settings),
+        "tables": dict(tables),
+    }
     path.write_text(json.dumps(report, indent=2) + "\n")
     print(f"\nwritten: {path}")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.labels import IGNORE
-from globalconv.training.loss import segmentation_loss, valid_pixels
+from globalconv.training.loss import dice_loss, segmentation_loss, valid_pixels
 
 
 def sample(seed: int = 0, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,14 +37,55 @@ def test_equals_a_loop_over_pixels(weights: list[float] | None) -> None:
     assert loss.item() == pytest.approx(by_hand(logits_NKHW, labels_NHW, weights or [1.0] * 4), rel=1e-5)
 
 
+def dice_by_hand(logits_NKHW: torch.Tensor, labels_NHW: torch.Tensor) -> float:
+    probabilities_NKHW = logits_NKHW.double().softmax(1)
+    missed = []
+    for label in range(logits_NKHW.shape[1]):
+        right = predicted = labelled = 0.0
+        for n, y, x in np.ndindex(*labels_NHW.shape):
+            if int(labels_NHW[n, y, x]) != IGNORE:
+                probability = float(probabilities_NKHW[n, label, y, x])
+                predicted += probability
+                if int(labels_NHW[n, y, x]) == label:
+                    right, labelled = right + probability, labelled + 1
+        if labelled:
+            missed.append(1 - (2 * right + 1) / (predicted + labelled + 1))
+    return sum(missed) / len(missed)
+
+
+@pytest.mark.parametrize("absent", [None, 2])
+def test_dice_equals_a_loop_over_classes_and_pixels(absent: int | None) -> None:
+    logits_NKHW, labels_NHW = sample()
+    if absent is not None:
+        labels_NHW[labels_NHW == absent] = 0
+    loss = dice_loss(logits_NKHW.log_softmax(1), labels_NHW)
+    assert loss.item() == pytest.approx(dice_by_hand(logits_NKHW, labels_NHW), rel=1e-5)
+
+
+def test_dice_is_added_with_its_weight() -> None:
+    logits_NKHW, labels_NHW = sample()
+    plain, with_dice = (
+        segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), dice_weight=weight).item()
+        for weight in (0.0, 0.5)
+    )
+    assert with_dice == pytest.approx(plain + 0.5 * dice_by_hand(logits_NKHW, labels_NHW), rel=1e-5)
+
+
+def test_dice_of_a_right_and_certain_answer_is_nothing() -> None:
+    logits_NKHW, labels_NHW = sample()
+    certain_NKHW = torch.zeros_like(logits_NKHW).scatter(1, labels_NHW.clamp(max=3).long()[:, None], 100.0)
+    assert dice_loss(certain_NKHW.log_softmax(1), labels_NHW).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("dice_weight", [0.0, 1.0])
 @given(seed=st.integers(0, 1000))
-def test_ignored_pixels_change_neither_loss_nor_gradient(seed: int) -> None:
+def test_ignored_pixels_change_neither_loss_nor_gradient(seed: int, dice_weight: float) -> None:
     logits_NKHW, labels_NHW = sample(seed)
     changed_NKHW = torch.where((labels_NHW == IGNORE)[:, None], torch.full((), 9.0), logits_NKHW)
     results = []
     for scores in (logits_NKHW, changed_NKHW):
         scores = scores.clone().requires_grad_()
-        loss = segmentation_loss(scores, labels_NHW, valid_pixels(labels_NHW))
+        loss = segmentation_loss(scores, labels_NHW, valid_pixels(labels_NHW), dice_weight=dice_weight)
         loss.backward()
         assert scores.grad is not None
         results.append((loss.item(), scores.grad))
@@ -52,11 +93,12 @@ def test_ignored_pixels_change_neither_loss_nor_gradient(seed: int) -> None:
     assert torch.equal(results[0][1], results[1][1])
 
 
-def test_no_valid_pixel_is_zero_loss_and_zero_gradient() -> None:
+@pytest.mark.parametrize("dice_weight", [0.0, 1.0])
+def test_no_valid_pixel_is_zero_loss_and_zero_gradient(dice_weight: float) -> None:
     logits_NKHW, labels_NHW = sample()
     logits_NKHW.requires_grad_()
     labels_NHW.fill_(IGNORE)
-    loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW))
+    loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), dice_weight=dice_weight)
     loss.backward()
     assert loss.item() == 0.0
     assert logits_NKHW.grad is not None

@@ -40,6 +40,7 @@ def test_unknown_field_is_refused_with_the_nearest_name() -> None:
         (lambda: Recipe(optim=OptimSettings(ema_decay=1.5)), "--optim.ema-decay"),
         (lambda: Recipe(optim=OptimSettings(accumulate=0)), "--optim.accumulate"),
         (lambda: Recipe(optim=OptimSettings(clip_norm=-1)), "--optim.clip-norm"),
+        (lambda: Recipe(optim=OptimSettings(dice_weight=-1)), "--optim.dice-weight"),
         (lambda: Recipe(optim=OptimSettings(algorithm="adamw", nesterov=True)), "--optim.nesterov"),
         (lambda: Recipe(epochs=-1), "--epochs"),
         (lambda: Recipe(steps=0), "--steps"),

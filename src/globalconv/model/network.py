@@ -110,7 +110,8 @@ class GlobalConvNet(nn.Module):
             path_NKhw = self.upsamples[step + 1](self.refine_sums[step](path_NKhw + scores[level]))
         path_NKhw = self.upsamples[4](self.refine_output[0](path_NKhw))
         logits_NKPQ: Tensor = self.refine_output[1](path_NKhw)
-        return logits_NKPQ[..., :height, :width]
+        # Slicing off nothing would still cost the backward pass a zeroed copy of all scores.
+        return logits_NKPQ if logits_NKPQ.shape[-2:] == (height, width) else logits_NKPQ[..., :height, :width]
 
     def _normalise_and_pad(self, images_N3HW: Tensor) -> Tensor:
         """Return images_N3PQ, normalised; zero, the padding, is then the mean colour."""

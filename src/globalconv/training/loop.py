@@ -76,7 +76,9 @@ def train_step(session: Session, parts: list[Batch]) -> StepResult:
     loss_value = 0.0
     try:
         for images_N3HW, labels_NHW in on_device:
-            loss = segmentation_loss(network(images_N3HW), labels_NHW, pixels, session.class_weights_K)
+            loss = segmentation_loss(
+                network(images_N3HW), labels_NHW, pixels, session.class_weights_K, optim.dice_weight / len(parts)
+            )
             session.fabric.backward(loss)
             loss_value += loss.item()
     except torch.OutOfMemoryError as error:

@@ -81,6 +81,8 @@ class OptimSettings:
     """Decay of the moving average of the weights that is evaluated and saved; None uses the weights themselves."""
     class_weights: ClassWeighting = "none"
     """Weights of the classes in the loss: none, median-frequency, or its square root."""
+    dice_weight: float = 0.0
+    """Weight of soft Dice beside the cross-entropy (0 = off): helps thin and rare classes."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def _check(recipe: Recipe) -> None:
         "--optim.accumulate": (recipe.optim.accumulate, 1),
         "--optim.warmup-steps": (recipe.optim.warmup_steps, 0),
         "--optim.weight-decay": (recipe.optim.weight_decay, 0),
+        "--optim.dice-weight": (recipe.optim.dice_weight, 0),
         "--evaluate-every": (recipe.evaluate_every, 1),
         "--checkpoint-every": (recipe.checkpoint_every, 1),
         "--log-every": (recipe.log_every, 1),
