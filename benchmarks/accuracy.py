@@ -13,17 +13,16 @@ import json
 import os
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from common import print_rows, results_path, write_results
+from common import RESULTS, cpu_model, print_rows, write_report
 
 import globalconv
 from globalconv.data.augment import PAPER
 from globalconv.errors import DivergedError
-from globalconv.hardware import choose_device
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import ModelSettings, Recipe
 from globalconv.training.recipes import RECIPES
@@ -80,6 +79,7 @@ def paper(settings: Settings) -> list[Case]:
     from: a network of our own, trained for a short while with live batch norm.
     """
     recipe, ours = RECIPES["paper-ablation"](), RECIPES["camvid"]()
+    ours = replace(ours, model=replace(ours.model, backbone="resnet18"))
     start = Case("start", replace(ours, epochs=14), data("CamVid"))
     model = replace(ours.model, backbone_norm="frozen")
     samples = replace(recipe.data, layout="camvid", augmentation=replace(PAPER, crop=(360, 480)))
@@ -121,7 +121,7 @@ def run(case: Case, settings: Settings, stop: StopRequest) -> dict[str, Any]:
     try:
         globalconv.train(case.recipe, case.data, out, resume=out.exists(), init_from=initial, stop=stop)
     except DivergedError as error:
-        return {"case": case.name, **dict.fromkeys(COLUMNS), "note": str(error), "recipe": case.fingerprint()}
+        return {"case": case.name, **dict.fromkeys(COLUMNS), "note": str(error), **provenance(case, out)}
     return row(case, out)
 
 
@@ -137,10 +137,18 @@ def row(case: Case, weights: Path) -> dict[str, Any]:
     scores = {"miou": round(fields["miou"], 4), "pixel_accuracy": round(fields["pixel_accuracy"], 4)}
     evaluated = [event for event in events if event["event"] == "evaluation"]
     steps = {"steps": evaluated[-1]["step"], "best_step": evaluated[-1]["best_step"]}
-    whole = sum(event["event"] == "start" for event in events) == 1
-    wall = wall_minutes(weights) if whole else None
-    found = {"images": fields["images"], **steps, "wall_minutes": wall, "note": "", "recipe": case.fingerprint()}
-    return {"case": case.name, **scores, **found}
+    starts = [event["step"] for event in events if event["event"] == "start"]
+    in_one_go = all(step == steps["steps"] for step in starts[1:])  # later starts only came to be scored
+    wall = wall_minutes(weights) if in_one_go else None
+    found = {"images": fields["images"], **steps, "wall_minutes": wall, "note": ""}
+    return {"case": case.name, **scores, **found, **provenance(case, weights)}
+
+
+def provenance(case: Case, out: Path) -> dict[str, str]:
+    """Return which recipe was trained, and where, as the run itself noted it."""
+    with (out / "metrics.jsonl").open() as log:
+        trained_on = json.loads(log.readline())["hardware"]
+    return {"recipe": case.fingerprint(), "machine": f"{cpu_model()}: {trained_on}"}
 
 
 def wall_minutes(out: Path) -> float:
@@ -150,17 +158,15 @@ def wall_minutes(out: Path) -> float:
 
 
 def write(settings: Settings, cases: list[Case], made: dict[str, Any]) -> None:
-    """Write the row `made` among those of the other cases that an earlier run has left."""
-    device, name, title = str(choose_device()), f"accuracy-{settings.experiment}", f"mIoU: {settings.experiment}"
-    path = results_path(name, device)
+    """Write the row `made` among those of the other cases, made before or elsewhere, of the same recipe."""
+    path, title = RESULTS / f"accuracy-{settings.experiment}.json", f"mIoU: {settings.experiment}"
     old = json.loads(path.read_text())["tables"].get(title, []) if path.exists() else []
     known = {found["case"]: found for found in [*old, made]}
     kept = [known[case.name] for case in cases if known.get(case.name, {}).get("recipe") == case.fingerprint()]
     rows = [*kept, *mean_row(settings, cases, kept)]
     print_rows(settings.experiment, rows)
-    facts = {key: str(value) for key, value in asdict(replace(settings, only=None)).items() if value is not None}
     command = f"accuracy.py {settings.experiment}" + (f" --epochs {settings.epochs:g}" if settings.epochs else "")
-    write_results(name, device, facts, {title: rows}, command)
+    write_report(path, {"command": f"python benchmarks/{command}", "settings": {}, "tables": {title: rows}})
 
 
 def mean_row(settings: Settings, cases: list[Case], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

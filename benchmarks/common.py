@@ -23,7 +23,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 def hardware(device: str = "cpu") -> dict[str, Any]:
     """Return what the figures depend on."""
     facts = {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": _usable_cores(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -35,7 +35,7 @@ def hardware(device: str = "cpu") -> dict[str, Any]:
     return facts
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     info = Path("/proc/cpuinfo")
     names = re.findall(r"^model name\s*: (.+)$", info.read_text(), re.MULTILINE) if info.is_file() else []
     return names[0] if names else platform.processor() or platform.machine()
@@ -82,26 +82,23 @@ def print_rows(title: str, rows: list[dict[str, Any]]) -> None:
         print("  ".join(f"{cell!s:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def results_path(name: str, device: str) -> Path:
-    """Return results/NAME.HARDWARE.json."""
+def machine(facts: Mapping[str, Any]) -> str:
+    """Return the hardware in a few words."""
+    return f"{facts.get('gpu') or facts['cpu']}, {facts['threads']} threads on {facts['cores']} cores"
+
+
+def write_results(name: str, device: str, settings: Mapping[str, Any], tables: Mapping[str, Any]) -> None:
+    """Write results/NAME.HARDWARE.json: the command, the hardware, the settings and the tables."""
     facts = hardware(device)
     words = facts.get("gpu") or f"{facts['cpu']} {facts['threads']} threads"
     slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\([^)]*\)|@.*?(?= \d+ threads|$)", "", words).lower()).strip("-")
-    return RESULTS / f"{name}.{slug}.json"
+    command = f"python benchmarks/{name}.py {' '.join(sys.argv[1:])}".strip()
+    report = {"command": command, "hardware": facts, "settings": dict(settings), "tables": dict(tables)}
+    write_report(RESULTS / f"{name}.{slug}.json", report)
 
 
-def write_results(
-    name: str, device: str, settings: Mapping[str, Any], tables: Mapping[str, Any], command: str | None = None
-) -> None:
-    """Write the results file: the command (None: the one that runs), the hardware, the settings and the tables."""
-    path = results_path(name, device)
+def write_report(path: Path, report: Mapping[str, Any]) -> None:
+    """Write one results file."""
     path.parent.mkdir(exist_ok=True)
-    command = command or f"{name}.py {' '.join(sys.argv[1:])}".strip()
-    report = {
-        "command": f"python benchmarks/{command}",
-        "hardware": hardware(device),
-        "settings": dict(settings),
-        "tables": dict(tables),
-    }
     path.write_text(json.dumps(report, indent=2) + "\n")
     print(f"\nwritten: {path}")

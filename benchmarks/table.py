@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from common import machine
+
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -27,12 +29,13 @@ def page(results: Path = RESULTS) -> str:
 
 
 def section(report: dict[str, Any]) -> str:
-    """Return one benchmark: its command, hardware and settings, and its tables."""
-    facts = report["hardware"]
-    machine = f"{facts.get('gpu') or facts['cpu']}, {facts['threads']} threads on {facts['cores']} cores"
-    settings = ", ".join(f"{name} {value}" for name, value in report["settings"].items())
-    head = f"`{report['command']}` on {machine}, torch {facts['torch']}, Python {facts['python']}\n\n{settings}\n"
-    tables = [f"## {name}\n\n{head}\n{table(rows)}" for name, rows in report["tables"].items()]
+    """Return one benchmark: its command, hardware (where it is one for all rows), settings, and its tables."""
+    head = f"`{report['command']}`"
+    if facts := report.get("hardware"):
+        head += f" on {machine(facts)}, torch {facts['torch']}, Python {facts['python']}"
+    if report["settings"]:
+        head += "\n\n" + ", ".join(f"{name} {value}" for name, value in report["settings"].items())
+    tables = [f"## {name}\n\n{head}\n\n{table(rows)}" for name, rows in report["tables"].items()]
     return "\n".join(tables)
 
 
@@ -45,13 +48,10 @@ def readme(results: Path = RESULTS) -> str:
 
 
 def scores(report: dict[str, Any]) -> str:
-    """Return one experiment's scores: its command, hardware and a short table."""
-    facts = report["hardware"]
-    rows = [
-        {name: row[name] for name in ("case", "miou", "steps")} for rows in report["tables"].values() for row in rows
-    ]
-    machine = f"{facts.get('gpu') or facts['cpu']}, {facts['threads']} of {facts['cores']} cores"
-    return f"`{report['command']}` ({machine})\n\n{table(rows)}"
+    """Return one experiment's scores: its command and a short table."""
+    shown = ("case", "miou", "steps", "wall_minutes", "machine")
+    rows = [{name: row[name] for name in shown} for rows in report["tables"].values() for row in rows]
+    return f"`{report['command']}`\n\n{table(rows)}"
 
 
 def table(rows: list[dict[str, Any]]) -> str:

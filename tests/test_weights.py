@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_the_normalisation_travels_with_the_weights(saved: Path, tmp_path: Path)
     network.std_C11.copy_(torch.rand(3, 1, 1) + 0.1)
     save_weights(tmp_path, network, LABELS, {})
     loaded, started = load_weights(tmp_path).network, network_of(1)
-    init_from(started, tmp_path)
+    init_from(started, tmp_path, LABELS)
     for other in (loaded, started):
         assert torch.equal(other.mean_C11, network.mean_C11)
         assert torch.equal(other.std_C11, network.std_C11)
@@ -226,16 +227,32 @@ def test_labels_must_be_as_many_as_the_networks_classes(tmp_path: Path) -> None:
 
 def test_a_network_starts_from_a_saved_one(saved: Path) -> None:
     network = network_of(1).train()
-    init_from(network, saved)
+    init_from(network, saved, LABELS)
     assert same(network, network_of(0))
     assert network.training
     network.freeze_backbone_norm()  # the statistics that came with the weights
 
 
 @pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (("a", "b", "c", "d"), r"3 there, 4 here"),
+        (("road", "sky", "other"), r"'tree' there where 'other' is here"),
+    ],
+)
+def test_other_classes_take_the_backbone_and_say_so(classes: tuple[str, ...], said: str, saved: Path) -> None:
+    network = network_of(1, num_classes=len(classes))
+    fresh = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    stated = init_from(network, saved, LabelSpace(classes))
+    assert re.search(rf"the backbone of .* \(\d+ of \d+ tensors\); heads.*start fresh, .*{said}", stated)
+    theirs = network_of(0).state_dict()
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, theirs[name] if name.startswith("backbone.") else fresh[name])
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_classes": 4}, "num_classes 3 there, 4 here"),
         ({"head": "conv", "kernel_size": 3}, r"kernel_size .*5, 5.* there, .*3, 3.* here; head .*'gcn'.*'conv'"),
         ({"boundary_refinement": False}, "boundary_refinement True there, False here"),
         ({"backbone": "test_convnext"}, "backbone 'test_resnet' there, 'test_convnext' here"),
@@ -245,11 +262,11 @@ def test_starting_from_another_network_is_refused(settings: dict[str, Any], mess
     network = network_of(1, **settings)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with pytest.raises(InputError, match=message) as caught:
-        init_from(network, saved)
+        init_from(network, saved, LABELS)
     assert "\n" not in str(caught.value)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
 def test_starting_from_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no weights\.safetensors and no model\.json in it"):
-        init_from(network_of(0), tmp_path)
+        init_from(network_of(0), tmp_path, LABELS)

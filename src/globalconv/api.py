@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from globalconv.data.sources import Source, open_source
+from globalconv.data.sources import Source, open_held_out, open_source
 from globalconv.errors import InputError, nearest
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.score import OnImage, Score, score_predictions, score_source
@@ -60,7 +60,7 @@ def evaluate(
     split = split or noted.get("val_split", "val")
     if layout is None and (data is None or split == noted.get("val_split")):
         layout = noted.get("layout")
-    source = _source(data, split, layout, predictor.labels)
+    source = _held_out(predictor, data, split, layout) or _source(data, split, layout, predictor.labels)
     with _progress(source) as progress:
         return score_source(predictor.class_map, source, predictor.precision, _counted(progress))
 
@@ -99,6 +99,14 @@ def _source(data: str | Path | None, split: str, layout: str | None, labels: Lab
     if data is None and layout != "scenes":
         raise InputError("--data is missing: name the root of the data set (or --layout scenes for the built-in ones)")
     return open_source(None if data is None else Path(data), split, layout, labels)
+
+
+def _held_out(predictor: Predictor, data: str | Path | None, split: str, layout: str | None) -> Source | None:
+    """Return the samples that the training held out, where it had to: pictures added since must not change them."""
+    names = predictor.info.get("held_out")
+    if not names or data is None or split != predictor.info.get("val_split"):
+        return None
+    return open_held_out(Path(data), set(names), layout, predictor.labels)
 
 
 def _progress(source: Source) -> Progress:

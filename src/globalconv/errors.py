@@ -1,7 +1,7 @@
 """What a user is told: one family of exceptions, each a single line with a remedy, each with an exit code."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class GlobalconvError(Exception):
@@ -11,9 +11,25 @@ class GlobalconvError(Exception):
 
 
 class InputError(GlobalconvError, ValueError):
-    """The user's input (a file, an option, a setting) was refused."""
+    """The user's input (a file, an option, a setting) was refused.
+
+    `kind` sorts the problems of data sets for `globalconv data check`.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+Complain = Callable[[InputError], None]
+"""What a reader does about a part of its input that it can leave out: `refuse`, or note it and go on."""
+
+
+def refuse(error: InputError) -> None:
+    """Raise `error`."""
+    raise error
 
 
 class DivergedError(GlobalconvError):

@@ -93,3 +93,11 @@ CAMVID = LabelSpace(
     void_values=(11,),
 )  # fmt: skip
 """The 11 classes of CamVid in the SegNet tutorial's layout, with its colours; 11 is Unlabelled."""
+
+VOC = LabelSpace(
+    class_names=(
+        "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+        "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+    ),
+)  # fmt: skip
+"""The 21 classes of PASCAL VOC, in its order and colours; 255 is void."""

@@ -80,19 +80,40 @@ def load_weights(path: Path) -> Model:
     return Model(network.eval(), labels, dict(description["info"]), folder)
 
 
-def init_from(network: GlobalConvNet, path: Path) -> None:
-    """Copy a saved model's tensors and its normalisation into `network`, which must be built with equal settings."""
+def init_from(network: GlobalConvNet, path: Path, labels: LabelSpace) -> str:
+    """Copy a saved model's tensors and its normalisation into `network`; return what was taken over, for people.
+
+    All settings must be equal but the number of classes. With another number, or other class names than `labels`, the
+    backbone is taken over and all that computes scores keeps the fresh weights of `network`: a score of another class
+    is no better a start than none.
+    """
     folder = path.parent if path.name in (WEIGHTS_FILE, MODEL_FILE) else path
     tensors, description = _read(folder)
-    _, settings = _checked(folder / MODEL_FILE, description)
+    their_labels, settings = _checked(folder / MODEL_FILE, description)
     theirs = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     if different := [
         f"{name} {theirs[name]!r} there, {network.settings[name]!r} here"
         for name in SETTINGS
-        if theirs[name] != network.settings[name]
+        if name != "num_classes" and theirs[name] != network.settings[name]
     ]:
         raise InputError(f"{folder}: cannot start from it, its network is another: {'; '.join(different)}")
-    _fill(network, tensors, description, folder)
+    if their_labels.class_names == labels.class_names:
+        _fill(network, tensors, description, folder)
+        return f"all {len(tensors)} tensors of {folder}"
+    backbone = {name: tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
+    kept = {name: tensor for name, tensor in network.state_dict().items() if name not in backbone}
+    _fill(network, {**kept, **backbone}, description, folder)
+    return (
+        f"the backbone of {folder} ({len(backbone)} of {len(tensors)} tensors); heads, refinements and upsamplings"
+        f" start fresh, because its classes are others ({_unlike(their_labels, labels)})"
+    )
+
+
+def _unlike(theirs: LabelSpace, ours: LabelSpace) -> str:
+    if theirs.num_classes != ours.num_classes:
+        return f"{theirs.num_classes} there, {ours.num_classes} here"
+    there, here = next((a, b) for a, b in zip(theirs.class_names, ours.class_names, strict=True) if a != b)
+    return f"{there!r} there where {here!r} is here"
 
 
 def _digest(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

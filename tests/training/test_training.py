@@ -13,12 +13,15 @@ from torch import Tensor, nn
 import globalconv
 from globalconv.data.augment import Augmentation
 from globalconv.errors import DivergedError, InputError
+from globalconv.labels import LabelSpace
 from globalconv.model.backbone import batch_norms
 from globalconv.training.ema import MovingAverage
 from globalconv.training.loss import segmentation_loss
 from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
 from globalconv.training.start import build_network
 from globalconv.weights import load_weights
+
+THREE = LabelSpace(("background", "red", "green"))
 
 # fmt: off
 GOLDEN_LOSSES = [
@@ -132,7 +135,7 @@ def test_frozen_norm_stays_as_it_was_loaded(blobs: Path, tmp_path: Path, run: Pa
 
 def test_initial_weights_are_a_function_of_the_seed() -> None:
     def weights(seed: int) -> Tensor:
-        network = build_network(dataclasses.replace(small_recipe(), seed=seed), 3, None, None, lambda line: None)
+        network = build_network(dataclasses.replace(small_recipe(), seed=seed), THREE, None, None, lambda line: None)
         return nn.utils.parameters_to_vector(network.parameters())
 
     assert torch.equal(weights(1), weights(1))
@@ -143,11 +146,11 @@ def test_batch_of_one_with_live_norm_is_warned_about_or_refused() -> None:
     said: list[str] = []
     recipe = small_recipe()
     one = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, batch_size=1))
-    build_network(one, 3, None, None, said.append)
+    build_network(one, THREE, None, None, said.append)
     assert any("batch size 1 with live batch norm" in line for line in said)
     tiny = dataclasses.replace(recipe, data=DataSettings(augmentation=Augmentation(crop=(32, 32)), batch_size=1))
     with pytest.raises(InputError, match="larger crop or batch"):
-        build_network(tiny, 3, None, None, said.append)
+        build_network(tiny, THREE, None, None, said.append)
 
 
 def test_moving_average_follows_the_closed_form() -> None:

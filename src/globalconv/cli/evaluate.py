@@ -23,7 +23,7 @@ class EvaluateOptions:
     data: Path | None = None
     """Root of the data set; the built-in scenes need none."""
     layout: str | None = None
-    """Layout of the data: camvid, list, folder, scenes; recognised where not given."""
+    """Layout of the data (docs/data.md); recognised where not given."""
     split: str | None = None
     """Split to score (by default that of the training's validation); in list-file layouts the list without `.txt`."""
     device: str = "auto"

@@ -7,11 +7,13 @@ import warnings
 from collections.abc import Sequence
 
 from globalconv.errors import GlobalconvError, InputError, StoppedError, nearest
+from globalconv.memory import keep_freed_memory
 from globalconv.stopping import StopRequest
 
 VERBS = {
     "demo": "train and compare two small networks on built-in scenes; writes a page with the pictures",
     "recipes": "list the recipes: what each is, costs and reaches",
+    "data": "check a data set: what is wrong with it, before it costs a night",
     "train": "train a recipe on a data set into a run folder",
     "evaluate": "score a trained network, or a folder of class maps, on a data set",
     "predict": "segment images: class map and overlay of each, at its own size",
@@ -59,6 +61,7 @@ def _dispatch(given: list[str], stop: StopRequest) -> int:
     verb, *rest = given
     if verb not in VERBS:
         raise InputError(f"{verb!r} is no verb of globalconv; {nearest(verb, VERBS)}")
+    keep_freed_memory()
     module = importlib.import_module(f"globalconv.cli.{verb}")
     code: int = module.run(rest, stop)
     return code

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from globalconv.data.images import read_label_map
+from globalconv.data.masks import read_label_map
 from globalconv.data.sources.source import Source
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix, Floats

@@ -44,7 +44,7 @@ class DataSettings:
     """What is trained and evaluated on, and how samples are made."""
 
     layout: str | None = None
-    """Layout of the data: camvid, list, folder, scenes; None recognises it."""
+    """Layout of the data (docs/data.md); None recognises it."""
     train_split: str = "train"
     """Split to train on; in list-file layouts the list's path without `.txt`, such as folds/a.train."""
     val_split: str = "val"

@@ -61,6 +61,8 @@ class Session:
     precision: str
     board: TensorBoard = field(default_factory=TensorBoard)
     state: TrainingState = field(default_factory=TrainingState)
+    held_out: list[str] | None = None
+    """Names of the validation samples, where they are a hold-out."""
     _saved: tuple[int, int] | None = None
     """Step and evaluated step of the newest checkpoint: the same state is not written twice."""
     data_wait: float = 0.0
@@ -133,6 +135,7 @@ class Session:
             "recipe": self.recipe.to_json(),
             "train_split": data.train_split,
             "val_split": data.val_split,
+            "held_out": self.held_out,
             "train_images": len(self.train_source),
             "step": self.state.step,
             "miou": self.state.last_miou,

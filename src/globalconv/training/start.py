@@ -14,11 +14,13 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from globalconv.data.loading import class_pixels, class_weights
-from globalconv.data.sources import open_source
+from globalconv.data.sources import open_source, splits
 from globalconv.data.sources.source import Source
+from globalconv.data.sources.splits import held_out
 from globalconv.errors import InputError, StoppedError
 from globalconv.hardware import Hardware, choose_hardware
-from globalconv.labels import Colour
+from globalconv.labels import Colour, LabelSpace
+from globalconv.memory import keep_freed_memory
 from globalconv.model.backbone import batch_norms
 from globalconv.model.network import CELL, GlobalConvNet
 from globalconv.progress import Progress
@@ -40,6 +42,7 @@ def run_training(
     recipe: Recipe, data: Path | None, out: Path, resume: bool, init_from: Path | None, stop: StopRequest, say: Say
 ) -> Session:
     """Train `recipe` on `data` into the run folder `out`; return the session as the loop left it."""
+    keep_freed_memory()
     run = RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
     hardware = choose_hardware(recipe.device, recipe.precision)
     say(f"device      {hardware.description}")
@@ -49,9 +52,10 @@ def run_training(
     saved = load_newest(run.checkpoints)
     if resume and init_from is None and (recorded := run.initial_weights()) is not None:
         init_from = Path(recorded)
-    network = build_network(recipe, train_source.labels.num_classes, init_from, saved, say)
+    network = build_network(recipe, train_source.labels, init_from, saved, say)
     weights_K = _class_weights(recipe, train_source, say)
     session = assemble(recipe, run, hardware, network, train_source, val_source, weights_K)
+    session.held_out = dataset["val"]["held_out"]
     run.begin(recipe, dataset)
     if resume:
         session.restore(saved)
@@ -83,7 +87,7 @@ def open_splits(settings: DataSettings, data: Path | None) -> tuple[Source, Sour
 
 
 def build_network(
-    recipe: Recipe, num_classes: int, init_from: Path | None, saved: dict[str, Any] | None, say: Say
+    recipe: Recipe, labels: LabelSpace, init_from: Path | None, saved: dict[str, Any] | None, say: Say
 ) -> GlobalConvNet:
     """Return the network of a recipe: with the weights of checkpoint `saved`, of `init_from`, or fresh ones.
 
@@ -93,14 +97,14 @@ def build_network(
     settings = recipe.model
     torch.manual_seed(recipe.seed)
     network = GlobalConvNet(
-        num_classes, settings.backbone, _one_or_four(settings.kernel_size), _one_or_four(settings.head),
+        labels.num_classes, settings.backbone, _one_or_four(settings.kernel_size), _one_or_four(settings.head),
         settings.stack_width, settings.boundary_refinement, settings.upsample,
         None if saved or init_from else settings.backbone_weights,
     )  # fmt: skip
     if saved is not None:
         restore_network(network, saved)
     elif init_from is not None:
-        load_initial_weights(network, init_from)
+        say(f"init from   {load_initial_weights(network, init_from, labels)}")
     if settings.backbone_norm == "frozen":
         network.freeze_backbone_norm()
     _check_batch_norm(recipe, settings, network, say)
@@ -132,8 +136,19 @@ def dataset_facts(
         "init_from": None if init_from is None else str(init_from.resolve()),
         "labels": train_source.labels.to_json(),
         "train": {"split": settings.train_split, **_fingerprint(train_source)},
-        "val": {"split": settings.val_split, **_fingerprint(val_source)},
+        "val": {
+            "split": settings.val_split,
+            **_fingerprint(val_source),
+            "held_out": _held_out(settings, data, val_source),
+        },
     }
+
+
+def _held_out(settings: DataSettings, data: Path | None, val_source: Source) -> list[str] | None:
+    """Return the names of the validation samples where they are a hold-out, which only their names identify."""
+    if data is None or settings.val_split != "val" or not held_out(splits(data, settings.layout)):
+        return None
+    return [val_source.sample_name(index) for index in range(len(val_source))]
 
 
 def _fingerprint(source: Source) -> dict[str, Any]:

@@ -1,54 +1,149 @@
 """Data sets: `open_source` returns one split of whatever lies under a path, or of the built-in scenes."""
 
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from globalconv.data.masks import MaskFormat
 from globalconv.data.scenes import SCENES, scene_source
-from globalconv.data.sources.classes import agreed_classes, declared_classes, refuse_binary, scanned_classes
-from globalconv.data.sources.folder import ALL, is_folder_layout, read_folder
-from globalconv.data.sources.list_file import list_splits, read_list
-from globalconv.data.sources.source import FileSource, Pair, Source
-from globalconv.errors import InputError, nearest
-from globalconv.labels import CAMVID, LabelSpace
+from globalconv.data.sources import coco, cvat, folder, labelme, list_file, voc
+from globalconv.data.sources.class_list import read_class_list
+from globalconv.data.sources.classes import agreed_classes, declared_classes, holds_binary, scanned_classes
+from globalconv.data.sources.drawn import Drawing, DrawnSource, drawn_classes
+from globalconv.data.sources.source import FileSource, Pair, Source, Subset
+from globalconv.data.sources.splits import ALL, held_out
+from globalconv.errors import Complain, InputError, nearest, refuse
+from globalconv.labels import CAMVID, VOC, LabelSpace
 
-__all__ = ["LAYOUTS", "FileSource", "Pair", "Source", "open_source", "recognise"]
+__all__ = [
+    "LAYOUTS",
+    "DrawnSource",
+    "FileSource",
+    "Pair",
+    "Source",
+    "open_held_out",
+    "open_source",
+    "recognise",
+    "splits",
+]
 
-LAYOUTS = ("camvid", "list", "folder", "scenes")
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which data sets lie on disk."""
+
+    recognises: Callable[[Path], bool]
+    splits: Callable[[Path], Sequence[str]]
+    """The splits on disk; [""] where there are none."""
+    read: Callable[[Path, str, Complain], tuple[Any, ...]]
+    """Returns the samples of a split: pairs, or drawings where there are `names`."""
+    names: Callable[[Path], Sequence[str]] | None = None
+    """Returns the class names of drawings, where no class list fixes them."""
 
 
-def open_source(root: Path | None, split: str, layout: str | None = None, labels: LabelSpace | None = None) -> Source:
+_ON_DISK = {
+    "camvid": Layout(list_file.is_camvid_layout, list_file.list_splits, list_file.read_list),
+    "list": Layout(lambda root: bool(list_file.list_splits(root)), list_file.list_splits, list_file.read_list),
+    "voc": Layout(voc.is_voc_layout, voc.voc_splits, voc.read_voc),
+    "coco": Layout(coco.is_coco_layout, coco.coco_splits, coco.read_coco, coco.coco_names),
+    "cvat": Layout(cvat.is_cvat_layout, cvat.cvat_splits, cvat.read_cvat, cvat.cvat_names),
+    "folder": Layout(folder.is_folder_layout, folder.folder_splits, folder.read_folder),
+    "labelme": Layout(labelme.is_labelme_layout, labelme.labelme_splits, labelme.read_labelme, labelme.labelme_names),
+}
+"""In the order in which they are tried: the surest signs first."""
+
+LAYOUTS = (*_ON_DISK, "scenes")
+
+
+def open_source(
+    root: Path | None,
+    split: str,
+    layout: str | None = None,
+    labels: LabelSpace | None = None,
+    complain: Complain = refuse,
+) -> Source:
     """Return the split of the data set at `root` (None: the built-in scenes).
 
-    `layout` is one of `LAYOUTS`, recognised if None. Classes are those the data declares (`classes.json`; CamVid's
-    for layout "camvid"); if it declares none, they are `labels`, and without those the values found in the label
-    files. `labels` of trained weights that differ from the declared ones are refused.
+    `layout` is one of `LAYOUTS`, recognised if None. Classes are those the data declare (in a class list; CamVid's
+    for layout "camvid"); if they declare none, they are `labels`, and without those what is found in all annotations.
+    `labels` of trained weights that differ from the declared ones are refused. Samples that are not complete go to
+    `complain` and are left out; by default they are refused.
     """
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"layout={layout!r}: {nearest(layout, LAYOUTS)}")
     if root is None or layout == "scenes":
         return _scenes(root, split, layout, labels)
-    if not root.is_dir():
-        raise InputError(f"{root}: {'is a file' if root.exists() else 'there is no such folder'}; give a data folder")
     layout = layout or recognise(root)
-    pairs = read_folder(root, split) if layout == "folder" else read_list(root, split)
-    everything = read_folder(root, ALL) if layout == "folder" else pairs
-    declared = declared_classes(root, pairs) or (CAMVID if layout == "camvid" else None)
-    found = agreed_classes(declared, labels, str(root)) if declared else labels or scanned_classes(everything)
-    if labels is None:
-        refuse_binary(found, everything)
-    return FileSource(f"{layout} {root} ({split})", found, pairs)
+    name = f"{layout} {root} ({split})"
+    samples = _ON_DISK[layout].read(_folder(root), split, complain)
+    if _ON_DISK[layout].names is not None:
+        return _drawn(name, root, layout, samples, labels)
+    # Whoever notes what is wrong reads every sample later, and notes broken masks then.
+    found, masks = _classes(root, layout, samples, labels, refuse if complain is refuse else lambda error: None)
+    return FileSource(name, found, samples, masks)
+
+
+def open_held_out(root: Path, names: Collection[str], layout: str | None, labels: LabelSpace) -> Source | None:
+    """Return the samples called `names`, which a training held out of the data set at `root`.
+
+    None where the data set has a split for validation by now, or lacks one of the samples: then it is another one.
+    """
+    if not held_out(splits(root, layout)):
+        return None
+    whole = open_source(root, ALL, layout, labels)
+    indices = tuple(index for index in range(len(whole)) if whole.sample_name(index) in names)
+    return Subset(f"{whole.name}, held out in training", whole, indices) if len(indices) == len(names) else None
+
+
+def splits(root: Path, layout: str | None = None) -> list[str]:
+    """Return the splits that the data set at `root` has on disk; [""] where there are none."""
+    return list(_ON_DISK[layout or recognise(root)].splits(_folder(root)))
 
 
 def recognise(root: Path) -> str:
     """Return the layout of the data set at `root`."""
-    if list_splits(root):
-        camvid = any((root / folder).is_dir() for folder in ("trainannot", "valannot", "testannot"))
-        return "camvid" if camvid else "list"
-    if is_folder_layout(root):
-        return "folder"
+    for name, layout in _ON_DISK.items():
+        if layout.recognises(_folder(root)):
+            return name
     raise InputError(
-        f"{root}: no known layout; looked for list files of 'image label' pairs (train.txt; with trainannot/: CamVid),"
-        " for images/ beside labels/, and for train/images/ beside train/labels/"
+        f"{root}: no known layout; looked for images/ beside labels/ or masks/ (in train/ and val/ or not), list files"
+        " of 'image label' pairs (train.txt; with trainannot/: CamVid), JPEGImages/ beside SegmentationClass/ (VOC),"
+        " annotations of labelme (a JSON per picture), COCO (annotations/*.json) and CVAT (annotations.xml)"
     )
+
+
+def _folder(root: Path) -> Path:
+    if not root.is_dir():
+        raise InputError(f"{root}: {'is a file' if root.exists() else 'there is no such folder'}; give a data folder")
+    return root
+
+
+def _classes(
+    root: Path, layout: str, pairs: tuple[Pair, ...], expected: LabelSpace | None, complain: Complain
+) -> tuple[LabelSpace, MaskFormat]:
+    """Return the classes of masks, and how the masks hold them."""
+    everything = pairs if layout in ("camvid", "list") else _ON_DISK[layout].read(root, ALL, lambda error: None)
+    if declared := declared_classes(root, pairs):
+        labels = agreed_classes(declared.labels, expected, str(root))
+        masks = declared.masks
+    elif layout == "camvid" or (layout == "voc" and expected is None and voc.voc_classes(pairs)):
+        labels, masks = agreed_classes(CAMVID if layout == "camvid" else VOC, expected, str(root)), MaskFormat()
+    elif expected is not None:
+        labels, masks = expected, MaskFormat()
+    else:
+        return scanned_classes(everything, complain)
+    return labels, MaskFormat(binary=True) if holds_binary(labels, masks, everything, complain) else masks
+
+
+def _drawn(
+    name: str, root: Path, layout: str, drawings: tuple[Drawing, ...], expected: LabelSpace | None
+) -> DrawnSource:
+    names = _ON_DISK[layout].names
+    assert names is not None
+    declared = read_class_list(root)
+    labels = expected if declared is None else agreed_classes(declared.labels, expected, str(root))
+    return DrawnSource(name, drawn_classes(names(root) if labels is None else (), labels), drawings)
 
 
 def _scenes(root: Path | None, split: str, layout: str | None, labels: LabelSpace | None) -> Source:

@@ -1,59 +1,57 @@
-"""Which classes a data set on disk has: declared in `classes.json`, or found in its label files.
+"""Which classes a data set has and how its masks hold them: as a class list declares, or as found in the masks."""
 
-`classes.json` at the root is a list of classes, `[{"name": "sky", "index": 0, "color": [128, 128, 128]}, ...]` (colour
-optional) or plain names in order, or the fields of a `LabelSpace` as saved beside weights.
-"""
-
-import json
+import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from globalconv.data.images import palette_of, read_indices, values_of
+from globalconv.data.masks import INDICES, MaskFormat, palette_of, read_mask, values_of
+from globalconv.data.sources.class_list import ClassList, few, read_class_list
 from globalconv.data.sources.source import Pair
-from globalconv.errors import InputError
+from globalconv.errors import Complain, InputError, refuse
 from globalconv.labels import IGNORE, MAX_CLASSES, Colour, LabelSpace
-
-FILE_NAME = "classes.json"
 
 SPARSE = 32
 """Up to so many classes a few files may well hold only some; beyond, mostly missing values are no class indices."""
 
-
-def declared_classes(root: Path, pairs: Sequence[Pair]) -> LabelSpace | None:
-    """Return the classes that `ROOT/classes.json` declares, or None if there is no such file."""
-    file = root / FILE_NAME
-    if not file.is_file():
-        return None
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-        if isinstance(content, dict):
-            return LabelSpace.from_json(content)
-        names, colours = _entries(content)
-        return LabelSpace(names, colours or _stored_palette(pairs, len(names)))
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f'{file}: not a class list ({error}); write [{{"name": "sky", "index": 0}}, ...], indices from 0'
-        ) from None
+BINARY = ("background", "foreground")
+"""What the classes of 0/255 masks are called that no list names."""
 
 
-def scanned_classes(pairs: Sequence[Pair]) -> LabelSpace:
-    """Return "class 0" .. for the values that occur in all label files; void is `IGNORE` only."""
-    present: set[int] = set()
+def declared_classes(root: Path, pairs: Sequence[Pair]) -> ClassList | None:
+    """Return what the class list at `root` declares, or None; without colours, those of the masks' palette."""
+    declared = read_class_list(root)
+    if declared is None or declared.masks.colours:
+        return declared
+    palette = _stored_palette(pairs, declared.labels.num_classes)
+    return dataclasses.replace(declared, labels=dataclasses.replace(declared.labels, palette=palette))
+
+
+def scanned_classes(pairs: Sequence[Pair], complain: Complain = refuse) -> tuple[LabelSpace, MaskFormat]:
+    """Return "class 0" .. for the values that occur in all masks, void being `IGNORE` only; 0/255 masks are binary.
+
+    Masks that cannot be read go to `complain`.
+    """
+    first: dict[int, Path] = {}
     for pair in pairs:
-        present.update(values_of(read_indices(pair.label)))
+        try:
+            for value in values_of(read_mask(pair.label)):
+                first.setdefault(value, pair.label)
+        except InputError as error:
+            complain(error)
+    present = set(first)
+    if present == {0, IGNORE}:
+        return LabelSpace(BINARY), MaskFormat(binary=True)
     values = sorted(present - {IGNORE})
     count = max(values, default=-1) + 1
     gaps = count > max(SPARSE, 4 * len(values))
-    if min(values, default=-1) < 0 or count > MAX_CLASSES or gaps or (count == 1 and IGNORE in present):
+    if min(values, default=-1) < 0 or count > MAX_CLASSES or gaps:
         raise InputError(
-            f"{pairs[0].label.parent}: the label files hold the values {_few(sorted(present))}, which are not the"
-            f" indices of a class list{_binary(present)}; save classes as 0, 1, 2, ... and void as 255, or name the"
-            f" classes in {FILE_NAME}"
+            f"{pairs[0].label.parent}: the label files hold the values {few(sorted(present))}"
+            f"{f' (the largest in {first[values[-1]].name})' if values else ''}, which are not the indices of a class"
+            " list; save classes as 0, 1, 2, ... and void as 255, or name the classes in classes.json",
+            "values",
         )
-    return LabelSpace(tuple(f"class {index}" for index in range(count)), _stored_palette(pairs, count))
+    return LabelSpace(tuple(f"class {index}" for index in range(count)), _stored_palette(pairs, count)), INDICES
 
 
 def agreed_classes(declared: LabelSpace, expected: LabelSpace | None, where: str) -> LabelSpace:
@@ -72,46 +70,26 @@ def agreed_classes(declared: LabelSpace, expected: LabelSpace | None, where: str
     )
 
 
-def refuse_binary(labels: LabelSpace, pairs: Iterable[Pair]) -> None:
-    """Refuse two-class data whose masks hold 0 and 255 but never 1: its foreground would count as void."""
-    if labels.num_classes != 2:
-        return
+def holds_binary(labels: LabelSpace, masks: MaskFormat, pairs: Iterable[Pair], complain: Complain = refuse) -> bool:
+    """Say whether two-class data hold 0 and 255 but never 1: then 255 is the foreground and nothing is void."""
+    if labels.num_classes != len(BINARY):
+        return False
     present: set[int] = set()
     for pair in pairs:
-        present.update(values_of(read_indices(pair.label)))
+        try:
+            stored = read_mask(pair.label, masks)
+        except InputError as error:
+            complain(error)
+            continue
+        if stored.ndim == 3:
+            return False
+        present.update(values_of(stored))
         if 1 in present:
-            return
-    if IGNORE in present:
-        raise InputError(
-            f"{pair.label.parent}: the masks hold 0 and 255 but never 1, so {labels.class_names[1]!r} would be void"
-            " everywhere; save the foreground as 1 (255 means void)"
-        )
-
-
-def _entries(content: Any) -> tuple[tuple[str, ...], tuple[Colour, ...]]:
-    """Return names and colours (all or none) by index; an entry with the index of void is left out."""
-    entries: list[dict[str, Any]] = [
-        {"name": e, "index": i} if isinstance(e, str) else e for i, e in enumerate(content)
-    ]
-    entries = sorted((e for e in entries if e["index"] != IGNORE), key=lambda entry: int(entry["index"]))
-    names = tuple(str(entry["name"]) for entry in entries)
-    if (indices := [int(entry["index"]) for entry in entries]) != list(range(len(names))):
-        raise InputError(f"the indices are {_few(indices)}; number the classes 0, 1, 2, ...")
-    colours = [entry.get("color") for entry in entries]
-    if None in colours:
-        return names, ()
-    return names, LabelSpace.from_json({"class_names": names, "palette": colours}).palette
+            return False
+    return present == {0, IGNORE}
 
 
 def _stored_palette(pairs: Sequence[Pair], count: int) -> tuple[Colour, ...]:
-    """Return the colours of the first label file's palette if it has one for every class, all different."""
+    """Return the colours of the first mask's palette if it has one for every class, all different."""
     colours = palette_of(pairs[0].label)[:count] if pairs else []
     return tuple(colours) if len(set(colours)) == count else ()
-
-
-def _few(values: list[int]) -> str:
-    return ", ".join(map(str, values[:8])) + (f", ... ({len(values)} values)" if len(values) > 8 else "")
-
-
-def _binary(present: set[int]) -> str:
-    return " (0 and 255 only: a binary mask whose foreground would be void)" if present == {0, IGNORE} else ""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 from globalconv.data.sources.source import Pair
-from globalconv.errors import InputError
+from globalconv.errors import Complain, InputError, refuse
 
 
 def list_splits(root: Path) -> list[str]:
@@ -20,43 +20,56 @@ def list_splits(root: Path) -> list[str]:
     return [file.relative_to(root).with_suffix("").as_posix() for file in files if _lists_pairs(root, file)]
 
 
-def read_list(root: Path, split: str) -> tuple[Pair, ...]:
-    """Return the pairs of the list file `ROOT/SPLIT.txt`; every file it names must exist."""
+def is_camvid_layout(root: Path) -> bool:
+    """Say whether there are list files and CamVid's folders of label maps."""
+    annotated = any((root / folder).is_dir() for folder in ("trainannot", "valannot", "testannot"))
+    return annotated and bool(list_splits(root))
+
+
+def read_list(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair, ...]:
+    """Return the pairs of the list file `ROOT/SPLIT.txt`; lines that are none, or name no file, go to `complain`."""
     file = root / f"{split}.txt"
     if not file.is_file():
         there = ", ".join(list_splits(root)) or "none"
         raise InputError(f"split {split!r}: there is no list file {file}; the splits in {root} are: {there}")
     pairs: dict[str, tuple[int, Pair]] = {}
-    for number, pair in _pairs(root, file):
+    for number, pair in _pairs(root, file, complain):
         if pair.name in pairs:
-            raise InputError(
-                f"{file}:{number}: {pair.image} has the same name (without suffix) as line {pairs[pair.name][0]};"
-                " list every image once"
-            )
+            said = f"{file}:{number}: {pair.image} has the same name (without suffix) as line {pairs[pair.name][0]}"
+            complain(InputError(f"{said}; list every image once", "names"))
+            continue
         pairs[pair.name] = (number, pair)
     if not pairs:
         raise InputError(f"{file}: lists no pairs; write one 'image label' pair a line, relative to {root}")
     return tuple(pair for _, pair in pairs.values())
 
 
-def _pairs(root: Path, file: Path) -> Iterator[tuple[int, Pair]]:
+def _pairs(root: Path, file: Path, complain: Complain) -> Iterator[tuple[int, Pair]]:
     """Yield (line number, pair)."""
     for number, line in enumerate(_text(file).splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
-            words = _words(line)
-        except ValueError as error:
-            raise InputError(f"{file}:{number}: {error}; close the quotes around the path") from None
-        if len(words) != 2:
-            raise InputError(
-                f"{file}:{number}: {len(words)} words where 'image label' is expected;"
-                " separate the two by a tab, or quote paths that contain spaces"
-            )
-        for word in words:
-            if not (root / word).is_file():
-                raise InputError(f"{file}:{number}: there is no file {root / word}; paths are relative to {root}")
-        yield number, Pair(_name(root, words[0]), root / words[0], root / words[1])
+            yield number, _pair(root, f"{file}:{number}", line)
+        except InputError as error:
+            complain(error)
+
+
+def _pair(root: Path, where: str, line: str) -> Pair:
+    try:
+        words = _words(line)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}; close the quotes around the path", "list") from None
+    if len(words) != 2:
+        raise InputError(
+            f"{where}: {len(words)} words where 'image label' is expected;"
+            " separate the two by a tab, or quote paths that contain spaces",
+            "list",
+        )
+    for word in words:
+        if not (root / word).is_file():
+            raise InputError(f"{where}: there is no file {root / word}; paths are relative to {root}", "partner")
+    return Pair(_name(root, words[0]), root / words[0], root / words[1])
 
 
 def _text(file: Path) -> str:
@@ -84,6 +97,6 @@ def _name(root: Path, word: str) -> str:
 def _lists_pairs(root: Path, file: Path) -> bool:
     """Say whether the first pair of a text file exists, so that a readme is not taken for a list."""
     try:
-        return next(_pairs(root, file), None) is not None
+        return next(_pairs(root, file, refuse), None) is not None
     except InputError:
         return False

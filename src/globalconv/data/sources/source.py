@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from globalconv.data.images import image_size, read_image, read_label_map
+from globalconv.data.images import image_size, read_image
+from globalconv.data.masks import INDICES, MaskFormat, read_label_map
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
 
@@ -56,6 +57,7 @@ class FileSource:
     name: str
     labels: LabelSpace
     pairs: tuple[Pair, ...]
+    masks: MaskFormat = INDICES
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -69,18 +71,41 @@ class FileSource:
     def label_map(self, index: int) -> Uint8Array:
         """Return the label map; `InputError` if its size is not the image's (read from the image's header)."""
         pair = self.pairs[index]
-        label_map = read_label_map(pair.label, self.labels)
-        width, height = image_size(pair.image)
-        if label_map.shape != (height, width):
-            raise InputError(_sizes_differ(pair, (width, height), (label_map.shape[1], label_map.shape[0])))
+        label_map = read_label_map(pair.label, self.labels, self.masks)
+        size = image_size(pair.image)
+        if (drawn := (label_map.shape[1], label_map.shape[0])) != size:
+            raise InputError(sizes_differ(str(pair.label), "label map", drawn, pair.image, size), "size")
         return label_map
 
 
-def _sizes_differ(pair: Pair, image: tuple[int, int], label: tuple[int, int]) -> str:
+@dataclass(frozen=True)
+class Subset:
+    """Some samples of a source, by their indices in it."""
+
+    name: str
+    whole: Source
+    indices: tuple[int, ...]
+
+    @property
+    def labels(self) -> LabelSpace:
+        return self.whole.labels
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def sample_name(self, index: int) -> str:
+        return self.whole.sample_name(self.indices[index])
+
+    def image(self, index: int) -> Uint8Array:
+        return self.whole.image(self.indices[index])
+
+    def label_map(self, index: int) -> Uint8Array:
+        return self.whole.label_map(self.indices[index])
+
+
+def sizes_differ(where: str, what: str, drawn: tuple[int, int], image: Path, size: tuple[int, int]) -> str:
+    """Return the line for a `what` of another (width, height) than its image."""
     hint = "make both the same size (labels resized by nearest neighbour only)"
-    if label == image[::-1]:
-        hint = "width and height are swapped, as when one of them ignores the EXIF rotation; rotate the label map"
-    return (
-        f"{pair.label}: the label map is {label[0]}x{label[1]} but its image {pair.image}"
-        f" is {image[0]}x{image[1]}; {hint}"
-    )
+    if drawn == size[::-1]:
+        hint = f"width and height are swapped, as when one of them ignores the EXIF rotation; rotate the {what}"
+    return f"{where}: the {what} is {drawn[0]}x{drawn[1]} but its image {image} is {size[0]}x{size[1]}; {hint}"

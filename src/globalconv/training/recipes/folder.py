@@ -8,7 +8,7 @@ from globalconv.training.recipes.camvid import camvid
 
 
 def folder() -> Recipe:
-    """A folder with `images/` and `labels/` (`train/`, `val/` below or not); settings of `camvid`, 256x256 crops.
+    """Your own data in any layout that is recognised (docs/data.md); settings of `camvid`, 256x256 crops.
 
     Not in the paper. No score can be stated: it is your data.
     """

@@ -3,18 +3,21 @@
 from dataclasses import replace
 
 from globalconv.data.augment import Augmentation
-from globalconv.training.recipe import DataSettings, Recipe
+from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
 from globalconv.training.recipes.camvid import camvid
 
 
 def msrc21() -> Recipe:
-    """MSRC21 (21 classes, about 320x213), ResNet-18 from scratch, GCN k = 15 + BR; settings of `camvid`.
+    """MSRC21 (21 classes, about 320x213), ResNet-18 from scratch, GCN k = 15 + BR.
 
     Not in the paper. Ours: 0.566 mIoU on val (float32, one seed), Baseline 0.535 at the same budget; 1,580 steps,
     20 to 40 minutes on one core of an AMD EPYC.
     """
+    street = camvid()
     return replace(
-        camvid(),
+        street,
+        model=ModelSettings(backbone="resnet18", kernel_size=(15,)),
+        optim=replace(street.optim, dice_weight=0.0),
         data=DataSettings(
             layout="folder",
             augmentation=Augmentation(

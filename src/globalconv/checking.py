@@ -1,0 +1,107 @@
+"""`globalconv data check` as functions: read, then tell a person or a program, and show the masks on the pictures."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from globalconv.data.check import Finding, Report, check_data
+from globalconv.errors import InputError
+from globalconv.files import write_atomic
+from globalconv.progress import Progress
+from globalconv.show.legend import entries
+from globalconv.show.overlay import overlay
+from globalconv.show.panel import panel
+
+SHOWN, COLUMNS = 12, 4
+"""Pictures on the contact sheet, evenly spaced over the data, and how many stand side by side."""
+
+MARKS = {"error": "ERROR  ", "warning": "warning", "note": "note   "}
+
+
+def check(root: Path, layout: str | None = None, splits: Sequence[str] = (), workers: int | None = None) -> Report:
+    """Return what `globalconv.data.check.check_data` finds at `root`, with progress shown on standard error."""
+    with Progress("checked", 0, "images") as progress:
+        return check_data(root, layout, splits, workers, lambda done, total: progress.update(done, total=total))
+
+
+def report_text(report: Report) -> str:
+    """Return the report for a person; its last line says whether the data are ready."""
+    summary = report.summary
+    counts = ", ".join(f"{split} {count}" for split, count in summary.images.items())
+    sizes = ", ".join(f"{width}x{height} ({count})" for (width, height), count in summary.sizes)
+    width = max(len("class"), *map(len, report.labels.class_names))
+    rows = [
+        f"{c.name:<{width}}  {c.share:7.2%}  {c.images:6}  {c.objects:7}  {c.typical_size:9.1f}"
+        for c in summary.classes
+    ]
+    errors = sum(finding.severity == "error" for finding in report.findings)
+    suggestion = f"suggested  {summary.options()}"
+    verdict = "ready" if report.ready else f"not ready: {errors} kind{'s' if errors > 1 else ''} of error to mend first"
+    return "\n".join(
+        [
+            f"{report.root}: layout {report.layout}, {report.labels.num_classes} classes; {counts}",
+            f"sizes      {sizes}" + (", ..." if len(summary.sizes) == 5 else ""),
+            f"void       {summary.void_share:.2%} of all pixels",
+            "",
+            f"{'class':<{width}}   pixels  images  objects  size (px)",
+            *rows,
+            "",
+            *map(_line, report.findings),
+            suggestion,
+            verdict,
+        ]
+    )
+
+
+def _line(finding: Finding) -> str:
+    where = f"\n           {'; '.join(finding.examples)}" if finding.examples else ""
+    more = ", ..." if finding.count > len(finding.examples) > 0 else ""
+    times = f" [{finding.count} times]" if finding.count > 1 and finding.severity == "error" else ""
+    return f"{MARKS[finding.severity]}  {finding.message}{times}{where}{more}"
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """Return the report for a program."""
+    return {
+        "root": str(report.root),
+        "layout": report.layout,
+        "ready": report.ready,
+        "labels": report.labels.to_json(),
+        **report.summary.to_json(),
+        "findings": [asdict(finding) for finding in report.findings],
+    }
+
+
+def write_sheet(report: Report, file: Path) -> None:
+    """Write a contact sheet: pictures evenly spaced over the data with their masks laid over them."""
+    if file.suffix.lower() != ".png":
+        raise InputError(f"--sheet {file}: is written as PNG; call it {file.with_suffix('.png').name}")
+    good = {(sample.split, sample.name) for sample in report.samples if not sample.problems}
+    found = [
+        (split, source, index)
+        for split, source in report.sources.items()
+        for index in range(len(source))
+        if (split, source.sample_name(index)) in good
+    ]
+    if not found:
+        raise InputError(f"--sheet {file}: no picture could be read together with its mask, so there is none to show")
+    places = np.linspace(0, len(found) - 1, min(SHOWN, len(found))).round().astype(int)
+    pictures = []
+    for split, source, index in (found[place] for place in places):
+        picture = overlay(source.image(index), source.label_map(index), source.labels, legend=False)
+        pictures.append((f"{split}: {source.sample_name(index)}", picture))
+    rows = [pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)]
+    blank = Image.new("RGB", (32, 24), "white")
+    columns = min(COLUMNS, len(pictures))
+    sheet = panel(
+        [""] * columns,
+        [[picture for _, picture in row] + [blank] * (columns - len(row)) for row in rows],
+        entries(range(report.labels.num_classes), report.labels),
+        title=f"{report.root.name}: masks over pictures",
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(file, lambda stream: sheet.save(stream, format="PNG"))

@@ -1,0 +1,141 @@
+"""What is wrong with a data set, before it costs anyone a night: every file read once, on all cores.
+
+A report ends with "ready" or with what to mend. Nothing is changed on disk.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from globalconv.data.check.examine import Facts, examine
+from globalconv.data.check.findings import Finding, findings
+from globalconv.data.check.summary import Summary, summarise
+from globalconv.data.sources import Source, open_source, recognise, splits
+from globalconv.data.sources.splits import held_out
+from globalconv.errors import InputError
+from globalconv.labels import LabelSpace
+
+__all__ = ["Facts", "Finding", "Report", "check_data"]
+
+Job = tuple[str, int]
+"""A split and the index of a sample in it."""
+
+CHUNK = 8
+"""Samples that a process is given at a time."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `data check` found."""
+
+    root: Path
+    layout: str
+    labels: LabelSpace
+    sources: dict[str, Source]
+    """Readable part of each split."""
+    samples: tuple[Facts, ...]
+    findings: tuple[Finding, ...]
+    summary: Summary
+
+    @property
+    def ready(self) -> bool:
+        """Whether training can start: there is no error."""
+        return not any(finding.severity == "error" for finding in self.findings)
+
+
+def check_data(
+    root: Path,
+    layout: str | None = None,
+    chosen: Sequence[str] = (),
+    workers: int | None = None,
+    on_progress: Callable[[int, int], object] | None = None,
+) -> Report:
+    """Read every sample of the data set at `root` and return what there is to say.
+
+    `chosen` names the splits (by default those that divide the data: no lists in subfolders, no "trainval"). `workers`
+    processes read (None: one per core). `on_progress` is called with the number read and the number in all. Raises
+    `InputError` where there is no data set at all.
+    """
+    layout = layout or recognise(root)
+    listing: list[tuple[str, str]] = []
+    sources = {}
+    for split in chosen or _dividing(splits(root, layout)):
+        try:
+            sources[split] = open_source(
+                root, split, layout, complain=lambda error: listing.append((error.kind, str(error)))
+            )
+        except InputError as error:
+            listing.append((error.kind, str(error)))
+    if not sources:
+        raise InputError(listing[0][1] if listing else f"{root}: has no split; name one with --splits")
+    samples = _examined(sources, workers, on_progress)
+    labels = next(iter(sources.values())).labels
+    unique = list(dict.fromkeys(listing))
+    return Report(
+        root, layout, labels, sources, samples, tuple(findings(samples, unique, labels)), summarise(samples, labels)
+    )
+
+
+def _dividing(names: Sequence[str]) -> list[str]:
+    """Return the splits that divide the data: those on disk, and the hold-out where there is none."""
+    own = [name for name in names if name and "/" not in name and name != "trainval"]
+    if held_out(names):
+        own = [*(name for name in own if name != "train"), "train", "val"]
+    return sorted(set(own), key=lambda name: (name != "train", name != "val", name)) or list(names)
+
+
+def _examined(
+    sources: dict[str, Source], workers: int | None, on_progress: Callable[[int, int], object] | None
+) -> tuple[Facts, ...]:
+    """Return the facts of all samples, in order."""
+    jobs = [(split, index) for split, source in sources.items() for index in range(len(source))]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = min(workers or cores, len(jobs))
+    done: list[Facts] = []
+    for facts in _one_by_one(sources, jobs) if count <= 1 else _in_parallel(sources, jobs, count):
+        done.append(facts)
+        if on_progress is not None:
+            on_progress(len(done), len(jobs))
+    return tuple(done)
+
+
+def _one_by_one(sources: dict[str, Source], jobs: Sequence[Job]) -> Iterator[Facts]:
+    return (examine(sources[split], index, split) for split, index in jobs)
+
+
+def _in_parallel(sources: dict[str, Source], jobs: Sequence[Job], count: int) -> Iterator[Facts]:
+    done = 0
+    # A fresh process each: forking a program that has started threads can hang.
+    with ProcessPoolExecutor(count, get_context("spawn"), _begin, (sources,)) as pool:
+        try:
+            for facts in pool.map(_examine, jobs, chunksize=CHUNK):
+                done += 1
+                yield facts
+        except BrokenProcessPool:
+            split, index = jobs[done]
+            raise InputError(
+                f"{sources[split].sample_name(index)}: a process died near this sample, most likely for lack of memory;"
+                " look at its size, or give --workers 1"
+            ) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+_sources: dict[str, Source] = {}
+"""What a worker process reads from."""
+
+
+def _begin(sources: dict[str, Source]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # the parent's to handle; workers end with it
+        signal.signal(number, signal.SIG_IGN)
+    _sources.update(sources)
+
+
+def _examine(job: Job) -> Facts:
+    split, index = job
+    return examine(_sources[split], index, split)

@@ -1,0 +1,228 @@
+"""Label files in, label maps out: class indices, colours of classes, 0/255 binary masks.
+
+A mask is read as it is stored, `read_mask`, and translated once, `read_label_map`, to the classes 0 .. K-1 and
+`IGNORE`. Nothing is guessed: a value or colour that the data set does not declare is an `InputError` that names the
+file, what was found, the likely cause and the remedy.
+
+Shapes: H x W pixels.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from globalconv.data.images import Uint8Array, opened, upright
+from globalconv.errors import InputError
+from globalconv.labels import IGNORE, Colour, LabelSpace
+
+CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID = 19, 33
+
+LOSSY = ("JPEG", "MPO")
+
+
+@dataclass(frozen=True)
+class MaskFormat:
+    """How the masks of a data set are stored; the default is class indices, one a pixel."""
+
+    colours: tuple[Colour, ...] = ()
+    """Colour of each class in colour masks; none means that colour masks are refused."""
+    void_colours: tuple[Colour, ...] = ()
+    """Colours of pixels that do not count."""
+    tolerance: int = 0
+    """Largest difference, in any channel, at which a colour still counts as the nearest class's; beyond it is void.
+    0 takes exact colours only and refuses all others."""
+    binary: bool = False
+    """Masks hold 0 and 255, and 255 is class 1."""
+
+
+INDICES = MaskFormat()
+
+
+def read_label_map(path: Path, labels: LabelSpace, masks: MaskFormat = INDICES) -> Uint8Array:
+    """Return the mask `path` as uint8 (H, W): classes 0 .. K-1 of `labels`, and `IGNORE`."""
+    stored = read_mask(path, masks)
+    if stored.ndim == 3:
+        return _from_colours(stored, masks, path)
+    if masks.binary:
+        return _from_binary(stored, path)
+    return translate(stored, labels, path)
+
+
+def read_mask(path: Path, masks: MaskFormat = INDICES) -> NDArray[np.generic]:
+    """Return the mask `path` as it is stored: integers (H, W), or colours (H, W, 3) where `masks` declares some."""
+    with opened(path) as picture:
+        picture.load()
+        if picture.format in LOSSY and not masks.tolerance:
+            raise InputError(
+                f"{path}: a JPEG cannot hold labels, its compression smears the class indices;"
+                " save label maps as PNG from the original masks",
+                "mask-mode",
+            )
+        if _by_colour(picture, masks):
+            return np.asarray(upright(picture).convert("RGB"))
+        if picture.mode not in ("P", "L", "1") and not picture.mode.startswith("I"):
+            raise InputError(f"{path}: {_not_indices(picture)}", "mask-mode")
+        values = np.asarray(upright(picture))
+        return values.astype(np.uint8) if values.dtype == bool else values
+
+
+def _by_colour(picture: Image.Image, masks: MaskFormat) -> bool:
+    """Say whether a mask holds colours of classes: as RGB, or as a palette made of nothing but those colours.
+
+    Programs that draw sort the colours of a palette as they like, so its indices mean something only where its colours
+    are not the classes'.
+    """
+    if not masks.colours or picture.mode != "P":
+        return bool(masks.colours) and picture.getbands()[:3] == ("R", "G", "B")
+    flat = picture.getpalette("RGB") or []
+    palette = list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
+    used = values_of(np.asarray(picture))
+    known = {*masks.colours, *masks.void_colours}
+    return all(index < len(palette) and palette[index] in known for index in used)
+
+
+def translate(values: NDArray[np.generic], labels: LabelSpace, path: Path) -> Uint8Array:
+    """Return stored `values` (H, W) as a label map of `labels`; `InputError` names `path` for any other value."""
+    present = values_of(values)
+    known = {*range(labels.num_classes), *labels.void_values, IGNORE}
+    if wrong := [value for value in present if value not in known]:
+        raise InputError(_out_of_range(path, wrong, present, labels), "values")
+    void = [value for value in labels.void_values if value in present]
+    label_map = values.astype(np.uint8)
+    if void:
+        label_map[np.isin(values, void)] = IGNORE
+    return label_map
+
+
+def values_of(values: NDArray[np.generic]) -> list[int]:
+    """Return the values that occur, ascending."""
+    if values.dtype == np.uint8:  # Sorting, which `np.unique` does, costs ten times as much.
+        present: NDArray[np.integer] = np.flatnonzero(np.bincount(values.ravel().view(np.uint8), minlength=256))
+    else:
+        present = np.unique(values).astype(np.int64)
+    return [int(value) for value in present]
+
+
+def palette_of(path: Path) -> list[Colour]:
+    """Return the colours of a palette picture, or nothing if it has no palette."""
+    with opened(path) as picture:
+        flat = (picture.getpalette("RGB") or []) if picture.mode == "P" else []
+        return list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
+
+
+def nearest_colours(colours_N3: Uint8Array, masks: MaskFormat) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return, for each colour, the class (or `IGNORE`) of the nearest declared one, and the distance to it.
+
+    The distance is the largest difference in any channel, 0 .. 255; of equally near classes the first counts.
+    """
+    known_K3 = np.array([*masks.colours, *masks.void_colours], np.int64)
+    meaning_K = np.array([*range(len(masks.colours)), *[IGNORE] * len(masks.void_colours)])
+    distance_NK = np.abs(colours_N3[:, None].astype(np.int64) - known_K3).max(axis=2)
+    nearest_N = distance_NK.argmin(axis=1)
+    return meaning_K[nearest_N], distance_NK[np.arange(len(nearest_N)), nearest_N]
+
+
+def _from_colours(colours_HW3: NDArray[np.generic], masks: MaskFormat, path: Path) -> Uint8Array:
+    """Map exact colours class by class; sort out whatever is left by its distance."""
+    codes_HW = _packed(colours_HW3.astype(np.int64))
+    label_map = np.full(codes_HW.shape, IGNORE, np.uint8)
+    left_HW = np.ones(codes_HW.shape, bool)
+    for index, colour in enumerate([*masks.colours, *masks.void_colours]):
+        found_HW = codes_HW == _packed(np.array(colour))
+        label_map[found_HW] = index if index < len(masks.colours) else IGNORE
+        left_HW &= ~found_HW
+    if left_HW.any():
+        others, which, counts = np.unique(codes_HW[left_HW], return_inverse=True, return_counts=True)
+        if not masks.tolerance:
+            raise InputError(_unknown_colours(path, others, counts, codes_HW.size), "colours")
+        classes, distance = nearest_colours(_unpacked(others), masks)
+        label_map[left_HW] = np.where(distance <= masks.tolerance, classes, IGNORE)[which]
+    return label_map
+
+
+def _packed(colours: NDArray[np.int64]) -> NDArray[np.int64]:
+    packed: NDArray[np.int64] = (colours[..., 0] << 16) | (colours[..., 1] << 8) | colours[..., 2]
+    return packed
+
+
+def _unpacked(codes_N: NDArray[np.int64]) -> Uint8Array:
+    return np.stack([codes_N >> 16, (codes_N >> 8) & 255, codes_N & 255], axis=1).astype(np.uint8)
+
+
+def _unknown_colours(path: Path, codes: NDArray[np.int64], counts: NDArray[np.int64], pixels: int) -> str:
+    commonest = tuple(int(value) for value in _unpacked(codes[counts.argmax()][None])[0])
+    share = counts.sum() / pixels
+    return (
+        f"{path}: {counts.sum()} pixels ({share:.2%}) have colours of no class, most often {commonest}; name that"
+        " colour in the class list, or, where edges are smoothed, save the masks without smoothing or set"
+        ' "tolerance" in classes.json'
+    )
+
+
+def _from_binary(values: NDArray[np.generic], path: Path) -> Uint8Array:
+    if wrong := [value for value in values_of(values) if value not in (0, IGNORE)]:
+        raise InputError(
+            f"{path}: holds {', '.join(map(str, wrong[:8]))} where the other masks hold 0 and 255 only; save all masks"
+            " in one way: 0 and 255, or 0 and 1",
+            "values",
+        )
+    foreground: Uint8Array = (values != 0).astype(np.uint8)
+    return foreground
+
+
+def _not_indices(picture: Image.Image) -> str:
+    """Say why a picture's mode cannot be class indices, and what to do."""
+    bands = picture.getbands()
+    if bands[:3] != ("R", "G", "B"):
+        return f"mode {picture.mode} holds no class indices; save class indices, one a pixel, as a grey or palette PNG"
+    red, green, blue = picture.split()[:3]
+    if red.tobytes() == green.tobytes() == blue.tobytes():
+        return (
+            f"mode {picture.mode} with three equal channels, so class indices saved as a colour picture;"
+            " save class indices, one a pixel, as a grey or palette PNG"
+        )
+    return (
+        f"a colour mask (mode {picture.mode}); declare the colour of every class in classes.csv (name,index,red,green,"
+        "blue) at the root of the data, or save class indices as a grey or palette PNG"
+    )
+
+
+def _out_of_range(path: Path, wrong: list[int], present: list[int], labels: LabelSpace) -> str:
+    """Name the file, the values, the likely cause and the remedy."""
+    shown = ", ".join(map(str, wrong[:8])) + (f", ... ({len(wrong)} values)" if len(wrong) > 8 else "")
+    known = f"the {labels.num_classes} classes are 0 to {labels.num_classes - 1}"
+    void = f", void is {', '.join(map(str, sorted({*labels.void_values, IGNORE})))}"
+    return f"{path}: label value{'s' if len(wrong) > 1 else ''} {shown} out of range ({known}{void}); " + likely_cause(
+        wrong, present, labels.num_classes
+    )
+
+
+def likely_cause(wrong: list[int], present: list[int], classes: int) -> str:
+    """Return what most likely put the values `wrong` among the `present` ones of a mask, and the remedy."""
+    if max(wrong) > IGNORE:
+        return "16-bit values like these are instance ids or scaled indices; save plain class indices"
+    if min(wrong) < 0:
+        return "negative values cannot be stored in a label map; save void as 255"
+    if len(wrong) > max(20, classes):
+        return "so many values look like grey levels of a colour mask or a smoothly resized mask; save class indices"
+    if classes == CITYSCAPES_CLASSES and max(wrong) <= CITYSCAPES_LAST_ID:
+        return "these look like Cityscapes label ids; convert the masks to train ids"
+    if wrong == [classes] and 0 not in present:
+        return "the ids look shifted by one (they start at 1); subtract 1 from every mask"
+    if wrong == [classes]:
+        return "an undeclared border or unlabelled value, or one more class; save void as 255, or name the class"
+    return "the class list is too short, or the mask belongs to another one; name all classes or correct the mask"
+
+
+def inexact_pixels(path: Path, masks: MaskFormat) -> tuple[int, int]:
+    """Return how many pixels of a colour mask are within the tolerance of a colour only, and how many are beyond it."""
+    stored = read_mask(path, masks)
+    if stored.ndim != 3:
+        return 0, 0
+    codes, counts = np.unique(_packed(stored.astype(np.int64)), return_counts=True)
+    _, distance = nearest_colours(_unpacked(codes), masks)
+    near = (distance > 0) & (distance <= masks.tolerance)
+    return int(counts[near].sum()), int(counts[distance > masks.tolerance].sum())

@@ -1,0 +1,173 @@
+"""The class lists that people and annotation tools write, read from the root of a data set.
+
+`classes.json` is a list of classes, `[{"name": "sky", "index": 0, "color": [128, 128, 128]}, ...]`, or of plain names,
+or an object `{"classes": [...], "tolerance": 8}`, or the fields of a `LabelSpace` as saved beside weights.
+`classes.csv` has a header and a class a line: `name`, `index`, and `color` (#808080) or `red,green,blue`.
+`labelmap.txt` is CVAT's, `class_names.txt` labelme's. Index and colour are optional: without indices the order counts.
+
+A class with index 255 or the name "void", "ignore" or "__ignore__" does not count: its index and colour mean void.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from globalconv.data.masks import MaskFormat
+from globalconv.errors import InputError
+from globalconv.labels import IGNORE, Colour, LabelSpace
+
+VOID_NAMES = ("void", "ignore", "__ignore__")
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """What a class list declares."""
+
+    file: Path
+    labels: LabelSpace
+    masks: MaskFormat
+    """With the classes' colours where the list has them all."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a class list."""
+
+    name: str
+    index: int | None = None
+    colour: Colour | None = None
+
+    @property
+    def void(self) -> bool:
+        return self.index == IGNORE or self.name.lower() in VOID_NAMES
+
+
+def read_class_list(root: Path) -> ClassList | None:
+    """Return what the class list at `root` declares, or None if there is none; two lists are an `InputError`."""
+    files = [root / name for name in READERS if (root / name).is_file()]
+    if not files:
+        return None
+    if len(files) > 1:
+        raise InputError(f"{root}: holds {' and '.join(file.name for file in files)}; keep one class list")
+    file = files[0]
+    try:
+        return READERS[file.name](file)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{file}: not a class list ({error}); {_EXAMPLES[file.suffix]}") from None
+
+
+_EXAMPLES = {
+    ".json": 'write [{"name": "sky", "index": 0}, ...], indices from 0',
+    ".csv": "write a header name,index,red,green,blue and a class a line, indices from 0",
+    ".txt": "write a class a line as the tool did, or a classes.csv instead",
+}
+
+
+def _json(file: Path) -> ClassList:
+    content = json.loads(file.read_text(encoding="utf-8-sig"))
+    if isinstance(content, dict) and "class_names" in content:
+        return ClassList(file, LabelSpace.from_json(content), MaskFormat())
+    tolerance = 0
+    if isinstance(content, dict):
+        tolerance, content = int(content.get("tolerance", 0)), content["classes"]
+        if not 0 <= tolerance <= IGNORE:
+            raise InputError(f'"tolerance" {tolerance}: give a difference between 0 and 255')
+    return _declared(file, [_entry({"name": e} if isinstance(e, str) else e) for e in content], tolerance)
+
+
+def _csv(file: Path) -> ClassList:
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        rows = [
+            {(k or "").strip().lower(): (v or "").strip() for k, v in row.items()} for row in csv.DictReader(stream)
+        ]
+    return _declared(file, [_entry(row) for row in rows if any(row.values())])
+
+
+def _cvat_label_map(file: Path) -> ClassList:
+    lines = [line.split(":") for line in _lines(file)]
+    if short := [words[0] for words in lines if len(words) < 2]:
+        raise InputError(f"not a class list ({short[0]!r} has no colour); {_EXAMPLES[file.suffix]}")
+    return _declared(file, [Entry(words[0], None, _colour(words[1])) for words in lines])
+
+
+def _labelme_names(file: Path) -> ClassList:
+    return _declared(file, [Entry(line) for line in _lines(file)])
+
+
+READERS: dict[str, Callable[[Path], ClassList]] = {
+    "classes.json": _json,
+    "classes.csv": _csv,
+    "labelmap.txt": _cvat_label_map,
+    "class_names.txt": _labelme_names,
+}
+"""Files that are looked for, and who reads them."""
+
+
+def _lines(file: Path) -> list[str]:
+    lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _entry(fields: dict[str, Any]) -> Entry:
+    """Return a class from a JSON object or a CSV row, whose columns have several common names."""
+    index = next((fields[key] for key in ("index", "id", "value") if fields.get(key, "") != ""), None)
+    separate = [next((fields[key] for key in keys if fields.get(key, "") != ""), None) for keys in _CHANNELS]
+    written = next((fields[key] for key in ("color", "colour", "rgb") if fields.get(key)), None)
+    colour = _colour(written) if written is not None else None if None in separate else _colour(separate)
+    return Entry(str(fields["name"]), None if index is None else int(index), colour)
+
+
+_CHANNELS = (("red", "r"), ("green", "g"), ("blue", "b"))
+
+
+def _colour(written: Any) -> Colour:
+    """Return a colour from [r, g, b], "r, g, b", "r g b" or "#rrggbb"."""
+    if isinstance(written, str):
+        if match := re.fullmatch(r"#?([0-9a-fA-F]{6})", written.strip()):
+            written = bytes.fromhex(match[1])
+        else:
+            written = re.split(r"[\s,;]+", written.strip(" ()[]"))
+    values = [int(value) for value in written]
+    if len(values) != 3 or not all(0 <= value <= 255 for value in values):
+        raise InputError(f"colour {written!r}: give red, green and blue from 0 to 255, or #rrggbb")
+    return (values[0], values[1], values[2])
+
+
+def _declared(file: Path, entries: Sequence[Entry], tolerance: int = 0) -> ClassList:
+    """Return the class list of `entries`; indices must be 0, 1, 2, ... without gaps, where there are any."""
+    void = [entry for entry in entries if entry.void]
+    classes = [entry for entry in entries if not entry.void]
+    if all(entry.index is None for entry in classes):
+        classes = [Entry(entry.name, index, entry.colour) for index, entry in enumerate(classes)]
+    if without := [entry.name for entry in classes if entry.index is None]:
+        raise InputError(f"class {without[0]!r} has no index while others have one; number all of them or none")
+    classes.sort(key=lambda entry: entry.index or 0)
+    if (indices := [entry.index for entry in classes]) != list(range(len(classes))):
+        raise InputError(f"the indices are {few(indices)}; number the classes 0, 1, 2, ...")
+    void_values = tuple(sorted({entry.index for entry in void if entry.index not in (None, IGNORE)}))
+    colours = tuple(entry.colour for entry in classes if entry.colour is not None)
+    _refuse_unclear(classes, colours, void)
+    labels = LabelSpace(tuple(entry.name for entry in classes), colours, void_values)
+    void_colours = tuple(entry.colour for entry in void if entry.colour is not None)
+    return ClassList(file, labels, MaskFormat(colours, void_colours, tolerance) if colours else MaskFormat())
+
+
+def _refuse_unclear(classes: Sequence[Entry], colours: Sequence[Colour], void: Sequence[Entry]) -> None:
+    if 0 < len(colours) < len(classes):
+        missing = [entry.name for entry in classes if entry.colour is None]
+        raise InputError(f"classes without a colour ({', '.join(missing[:3])}); give every class one, or none")
+    owners: dict[Colour, str] = {}
+    for entry in [*classes, *void]:
+        if entry.colour is not None and owners.setdefault(entry.colour, entry.name) != entry.name:
+            raise InputError(f"{owners[entry.colour]!r} and {entry.name!r} have the colour {entry.colour}; change one")
+
+
+def few(values: Sequence[object]) -> str:
+    """Return the first values for a message, and how many there are."""
+    return ", ".join(map(str, values[:8])) + (f", ... ({len(values)} values)" if len(values) > 8 else "")

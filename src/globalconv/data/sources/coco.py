@@ -1,0 +1,138 @@
+"""COCO instances with your own categories: `annotations/instances_SPLIT.json` or `SPLIT/_annotations.coco.json`.
+
+Categories become classes in the order of their ids, after a class "background" for pixels of no object (unless a
+category is called so). Objects are drawn in the order of the file, later ones over earlier ones; crowds count as their
+category. Outlines and run lengths are rasterised by pycocotools, so that masks are those of the format's own tool.
+
+That is for your own data: the mapping of the COCO data set to VOC's classes, with its rules, is another matter.
+"""
+
+import functools
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from globalconv.data.polygons import Shape
+from globalconv.data.sources.class_list import READERS
+from globalconv.data.sources.drawn import Drawing, collected, entry, find_image, read_json
+from globalconv.data.sources.splits import choose
+from globalconv.errors import Complain, InputError, refuse
+
+PARTS = {"images", "annotations", "categories"}
+
+
+def is_coco_layout(root: Path) -> bool:
+    """Say whether there is a COCO file where one is expected."""
+    for file in _files(root).values():
+        try:
+            content = read_json(file)
+        except InputError:
+            continue
+        return isinstance(content, dict) and content.keys() >= PARTS
+    return False
+
+
+def coco_splits(root: Path) -> list[str]:
+    """Return the splits on disk; [""] for a single file that names none."""
+    return sorted(_files(root))
+
+
+def read_coco(root: Path, split: str, complain: Complain = refuse) -> tuple[Drawing, ...]:
+    """Return the drawings of one split, whose images without any object are background; missing ones: `complain`."""
+    files = _files(root)
+    return choose(list(files), lambda name: _drawings(root, name, files[name], complain), split, root)
+
+
+def coco_names(root: Path) -> list[str]:
+    """Return the categories' names in the order of their ids; all files must agree."""
+    found: dict[int, str] = {}
+    for file in _files(root).values():
+        for identifier, name in _categories(_content(file), file).items():
+            if found.setdefault(identifier, name) != name:
+                raise InputError(
+                    f"{file}: category {identifier} is {name!r} here and {found[identifier]!r} in another split;"
+                    " export all splits with the same categories"
+                )
+    return [found[identifier] for identifier in sorted(found)]
+
+
+def _files(root: Path) -> dict[str, Path]:
+    """Return the COCO file of each split."""
+    official = {f.stem.removeprefix("instances_"): f for f in sorted((root / "annotations").glob("*.json"))}
+    beside = {file.parent.name: file for file in sorted(root.glob("*/_annotations.coco.json"))}
+    alone = [file for file in sorted(root.glob("*.json")) if file.name not in READERS][:1]
+    if len(official) == 1 and set(official) <= {"default", "instances", "annotations"}:  # what tools call no split
+        official = {"": next(iter(official.values()))}
+    return official or beside or {"": file for file in alone}  # noqa: B035
+
+
+def _content(file: Path) -> Mapping[str, Any]:
+    content = read_json(file)
+    if not isinstance(content, dict) or not content.keys() >= PARTS:
+        raise InputError(f"{file}: is no COCO file, which has {', '.join(sorted(PARTS))}; export it again or move it")
+    return content
+
+
+def _categories(content: Mapping[str, Any], file: Path) -> dict[int, str]:
+    return {int(entry(c, "id", str(file))): str(entry(c, "name", str(file))) for c in content["categories"]}
+
+
+def _drawings(root: Path, split: str, file: Path, complain: Complain) -> tuple[Drawing, ...]:
+    content, categories = _content(file), _categories(_content(file), file)
+    objects: dict[int, list[tuple[str, Any]]] = defaultdict(list)
+    for fields in content["annotations"]:
+        if (category := int(entry(fields, "category_id", str(file)))) not in categories:
+            raise InputError(f"{file}: annotation {fields.get('id')} has category_id {category}, which is not listed")
+        objects[int(entry(fields, "image_id", str(file)))].append((categories[category], fields.get("segmentation")))
+    makers = (
+        functools.partial(_drawing, root, split, file, picture, objects[int(entry(picture, "id", str(file)))])
+        for picture in content["images"]
+    )
+    return collected(makers, complain)
+
+
+def _drawing(
+    root: Path, split: str, file: Path, picture: Mapping[str, Any], objects: Sequence[tuple[str, Any]]
+) -> Drawing:
+    where = f"{file}, image {picture.get('id')}"
+    said = str(entry(picture, "file_name", where)).replace("\\", "/")
+    folders = [root / "images" / split, root / "images", root / split, root / split / "images", file.parent, root]
+    image = find_image([folder / said for folder in folders], where, said)
+    size = (int(entry(picture, "width", where)), int(entry(picture, "height", where)))
+    name = (Path(split) / Path(said).with_suffix("")).as_posix()
+    return Drawing(name, image, where, functools.partial(_read, size, tuple(objects), where))
+
+
+def _read(
+    size: tuple[int, int], objects: Sequence[tuple[str, Any]], where: str
+) -> tuple[tuple[int, int], list[tuple[str, Shape]]]:
+    drawn = [(name, _mask(segmentation, size, where)) for name, segmentation in objects]
+    return size, [(name, Shape("mask", ((0.0, 0.0),), 0, mask)) for name, mask in drawn if mask is not None]
+
+
+def _mask(segmentation: Any, size: tuple[int, int], where: str) -> NDArray[np.bool_] | None:
+    """Return the pixels of one object, or None where there is only a box."""
+    if not segmentation:
+        return None
+    try:
+        from pycocotools import mask as coco
+    except ImportError:
+        raise InputError(f"{where}: COCO needs pycocotools; pip install globalconv[coco]") from None
+    width, height = size
+    try:
+        if isinstance(segmentation, list):
+            runs = coco.merge(coco.frPyObjects(segmentation, height, width))
+        elif isinstance(segmentation["counts"], list):
+            runs = coco.frPyObjects(segmentation, height, width)
+        else:
+            runs = segmentation
+        decoded: NDArray[np.bool_] = coco.decode(runs).astype(bool)
+    except Exception as error:  # the C code inside raises almost anything
+        raise InputError(f"{where}: a segmentation cannot be rasterised ({error}); export it again") from None
+    if decoded.shape != (height, width):
+        raise InputError(f"{where}: a segmentation is of size {decoded.shape[::-1]}, its image of {size}; export again")
+    return decoded

@@ -1,0 +1,144 @@
+"""Samples whose ground truth is drawn (polygons, boxes, run lengths) and turned into label maps when asked for."""
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from globalconv.data.images import Uint8Array, image_size, read_image
+from globalconv.data.polygons import Shape, draw
+from globalconv.data.sources.class_list import VOID_NAMES
+from globalconv.data.sources.source import sizes_differ
+from globalconv.errors import Complain, InputError, nearest
+from globalconv.labels import IGNORE, MAX_CLASSES, LabelSpace
+
+BACKGROUND_NAMES = ("background", "_background_", "__background__")
+
+
+@dataclass(frozen=True)
+class DrawnClasses:
+    """The classes of a drawn data set, and what its names mean."""
+
+    labels: LabelSpace
+    undrawn: int
+    """Value of pixels that nobody has drawn: the class "background" if there is one, else void."""
+
+    def value(self, name: str, where: str) -> int:
+        """Return the value of a class or void name; an unknown one is an `InputError`."""
+        if name in self.labels.class_names:
+            return self.labels.class_names.index(name)
+        if name.lower() in VOID_NAMES:
+            return IGNORE
+        raise InputError(
+            f"{where}: class {name!r} is not in the class list; {nearest(name, self.labels.class_names)}"
+            " (add it there, or correct the annotation)",
+            "class",
+        )
+
+
+def drawn_classes(found: Iterable[str], labels: LabelSpace | None) -> DrawnClasses:
+    """Return the classes of a drawn data set: `labels` where they are known, else background and the names found."""
+    if labels is None:
+        names = [name for name in dict.fromkeys(found) if name.lower() not in VOID_NAMES]
+        background = [name for name in names if name.lower() in BACKGROUND_NAMES] or ["background"]
+        others = [name for name in names if name not in background]
+        if not others:
+            raise InputError("nothing is drawn in any annotation; draw the objects first")
+        if len(others) >= MAX_CLASSES:
+            raise InputError(f"{len(others)} classes are drawn; a label map holds at most {MAX_CLASSES}")
+        labels = LabelSpace((background[0], *others))
+    at = [index for index, name in enumerate(labels.class_names) if name.lower() in BACKGROUND_NAMES]
+    return DrawnClasses(labels, at[0] if at else IGNORE)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One sample: a picture, and the shapes drawn on it."""
+
+    name: str
+    image: Path
+    where: str
+    """Annotation file, and the entry where a file holds many: for messages."""
+    read: Callable[[], tuple[tuple[int, int], list[tuple[str, Shape]]]]
+    """Returns the (width, height) that was drawn on, and the shapes, in drawing order, with their classes' names;
+    the shapes' own value is not used."""
+
+
+@dataclass(frozen=True)
+class DrawnSource:
+    """A `Source` of drawings."""
+
+    name: str
+    classes: DrawnClasses
+    drawings: tuple[Drawing, ...]
+
+    @property
+    def labels(self) -> LabelSpace:
+        return self.classes.labels
+
+    def __len__(self) -> int:
+        return len(self.drawings)
+
+    def sample_name(self, index: int) -> str:
+        return self.drawings[index].name
+
+    def image(self, index: int) -> Uint8Array:
+        return read_image(self.drawings[index].image)
+
+    def label_map(self, index: int) -> Uint8Array:
+        """Return the label map, drawn; `InputError` if the picture is not of the size that was drawn on."""
+        drawing = self.drawings[index]
+        size, named = drawing.read()
+        if (actual := image_size(drawing.image)) != size:
+            raise InputError(sizes_differ(drawing.where, "annotation", size, drawing.image, actual), "size")
+        shapes = [
+            Shape(shape.kind, shape.points, self.classes.value(name, drawing.where), shape.mask_hw)
+            for name, shape in named
+        ]
+        try:
+            return draw(shapes, size, self.classes.undrawn)
+        except InputError as error:
+            raise InputError(f"{drawing.where}: {error}", "shape") from None
+
+
+def read_json(file: Path) -> Any:
+    """Return the content of a JSON file, not to be changed; anything else is an `InputError`."""
+    try:
+        facts = file.stat()
+        return _parsed(file, facts.st_mtime_ns, facts.st_size)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read as JSON ({error}); export it again") from None
+
+
+@functools.lru_cache(maxsize=2)
+def _parsed(file: Path, _changed: int, _size: int) -> Any:
+    """Parse a file that may be hundreds of megabytes, and is asked for several times, once."""
+    return json.loads(file.read_text(encoding="utf-8-sig"))
+
+
+def collected(makers: Iterable[Callable[[], Drawing]], complain: Complain) -> tuple[Drawing, ...]:
+    """Return the drawings that can be made; what keeps one from it goes to `complain`."""
+    made = []
+    for make in makers:
+        try:
+            made.append(make())
+        except InputError as error:
+            complain(error)
+    return tuple(made)
+
+
+def find_image(candidates: Sequence[Path], where: str, said: str) -> Path:
+    """Return the first of `candidates` that exists; none is an `InputError`."""
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise InputError(f"{where}: its image {said!r} is not there (looked for {candidates[0]}); put it there", "partner")
+
+
+def entry(fields: Mapping[str, Any], key: str, where: str) -> Any:
+    """Return a field that must be there; a missing one is an `InputError`."""
+    if key not in fields:
+        raise InputError(f"{where}: the field {key!r} is missing; export the annotation again")
+    return fields[key]

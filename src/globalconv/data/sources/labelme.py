@@ -1,0 +1,117 @@
+"""labelme: a JSON file per picture, beside it or anywhere (its `imagePath` says where), in folders per split or not.
+
+Later shapes lie over earlier ones, as in labelme's own export. "__ignore__" is void; pixels under no shape are the
+class "_background_" (or "background"; without a class list there always is one). `labels.txt` or `class_names.txt`
+fixes the order of the classes, which is alphabetical otherwise.
+"""
+
+import base64
+import functools
+import io
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from globalconv.data.polygons import Shape
+from globalconv.data.sources.class_list import READERS
+from globalconv.data.sources.drawn import Drawing, collected, entry, find_image, read_json
+from globalconv.data.sources.folder import files_below
+from globalconv.data.sources.splits import ALIASES, choose
+from globalconv.errors import Complain, InputError, refuse
+
+
+def is_labelme_layout(root: Path) -> bool:
+    """Say whether the first JSON file that is not a class list is labelme's."""
+    first = next(iter(_annotations(root)), None)
+    if first is None:
+        return False
+    try:
+        content = read_json(first)
+    except InputError:
+        return False
+    return isinstance(content, dict) and {"shapes", "imagePath"} <= content.keys()
+
+
+def labelme_splits(root: Path) -> list[str]:
+    """Return the splits on disk, folders at `root`; [""] where there are none."""
+    folders = {file.relative_to(root).parts[0] for file in _annotations(root) if file.parent != root}
+    return sorted(folders) if folders & {"train", *ALIASES["train"]} else [""]
+
+
+def read_labelme(root: Path, split: str, complain: Complain = refuse) -> tuple[Drawing, ...]:
+    """Return the drawings of one split; annotations without their picture go to `complain`."""
+    files = _annotations(root)
+
+    def read(name: str) -> tuple[Drawing, ...]:
+        return collected(
+            (functools.partial(_drawing, root, file) for file in files if root / name in file.parents), complain
+        )
+
+    return choose(labelme_splits(root), read, split, root)
+
+
+def labelme_names(root: Path) -> list[str]:
+    """Return the class names that occur in all annotations, in alphabetical order."""
+    found = {
+        str(entry(shape, "label", str(file)))
+        for file in _annotations(root)
+        for shape in entry(_content(file), "shapes", str(file))
+    }
+    return sorted(found)
+
+
+def _annotations(root: Path) -> tuple[Path, ...]:
+    return tuple(file for file in files_below(root) if file.suffix == ".json" and file.name not in READERS)
+
+
+def _content(file: Path) -> Mapping[str, Any]:
+    content = read_json(file)
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: is no labelme annotation; export it again, or move it away")
+    return content
+
+
+def _drawing(root: Path, file: Path) -> Drawing:
+    said = str(entry(_content(file), "imagePath", str(file)))
+    path = said.replace("\\", "/")  # written on Windows
+    beside = [path for path in sorted(file.parent.glob(f"{_escaped(file.stem)}.*")) if path.suffix != ".json"]
+    image = find_image([file.parent / path, *beside, *_nearby(root, path)], str(file), said)
+    name = file.relative_to(root).with_suffix("").as_posix()
+    return Drawing(name, image, str(file), functools.partial(_read, file))
+
+
+def _nearby(root: Path, path: str) -> list[Path]:
+    """Return where tools put pictures that their annotations name without a folder."""
+    return [
+        base / folder / PurePosixPath(path).name for base in (root, root.parent) for folder in ("images", "JPEGImages")
+    ]
+
+
+def _escaped(stem: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in stem)
+
+
+def _read(file: Path) -> tuple[tuple[int, int], list[tuple[str, Shape]]]:
+    content = _content(file)
+    size = (int(entry(content, "imageWidth", str(file))), int(entry(content, "imageHeight", str(file))))
+    return size, [_shape(fields, str(file)) for fields in entry(content, "shapes", str(file))]
+
+
+def _shape(fields: Mapping[str, Any], where: str) -> tuple[str, Shape]:
+    points = tuple((float(x), float(y)) for x, y in entry(fields, "points", where))
+    kind = str(fields.get("shape_type") or "polygon")
+    return str(entry(fields, "label", where)), Shape(kind, points, 0, _mask(fields, where) if kind == "mask" else None)
+
+
+def _mask(fields: Mapping[str, Any], where: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Return the pixels of a shape that labelme's assistant drew: a PNG inside the JSON."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(entry(fields, "mask", where)))) as picture:
+            return np.asarray(picture.convert("L")) > 0
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{where}: the mask of {fields.get('label')!r} cannot be decoded ({error}); draw it anew"
+        ) from None

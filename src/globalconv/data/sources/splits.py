@@ -1,0 +1,76 @@
+"""Which samples of a data set a split holds, where the data set has splits on disk and where it has none.
+
+Data without a split for validation get a fixed hold-out of what there is to train on: a sample goes to "val" if the
+hash of its name says so (one in ten, at least one), so the same sample is always on the same side, whatever is added
+later. "all" is everything.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from globalconv.errors import InputError
+
+ALL = "all"
+HOLD_OUT = 0.1
+
+ALIASES = {"train": ("training",), "val": ("valid", "validation"), "test": ("testing",)}
+"""Other names under which a split is looked for."""
+
+
+class Named(Protocol):
+    """Anything that a split can hold."""
+
+    @property
+    def name(self) -> str: ...
+
+
+S = TypeVar("S", bound=Named)
+
+
+def choose(names: Sequence[str], read: Callable[[str], tuple[S, ...]], split: str, where: Path | str) -> tuple[S, ...]:
+    """Return the samples of `split`; `read` returns those of one of the `names` on disk ("": there are no splits).
+
+    An unknown split is an `InputError` that lists what there is.
+    """
+    if split == ALL:
+        return tuple(sample for name in sorted(names) for sample in read(name))
+    train, val = _on_disk(names, "train"), _on_disk(names, "val")
+    whole = "" if "" in names else train
+    if val is None and whole is not None and split in ("train", "val"):
+        return _hold_out(read(whole), split, where)
+    found = _on_disk(names, split)
+    if found is None:
+        raise InputError(f"split {split!r}: {where} has the splits {', '.join(offered(names))}; name one of them")
+    return read(found)
+
+
+def offered(names: Sequence[str]) -> list[str]:
+    """Return the splits that `choose` knows, for messages."""
+    made = ["train", "val"] if "" in names else ["val"] if held_out(names) else []
+    return [*sorted({*filter(None, names), *made}), ALL]
+
+
+def held_out(names: Sequence[str]) -> bool:
+    """Say whether "val" is a hold-out, because there is none on disk."""
+    return "" in names or (_on_disk(names, "train") is not None and _on_disk(names, "val") is None)
+
+
+def _on_disk(names: Sequence[str], split: str) -> str | None:
+    return next((name for name in (split, *ALIASES.get(split, ())) if name and name in names), None)
+
+
+def _hold_out(samples: tuple[S, ...], split: str, where: Path | str) -> tuple[S, ...]:
+    if len(samples) < 2:
+        raise InputError(f"split {split!r}: {where} holds a single image, which cannot be divided; use split 'all'")
+    rank = {sample.name: _hash(sample.name) for sample in samples}
+    held = {name for name, value in rank.items() if value < HOLD_OUT}
+    if not held or len(held) == len(samples):
+        held = {min(rank, key=lambda name: rank[name])}
+    return tuple(sample for sample in samples if (sample.name in held) == (split == "val"))
+
+
+def _hash(name: str) -> float:
+    """Return a number in [0, 1) that depends on the name only."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64

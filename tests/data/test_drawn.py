@@ -1,0 +1,250 @@
+"""What annotation tools draw is what is read, as the tools themselves render it, and what is broken is named."""
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.datasets import SIZE, picture, refused
+from PIL import Image, ImageDraw
+
+from globalconv.data.sources import open_source, recognise, splits
+from globalconv.labels import IGNORE
+
+SQUARE = [[4.0, 3.0], [12.0, 3.0], [12.0, 10.0], [4.0, 10.0]]
+TRIANGLE = [[8.0, 6.0], [20.0, 6.0], [8.0, 14.0]]
+
+
+def labelme(root: Path, **changes: Any) -> Path:
+    shapes = [
+        {"label": "tree", "shape_type": "polygon", "points": SQUARE},
+        {"label": "car", "shape_type": "polygon", "points": TRIANGLE},
+        {"label": "__ignore__", "shape_type": "rectangle", "points": [[0, 0], [2, 1]]},
+    ]
+    for name in ("a", "b"):
+        picture(root / f"{name}.jpg")
+        fields = {"imagePath": f"{name}.jpg", "imageWidth": SIZE[0], "imageHeight": SIZE[1], "shapes": shapes}
+        (root / f"{name}.json").write_text(json.dumps({**fields, **changes}))
+    return root
+
+
+def test_labelme_draws_later_shapes_over_earlier_ones(tmp_path: Path) -> None:
+    root = labelme(tmp_path)
+    assert recognise(root) == "labelme"
+    source = open_source(root, "all")
+    assert source.labels.class_names == ("background", "car", "tree")
+    expected = Image.new("L", SIZE, 0)
+    pen = ImageDraw.Draw(expected)
+    for points, value in ((SQUARE, 2), (TRIANGLE, 1)):
+        pen.polygon([(x, y) for x, y in points], fill=value, outline=value)
+    pen.rectangle([0, 0, 2, 1], fill=IGNORE)
+    assert np.array_equal(source.label_map(0), np.array(expected))
+    (root / "classes.json").write_text('["tree", "car"]')
+    drawn = open_source(root, "all").label_map(0)
+    assert (drawn[5, 5], drawn[15, 23]) == (0, IGNORE), "without a class background, undrawn pixels do not count"
+
+
+def test_labelme_kinds_of_shapes(tmp_path: Path) -> None:
+    small = np.zeros((3, 4), np.uint8)
+    small[1:, 1:] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(small).save(buffer, format="PNG")
+    mask_text = base64.b64encode(buffer.getvalue()).decode()
+    shapes = [
+        {"label": "disc", "shape_type": "circle", "points": [[12, 8], [15, 8]]},
+        {"label": "dot", "shape_type": "point", "points": [[20, 10]]},
+        {"label": "made", "shape_type": "mask", "points": [[1, 2], [4, 4]], "mask": mask_text},
+        {"label": "wire", "shape_type": "linestrip", "points": [[0, 15], [23, 15]]},
+    ]
+    source = open_source(labelme(tmp_path, shapes=shapes), "all")
+    label_map = source.label_map(0)
+    name = {value: source.labels.class_names[value] for value in np.unique(label_map)}
+    assert name[label_map[8, 12]] == "disc" and name[label_map[7, 20]] == "dot" and name[label_map[15, 3]] == "wire"
+    assert label_map[3, 2] == label_map[4, 4] == source.labels.class_names.index("made") and label_map[2, 2] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"imageWidth": 16, "imageHeight": 24}, "annotation is 16x24 but its image .* width and height are swapped"),
+        ({"imageWidth": 25}, "annotation is 25x16 but its image .*a.jpg is 24x16"),
+        ({"imagePath": "gone.jpg", "shapes": [{"label": "x", "points": []}]}, "a polygon of 0 points needs 3"),
+        ({"shapes": [{"label": "x", "shape_type": "spline", "points": SQUARE}]}, "shape of kind 'spline': known are"),
+        ({"shapes": [{"points": SQUARE}]}, "a.json: the field 'label' is missing"),
+        ({"shapes": []}, "nothing is drawn in any annotation"),
+        ({"shapes": [{"label": "x", "shape_type": "mask", "points": [[1, 1]], "mask": "AAAA"}]}, "cannot be decoded"),
+    ],
+)
+def test_broken_labelme(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    refused(labelme(tmp_path, **changes), said, split="all", layout="labelme")
+
+
+def test_labelme_without_its_picture_and_with_an_unlisted_class(tmp_path: Path) -> None:
+    root = labelme(tmp_path)
+    (root / "classes.json").write_text('["background", "tree"]')
+    refused(root, "class 'car' is not in the class list", split="all")
+    (root / "a.jpg").unlink()
+    refused(root, r"a\.json: its image 'a\.jpg' is not there", split="all")
+
+
+def coco(root: Path, **changes: Any) -> Path:
+    for name in ("a", "b"):
+        picture(root / f"images/{name}.jpg")
+    square = [value for point in SQUARE for value in point]
+    fields = {
+        "images": [
+            {"id": n, "file_name": f"{name}.jpg", "width": SIZE[0], "height": SIZE[1]}
+            for n, name in ((7, "a"), (9, "b"))
+        ],
+        "categories": [{"id": 30, "name": "tree"}, {"id": 5, "name": "car"}],
+        "annotations": [
+            {"id": 1, "image_id": 7, "category_id": 30, "segmentation": [square]},
+            {
+                "id": 2,
+                "image_id": 7,
+                "category_id": 5,
+                "segmentation": [[value for point in TRIANGLE for value in point]],
+            },
+            {"id": 3, "image_id": 7, "category_id": 5, "bbox": [0, 0, 3, 3]},
+        ],
+    }
+    (root / "annotations").mkdir(exist_ok=True)
+    (root / "annotations/instances_default.json").write_text(json.dumps({**fields, **changes}))
+    return root
+
+
+def test_coco_is_rasterised_as_pycocotools_does(tmp_path: Path) -> None:
+    tool = pytest.importorskip("pycocotools.mask", reason="pycocotools is optional")
+    root = coco(tmp_path)
+    assert recognise(root) == "coco"
+    source = open_source(root, "all")
+    assert source.labels.class_names == ("background", "car", "tree")
+    expected = np.zeros((SIZE[1], SIZE[0]), np.uint8)
+    for points, value in ((SQUARE, 2), (TRIANGLE, 1)):
+        (runs,) = tool.frPyObjects([[value for point in points for value in point]], SIZE[1], SIZE[0])
+        expected[tool.decode(runs) > 0] = value
+    assert np.array_equal(source.label_map(0), expected)
+    assert not source.label_map(1).any(), "an image without objects is background"
+
+
+def test_coco_run_lengths_and_crowds(tmp_path: Path) -> None:
+    tool = pytest.importorskip("pycocotools.mask", reason="pycocotools is optional")
+    pixels = np.zeros((SIZE[1], SIZE[0]), np.uint8, order="F")
+    pixels[2:5, 3:9] = 1
+    packed = tool.encode(pixels)
+    columns = pixels.T.ravel()
+    edges = np.flatnonzero(np.diff(columns)) + 1
+    counts = np.diff([0, *edges, columns.size]).tolist()
+    for runs in ({"size": [16, 24], "counts": packed["counts"].decode()}, {"size": [16, 24], "counts": counts}):
+        annotation = {"id": 1, "image_id": 7, "category_id": 5, "iscrowd": 1, "segmentation": runs}
+        source = open_source(coco(tmp_path, annotations=[annotation]), "all")
+        assert np.array_equal(source.label_map(0), pixels)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"images": [{"id": 7, "file_name": "c.jpg", "width": 24, "height": 16}]},
+            r"image 7: its image 'c\.jpg' is not",
+        ),
+        ({"images": [{"id": 7, "file_name": "a.jpg", "width": 16, "height": 24}]}, "width and height are swapped"),
+        ({"annotations": [{"id": 3, "image_id": 7, "category_id": 99}]}, "annotation 3 has category_id 99"),
+        ({"annotations": [{"id": 3, "image_id": 7}]}, "the field 'category_id' is missing"),
+        ({"categories": None}, "category"),
+    ],
+)
+def test_broken_coco(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    if "width" in str(changes):
+        pytest.importorskip("pycocotools", reason="pycocotools is optional")
+    if changes.get("categories", 0) is None:
+        changes = {"annotations": [{"id": 3, "image_id": 7, "category_id": 4}]}
+    refused(coco(tmp_path, **changes), said, split="all")
+
+
+CVAT = """<?xml version="1.0" encoding="utf-8"?>
+<annotations><version>1.1</version>
+<meta><task><labels><label><name>road</name></label><label><name>car</name></label></labels></task></meta>
+<image id="0" name="a.jpg" width="24" height="16">{shapes}</image>
+<image id="1" name="b.jpg" width="24" height="16"></image>
+</annotations>"""
+
+
+def cvat(root: Path, shapes: str) -> Path:
+    for name in ("a", "b"):
+        picture(root / f"images/{name}.jpg")
+    (root / "annotations.xml").write_text(CVAT.format(shapes=shapes))
+    return root
+
+
+def test_cvat_draws_by_z_order_then_by_the_file(tmp_path: Path) -> None:
+    points = ";".join(f"{x},{y}" for x, y in SQUARE)
+    root = cvat(
+        tmp_path,
+        f'<polygon label="car" points="{points}" z_order="2"/>'
+        '<box label="road" xtl="0" ytl="0" xbr="12" ybr="8" z_order="1"/>'
+        '<tag label="car"/>'
+        '<mask label="car" rle="1, 2, 1" left="20" top="10" width="2" height="2" z_order="0"/>',
+    )
+    assert recognise(root) == "cvat" and splits(root) == [""]
+    source = open_source(root, "all")
+    assert source.labels.class_names == ("background", "road", "car")
+    label_map = source.label_map(0)
+    assert (label_map[0, 0], label_map[5, 6], label_map[9, 6], label_map[15, 0]) == (1, 2, 2, 0)
+    assert label_map[10:12, 20:22].tolist() == [[0, 2], [2, 0]]
+    assert not source.label_map(1).any()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "said"),
+    [
+        ('<cuboid label="car" xtl1="0"/>', r"image 0: a cuboid \(car\) covers no known pixels"),
+        ('<polygon label="bus" points="1,1;5,1;5,5"/>', "class 'bus' is not in the class list"),
+        ('<polygon label="car" points="1,1;5"/>', "an attribute is missing or no number"),
+        ('<mask label="car" rle="1,2" left="0" top="0" width="2" height="2"/>', "rle of 3 pixels for a mask of 2x2"),
+        ('<polygon label="car" points="1,1;5,5"/>', "a polygon of 2 points needs 3"),
+        ("<polygon", "cannot be read as XML"),
+    ],
+)
+def test_broken_cvat(shapes: str, said: str, tmp_path: Path) -> None:
+    refused(cvat(tmp_path, shapes), said, split="all")
+
+
+def test_cvat_subsets_are_splits(tmp_path: Path) -> None:
+    root = cvat(tmp_path, "")
+    text = (root / "annotations.xml").read_text()
+    text = text.replace('name="a.jpg"', 'name="a.jpg" subset="Train"').replace(
+        'name="b.jpg"', 'name="b.jpg" subset="Validation"'
+    )
+    (root / "annotations.xml").write_text(text)
+    assert splits(root) == ["train", "validation"]
+    source = open_source(root, "val")
+    assert [source.sample_name(index) for index in range(len(source))] == ["validation/b"]
+
+
+@pytest.mark.parametrize("make", [labelme, coco], ids=["labelme", "coco"])
+def test_a_turned_photograph_is_drawn_upright(make: Callable[..., Path], tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools", reason="pycocotools is optional")
+    root = make(tmp_path)
+    for path in root.rglob("*.jpg"):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.new("RGB", SIZE[::-1]).save(path, exif=exif)  # stored 16x24, shown 24x16
+    source = open_source(root, "all")
+    assert source.image(0).shape[:2] == source.label_map(0).shape == SIZE[::-1]
+
+
+def test_labelmes_own_example_is_rendered_as_labelme_did(real_data: Path) -> None:
+    """voc-sample holds three drawings and the maps that labelme made of them; one pixel depends on Pillow's version."""
+    root = real_data / "voc-sample"
+    drawn, exported = open_source(root / "labelme", "all"), open_source(root, "all", "voc")
+    meaning = np.full(256, IGNORE, np.uint8)
+    for value, name in enumerate(drawn.labels.class_names):
+        meaning[value] = exported.labels.class_names.index(name)
+    assert len(drawn) == len(exported) == 3
+    for index in range(len(drawn)):
+        assert np.count_nonzero(meaning[drawn.label_map(index)] != exported.label_map(index)) <= 1

@@ -1,0 +1,185 @@
+"""Masks in every form: indices, colours, 0/255, VOC's palette; class lists; splits where there are none on disk."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.datasets import SIZE, mask, picture, refused
+from PIL import Image
+
+from globalconv.data.sources import open_held_out, open_source, recognise, splits
+from globalconv.labels import IGNORE, VOC
+
+
+def colour_masks(root: Path, extra: tuple[int, int, int] | None = None) -> Path:
+    """Write four images and colour masks: road, tree and void in three columns each."""
+    columns = np.repeat(np.array([(128, 64, 128), (0, 128, 0), (0, 0, 0)], np.uint8), 2, axis=0)
+    for name in "abcd":
+        picture(root / f"images/{name}.jpg", (6, 4))
+        colours = np.tile(columns, (4, 1, 1))
+        if extra is not None:
+            colours[0, 0] = extra
+        mask(root / f"masks/{name}.png", colours)
+    return root
+
+
+CSV = "name,index,red,green,blue\nroad,0,128,64,128\ntree,1,0,128,0\nvoid,255,0,0,0\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("classes.csv", CSV),
+        ("classes.csv", "Name, R, G, B\nroad,128,64,128\ntree,0,128,0\nVoid,0,0,0\n"),
+        ("classes.csv", 'name,colour\nroad,#804080\ntree,"0, 128, 0"\nignore,#000000\n'),
+        (
+            "classes.json",
+            json.dumps(
+                [
+                    {"name": "tree", "index": 1, "color": "#008000"},
+                    {"name": "road", "index": 0, "color": [128, 64, 128]},
+                    {"name": "nothing", "index": 255, "color": [0, 0, 0]},
+                ]
+            ),
+        ),
+        ("labelmap.txt", "# label:color_rgb:parts:actions\nroad:128,64,128::\ntree:0,128,0::\nvoid:0,0,0::\n"),
+    ],
+)
+def test_colour_masks_by_the_colours_of_a_class_list(file: str, text: str, tmp_path: Path) -> None:
+    colour_masks(tmp_path)
+    (tmp_path / file).write_text(text)
+    source = open_source(tmp_path, "all")
+    assert source.labels.class_names == ("road", "tree")
+    assert source.labels.palette == ((128, 64, 128), (0, 128, 0))
+    assert source.label_map(0).tolist() == [[0, 0, 1, 1, IGNORE, IGNORE]] * 4
+
+
+def test_colours_that_no_class_has_are_refused_or_taken_within_a_declared_tolerance(tmp_path: Path) -> None:
+    colour_masks(tmp_path, extra=(120, 60, 130))
+    (tmp_path / "classes.csv").write_text(CSV)
+    refused(tmp_path, r"masks/.\.png: 1 pixels \(4\.17%\) have colours of no class, most often \(120, 60, 130\)")
+    (tmp_path / "classes.csv").unlink()
+    classes = [
+        {"name": "road", "color": "#804080"},
+        {"name": "tree", "color": "#008000"},
+        {"name": "void", "color": "#000000"},
+    ]
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": classes, "tolerance": 8}))
+    assert open_source(tmp_path, "all").label_map(0)[0].tolist() == [0, 0, 1, 1, IGNORE, IGNORE]
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": classes, "tolerance": 7}))
+    assert open_source(tmp_path, "all").label_map(0)[0].tolist() == [IGNORE, 0, 1, 1, IGNORE, IGNORE]
+
+
+def test_colour_masks_without_a_class_list_say_what_to_write(tmp_path: Path) -> None:
+    refused(colour_masks(tmp_path), r"a colour mask \(mode RGB\); declare the colour of every class in classes\.csv")
+
+
+def test_a_palette_in_another_order_counts_by_its_colours(tmp_path: Path) -> None:
+    colour_masks(tmp_path)
+    (tmp_path / "classes.csv").write_text(CSV)
+    for path in (tmp_path / "masks").iterdir():
+        Image.open(path).quantize(3, dither=Image.Dither.NONE).save(path)
+    assert Image.open(tmp_path / "masks/a.png").mode == "P"
+    assert open_source(tmp_path, "all").label_map(0)[0].tolist() == [0, 0, 1, 1, IGNORE, IGNORE]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_binary_masks_of_0_and_255(named: bool, tmp_path: Path) -> None:
+    for name, value in (("a", 0), ("b", 255), ("c", 255)):
+        picture(tmp_path / f"images/{name}.jpg", (6, 4))
+        values = np.zeros((4, 6), np.uint8)
+        values[:, 3:] = value
+        mask(tmp_path / f"masks/{name}.png", values)
+    if named:
+        (tmp_path / "classes.json").write_text('["wall", "crack"]')
+    source = open_source(tmp_path, "all")
+    assert source.labels.class_names == (("wall", "crack") if named else ("background", "foreground"))
+    assert source.label_map(1)[0].tolist() == [0, 0, 0, 1, 1, 1]
+    mask(tmp_path / "masks/c.png", np.full((4, 6), 7, np.uint8))
+    if named:
+        refused(tmp_path, r"c\.png: label value 7 out of range", split="all")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("classes.csv", "nome\nroad\n", r"classes\.csv: not a class list \('name'\); write a header"),
+        ("classes.csv", "name,index\nroad,0\ntree,2\n", "the indices are 0, 2; number the classes"),
+        ("classes.csv", "name,index\nroad,0\ntree,\n", "class 'tree' has no index while others have one"),
+        ("classes.csv", "name,color\nroad,#804080\ntree,\n", r"classes without a colour \(tree\)"),
+        ("classes.csv", "name,color\nroad,#804080\ntree,#804080\n", "'road' and 'tree' have the colour"),
+        ("classes.csv", "name,r,g,b\nroad,300,0,0\n", "colour .*: give red, green and blue from 0 to 255"),
+        ("classes.json", '{"classes": ["a"], "tolerance": -1}', '"tolerance" -1: give a difference'),
+        ("classes.json", '{"class": ["a"]}', "not a class list"),
+        ("labelmap.txt", "road\n", r"labelmap\.txt: not a class list"),
+    ],
+)
+def test_broken_class_lists(file: str, text: str, said: str, tmp_path: Path) -> None:
+    colour_masks(tmp_path)
+    (tmp_path / file).write_text(text)
+    refused(tmp_path, said)
+
+
+def test_two_class_lists(tmp_path: Path) -> None:
+    colour_masks(tmp_path)
+    (tmp_path / "classes.csv").write_text(CSV)
+    (tmp_path / "classes.json").write_text('["road", "tree"]')
+    refused(tmp_path, r"holds classes\.json and classes\.csv; keep one")
+
+
+def test_a_training_folder_without_val_holds_some_out(tmp_path: Path) -> None:
+    for number in range(20):
+        picture(tmp_path / f"training/images/{number}.jpg", (6, 4))
+        mask(tmp_path / f"training/labels/{number}.png", np.zeros((4, 6), np.uint8) + number % 2)
+    train, val = open_source(tmp_path, "train"), open_source(tmp_path, "val")
+    held = {val.sample_name(index) for index in range(len(val))}
+    assert len(train) + len(val) == 20 and 1 <= len(val) <= 6
+    assert held.isdisjoint(train.sample_name(index) for index in range(len(train)))
+    picture(tmp_path / "valid/images/0.jpg", (6, 4))
+    mask(tmp_path / "valid/labels/0.png", np.zeros((4, 6), np.uint8))
+    assert len(open_source(tmp_path, "train")) == 20 and len(open_source(tmp_path, "val")) == 1
+
+
+def voc(root: Path) -> Path:
+    values = np.zeros((SIZE[1], SIZE[0]), np.uint8)
+    values[4:9, 5:11], values[3, :] = 15, 255
+    for name in ("2007_1", "2007_2", "2007_3"):
+        picture(root / f"JPEGImages/{name}.jpg")
+        stored = Image.fromarray(values, "P")
+        stored.putpalette([channel for colour in VOC.palette for channel in colour])
+        (root / "SegmentationClass").mkdir(exist_ok=True)
+        stored.save(root / f"SegmentationClass/{name}.png")
+    picture(root / "JPEGImages/2007_9.jpg")  # a picture without a mask
+    (root / "ImageSets/Segmentation").mkdir(parents=True)
+    for split, names in (("train", "2007_1\n2007_2\n"), ("val", "2007_3\n"), ("trainval", "2007_1\n2007_2\n2007_3\n")):
+        (root / f"ImageSets/Segmentation/{split}.txt").write_text(names)
+    return root
+
+
+def test_voc(tmp_path: Path) -> None:
+    root = voc(tmp_path)
+    assert recognise(root) == "voc" and splits(root) == ["train", "trainval", "val"]
+    source = open_source(root, "train")
+    assert (len(source), len(open_source(root, "val")), len(open_source(root, "all"))) == (2, 1, 3)
+    assert source.labels == VOC
+    assert source.label_map(0)[4, 5] == 15 and source.label_map(0)[3, 0] == IGNORE
+    with (root / "ImageSets/Segmentation/train.txt").open("a") as file:
+        file.write("2007_9\n")
+    refused(root, "SegmentationClass: has no '2007_9', which the split 'train' lists")
+
+
+def test_what_a_training_held_out_stays_what_is_evaluated(tmp_path: Path) -> None:
+    for number in range(4):
+        picture(tmp_path / f"images/{number}.jpg", (6, 4))
+        mask(tmp_path / f"labels/{number}.png", np.zeros((4, 6), np.uint8) + number % 2)
+    val = open_source(tmp_path, "val")
+    names = [val.sample_name(index) for index in range(len(val))]
+    for number in range(4, 40):
+        picture(tmp_path / f"images/{number}.jpg", (6, 4))
+        mask(tmp_path / f"labels/{number}.png", np.zeros((4, 6), np.uint8))
+    assert len(open_source(tmp_path, "val")) > len(names)
+    source = open_held_out(tmp_path, names, None, val.labels)
+    assert source is not None and [source.sample_name(index) for index in range(len(source))] == names
+    assert np.array_equal(source.label_map(0), val.label_map(0))
+    assert open_held_out(tmp_path, ["gone"], None, val.labels) is None

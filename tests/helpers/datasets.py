@@ -1,0 +1,36 @@
+"""Small data sets written to disk, and what refusing one looks like."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from globalconv.data.sources import open_source
+from globalconv.errors import InputError
+
+SIZE = (24, 16)
+
+
+def picture(path: Path, size: tuple[int, int] = SIZE) -> Path:
+    """Write a plain picture of (width, height)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (90, 120, 60)).save(path)
+    return path
+
+
+def mask(path: Path, values: np.ndarray[Any, Any]) -> Path:
+    """Write an array as a PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+    return path
+
+
+def refused(root: Path, said: str, split: str = "train", **options: Any) -> None:
+    """Assert that opening a split, or reading a label map of it, is refused with one line that says `said`."""
+    with pytest.raises(InputError, match=said) as error:
+        source = open_source(root, split, **options)
+        for index in range(len(source)):
+            source.label_map(index)
+    assert "\n" not in str(error.value)

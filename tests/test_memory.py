@@ -1,0 +1,32 @@
+"""Freed memory is used again: page faults are counted, not seconds."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource, sys
+from globalconv.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+import torch
+def round():
+    torch.ones(2**24).add(1)  # two blocks of 64 MiB
+round()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    round()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(mode: str) -> int:
+    command = [sys.executable, "-c", FAULTS, mode]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_the_second_round_of_allocations_faults_no_pages() -> None:
+    assert faults("keep") < 100 < faults("leave")
