@@ -2,34 +2,18 @@
 
 import base64
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers.datasets import SIZE, picture, refused
+from helpers.datasets import SIZE, refused
+from helpers.formats import SQUARE, TRIANGLE, coco, cvat, labelme
 from PIL import Image, ImageDraw
 
 from globalconv.data.sources import open_source, recognise, splits
 from globalconv.labels import IGNORE
-
-SQUARE = [[4.0, 3.0], [12.0, 3.0], [12.0, 10.0], [4.0, 10.0]]
-TRIANGLE = [[8.0, 6.0], [20.0, 6.0], [8.0, 14.0]]
-
-
-def labelme(root: Path, **changes: Any) -> Path:
-    shapes = [
-        {"label": "tree", "shape_type": "polygon", "points": SQUARE},
-        {"label": "car", "shape_type": "polygon", "points": TRIANGLE},
-        {"label": "__ignore__", "shape_type": "rectangle", "points": [[0, 0], [2, 1]]},
-    ]
-    for name in ("a", "b"):
-        picture(root / f"{name}.jpg")
-        fields = {"imagePath": f"{name}.jpg", "imageWidth": SIZE[0], "imageHeight": SIZE[1], "shapes": shapes}
-        (root / f"{name}.json").write_text(json.dumps({**fields, **changes}))
-    return root
 
 
 def test_labelme_draws_later_shapes_over_earlier_ones(tmp_path: Path) -> None:
@@ -91,32 +75,6 @@ def test_labelme_without_its_picture_and_with_an_unlisted_class(tmp_path: Path) 
     refused(root, r"a\.json: its image 'a\.jpg' is not there", split="all")
 
 
-def coco(root: Path, **changes: Any) -> Path:
-    for name in ("a", "b"):
-        picture(root / f"images/{name}.jpg")
-    square = [value for point in SQUARE for value in point]
-    fields = {
-        "images": [
-            {"id": n, "file_name": f"{name}.jpg", "width": SIZE[0], "height": SIZE[1]}
-            for n, name in ((7, "a"), (9, "b"))
-        ],
-        "categories": [{"id": 30, "name": "tree"}, {"id": 5, "name": "car"}],
-        "annotations": [
-            {"id": 1, "image_id": 7, "category_id": 30, "segmentation": [square]},
-            {
-                "id": 2,
-                "image_id": 7,
-                "category_id": 5,
-                "segmentation": [[value for point in TRIANGLE for value in point]],
-            },
-            {"id": 3, "image_id": 7, "category_id": 5, "bbox": [0, 0, 3, 3]},
-        ],
-    }
-    (root / "annotations").mkdir(exist_ok=True)
-    (root / "annotations/instances_default.json").write_text(json.dumps({**fields, **changes}))
-    return root
-
-
 def test_coco_is_rasterised_as_pycocotools_does(tmp_path: Path) -> None:
     tool = pytest.importorskip("pycocotools.mask", reason="pycocotools is optional")
     root = coco(tmp_path)
@@ -164,21 +122,6 @@ def test_broken_coco(changes: dict[str, Any], said: str, tmp_path: Path) -> None
     if changes.get("categories", 0) is None:
         changes = {"annotations": [{"id": 3, "image_id": 7, "category_id": 4}]}
     refused(coco(tmp_path, **changes), said, split="all")
-
-
-CVAT = """<?xml version="1.0" encoding="utf-8"?>
-<annotations><version>1.1</version>
-<meta><task><labels><label><name>road</name></label><label><name>car</name></label></labels></task></meta>
-<image id="0" name="a.jpg" width="24" height="16">{shapes}</image>
-<image id="1" name="b.jpg" width="24" height="16"></image>
-</annotations>"""
-
-
-def cvat(root: Path, shapes: str) -> Path:
-    for name in ("a", "b"):
-        picture(root / f"images/{name}.jpg")
-    (root / "annotations.xml").write_text(CVAT.format(shapes=shapes))
-    return root
 
 
 def test_cvat_draws_by_z_order_then_by_the_file(tmp_path: Path) -> None:

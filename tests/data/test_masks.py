@@ -5,26 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.datasets import SIZE, mask, picture, refused
+from helpers.datasets import mask, picture, refused
+from helpers.formats import CSV, colour_masks, voc
 from PIL import Image
 
 from globalconv.data.sources import open_held_out, open_source, recognise, splits
 from globalconv.labels import IGNORE, VOC
-
-
-def colour_masks(root: Path, extra: tuple[int, int, int] | None = None) -> Path:
-    """Write four images and colour masks: road, tree and void in three columns each."""
-    columns = np.repeat(np.array([(128, 64, 128), (0, 128, 0), (0, 0, 0)], np.uint8), 2, axis=0)
-    for name in "abcd":
-        picture(root / f"images/{name}.jpg", (6, 4))
-        colours = np.tile(columns, (4, 1, 1))
-        if extra is not None:
-            colours[0, 0] = extra
-        mask(root / f"masks/{name}.png", colours)
-    return root
-
-
-CSV = "name,index,red,green,blue\nroad,0,128,64,128\ntree,1,0,128,0\nvoid,255,0,0,0\n"
 
 
 @pytest.mark.parametrize(
@@ -139,22 +125,6 @@ def test_a_training_folder_without_val_holds_some_out(tmp_path: Path) -> None:
     picture(tmp_path / "valid/images/0.jpg", (6, 4))
     mask(tmp_path / "valid/labels/0.png", np.zeros((4, 6), np.uint8))
     assert len(open_source(tmp_path, "train")) == 20 and len(open_source(tmp_path, "val")) == 1
-
-
-def voc(root: Path) -> Path:
-    values = np.zeros((SIZE[1], SIZE[0]), np.uint8)
-    values[4:9, 5:11], values[3, :] = 15, 255
-    for name in ("2007_1", "2007_2", "2007_3"):
-        picture(root / f"JPEGImages/{name}.jpg")
-        stored = Image.fromarray(values, "P")
-        stored.putpalette([channel for colour in VOC.palette for channel in colour])
-        (root / "SegmentationClass").mkdir(exist_ok=True)
-        stored.save(root / f"SegmentationClass/{name}.png")
-    picture(root / "JPEGImages/2007_9.jpg")  # a picture without a mask
-    (root / "ImageSets/Segmentation").mkdir(parents=True)
-    for split, names in (("train", "2007_1\n2007_2\n"), ("val", "2007_3\n"), ("trainval", "2007_1\n2007_2\n2007_3\n")):
-        (root / f"ImageSets/Segmentation/{split}.txt").write_text(names)
-    return root
 
 
 def test_voc(tmp_path: Path) -> None:

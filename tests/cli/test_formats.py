@@ -1,0 +1,67 @@
+"""A clean data set of every format goes the whole way: checked, trained two steps, evaluated, predicted."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.datasets import mask, picture
+from helpers.formats import CSV, coco, colour_masks, cvat, labelme, voc
+from helpers.refusals import TINY
+
+from globalconv.cli.main import main
+
+
+def with_colours(root: Path) -> Path:
+    (colour_masks(root) / "classes.csv").write_text(CSV)
+    return root
+
+
+def binary(root: Path) -> Path:
+    for name in "abcd":
+        picture(root / f"images/{name}.jpg")
+        mask(root / f"masks/{name}.png", np.tile(np.repeat(np.array([0, 255], np.uint8), 12), (16, 1)))
+    return root
+
+
+def listed(root: Path) -> Path:
+    for split in ("train", "val"):
+        picture(root / f"a/{split}.jpg")
+        mask(root / f"b/{split}.png", np.tile(np.arange(24, dtype=np.uint8) % 3, (16, 1)))
+        (root / f"{split}.txt").write_text(f"a/{split}.jpg b/{split}.png\n")
+    return root
+
+
+def with_polygons(root: Path) -> Path:
+    points = "4,3;12,3;12,10;4,10"
+    cvat(root, f'<polygon label="car" points="{points}" z_order="2"/>')
+    return root
+
+
+FORMATS: dict[str, Callable[[Path], Path]] = {
+    "colour masks": with_colours,
+    "binary masks": binary,
+    "list files": listed,
+    "VOC": voc,
+    "labelme": labelme,
+    "COCO": coco,
+    "CVAT": with_polygons,
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_goes_the_whole_way(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if name == "COCO":
+        pytest.importorskip("pycocotools", reason="pycocotools is optional")
+    data, run, out = FORMATS[name](tmp_path / "data"), tmp_path / "run", tmp_path / "out"
+    main(["data", "check", str(data), "--workers", "1"])
+    assert "suggested" in capsys.readouterr().out
+    tiny = TINY.replace("--steps 3", "--steps 2").split()
+    assert main(["train", "folder", "--data", str(data), "--out", str(run), *tiny, "--device", "cpu"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--data", str(data), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] >= 1
+    photo = next(path for path in sorted(data.rglob("*.jpg")))
+    assert main(["predict", str(run), str(photo), "--out", str(out)]) == 0
+    assert list(out.rglob("*.png"))
