@@ -60,7 +60,7 @@ def report_text(report: Report) -> str:
 def _line(finding: Finding) -> str:
     where = f"\n           {'; '.join(finding.examples)}" if finding.examples else ""
     more = ", ..." if finding.count > len(finding.examples) > 0 else ""
-    times = f" [{finding.count} times]" if finding.count > 1 and finding.severity == "error" else ""
+    times = f" [{finding.count} times]" if finding.count > len(finding.examples) > 1 else ""
     return f"{MARKS[finding.severity]}  {finding.message}{times}{where}{more}"
 
 

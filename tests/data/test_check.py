@@ -132,7 +132,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
     ),
     "lossy mask": (_jpeg, "mask-mode", "error", "a JPEG cannot hold labels"),
     "same picture in two splits": (
-        lambda r: shutil.copy(r / TRAIN0, r / "val/images/6.png"), "duplicate", "error", "1 pictures are in more than"
+        lambda r: shutil.copy(r / TRAIN0, r / "val/images/6.png"), "duplicate", "error", "in more than one split"
     ),
     "same picture, another file": (
         lambda r: Image.open(r / TRAIN0).save(r / "val/images/6.png", compress_level=1),
@@ -154,7 +154,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str, str, str]] = {
         lambda r: [mask(p, values(0, 1)) for p in r.glob("val/labels/*")],
         "class-unscored", "warning", "training split only: sky",
     ),
-    "void only": (lambda r: mask(r / LABEL0, values(255)), "void-only", "warning", "1 masks hold void only"),
+    "void only": (lambda r: mask(r / LABEL0, values(255)), "void-only", "warning", "hold void only"),
     "smoothed edges within a tolerance": (_tolerance, "tolerance", "note", r"8 pixels \(0\.069%\) take the nearest"),
     "class list with a gap": (
         lambda r: (r / "classes.json").write_text('[{"name": "a", "index": 1}]'),

@@ -79,7 +79,7 @@ def _duplicates(samples: Sequence[Facts]) -> list[Finding]:
         found.append(
             Finding(
                 "error", "duplicate",
-                f"{len(across)} pictures are in more than one split, so that scores would be of pictures seen in"
+                f"{len(across)} picture(s) in more than one split, so that scores would be of pictures seen in"
                 " training; keep each in one split", len(across),
                 _few([" = ".join(f"{sample.split}: {sample.name}" for sample in group) for group in across]),
             )
@@ -87,7 +87,7 @@ def _duplicates(samples: Sequence[Facts]) -> list[Finding]:
     if within:
         found.append(
             Finding(
-                "warning", "duplicate", f"{len(within)} pictures are twice in a split; remove the copies", len(within),
+                "warning", "duplicate", f"{len(within)} picture(s) twice in a split; remove the copies", len(within),
                 _few([" = ".join(sample.name for sample in group) for group in within]),
             )
         )  # fmt: skip
@@ -160,7 +160,7 @@ def _classes(samples: Sequence[Facts], labels: LabelSpace) -> list[Finding]:
             said = f"classes in the training split only: {', '.join(unscored)}; they are never scored"
             found.append(Finding("warning", "class-unscored", said, len(unscored)))
     if empty := [sample.name for sample in labelled if set(sample.pixels or ()) <= {IGNORE}]:
-        said = f"{len(empty)} masks hold void only; label them or leave them out"
+        said = f"{len(empty)} mask(s) hold void only; label them or leave them out"
         found.append(Finding("warning", "void-only", said, len(empty), _few(empty)))
     return found
 
@@ -181,6 +181,6 @@ def _colours(samples: Sequence[Facts]) -> list[Finding]:
 def _sizes(samples: Sequence[Facts]) -> list[Finding]:
     readable = [sample for sample in samples if sample.size]
     if small := [sample.name for sample in readable if sample.size and min(sample.size) < 32]:
-        said = f"{len(small)} pictures are less than 32 pixels wide or high: one cell of the coarsest features; enlarge"
+        said = f"{len(small)} picture(s) less than 32 pixels wide or high: one cell of the coarsest features; enlarge"
         return [Finding("warning", "small", f"{said} or remove them", len(small), _few(small))]
     return []

@@ -141,7 +141,7 @@ def _drawn(
 ) -> DrawnSource:
     names = _ON_DISK[layout].names
     assert names is not None
-    declared = read_class_list(root)
+    declared = read_class_list(root, *(["labels.txt"] if layout == "labelme" else []))
     labels = expected if declared is None else agreed_classes(declared.labels, expected, str(root))
     return DrawnSource(name, drawn_classes(names(root) if labels is None else (), labels), drawings)
 

@@ -46,16 +46,19 @@ class Entry:
         return self.index == IGNORE or self.name.lower() in VOID_NAMES
 
 
-def read_class_list(root: Path) -> ClassList | None:
-    """Return what the class list at `root` declares, or None if there is none; two lists are an `InputError`."""
-    files = [root / name for name in READERS if (root / name).is_file()]
+def read_class_list(root: Path, *also: str) -> ClassList | None:
+    """Return what the class list at `root` declares, or None if there is none; two lists are an `InputError`.
+
+    `also` are names of further files that hold a class a line.
+    """
+    files = [root / name for name in (*READERS, *also) if (root / name).is_file()]
     if not files:
         return None
     if len(files) > 1:
         raise InputError(f"{root}: holds {' and '.join(file.name for file in files)}; keep one class list")
     file = files[0]
     try:
-        return READERS[file.name](file)
+        return READERS.get(file.name, _labelme_names)(file)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
