@@ -104,6 +104,18 @@ def test_coco_run_lengths_and_crowds(tmp_path: Path) -> None:
         assert np.array_equal(source.label_map(0), pixels)
 
 
+def outline(points: list[Any]) -> dict[str, Any]:
+    return {"annotations": [{"id": 1, "image_id": 7, "category_id": 5, "segmentation": [points]}]}
+
+
+def runs(counts: Any) -> dict[str, Any]:
+    return {
+        "annotations": [
+            {"id": 1, "image_id": 7, "category_id": 5, "segmentation": {"size": [16, 24], "counts": counts}}
+        ]
+    }
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -114,14 +126,19 @@ def test_coco_run_lengths_and_crowds(tmp_path: Path) -> None:
         ({"images": [{"id": 7, "file_name": "a.jpg", "width": 16, "height": 24}]}, "width and height are swapped"),
         ({"annotations": [{"id": 3, "image_id": 7, "category_id": 99}]}, "annotation 3 has category_id 99"),
         ({"annotations": [{"id": 3, "image_id": 7}]}, "the field 'category_id' is missing"),
-        ({"categories": None}, "category"),
+        ({"categories": None}, "not as its format says"),
+        ({"annotations": [{"id": 3, "image_id": 7, "category_id": 5, "bbox": [0, 0, 3, 3]}]}, "a box and no outline"),
+        ({"annotations": [{"id": 3, "image_id": None, "category_id": 5}]}, "not as its format says"),
+        (outline([1, 2, None, 4, 5, 6]), "a coordinate is no number"),
+        (outline([1, 2, 1e9, 4, 5, 6]), "a coordinate is no number, or far outside"),
+        (outline([1, 2, 3, 4]), "a polygon of 4 numbers"),
+        (runs("zz"), "run lengths"),
+        (runs([10, 100]), "run lengths of 110 pixels for an image of 24x16"),
     ],
 )
 def test_broken_coco(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
-    if "width" in str(changes):
+    if "width" in str(changes) or "segmentation" in str(changes):
         pytest.importorskip("pycocotools", reason="pycocotools is optional")
-    if changes.get("categories", 0) is None:
-        changes = {"annotations": [{"id": 3, "image_id": 7, "category_id": 4}]}
     refused(coco(tmp_path, **changes), said, split="all")
 
 
@@ -192,3 +209,26 @@ def test_labelmes_own_example_is_rendered_as_labelme_did(real_data: Path) -> Non
     assert len(drawn) == len(exported) == 3
     for index in range(len(drawn)):
         assert np.count_nonzero(meaning[drawn.label_map(index)] != exported.label_map(index)) <= 1
+
+
+def test_cvat_turns_boxes_and_ellipses(tmp_path: Path) -> None:
+    box = '<box label="car" xtl="4" ytl="6" xbr="16" ybr="10" rotation="90"/>'
+    label_map = open_source(cvat(tmp_path, box), "all").label_map(0)
+    rows, columns = np.nonzero(label_map)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (2, 14, 8, 12)
+
+
+@pytest.mark.parametrize(
+    "points", [[[float("nan"), 1], [3, 3], [5, 1]], [[1e20, 1], [3, 3], [5, 1]], [[1, 2, 3]], None, "a"]
+)
+def test_labelme_points_that_are_none(points: Any, tmp_path: Path) -> None:
+    refused(labelme(tmp_path, shapes=[{"label": "x", "points": points}]), "no numbers|not as its format", split="all")
+
+
+def test_names_never_lead_out_and_are_never_twice(tmp_path: Path) -> None:
+    twice = [{"id": n, "file_name": "../images/a.jpg", "width": SIZE[0], "height": SIZE[1]} for n in (7, 9)]
+    root = coco(tmp_path, images=twice)
+    source = open_source(coco(tmp_path, images=twice[:1]), "all")
+    assert source.sample_name(0) == "default/images/a"
+    coco(tmp_path, images=twice)
+    refused(root, "the image 'default/images/a' is listed 2 times", split="all")

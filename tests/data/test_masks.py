@@ -10,6 +10,7 @@ from helpers.formats import CSV, colour_masks, voc
 from PIL import Image
 
 from globalconv.data.sources import open_held_out, open_source, recognise, splits
+from globalconv.errors import InputError
 from globalconv.labels import IGNORE, VOC
 
 
@@ -153,3 +154,58 @@ def test_what_a_training_held_out_stays_what_is_evaluated(tmp_path: Path) -> Non
     assert source is not None and [source.sample_name(index) for index in range(len(source))] == names
     assert np.array_equal(source.label_map(0), val.label_map(0))
     assert open_held_out(tmp_path, ["gone"], None, val.labels) is None
+
+
+def test_a_palette_with_a_colour_of_no_class_is_never_half_colours_half_indices(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.jpg", (6, 4))
+    (tmp_path / "classes.csv").write_text("name,color\na,#ff0000\nb,#0000ff\nc,#00ff00\n")
+    for third, expected in (((255, 0, 0), None), ((1, 2, 3), "have colours of no class")):
+        stored = Image.fromarray(np.tile(np.array([0, 0, 1, 1, 2, 2], np.uint8), (4, 1)), "P")
+        stored.putpalette([0, 0, 255, 255, 0, 0, *third])
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        stored.save(tmp_path / "labels/a.png")
+        if expected is None:
+            assert open_source(tmp_path, "all").label_map(0)[0].tolist() == [1, 1, 0, 0, 0, 0]
+        else:
+            refused(tmp_path, expected, split="all")
+
+
+def test_white_on_black_class_lists_count_by_colour(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.jpg", (6, 4))
+    (tmp_path / "classes.csv").write_text("name,color\nforeground,#ffffff\nbackground,#000000\n")
+    mask(tmp_path / "labels/a.png", np.tile(np.array([0, 0, 0, 255, 255, 255], np.uint8), (4, 1)))
+    assert open_source(tmp_path, "all").label_map(0)[0].tolist() == [1, 1, 1, 0, 0, 0]
+
+
+def test_what_255_means_does_not_depend_on_the_split(tmp_path: Path) -> None:
+    for split, columns in (("train", [0, 1, 255]), ("val", [0, 255, 255])):
+        picture(tmp_path / f"a/{split}.jpg", (6, 4))
+        mask(tmp_path / f"b/{split}.png", np.tile(np.repeat(np.array(columns, np.uint8), 2), (4, 1)))
+        (tmp_path / f"{split}.txt").write_text(f"a/{split}.jpg b/{split}.png\n")
+    assert open_source(tmp_path, "val").label_map(0)[0].tolist() == [0, 0, IGNORE, IGNORE, IGNORE, IGNORE]
+
+
+def test_void_in_a_list_needs_a_value(tmp_path: Path) -> None:
+    colour_masks(tmp_path)
+    (tmp_path / "classes.json").write_text('["void", "road", "tree"]')
+    refused(tmp_path, "class 'void' has neither index nor colour")
+
+
+def test_a_lone_split_of_a_tool_is_no_split_and_capitals_do_not_matter(tmp_path: Path) -> None:
+    root = voc(tmp_path)
+    for name in ("train", "val", "trainval"):
+        (root / f"ImageSets/Segmentation/{name}.txt").unlink()
+    (root / "ImageSets/Segmentation/default.txt").write_text("2007_1\n2007_2\n2007_3\n")
+    assert len(open_source(root, "train")) + len(open_source(root, "val")) == 3
+    (root / "ImageSets/Segmentation/default.txt").rename(root / "ImageSets/Segmentation/Train.txt")
+    (root / "ImageSets/Segmentation/Validation.txt").write_text("2007_3\n")
+    assert (len(open_source(root, "train")), len(open_source(root, "val"))) == (3, 1)
+
+
+def test_a_missing_held_out_picture_is_no_reason_to_score_learnt_ones(tmp_path: Path) -> None:
+    for number in range(6):
+        picture(tmp_path / f"images/{number}.jpg", (6, 4))
+        mask(tmp_path / f"labels/{number}.png", np.zeros((4, 6), np.uint8) + number % 2)
+    labels = open_source(tmp_path, "all").labels
+    with pytest.raises(InputError, match=r"1 of the 2 images that the training held out are not there any more \(9\)"):
+        open_held_out(tmp_path, ["3", "9"], None, labels)

@@ -61,7 +61,7 @@ def labelme(root: Path, **changes: Any) -> Path:
 
 
 def coco(root: Path, **changes: Any) -> Path:
-    """Write two pictures and one COCO file: a square, a triangle over it, a box without outline."""
+    """Write two pictures and one COCO file: a square and a triangle over it."""
     for name in ("a", "b"):
         picture(root / f"images/{name}.jpg")
     square = [value for point in SQUARE for value in point]
@@ -79,7 +79,6 @@ def coco(root: Path, **changes: Any) -> Path:
                 "category_id": 5,
                 "segmentation": [[value for point in TRIANGLE for value in point]],
             },
-            {"id": 3, "image_id": 7, "category_id": 5, "bbox": [0, 0, 3, 3]},
         ],
     }
     (root / "annotations").mkdir(exist_ok=True)

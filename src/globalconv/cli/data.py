@@ -47,6 +47,10 @@ def _check(arguments: list[str]) -> int:
     options = read_options(CheckOptions, "data check", arguments, "Read a whole data set; report what is wrong.")
     if options.workers is not None and options.workers < 1:
         raise InputError(f"--workers {options.workers}: give at least 1")
+    if options.sheet is not None and options.sheet.suffix.lower() != ".png":
+        raise InputError(
+            f"--sheet {options.sheet}: is written as PNG; call it {options.sheet.with_suffix('.png').name}"
+        )
     from globalconv.checking import check, report_json, report_text, write_sheet
 
     report = check(options.path, options.layout, options.splits, options.workers)

@@ -1,6 +1,7 @@
 """`globalconv VERB ...`: find the verb, hand over, turn what is raised into one line and an exit code."""
 
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -33,6 +34,9 @@ Exit codes: 0 done; 2 input refused or skipped; 3 training diverged; 130, 143 st
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):  # file names need not be text in any encoding
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with StopRequest().listening() as stop, warnings.catch_warnings():
             warnings.showwarning = _warn

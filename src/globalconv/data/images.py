@@ -83,6 +83,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
             f"{path}: more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} megapixels, which looks like an attack"
             " on memory; cut the picture into parts or shrink it"
         ) from None
+    except PermissionError:
+        raise InputError(f"{path}: this user may not read the file; correct its permissions") from None
     except Exception as error:  # Damaged files make Pillow's decoders raise almost anything.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path}: cannot be decoded ({reason}); the file is damaged, replace or remove it") from error

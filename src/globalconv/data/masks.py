@@ -70,18 +70,24 @@ def read_mask(path: Path, masks: MaskFormat = INDICES) -> NDArray[np.generic]:
 
 
 def _by_colour(picture: Image.Image, masks: MaskFormat) -> bool:
-    """Say whether a mask holds colours of classes: as RGB, or as a palette made of nothing but those colours.
+    """Say whether a mask holds colours of classes rather than their indices.
 
-    Programs that draw sort the colours of a palette as they like, so its indices mean something only where its colours
-    are not the classes'.
+    RGB does. Programs that draw sort the colours of a palette as they like: once a used colour is a class's, but not at
+    the class's index, all of them are colours. Grey values are colours where they are too large for indices.
     """
-    if not masks.colours or picture.mode != "P":
-        return bool(masks.colours) and picture.getbands()[:3] == ("R", "G", "B")
+    if not masks.colours:
+        return False
+    if picture.getbands()[:3] == ("R", "G", "B"):
+        return True
+    if picture.mode not in ("P", "L"):
+        return False
+    used, known = values_of(np.asarray(picture)), {*masks.colours, *masks.void_colours}
+    if picture.mode == "L":
+        return {(value, value, value) for value in used} <= known and max(used) >= len(masks.colours)
     flat = picture.getpalette("RGB") or []
-    palette = list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
-    used = values_of(np.asarray(picture))
-    known = {*masks.colours, *masks.void_colours}
-    return all(index < len(palette) and palette[index] in known for index in used)
+    palette = dict(enumerate(zip(flat[0::3], flat[1::3], flat[2::3], strict=True)))
+    own = dict(enumerate(masks.colours))
+    return any(palette.get(index) in known and palette.get(index) != own.get(index) for index in used)
 
 
 def translate(values: NDArray[np.generic], labels: LabelSpace, path: Path) -> Uint8Array:

@@ -23,6 +23,10 @@ LINE_WIDTH, POINT_RADIUS = 10, 5
 """Pixels that a line is wide and that a point reaches, labelme's."""
 
 
+FARTHEST = 1e6
+"""Coordinates beyond it are mistakes, and some are more than drawing can bear."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """One drawn object and the value it takes in the label map."""
@@ -49,6 +53,8 @@ def draw(shapes: Iterable[Shape], size: tuple[int, int], undrawn: int) -> Uint8A
         if shape.kind not in KINDS:
             raise InputError(f"shape of kind {shape.kind!r}: known are {', '.join([*KINDS, 'mask'])}; remove it")
         fewest, paint = KINDS[shape.kind]
+        if not all(math.isfinite(v) and abs(v) <= FARTHEST for point in shape.points for v in point):
+            raise InputError(f"a {shape.kind} has coordinates that are no numbers or far outside; redraw or remove it")
         if len(shape.points) < fewest:
             raise InputError(f"a {shape.kind} of {len(shape.points)} points needs {fewest}; complete or remove it")
         paint(pen, shape.points, shape.value)

@@ -15,8 +15,8 @@ from pathlib import Path
 from globalconv.data.check.examine import Facts, examine
 from globalconv.data.check.findings import Finding, findings
 from globalconv.data.check.summary import Summary, summarise
-from globalconv.data.sources import Source, open_source, recognise, splits
-from globalconv.data.sources.splits import held_out
+from globalconv.data.sources import LAYOUTS, Source, open_source, recognise, splits
+from globalconv.data.sources.splits import dividing
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
 
@@ -61,10 +61,14 @@ def check_data(
     processes read (None: one per core). `on_progress` is called with the number read and the number in all. Raises
     `InputError` where there is no data set at all.
     """
-    layout = layout or recognise(root)
+    recognised = recognise(root)
+    if layout not in (None, recognised) and not _could_be(root, str(layout)):
+        raise InputError(f"--layout {layout}: {root} is not in that layout; it looks like {recognised}")
+    layout = layout or recognised
     listing: list[tuple[str, str]] = []
     sources = {}
-    for split in chosen or _dividing(splits(root, layout)):
+    there = splits(root, layout)
+    for split in chosen or dict.fromkeys(("train", *dividing(there))):
         try:
             sources[split] = open_source(
                 root, split, layout, complain=lambda error: listing.append((error.kind, str(error)))
@@ -81,12 +85,9 @@ def check_data(
     )
 
 
-def _dividing(names: Sequence[str]) -> list[str]:
-    """Return the splits that divide the data: those on disk, and the hold-out where there is none."""
-    own = [name for name in names if name and "/" not in name and name != "trainval"]
-    if held_out(names):
-        own = [*(name for name in own if name != "train"), "train", "val"]
-    return sorted(set(own), key=lambda name: (name != "train", name != "val", name)) or list(names)
+def _could_be(root: Path, layout: str) -> bool:
+    """Say whether a layout that was named fits, where another one was recognised first."""
+    return layout in LAYOUTS and layout != "scenes" and splits(root, layout) not in ([], [""])
 
 
 def _examined(

@@ -59,18 +59,25 @@ def examine(source: Source, index: int, split: str) -> Facts:
     facts: dict[str, object] = {}
     try:
         facts |= _of_image(source.image(index))
-    except InputError as error:
-        problems.append(Problem(error.kind or "image", str(error)))
+    except Exception as error:  # one odd file must not cost the report on all others
+        problems.append(_problem(error, name, "image"))
     try:
         facts |= _of_labels(source.label_map(index))
         if isinstance(source, FileSource) and source.masks.tolerance:
             near, far = inexact_pixels(source.pairs[index].label, source.masks)
             facts |= {"near_colours": near, "far_colours": far}
-    except InputError as error:
+    except Exception as error:
         # A picture that cannot be read is said once, not a second time by whoever asks for its size.
         if not problems or str(error) != problems[0].message:
-            problems.append(Problem(error.kind or "mask", str(error)))
+            problems.append(_problem(error, name, "mask"))
     return Facts(name, split, problems=tuple(problems), **facts)  # type: ignore[arg-type]
+
+
+def _problem(error: Exception, name: str, what: str) -> Problem:
+    if isinstance(error, InputError):
+        return Problem(error.kind or what, str(error))
+    said = " ".join(str(error).split()) or type(error).__name__
+    return Problem(what, f"{name}: the {what} cannot be read ({said}); replace or remove it")
 
 
 def _of_image(image_HW3: Uint8Array) -> dict[str, object]:

@@ -8,9 +8,9 @@ from typing import Any
 from globalconv.data.masks import MaskFormat
 from globalconv.data.scenes import SCENES, scene_source
 from globalconv.data.sources import coco, cvat, folder, labelme, list_file, voc
-from globalconv.data.sources.class_list import read_class_list
+from globalconv.data.sources.class_list import VOID_NAMES, few, read_class_list
 from globalconv.data.sources.classes import agreed_classes, declared_classes, holds_binary, scanned_classes
-from globalconv.data.sources.drawn import Drawing, DrawnSource, drawn_classes
+from globalconv.data.sources.drawn import Drawing, DrawnSource, drawn_classes, understood
 from globalconv.data.sources.source import FileSource, Pair, Source, Subset
 from globalconv.data.sources.splits import ALL, held_out
 from globalconv.errors import Complain, InputError, nearest, refuse
@@ -76,7 +76,8 @@ def open_source(
         return _scenes(root, split, layout, labels)
     layout = layout or recognise(root)
     name = f"{layout} {root} ({split})"
-    samples = _ON_DISK[layout].read(_folder(root), split, complain)
+    with understood(str(root)):
+        samples = _ON_DISK[layout].read(_folder(root), split, complain)
     if _ON_DISK[layout].names is not None:
         return _drawn(name, root, layout, samples, labels)
     # Whoever notes what is wrong reads every sample later, and notes broken masks then.
@@ -87,18 +88,30 @@ def open_source(
 def open_held_out(root: Path, names: Collection[str], layout: str | None, labels: LabelSpace) -> Source | None:
     """Return the samples called `names`, which a training held out of the data set at `root`.
 
-    None where the data set has a split for validation by now, or lacks one of the samples: then it is another one.
+    None where the data set has a split for validation by now, or none of the samples: then it is another one. Where
+    only some are there, the rest of its hold-out may have been learnt: `InputError`.
     """
     if not held_out(splits(root, layout)):
         return None
     whole = open_source(root, ALL, layout, labels)
-    indices = tuple(index for index in range(len(whole)) if whole.sample_name(index) in names)
-    return Subset(f"{whole.name}, held out in training", whole, indices) if len(indices) == len(names) else None
+    there = {whole.sample_name(index): index for index in range(len(whole))}
+    missing = sorted(set(names) - there.keys())
+    if len(missing) == len(names):
+        return None
+    if missing:
+        raise InputError(
+            f"{root}: {len(missing)} of the {len(names)} images that the training held out are not there any more"
+            f" ({few(missing)}), and others may have been learnt; put them back, or name another --split"
+        )
+    return Subset(f"{whole.name}, held out in training", whole, tuple(sorted(there[name] for name in names)))
 
 
 def splits(root: Path, layout: str | None = None) -> list[str]:
     """Return the splits that the data set at `root` has on disk; [""] where there are none."""
-    return list(_ON_DISK[layout or recognise(root)].splits(_folder(root)))
+    if layout is not None and layout not in _ON_DISK:
+        raise InputError(f"layout={layout!r}: {nearest(layout, _ON_DISK)}")
+    with understood(str(root)):
+        return list(_ON_DISK[layout or recognise(root)].splits(_folder(root)))
 
 
 def recognise(root: Path) -> str:
@@ -123,7 +136,7 @@ def _classes(
     root: Path, layout: str, pairs: tuple[Pair, ...], expected: LabelSpace | None, complain: Complain
 ) -> tuple[LabelSpace, MaskFormat]:
     """Return the classes of masks, and how the masks hold them."""
-    everything = pairs if layout in ("camvid", "list") else _ON_DISK[layout].read(root, ALL, lambda error: None)
+    everything = _everything(root, layout)
     if declared := declared_classes(root, pairs):
         labels = agreed_classes(declared.labels, expected, str(root))
         masks = declared.masks
@@ -136,6 +149,17 @@ def _classes(
     return labels, MaskFormat(binary=True) if holds_binary(labels, masks, everything, complain) else masks
 
 
+def _everything(root: Path, layout: str) -> tuple[Pair, ...]:
+    """Return the pairs of all splits, each mask once: what decides about classes must not depend on the split."""
+
+    def ignore(error: InputError) -> None:
+        """Leave out what whoever reads that split will be told."""
+
+    names = list_file.list_splits(root) if layout in ("camvid", "list") else [ALL]
+    pairs = (pair for name in names for pair in _ON_DISK[layout].read(root, name, ignore))
+    return tuple({pair.label: pair for pair in pairs}.values())
+
+
 def _drawn(
     name: str, root: Path, layout: str, drawings: tuple[Drawing, ...], expected: LabelSpace | None
 ) -> DrawnSource:
@@ -143,7 +167,10 @@ def _drawn(
     assert names is not None
     declared = read_class_list(root, *(["labels.txt"] if layout == "labelme" else []))
     labels = expected if declared is None else agreed_classes(declared.labels, expected, str(root))
-    return DrawnSource(name, drawn_classes(names(root) if labels is None else (), labels), drawings)
+    void_names = VOID_NAMES if declared is None else declared.void_names
+    with understood(str(root)):
+        found = names(root) if labels is None else ()
+    return DrawnSource(name, drawn_classes(found, labels, void_names), drawings)
 
 
 def _scenes(root: Path | None, split: str, layout: str | None, labels: LabelSpace | None) -> Source:

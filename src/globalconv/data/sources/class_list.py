@@ -31,6 +31,8 @@ class ClassList:
     labels: LabelSpace
     masks: MaskFormat
     """With the classes' colours where the list has them all."""
+    void_names: tuple[str, ...] = VOID_NAMES
+    """Names that mean pixels that do not count."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def _cvat_label_map(file: Path) -> ClassList:
 
 
 def _labelme_names(file: Path) -> ClassList:
-    return _declared(file, [Entry(line) for line in _lines(file)])
+    # Its void has no value in masks: it only occurs in drawings, and as 255 in what is exported.
+    return _declared(file, [Entry(line, IGNORE if line.lower() in VOID_NAMES else None) for line in _lines(file)])
 
 
 READERS: dict[str, Callable[[Path], ClassList]] = {
@@ -151,14 +154,19 @@ def _declared(file: Path, entries: Sequence[Entry], tolerance: int = 0) -> Class
     if without := [entry.name for entry in classes if entry.index is None]:
         raise InputError(f"class {without[0]!r} has no index while others have one; number all of them or none")
     classes.sort(key=lambda entry: entry.index or 0)
+    colours = tuple(entry.colour for entry in classes if entry.colour is not None)
     if (indices := [entry.index for entry in classes]) != list(range(len(classes))):
         raise InputError(f"the indices are {few(indices)}; number the classes 0, 1, 2, ...")
+    if void and not colours and (bare := [entry.name for entry in void if entry.index is None]):
+        raise InputError(
+            f"class {bare[0]!r} has neither index nor colour; give it the value that void has in the masks"
+        )
     void_values = tuple(sorted({entry.index for entry in void if entry.index not in (None, IGNORE)}))
-    colours = tuple(entry.colour for entry in classes if entry.colour is not None)
     _refuse_unclear(classes, colours, void)
     labels = LabelSpace(tuple(entry.name for entry in classes), colours, void_values)
     void_colours = tuple(entry.colour for entry in void if entry.colour is not None)
-    return ClassList(file, labels, MaskFormat(colours, void_colours, tolerance) if colours else MaskFormat())
+    names = tuple(dict.fromkeys((*VOID_NAMES, *(entry.name.lower() for entry in void))))
+    return ClassList(file, labels, MaskFormat(colours, void_colours, tolerance) if colours else MaskFormat(), names)
 
 
 def _refuse_unclear(classes: Sequence[Entry], colours: Sequence[Colour], void: Sequence[Entry]) -> None:

@@ -39,6 +39,11 @@ def scanned_classes(pairs: Sequence[Pair], complain: Complain = refuse) -> tuple
         except InputError as error:
             complain(error)
     present = set(first)
+    if not present:
+        where = pairs[0].label.parent if pairs else "the data"
+        raise InputError(
+            f"{where}: holds no mask that can be read; `globalconv data check` says what is wrong with each"
+        )
     if present == {0, IGNORE}:
         return LabelSpace(BINARY), MaskFormat(binary=True)
     values = sorted(present - {IGNORE})
@@ -91,5 +96,8 @@ def holds_binary(labels: LabelSpace, masks: MaskFormat, pairs: Iterable[Pair], c
 
 def _stored_palette(pairs: Sequence[Pair], count: int) -> tuple[Colour, ...]:
     """Return the colours of the first mask's palette if it has one for every class, all different."""
-    colours = palette_of(pairs[0].label)[:count] if pairs else []
+    try:
+        colours = palette_of(pairs[0].label)[:count] if pairs else []
+    except InputError:  # whoever reads the mask will say so
+        colours = []
     return tuple(colours) if len(set(colours)) == count else ()

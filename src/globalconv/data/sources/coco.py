@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from globalconv.data.polygons import Shape
+from globalconv.data.polygons import FARTHEST, Shape
 from globalconv.data.sources.class_list import READERS
-from globalconv.data.sources.drawn import Drawing, collected, entry, find_image, read_json
+from globalconv.data.sources.drawn import Drawing, collected, entry, find_image, read_json, safe_name
 from globalconv.data.sources.splits import choose
 from globalconv.errors import Complain, InputError, refuse
 
@@ -62,11 +62,11 @@ def coco_names(root: Path) -> list[str]:
 
 def _files(root: Path) -> dict[str, Path]:
     """Return the COCO file of each split."""
-    official = {f.stem.removeprefix("instances_"): f for f in sorted((root / "annotations").glob("*.json"))}
+    folder = root / "annotations"
+    listed = sorted(folder.glob("instances*.json")) or sorted(folder.glob("*.json"))
+    official = {file.stem.removeprefix("instances_"): file for file in listed}
     beside = {file.parent.name: file for file in sorted(root.glob("*/_annotations.coco.json"))}
     alone = [file for file in sorted(root.glob("*.json")) if file.name not in READERS][:1]
-    if len(official) == 1 and set(official) <= {"default", "instances", "annotations"}:  # what tools call no split
-        official = {"": next(iter(official.values()))}
     return official or beside or {"": file for file in alone}  # noqa: B035
 
 
@@ -103,7 +103,7 @@ def _drawing(
     folders = [root / "images" / split, root / "images", root / split, root / split / "images", file.parent, root]
     image = find_image([folder / said for folder in folders], where, said)
     size = (int(entry(picture, "width", where)), int(entry(picture, "height", where)))
-    name = (Path(split) / Path(said).with_suffix("")).as_posix()
+    name = safe_name(split, said)
     return Drawing(name, image, where, functools.partial(_read, size, tuple(objects), where))
 
 
@@ -111,19 +111,20 @@ def _read(
     size: tuple[int, int], objects: Sequence[tuple[str, Any]], where: str
 ) -> tuple[tuple[int, int], list[tuple[str, Shape]]]:
     drawn = [(name, _mask(segmentation, size, where)) for name, segmentation in objects]
-    return size, [(name, Shape("mask", ((0.0, 0.0),), 0, mask)) for name, mask in drawn if mask is not None]
+    return size, [(name, Shape("mask", ((0.0, 0.0),), 0, mask)) for name, mask in drawn]
 
 
-def _mask(segmentation: Any, size: tuple[int, int], where: str) -> NDArray[np.bool_] | None:
-    """Return the pixels of one object, or None where there is only a box."""
+def _mask(segmentation: Any, size: tuple[int, int], where: str) -> NDArray[np.bool_]:
+    """Return the pixels of one object."""
     if not segmentation:
-        return None
+        raise InputError(f"{where}: an object has a box and no outline; draw its outline, or remove it", "shape")
     try:
         from pycocotools import mask as coco
     except ImportError:
         raise InputError(f"{where}: COCO needs pycocotools; pip install globalconv[coco]") from None
     width, height = size
     try:
+        _check(segmentation, size)
         if isinstance(segmentation, list):
             runs = coco.merge(coco.frPyObjects(segmentation, height, width))
         elif isinstance(segmentation["counts"], list):
@@ -136,3 +137,39 @@ def _mask(segmentation: Any, size: tuple[int, int], where: str) -> NDArray[np.bo
     if decoded.shape != (height, width):
         raise InputError(f"{where}: a segmentation is of size {decoded.shape[::-1]}, its image of {size}; export again")
     return decoded
+
+
+def _check(segmentation: Any, size: tuple[int, int]) -> None:
+    """Refuse, as `ValueError`, what the C code would take for memory: it trusts every number it is given."""
+    if isinstance(segmentation, list):
+        for polygon in segmentation:
+            if len(polygon) < 6 or len(polygon) % 2:
+                raise ValueError(f"a polygon of {len(polygon)} numbers")
+            if not all(isinstance(value, int | float) and abs(value) <= FARTHEST for value in polygon):
+                raise ValueError("a coordinate is no number, or far outside")
+        return
+    counts = segmentation["counts"]
+    lengths = counts if isinstance(counts, list) else _lengths(counts)
+    if min(lengths, default=0) < 0 or sum(lengths) != size[0] * size[1]:
+        raise ValueError(f"run lengths of {sum(lengths)} pixels for an image of {size[0]}x{size[1]}")
+
+
+def _lengths(counts: str | bytes) -> list[int]:
+    """Return the run lengths of COCO's compressed form: six bits a character, from the third on as differences."""
+    lengths: list[int] = []
+    value = shift = 0
+    for code in counts.encode("ascii") if isinstance(counts, str) else counts:
+        bits = code - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"the character {chr(code)!r} in run lengths")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+        value = shift = 0
+    if shift:
+        raise ValueError("run lengths that end in the middle")
+    return lengths

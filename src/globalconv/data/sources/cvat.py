@@ -7,17 +7,20 @@ its split. Polygons, boxes, masks, ellipses, polylines and points are drawn; cub
 
 import functools
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from globalconv.data.polygons import Shape
-from globalconv.data.sources.drawn import Drawing, collected, find_image
+from globalconv.data.sources.drawn import Drawing, collected, find_image, safe_name
 from globalconv.data.sources.splits import choose
 from globalconv.errors import Complain, InputError, refuse
 
 FILE_NAME = "annotations.xml"
+
+Points = tuple[tuple[float, float], ...]
 
 SHAPES = {"polygon": "polygon", "polyline": "linestrip", "points": "point"}
 """CVAT's elements that are a list of points, and what they are called here."""
@@ -75,7 +78,7 @@ def _drawing(root: Path, file: Path, image: ET.Element) -> Drawing:
     subset = image.get("subset", "")
     folders = [root / "images", root, root / "images" / subset, root / subset]
     found = find_image([folder / said for folder in folders], where, said)
-    name = (Path(_subset(image)) / Path(said).with_suffix("")).as_posix()
+    name = safe_name(_subset(image), said)
     return Drawing(name, found, where, functools.partial(_read, image, where))
 
 
@@ -84,7 +87,9 @@ def _read(image: ET.Element, where: str) -> tuple[tuple[int, int], list[tuple[st
         size = (int(image.attrib["width"]), int(image.attrib["height"]))
         shapes = sorted((s for s in image if s.tag not in NOT_DRAWN), key=lambda s: int(s.get("z_order", "0")))
         return size, [(shape.attrib["label"], _shape(shape, where)) for shape in shapes]
-    except (KeyError, ValueError) as error:
+    except InputError:
+        raise
+    except (KeyError, ValueError, OverflowError) as error:
         raise InputError(f"{where}: an attribute is missing or no number ({error}); export it again") from None
 
 
@@ -93,11 +98,15 @@ def _shape(shape: ET.Element, where: str) -> Shape:
     match shape.tag:
         case "box":
             corners = tuple((float(fields[x]), float(fields[y])) for x, y in (("xtl", "ytl"), ("xbr", "ybr")))
-            return Shape("rectangle", corners, 0)
+            return (
+                Shape("polygon", _turned(_box(corners), fields), 0)
+                if _angle(fields)
+                else Shape("rectangle", corners, 0)
+            )
         case "mask":
             return Shape("mask", ((float(fields["left"]), float(fields["top"])),), 0, _runs(fields))
         case "ellipse":
-            return Shape("polygon", _ellipse(fields), 0)
+            return Shape("polygon", _turned(_ellipse(fields), fields), 0)
         case tag if tag in SHAPES:
             pairs = (pair.split(",") for pair in fields["points"].split(";"))
             return Shape(SHAPES[tag], tuple((float(x), float(y)) for x, y in pairs), 0)
@@ -108,10 +117,27 @@ def _runs(fields: dict[str, str]) -> NDArray[np.bool_]:
     """Return the pixels of a mask: lengths of runs, row by row in its box, the first of pixels outside."""
     lengths = [int(length) for length in fields["rle"].split(",")]
     width, height = int(fields["width"]), int(fields["height"])
-    flat = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-    if flat.size != width * height:
-        raise ValueError(f"rle of {flat.size} pixels for a mask of {width}x{height}")
-    return flat.reshape(height, width)
+    if min(lengths) < 0 or sum(lengths) != width * height:
+        raise ValueError(f"rle of {sum(lengths)} pixels for a mask of {width}x{height}")
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width)
+
+
+def _angle(fields: Mapping[str, str]) -> float:
+    """Return by how many degrees a shape is turned clockwise, as one sees it."""
+    return float(fields.get("rotation", "0"))
+
+
+def _box(corners: Points) -> Points:
+    (left, top), (right, bottom) = corners
+    return ((left, top), (right, top), (right, bottom), (left, bottom))
+
+
+def _turned(points: Points, fields: Mapping[str, str]) -> Points:
+    """Turn a shape about its centre."""
+    angle, array = np.deg2rad(_angle(fields)), np.array(points)
+    centre = (array.min(axis=0) + array.max(axis=0)) / 2
+    turn = np.array(((np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))))
+    return tuple((float(x), float(y)) for x, y in (array - centre) @ turn + centre)
 
 
 def _ellipse(fields: dict[str, str]) -> tuple[tuple[float, float], ...]:

@@ -2,9 +2,11 @@
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from globalconv.data.images import Uint8Array, image_size, read_image
@@ -24,13 +26,16 @@ class DrawnClasses:
     labels: LabelSpace
     undrawn: int
     """Value of pixels that nobody has drawn: the class "background" if there is one, else void."""
+    void_names: tuple[str, ...] = VOID_NAMES
 
     def value(self, name: str, where: str) -> int:
         """Return the value of a class or void name; an unknown one is an `InputError`."""
         if name in self.labels.class_names:
             return self.labels.class_names.index(name)
-        if name.lower() in VOID_NAMES:
+        if name.lower() in self.void_names:
             return IGNORE
+        if name.lower() in BACKGROUND_NAMES:
+            return self.undrawn
         raise InputError(
             f"{where}: class {name!r} is not in the class list; {nearest(name, self.labels.class_names)}"
             " (add it there, or correct the annotation)",
@@ -38,19 +43,21 @@ class DrawnClasses:
         )
 
 
-def drawn_classes(found: Iterable[str], labels: LabelSpace | None) -> DrawnClasses:
+def drawn_classes(
+    found: Iterable[str], labels: LabelSpace | None, void_names: tuple[str, ...] = VOID_NAMES
+) -> DrawnClasses:
     """Return the classes of a drawn data set: `labels` where they are known, else background and the names found."""
     if labels is None:
         names = [name for name in dict.fromkeys(found) if name.lower() not in VOID_NAMES]
         background = [name for name in names if name.lower() in BACKGROUND_NAMES] or ["background"]
-        others = [name for name in names if name not in background]
+        others = [name for name in names if name.lower() not in BACKGROUND_NAMES]
         if not others:
             raise InputError("nothing is drawn in any annotation; draw the objects first")
         if len(others) >= MAX_CLASSES:
             raise InputError(f"{len(others)} classes are drawn; a label map holds at most {MAX_CLASSES}")
         labels = LabelSpace((background[0], *others))
     at = [index for index, name in enumerate(labels.class_names) if name.lower() in BACKGROUND_NAMES]
-    return DrawnClasses(labels, at[0] if at else IGNORE)
+    return DrawnClasses(labels, at[0] if at else IGNORE, void_names)
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,8 @@ class DrawnSource:
     def label_map(self, index: int) -> Uint8Array:
         """Return the label map, drawn; `InputError` if the picture is not of the size that was drawn on."""
         drawing = self.drawings[index]
-        size, named = drawing.read()
+        with understood(drawing.where):
+            size, named = drawing.read()
         if (actual := image_size(drawing.image)) != size:
             raise InputError(sizes_differ(drawing.where, "annotation", size, drawing.image, actual), "size")
         shapes = [
@@ -103,12 +111,30 @@ class DrawnSource:
             raise InputError(f"{drawing.where}: {error}", "shape") from None
 
 
+@contextmanager
+def understood(where: str) -> Iterator[None]:
+    """Turn whatever an annotation that is not as its format says makes a reader stumble over into an `InputError`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{where}: not as its format says ({said}); export it again", "annotation") from None
+
+
+def safe_name(*parts: str) -> str:
+    """Return a sample's name from the path an annotation gives: relative, and never out of its folder."""
+    words = [word for part in parts for word in PurePosixPath(part.replace("\\", "/")).parts]
+    return PurePosixPath(*(word for word in words if word not in ("..", "/"))).with_suffix("").as_posix()
+
+
 def read_json(file: Path) -> Any:
     """Return the content of a JSON file, not to be changed; anything else is an `InputError`."""
     try:
         facts = file.stat()
         return _parsed(file, facts.st_mtime_ns, facts.st_size)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file}: cannot be read as JSON ({error}); export it again") from None
 
 
@@ -126,7 +152,12 @@ def collected(makers: Iterable[Callable[[], Drawing]], complain: Complain) -> tu
             made.append(make())
         except InputError as error:
             complain(error)
-    return tuple(made)
+    names = Counter(drawing.name for drawing in made)
+    if repeated := [name for name, count in names.items() if count > 1]:
+        complain(
+            InputError(f"{made[0].where}: the image {repeated[0]!r} is listed {names[repeated[0]]} times", "names")
+        )
+    return tuple({drawing.name: drawing for drawing in made}.values())
 
 
 def find_image(candidates: Sequence[Path], where: str, said: str) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.data.sources.source import Pair
-from globalconv.data.sources.splits import ALIASES, choose
+from globalconv.data.sources.splits import choose, on_disk
 from globalconv.errors import Complain, InputError, refuse
 
 LABEL_FOLDERS = ("labels", "masks")
@@ -42,7 +42,7 @@ def _folders(root: Path) -> dict[str, tuple[Path, Path]]:
     if both := _both(root):
         images, labels = both
         inside = {f.name: (f, labels / f.name) for f in _subfolders(images) if (labels / f.name).is_dir()}
-        return inside if inside.keys() & {"train", *ALIASES["train"]} else {"": both}
+        return inside if on_disk(list(inside), "train") else {"": both}
     return {folder.name: both for folder in _subfolders(root) if (both := _both(folder))}
 
 
@@ -75,7 +75,7 @@ def pictures(folder: Path, complain: Complain = refuse) -> dict[str, Path]:
     """Return the pictures under `folder` by their path without suffix."""
     found: dict[str, Path] = {}
     for path in files_below(folder):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
@@ -92,14 +92,18 @@ def pictures(folder: Path, complain: Complain = refuse) -> dict[str, Path]:
 def files_below(folder: Path) -> Iterator[Path]:
     """Yield all files under `folder`, through links to folders too, but never twice through the same one."""
     seen: set[str] = set()
-    for place, subfolders, names in os.walk(folder, followlinks=True):
+    for place, subfolders, names in os.walk(folder, followlinks=True, onerror=_unreadable):
         real = os.path.realpath(place)
         if real in seen:
             subfolders.clear()
             continue
         seen.add(real)
-        subfolders.sort()
-        yield from (Path(place, name) for name in sorted(names))
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _unreadable(error: OSError) -> None:
+    raise InputError(f"{error.filename}: the folder cannot be listed ({error.strerror}); correct its permissions")
 
 
 def _name_singles(folder: Path, names: list[str], what: str, other: Path, complain: Complain) -> None:

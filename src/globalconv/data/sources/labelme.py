@@ -15,30 +15,24 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.data.polygons import Shape
 from globalconv.data.sources.class_list import READERS
 from globalconv.data.sources.drawn import Drawing, collected, entry, find_image, read_json
 from globalconv.data.sources.folder import files_below
-from globalconv.data.sources.splits import ALIASES, choose
+from globalconv.data.sources.splits import choose, on_disk
 from globalconv.errors import Complain, InputError, refuse
 
 
 def is_labelme_layout(root: Path) -> bool:
     """Say whether the first JSON file that is not a class list is labelme's."""
-    first = next(iter(_annotations(root)), None)
-    if first is None:
-        return False
-    try:
-        content = read_json(first)
-    except InputError:
-        return False
-    return isinstance(content, dict) and {"shapes", "imagePath"} <= content.keys()
+    return bool(_annotations(root))
 
 
 def labelme_splits(root: Path) -> list[str]:
     """Return the splits on disk, folders at `root`; [""] where there are none."""
     folders = {file.relative_to(root).parts[0] for file in _annotations(root) if file.parent != root}
-    return sorted(folders) if folders & {"train", *ALIASES["train"]} else [""]
+    return sorted(folders) if on_disk(sorted(folders), "train") else [""]
 
 
 def read_labelme(root: Path, split: str, complain: Complain = refuse) -> tuple[Drawing, ...]:
@@ -64,7 +58,17 @@ def labelme_names(root: Path) -> list[str]:
 
 
 def _annotations(root: Path) -> tuple[Path, ...]:
-    return tuple(file for file in files_below(root) if file.suffix == ".json" and file.name not in READERS)
+    files = (f for f in files_below(root) if f.suffix.lower() == ".json" and f.name not in READERS)
+    return tuple(file for file in files if _is_annotation(file))
+
+
+def _is_annotation(file: Path) -> bool:
+    """Say whether a JSON file is labelme's; one that is damaged may be, and is refused when it is read."""
+    try:
+        content = read_json(file)
+    except InputError:
+        return True
+    return isinstance(content, dict) and "shapes" in content
 
 
 def _content(file: Path) -> Mapping[str, Any]:
@@ -77,7 +81,7 @@ def _content(file: Path) -> Mapping[str, Any]:
 def _drawing(root: Path, file: Path) -> Drawing:
     said = str(entry(_content(file), "imagePath", str(file)))
     path = said.replace("\\", "/")  # written on Windows
-    beside = [path for path in sorted(file.parent.glob(f"{_escaped(file.stem)}.*")) if path.suffix != ".json"]
+    beside = [p for p in sorted(file.parent.glob(f"{_escaped(file.stem)}.*")) if p.suffix.lower() in IMAGE_SUFFIXES]
     image = find_image([file.parent / path, *beside, *_nearby(root, path)], str(file), said)
     name = file.relative_to(root).with_suffix("").as_posix()
     return Drawing(name, image, str(file), functools.partial(_read, file))

@@ -6,6 +6,7 @@ later. "all" is everything.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -36,11 +37,10 @@ def choose(names: Sequence[str], read: Callable[[str], tuple[S, ...]], split: st
     """
     if split == ALL:
         return tuple(sample for name in sorted(names) for sample in read(name))
-    train, val = _on_disk(names, "train"), _on_disk(names, "val")
-    whole = "" if "" in names else train
-    if val is None and whole is not None and split in ("train", "val"):
+    whole = _whole(names)
+    if whole is not None and split in ("train", "val"):
         return _hold_out(read(whole), split, where)
-    found = _on_disk(names, split)
+    found = on_disk(names, split)
     if found is None:
         raise InputError(f"split {split!r}: {where} has the splits {', '.join(offered(names))}; name one of them")
     return read(found)
@@ -48,22 +48,43 @@ def choose(names: Sequence[str], read: Callable[[str], tuple[S, ...]], split: st
 
 def offered(names: Sequence[str]) -> list[str]:
     """Return the splits that `choose` knows, for messages."""
-    made = ["train", "val"] if "" in names else ["val"] if held_out(names) else []
-    return [*sorted({*filter(None, names), *made}), ALL]
+    return [*sorted({*filter(None, names), *(["train", "val"] if held_out(names) else [])}), ALL]
 
 
 def held_out(names: Sequence[str]) -> bool:
     """Say whether "val" is a hold-out, because there is none on disk."""
-    return "" in names or (_on_disk(names, "train") is not None and _on_disk(names, "val") is None)
+    return _whole(names) is not None
 
 
-def _on_disk(names: Sequence[str], split: str) -> str | None:
-    return next((name for name in (split, *ALIASES.get(split, ())) if name and name in names), None)
+def dividing(names: Sequence[str]) -> list[str]:
+    """Return splits that divide the data, "train" first: no lists in subfolders, no "trainval"; the hold-out if any."""
+    usual = [name for name in ALIASES if on_disk(names, name) or (held_out(names) and name in ("train", "val"))]
+    taken = {on_disk(names, name) for name in usual} | {_whole(names), "", "trainval"}
+    return usual + sorted(name for name in names if name not in taken and "/" not in name)
+
+
+def _whole(names: Sequence[str]) -> str | None:
+    """Return what is divided by a hold-out: data without splits, or whose only split is no usual one, or "train"."""
+    if "" in names:
+        return ""
+    if on_disk(names, "val") is not None:
+        return None
+    alone = len(names) == 1 and not any(on_disk(names, usual) for usual in ALIASES)
+    return names[0] if alone else on_disk(names, "train")
+
+
+def on_disk(names: Sequence[str], split: str) -> str | None:
+    """Return the name under which a split lies on disk: its own, or another usual one, in any case of letters."""
+    if split in names and split:
+        return split
+    wanted = (split.lower(), *ALIASES.get(split.lower(), ()))
+    return next((name for usual in wanted for name in names if name and name.lower() == usual), None)
 
 
 def _hold_out(samples: tuple[S, ...], split: str, where: Path | str) -> tuple[S, ...]:
     if len(samples) < 2:
-        raise InputError(f"split {split!r}: {where} holds a single image, which cannot be divided; use split 'all'")
+        count = "a single image, which cannot be divided; use split 'all'" if samples else "no images; put some there"
+        raise InputError(f"split {split!r}: {where} holds {count}")
     rank = {sample.name: _hash(sample.name) for sample in samples}
     held = {name for name, value in rank.items() if value < HOLD_OUT}
     if not held or len(held) == len(samples):
@@ -73,4 +94,4 @@ def _hold_out(samples: tuple[S, ...], split: str, where: Path | str) -> tuple[S,
 
 def _hash(name: str) -> float:
     """Return a number in [0, 1) that depends on the name only."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big") / 2**64

@@ -5,6 +5,7 @@ lists, every picture that has a mask counts and "val" is a fixed hold-out. Pictu
 many. Masks in VOC's palette with nothing but VOC's classes get VOC's names.
 """
 
+import re
 from pathlib import Path
 
 from globalconv.data.masks import palette_of, read_mask, values_of
@@ -22,6 +23,12 @@ def is_voc_layout(root: Path) -> bool:
     return (root / IMAGES).is_dir() and any((root / name).is_dir() for name in MASKS)
 
 
+def _masks(root: Path) -> Path:
+    """Return the first of the folders for masks that holds pictures (older labelme writes arrays into the other)."""
+    there = [root / name for name in MASKS if (root / name).is_dir()]
+    return next((folder for folder in there if pictures(folder)), root / MASKS[0])
+
+
 def voc_splits(root: Path) -> list[str]:
     """Return the split lists; [""] where there are none."""
     return sorted(file.stem for file in (root / LISTS).glob("*.txt")) or [""]
@@ -29,7 +36,7 @@ def voc_splits(root: Path) -> list[str]:
 
 def read_voc(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair, ...]:
     """Return the pairs of one split; listed images without their picture or mask go to `complain`."""
-    masks = next((root / name for name in MASKS if (root / name).is_dir()), root / MASKS[0])
+    masks = _masks(root)
     images, labels = pictures(root / IMAGES), pictures(masks)
     names = [name for name in voc_splits(root) if not (name == "trainval" and split == "all")]
 
@@ -51,11 +58,14 @@ def read_voc(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair,
 
 def voc_classes(pairs: tuple[Pair, ...]) -> LabelSpace | None:
     """Return VOC's classes if the first masks are in its palette and hold nothing else."""
-    for pair in pairs[:8]:
-        if tuple(palette_of(pair.label)[: VOC.num_classes]) != VOC.palette:
-            return None
-        if set(values_of(read_mask(pair.label))) - {*range(VOC.num_classes), IGNORE}:
-            return None
+    try:
+        for pair in pairs[:8]:
+            if tuple(palette_of(pair.label)[: VOC.num_classes]) != VOC.palette:
+                return None
+            if set(values_of(read_mask(pair.label))) - {*range(VOC.num_classes), IGNORE}:
+                return None
+    except InputError:  # whoever reads the mask will say so
+        return None
     return VOC
 
 
@@ -64,4 +74,5 @@ def _listed(file: Path) -> list[str]:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read as text ({error}); write one image name a line") from None
-    return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
+    # Lists of one class have a second column, -1, 0 or 1.
+    return list(dict.fromkeys(re.sub(r"\s+-?[01]$", "", line.strip()) for line in lines if line.strip()))
