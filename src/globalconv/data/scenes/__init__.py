@@ -31,7 +31,7 @@ SCENES = LabelSpace(
 """The classes of the scenes; 1 and 2, and 3 and 4, are the pairs told apart by their heads only."""
 
 SIZE = 192
-SPLITS = {"train": (6400, 1), "val": (60, 2)}
+SPLITS = {"train": (4000, 1), "val": (60, 2)}
 """Number of scenes, and the seed, of each split."""
 
 TRIES = 8
