@@ -88,16 +88,14 @@ def write_sheet(report: Report, file: Path) -> None:
     if not found:
         raise InputError(f"--sheet {file}: no picture could be read together with its mask, so there is none to show")
     places = np.linspace(0, len(found) - 1, min(SHOWN, len(found))).round().astype(int)
-    pictures = []
-    for split, source, index in (found[place] for place in places):
-        picture = overlay(source.image(index), source.label_map(index), source.labels, legend=False)
-        pictures.append((f"{split}: {source.sample_name(index)}", picture))
+    shown = [found[place][1:] for place in places]
+    pictures = [overlay(source.image(i), source.label_map(i), source.labels, legend=False) for source, i in shown]
     rows = [pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)]
     blank = Image.new("RGB", (32, 24), "white")
     columns = min(COLUMNS, len(pictures))
     sheet = panel(
         [""] * columns,
-        [[picture for _, picture in row] + [blank] * (columns - len(row)) for row in rows],
+        [row + [blank] * (columns - len(row)) for row in rows],
         entries(range(report.labels.num_classes), report.labels),
         title=f"{report.root.name}: masks over pictures",
     )

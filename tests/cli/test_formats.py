@@ -33,10 +33,22 @@ def listed(root: Path) -> Path:
     return root
 
 
+SHAPES = """<polygon label="car" points="4,3;12,3;12,10;4,10"/><box label="road" xtl="0" ytl="12" xbr="23" ybr="15"/>"""
+
+
 def with_polygons(root: Path) -> Path:
-    points = "4,3;12,3;12,10;4,10"
-    cvat(root, f'<polygon label="car" points="{points}" z_order="2"/>')
+    file = cvat(root, SHAPES) / "annotations.xml"
+    file.write_text(file.read_text().replace("></image>\n</annotations>", f">{SHAPES}</image>\n</annotations>"))
     return root
+
+
+def with_outlines(root: Path) -> Path:
+    outline = {"category_id": 5, "segmentation": [[4, 3, 12, 3, 12, 10]]}
+    tree = {"category_id": 30, "segmentation": [[14, 3, 20, 3, 20, 10]]}
+    kinds = [
+        {"id": 10 * image + n, "image_id": image, **kind} for image in (7, 9) for n, kind in enumerate((outline, tree))
+    ]
+    return coco(root, annotations=kinds)
 
 
 FORMATS: dict[str, Callable[[Path], Path]] = {
@@ -45,7 +57,7 @@ FORMATS: dict[str, Callable[[Path], Path]] = {
     "list files": listed,
     "VOC": voc,
     "labelme": labelme,
-    "COCO": coco,
+    "COCO": with_outlines,
     "CVAT": with_polygons,
 }
 
@@ -55,7 +67,7 @@ def test_every_format_goes_the_whole_way(name: str, tmp_path: Path, capsys: pyte
     if name == "COCO":
         pytest.importorskip("pycocotools", reason="pycocotools is optional")
     data, run, out = FORMATS[name](tmp_path / "data"), tmp_path / "run", tmp_path / "out"
-    main(["data", "check", str(data), "--workers", "1"])
+    assert main(["data", "check", str(data), "--workers", "1"]) == 0
     assert "suggested" in capsys.readouterr().out
     tiny = TINY.replace("--steps 3", "--steps 2").split()
     assert main(["train", "folder", "--data", str(data), "--out", str(run), *tiny, "--device", "cpu"]) == 0

@@ -1,5 +1,6 @@
 """Small data sets written to disk, and what refusing one looks like."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ SIZE = (24, 16)
 
 
 def picture(path: Path, size: tuple[int, int] = SIZE) -> Path:
-    """Write a plain picture of (width, height)."""
+    """Write a plain picture of (width, height), of a colour of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (90, 120, 60)).save(path)
+    red, green, blue = hashlib.sha256(str(path).encode()).digest()[:3]
+    Image.new("RGB", size, (red, green, blue)).save(path)
     return path
 
 

@@ -1,6 +1,6 @@
 """Data sets: `open_source` returns one split of whatever lies under a path, or of the built-in scenes."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,6 @@ def _classes(
     root: Path, layout: str, pairs: tuple[Pair, ...], expected: LabelSpace | None, complain: Complain
 ) -> tuple[LabelSpace, MaskFormat]:
     """Return the classes of masks, and how the masks hold them."""
-    everything = _everything(root, layout)
     if declared := declared_classes(root, pairs):
         labels = agreed_classes(declared.labels, expected, str(root))
         masks = declared.masks
@@ -145,19 +144,23 @@ def _classes(
     elif expected is not None:
         labels, masks = expected, MaskFormat()
     else:
-        return scanned_classes(everything, complain)
-    return labels, MaskFormat(binary=True) if holds_binary(labels, masks, everything, complain) else masks
+        return scanned_classes(tuple(_everything(root, layout)), complain)
+    binary = holds_binary(labels, masks, _everything(root, layout), complain)
+    return labels, MaskFormat(binary=True) if binary else masks
 
 
-def _everything(root: Path, layout: str) -> tuple[Pair, ...]:
-    """Return the pairs of all splits, each mask once: what decides about classes must not depend on the split."""
+def _everything(root: Path, layout: str) -> Iterator[Pair]:
+    """Yield the pairs of all splits, each mask once: what decides about classes must not depend on the split.
+
+    Nothing is listed before the first is asked for: most data sets need no decision.
+    """
 
     def ignore(error: InputError) -> None:
         """Leave out what whoever reads that split will be told."""
 
     names = list_file.list_splits(root) if layout in ("camvid", "list") else [ALL]
     pairs = (pair for name in names for pair in _ON_DISK[layout].read(root, name, ignore))
-    return tuple({pair.label: pair for pair in pairs}.values())
+    yield from {pair.label: pair for pair in pairs}.values()
 
 
 def _drawn(

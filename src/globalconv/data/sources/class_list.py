@@ -27,7 +27,6 @@ VOID_NAMES = ("void", "ignore", "__ignore__")
 class ClassList:
     """What a class list declares."""
 
-    file: Path
     labels: LabelSpace
     masks: MaskFormat
     """With the classes' colours where the list has them all."""
@@ -77,13 +76,13 @@ _EXAMPLES = {
 def _json(file: Path) -> ClassList:
     content = json.loads(file.read_text(encoding="utf-8-sig"))
     if isinstance(content, dict) and "class_names" in content:
-        return ClassList(file, LabelSpace.from_json(content), MaskFormat())
+        return ClassList(LabelSpace.from_json(content), MaskFormat())
     tolerance = 0
     if isinstance(content, dict):
         tolerance, content = int(content.get("tolerance", 0)), content["classes"]
         if not 0 <= tolerance <= IGNORE:
             raise InputError(f'"tolerance" {tolerance}: give a difference between 0 and 255')
-    return _declared(file, [_entry({"name": e} if isinstance(e, str) else e) for e in content], tolerance)
+    return _declared([_entry({"name": e} if isinstance(e, str) else e) for e in content], tolerance)
 
 
 def _csv(file: Path) -> ClassList:
@@ -91,19 +90,19 @@ def _csv(file: Path) -> ClassList:
         rows = [
             {(k or "").strip().lower(): (v or "").strip() for k, v in row.items()} for row in csv.DictReader(stream)
         ]
-    return _declared(file, [_entry(row) for row in rows if any(row.values())])
+    return _declared([_entry(row) for row in rows if any(row.values())])
 
 
 def _cvat_label_map(file: Path) -> ClassList:
     lines = [line.split(":") for line in _lines(file)]
     if short := [words[0] for words in lines if len(words) < 2]:
         raise InputError(f"not a class list ({short[0]!r} has no colour); {_EXAMPLES[file.suffix]}")
-    return _declared(file, [Entry(words[0], None, _colour(words[1])) for words in lines])
+    return _declared([Entry(words[0], None, _colour(words[1])) for words in lines])
 
 
 def _labelme_names(file: Path) -> ClassList:
     # Its void has no value in masks: it only occurs in drawings, and as 255 in what is exported.
-    return _declared(file, [Entry(line, IGNORE if line.lower() in VOID_NAMES else None) for line in _lines(file)])
+    return _declared([Entry(line, IGNORE if line.lower() in VOID_NAMES else None) for line in _lines(file)])
 
 
 READERS: dict[str, Callable[[Path], ClassList]] = {
@@ -145,7 +144,7 @@ def _colour(written: Any) -> Colour:
     return (values[0], values[1], values[2])
 
 
-def _declared(file: Path, entries: Sequence[Entry], tolerance: int = 0) -> ClassList:
+def _declared(entries: Sequence[Entry], tolerance: int = 0) -> ClassList:
     """Return the class list of `entries`; indices must be 0, 1, 2, ... without gaps, where there are any."""
     void = [entry for entry in entries if entry.void]
     classes = [entry for entry in entries if not entry.void]
@@ -166,7 +165,7 @@ def _declared(file: Path, entries: Sequence[Entry], tolerance: int = 0) -> Class
     labels = LabelSpace(tuple(entry.name for entry in classes), colours, void_values)
     void_colours = tuple(entry.colour for entry in void if entry.colour is not None)
     names = tuple(dict.fromkeys((*VOID_NAMES, *(entry.name.lower() for entry in void))))
-    return ClassList(file, labels, MaskFormat(colours, void_colours, tolerance) if colours else MaskFormat(), names)
+    return ClassList(labels, MaskFormat(colours, void_colours, tolerance) if colours else MaskFormat(), names)
 
 
 def _refuse_unclear(classes: Sequence[Entry], colours: Sequence[Colour], void: Sequence[Entry]) -> None:
