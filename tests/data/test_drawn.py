@@ -225,6 +225,49 @@ def test_labelme_points_that_are_none(points: Any, tmp_path: Path) -> None:
     refused(labelme(tmp_path, shapes=[{"label": "x", "points": points}]), "no numbers|not as its format", split="all")
 
 
+def test_coco_files_at_the_root_are_splits(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools", reason="pycocotools is optional")
+    content = (coco(tmp_path) / "annotations/instances_default.json").read_text()
+    (tmp_path / "annotations/instances_default.json").unlink()
+    (tmp_path / "annotations_train.json").write_text(content)
+    assert splits(tmp_path) == [""]
+    (tmp_path / "annotations_val.json").write_text(content)
+    (tmp_path / "config.json").write_text("{}")
+    assert (recognise(tmp_path), splits(tmp_path)) == ("coco", ["train", "val"])
+    assert open_source(tmp_path, "val").sample_name(0) == "val/a"
+    (tmp_path / "train.json").write_text(content)
+    assert splits(tmp_path) == ["annotations_train", "annotations_val", "train"], "two files of one split"
+
+
+def test_coco_pictures_in_the_one_folder_below_images(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools", reason="pycocotools is optional")
+    root = coco(tmp_path)
+    (root / "images").rename(root / "default")
+    (root / "images").mkdir()
+    (root / "default").rename(root / "images/default")
+    (root / "annotations/instances_default.json").rename(root / "annotations/mine.json")
+    assert len(open_source(root, "all")) == 2
+    (root / "images/more").mkdir()
+    refused(root, "its image 'a.jpg' is not there", split="all")
+
+
+def test_a_category_that_only_groups_others_is_no_class(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools", reason="pycocotools is optional")
+    kinds = [{"id": 0, "name": "plants", "supercategory": "none"}]
+    kinds += [{"id": n, "name": name, "supercategory": "plants"} for n, name in ((30, "tree"), (5, "moss"))]
+    source = open_source(coco(tmp_path, categories=kinds), "all")
+    assert source.labels.class_names == ("background", "moss", "tree")
+
+
+def test_labelme_files_beside_the_folders_of_splits(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        labelme(tmp_path / "photos" / split)
+    assert splits(tmp_path) == ["train", "val"]
+    assert open_source(tmp_path, "val").sample_name(0) == "photos/val/a"
+    labelme(tmp_path / "photos")
+    refused(tmp_path, r"2 annotations lie beside the folders of the splits and in none \(a.json, b.json\); move each")
+
+
 def test_names_never_lead_out_and_are_never_twice(tmp_path: Path) -> None:
     twice = [{"id": n, "file_name": "../images/a.jpg", "width": SIZE[0], "height": SIZE[1]} for n in (7, 9)]
     root = coco(tmp_path, images=twice)

@@ -20,6 +20,9 @@ from globalconv.labels import IGNORE, VOC
         ("classes.csv", CSV),
         ("classes.csv", "Name, R, G, B\nroad,128,64,128\ntree,0,128,0\nVoid,0,0,0\n"),
         ("classes.csv", 'name,colour\nroad,#804080\ntree,"0, 128, 0"\nignore,#000000\n'),
+        ("classes.csv", CSV.replace(",", ";")),
+        ("classes.csv", CSV.replace(",", "\t")),
+        ("classes.csv", CSV.replace("road,0", "road,0.0")),
         (
             "classes.json",
             json.dumps(
@@ -97,6 +100,13 @@ def test_binary_masks_of_0_and_255(named: bool, tmp_path: Path) -> None:
         ("classes.csv", "name,color\nroad,#804080\ntree,\n", r"classes without a colour \(tree\)"),
         ("classes.csv", "name,color\nroad,#804080\ntree,#804080\n", "'road' and 'tree' have the colour"),
         ("classes.csv", "name,r,g,b\nroad,300,0,0\n", "colour .*: give red, green and blue from 0 to 255"),
+        ("classes.csv", "name,index\nroad,0\ntree, oak,1\n", "line 3 has 3 values where the header names 2 columns"),
+        ("classes.csv", "", r"classes\.csv: 0 classes"),
+        ("classes.csv", "name,index\nroad,0\ntree,1.5\n", "the index of 'tree' is '1.5'; give a whole number"),
+        ("classes.json", '[{"name": "a", "index": 0.5}]', "the index of 'a' is 0.5; give a whole number"),
+        ("classes.json", '[{"name": "a", "index": true}]', "the index of 'a' is True; give a whole number"),
+        ("classes.json", '[{"name": "a", "color": [0.5, 0.5, 1]}]', "a part of the colour .* is 0.5; give a whole"),
+        ("classes.json", '{"classes": ["a"], "tolerance": 2.5}', "tolerance is 2.5; give a whole number"),
         ("classes.json", '{"classes": ["a"], "tolerance": -1}', '"tolerance" -1: give a difference'),
         ("classes.json", '{"class": ["a"]}', "not a class list"),
         ("labelmap.txt", "road\n", r"labelmap\.txt: not a class list"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from globalconv.data.sources import Source, open_source
+from globalconv.data.sources import Source, open_source, recognise
 from globalconv.data.sources.list_file import list_splits
 from globalconv.errors import InputError
 from globalconv.labels import CAMVID, IGNORE, LabelSpace, voc_palette
@@ -143,6 +143,17 @@ def test_folders_with_splits(form: str, tmp_path: Path) -> None:
     assert names(open_source(tmp_path, "all")) == ["holdout/a", "train/b", "train/deep/a"]
     assert len(open_source(tmp_path, "val")) == 1, "held out of train, for there is no val"
     refused(tmp_path, "split 'test': .* has the splits holdout, train, val, all; name one of them", split="test")
+
+
+def test_labels_and_masks_that_both_hold_pictures(folder: Path) -> None:
+    (folder / "masks").mkdir()
+    (folder / "masks/00.txt").write_text("0 0.5 0.5 0.1 0.1")
+    assert len(open_source(folder, "all")) == 30
+    (folder / "masks/00.txt").unlink()
+    put(folder, "images/00.jpg", "masks/00.png")
+    refused(folder, "labels/ and masks/ both hold pictures, and only one can be the masks; move the other one away")
+    with pytest.raises(InputError, match="both hold pictures"):
+        recognise(folder)
 
 
 def test_images_and_labels_without_a_partner(folder: Path) -> None:

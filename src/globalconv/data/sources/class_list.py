@@ -62,7 +62,7 @@ def read_class_list(root: Path, *also: str) -> ClassList | None:
         return READERS.get(file.name, _labelme_names)(file)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         raise InputError(f"{file}: not a class list ({error}); {_EXAMPLES[file.suffix]}") from None
 
 
@@ -79,18 +79,24 @@ def _json(file: Path) -> ClassList:
         return ClassList(LabelSpace.from_json(content), MaskFormat())
     tolerance = 0
     if isinstance(content, dict):
-        tolerance, content = int(content.get("tolerance", 0)), content["classes"]
+        tolerance, content = _whole(content.get("tolerance", 0), "tolerance"), content["classes"]
         if not 0 <= tolerance <= IGNORE:
             raise InputError(f'"tolerance" {tolerance}: give a difference between 0 and 255')
     return _declared([_entry({"name": e} if isinstance(e, str) else e) for e in content], tolerance)
 
 
 def _csv(file: Path) -> ClassList:
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        rows = [
-            {(k or "").strip().lower(): (v or "").strip() for k, v in row.items()} for row in csv.DictReader(stream)
-        ]
-    return _declared([_entry(row) for row in rows if any(row.values())])
+    lines = file.read_text(encoding="utf-8-sig").splitlines()
+    header = lines[0] if lines else ""
+    delimiter = "," if "," in header else next((mark for mark in ";\t" if mark in header), ",")  # Excel's own choices
+    columns, *rows = [[word.strip() for word in row] for row in csv.reader(lines, delimiter=delimiter)] or [[]]
+    if long := [number for number, row in enumerate(rows, start=2) if len(row) > len(columns)]:
+        raise InputError(
+            f"line {long[0]} has {len(rows[long[0] - 2])} values where the header names {len(columns)} columns;"
+            f" put a value that contains {delimiter!r} in quotes, or name every column"
+        )
+    names = [column.lower() for column in columns]
+    return _declared([_entry(dict(zip(names, row, strict=False))) for row in rows if any(row)])
 
 
 def _cvat_label_map(file: Path) -> ClassList:
@@ -125,10 +131,21 @@ def _entry(fields: dict[str, Any]) -> Entry:
     separate = [next((fields[key] for key in keys if fields.get(key, "") != ""), None) for keys in _CHANNELS]
     written = next((fields[key] for key in ("color", "colour", "rgb") if fields.get(key)), None)
     colour = _colour(written) if written is not None else None if None in separate else _colour(separate)
-    return Entry(str(fields["name"]), None if index is None else int(index), colour)
+    name = str(fields["name"])
+    return Entry(name, None if index is None else _whole(index, f"the index of {name!r}"), colour)
 
 
 _CHANNELS = (("red", "r"), ("green", "g"), ("blue", "b"))
+
+
+def _whole(written: Any, what: str) -> int:
+    """Return a whole number; 1.5, of which `int` would make 1, is an `InputError`."""
+    try:
+        if isinstance(written, bool) or not float(written).is_integer():
+            raise ValueError
+        return int(float(written))
+    except (OverflowError, TypeError, ValueError):
+        raise InputError(f"{what} is {written!r}; give a whole number") from None
 
 
 def _colour(written: Any) -> Colour:
@@ -138,7 +155,7 @@ def _colour(written: Any) -> Colour:
             written = bytes.fromhex(match[1])
         else:
             written = re.split(r"[\s,;]+", written.strip(" ()[]"))
-    values = [int(value) for value in written]
+    values = [_whole(value, f"a part of the colour {written!r}") for value in written]
     if len(values) != 3 or not all(0 <= value <= 255 for value in values):
         raise InputError(f"colour {written!r}: give red, green and blue from 0 to 255, or #rrggbb")
     return (values[0], values[1], values[2])

@@ -1,13 +1,16 @@
 """COCO instances with your own categories: `annotations/instances_SPLIT.json` or `SPLIT/_annotations.coco.json`.
 
-Categories become classes in the order of their ids, after a class "background" for pixels of no object (unless a
-category is called so). Objects are drawn in the order of the file, later ones over earlier ones; crowds count as their
-category. Outlines and run lengths are rasterised by pycocotools, so that masks are those of the format's own tool.
+One file at the root of the data, or one per split (`train.json`), will do as well. Categories become classes in the
+order of their ids, after a class "background" for pixels of no object (unless a category is called so); one without any
+object that only groups others, as Roboflow's first does, becomes none. Objects are drawn in the order of the file,
+later ones over earlier ones; crowds count as their category. Outlines and run lengths are rasterised by pycocotools, so
+that masks are those of the format's own tool.
 
 That is for your own data: the mapping of the COCO data set to VOC's classes, with its rules, is another matter.
 """
 
 import functools
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 from globalconv.data.polygons import FARTHEST, Shape
 from globalconv.data.sources.class_list import READERS
 from globalconv.data.sources.drawn import Drawing, collected, entry, find_image, read_json, safe_name
-from globalconv.data.sources.splits import choose
+from globalconv.data.sources.splits import ALIASES, choose, on_disk
 from globalconv.errors import Complain, InputError, refuse
 
 PARTS = {"images", "annotations", "categories"}
@@ -27,13 +30,7 @@ PARTS = {"images", "annotations", "categories"}
 
 def is_coco_layout(root: Path) -> bool:
     """Say whether there is a COCO file where one is expected."""
-    for file in _files(root).values():
-        try:
-            content = read_json(file)
-        except InputError:
-            continue
-        return isinstance(content, dict) and content.keys() >= PARTS
-    return False
+    return any(map(_is_coco, _files(root).values()))
 
 
 def coco_splits(root: Path) -> list[str]:
@@ -50,24 +47,52 @@ def read_coco(root: Path, split: str, complain: Complain = refuse) -> tuple[Draw
 def coco_names(root: Path) -> list[str]:
     """Return the categories' names in the order of their ids; all files must agree."""
     found: dict[int, str] = {}
+    used: set[int] = set()
+    groups: set[Any] = set()
     for file in _files(root).values():
+        used |= {int(entry(fields, "category_id", str(file))) for fields in _content(file)["annotations"]}
+        groups |= {category.get("supercategory") for category in _content(file)["categories"]}
         for identifier, name in _categories(_content(file), file).items():
             if found.setdefault(identifier, name) != name:
                 raise InputError(
                     f"{file}: category {identifier} is {name!r} here and {found[identifier]!r} in another split;"
                     " export all splits with the same categories"
                 )
-    return [found[identifier] for identifier in sorted(found)]
+    return [name for identifier, name in sorted(found.items()) if identifier in used or name not in groups]
 
 
 def _files(root: Path) -> dict[str, Path]:
     """Return the COCO file of each split."""
     folder = root / "annotations"
     listed = sorted(folder.glob("instances*.json")) or sorted(folder.glob("*.json"))
-    official = {file.stem.removeprefix("instances_"): file for file in listed}
     beside = {file.parent.name: file for file in sorted(root.glob("*/_annotations.coco.json"))}
-    alone = [file for file in sorted(root.glob("*.json")) if file.name not in READERS][:1]
-    return official or beside or {"": file for file in alone}  # noqa: B035
+    loose = [file for file in sorted(root.glob("*.json")) if file.name not in READERS and _is_coco(file)]
+    at_root = {"": loose[0]} if len(loose) == 1 else _named(loose)
+    return _named(listed) or beside or at_root
+
+
+def _named(files: Sequence[Path]) -> dict[str, Path]:
+    """Name the split of each file: by the one word of its name that is a usual split, else by its whole name."""
+    named: dict[str, Path] = {}
+    for file in files:
+        words = [word for word in re.split("[-_. ]", file.stem) if any(on_disk([word], usual) for usual in ALIASES)]
+        named[words[0] if len(words) == 1 else file.stem.removeprefix("instances_")] = file
+    return named if len(named) == len(files) else {file.stem: file for file in files}
+
+
+def _is_coco(file: Path) -> bool:
+    """Say whether a file is COCO's; a damaged one is not."""
+    facts = file.stat()
+    return _has_parts(file, facts.st_mtime_ns, facts.st_size)
+
+
+@functools.lru_cache(maxsize=1 << 17)
+def _has_parts(file: Path, _changed: int, _size: int) -> bool:
+    try:
+        content = read_json(file)
+    except InputError:
+        return False
+    return isinstance(content, dict) and content.keys() >= PARTS
 
 
 def _content(file: Path) -> Mapping[str, Any]:
@@ -88,19 +113,27 @@ def _drawings(root: Path, split: str, file: Path, complain: Complain) -> tuple[D
         if (category := int(entry(fields, "category_id", str(file)))) not in categories:
             raise InputError(f"{file}: annotation {fields.get('id')} has category_id {category}, which is not listed")
         objects[int(entry(fields, "image_id", str(file)))].append((categories[category], fields.get("segmentation")))
+    folders = _picture_folders(root, split, file)
     makers = (
-        functools.partial(_drawing, root, split, file, picture, objects[int(entry(picture, "id", str(file)))])
+        functools.partial(_drawing, folders, split, file, picture, objects[int(entry(picture, "id", str(file)))])
         for picture in content["images"]
     )
     return collected(makers, complain)
 
 
+def _picture_folders(root: Path, split: str, file: Path) -> list[Path]:
+    """Return where the pictures of a file may lie; CVAT puts them into `images/default/`, whatever the file's name."""
+    images = root / "images"
+    within = [child for child in images.iterdir() if child.is_dir()] if images.is_dir() else []
+    usual = [images / split, images, root / split, root / split / "images", file.parent, root]
+    return usual + (within if len(within) == 1 else [])
+
+
 def _drawing(
-    root: Path, split: str, file: Path, picture: Mapping[str, Any], objects: Sequence[tuple[str, Any]]
+    folders: Sequence[Path], split: str, file: Path, picture: Mapping[str, Any], objects: Sequence[tuple[str, Any]]
 ) -> Drawing:
     where = f"{file}, image {picture.get('id')}"
     said = str(entry(picture, "file_name", where)).replace("\\", "/")
-    folders = [root / "images" / split, root / "images", root / split, root / split / "images", file.parent, root]
     image = find_image([folder / said for folder in folders], where, said)
     size = (int(entry(picture, "width", where)), int(entry(picture, "height", where)))
     name = safe_name(split, said)

@@ -138,7 +138,7 @@ def read_json(file: Path) -> Any:
         raise InputError(f"{file}: cannot be read as JSON ({error}); export it again") from None
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
 def _parsed(file: Path, _changed: int, _size: int) -> Any:
     """Parse a file that may be hundreds of megabytes, and is asked for several times, once."""
     return json.loads(file.read_text(encoding="utf-8-sig"))

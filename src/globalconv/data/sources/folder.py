@@ -48,8 +48,17 @@ def _folders(root: Path) -> dict[str, tuple[Path, Path]]:
 
 def _both(folder: Path) -> tuple[Path, Path] | None:
     """Return the folders of images and of label files in `folder`, if it has both."""
-    labels = next((folder / name for name in LABEL_FOLDERS if (folder / name).is_dir()), None)
-    return (folder / "images", labels) if labels and (folder / "images").is_dir() else None
+    there = [folder / name for name in LABEL_FOLDERS if (folder / name).is_dir()]
+    if not there or not (folder / "images").is_dir():
+        return None
+    if len(there) > 1:  # other programs keep text files in labels/
+        there = [place for place in there if any(map(_is_picture, files_below(place)))] or there[:1]
+    if len(there) > 1:
+        raise InputError(
+            f"{folder}: {' and '.join(f'{name}/' for name in LABEL_FOLDERS)} both hold pictures, and only one can be"
+            " the masks; move the other one away"
+        )
+    return folder / "images", there[0]
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -74,9 +83,7 @@ def _pairs(split: str, images: Path, labels: Path, complain: Complain) -> tuple[
 def pictures(folder: Path, complain: Complain = refuse) -> dict[str, Path]:
     """Return the pictures under `folder` by their path without suffix."""
     found: dict[str, Path] = {}
-    for path in files_below(folder):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
+    for path in filter(_is_picture, files_below(folder)):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
             complain(
@@ -87,6 +94,10 @@ def pictures(folder: Path, complain: Complain = refuse) -> dict[str, Path]:
             continue
         found[name] = path
     return found
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def files_below(folder: Path) -> Iterator[Path]:

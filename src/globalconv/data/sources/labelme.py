@@ -1,5 +1,7 @@
 """labelme: a JSON file per picture, beside it or anywhere (its `imagePath` says where), in folders per split or not.
 
+The folders of splits are at the root, or in the one folder that holds everything.
+
 Later shapes lie over earlier ones, as in labelme's own export. "__ignore__" is void; pixels under no shape are the
 class "_background_" (or "background"; without a class list there always is one). `labels.txt` or `class_names.txt`
 fixes the order of the classes, which is alphabetical otherwise.
@@ -8,7 +10,9 @@ fixes the order of the classes, which is alphabetical otherwise.
 import base64
 import functools
 import io
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,7 +21,7 @@ from PIL import Image
 
 from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.data.polygons import Shape
-from globalconv.data.sources.class_list import READERS
+from globalconv.data.sources.class_list import READERS, few
 from globalconv.data.sources.drawn import Drawing, collected, entry, find_image, read_json
 from globalconv.data.sources.folder import files_below
 from globalconv.data.sources.splits import choose, on_disk
@@ -30,45 +34,79 @@ def is_labelme_layout(root: Path) -> bool:
 
 
 def labelme_splits(root: Path) -> list[str]:
-    """Return the splits on disk, folders at `root`; [""] where there are none."""
-    folders = {file.relative_to(root).parts[0] for file in _annotations(root) if file.parent != root}
-    return sorted(folders) if on_disk(sorted(folders), "train") else [""]
+    """Return the splits on disk, folders beside each other; [""] where there are none."""
+    files = _annotations(root)
+    base = _base(root, files)
+    folders = sorted({file.relative_to(base).parts[0] for file in files if file.parent != base})
+    return folders if on_disk(folders, "train") else [""]
 
 
 def read_labelme(root: Path, split: str, complain: Complain = refuse) -> tuple[Drawing, ...]:
     """Return the drawings of one split; annotations without their picture go to `complain`."""
-    files = _annotations(root)
+    files, names = _annotations(root), labelme_splits(root)
+    base = _base(root, files)
+    if names != [""] and (loose := [file.name for file in files if file.parent == base]):
+        said = f"{base}: {len(loose)} annotations lie beside the folders of the splits and in none ({few(loose)})"
+        complain(InputError(f"{said}; move each into one of {', '.join(names)}", "partner"))
 
     def read(name: str) -> tuple[Drawing, ...]:
         return collected(
-            (functools.partial(_drawing, root, file) for file in files if root / name in file.parents), complain
+            (functools.partial(_drawing, root, file) for file in files if base / name in file.parents), complain
         )
 
-    return choose(labelme_splits(root), read, split, root)
+    return choose(names, read, split, root)
+
+
+def _base(root: Path, files: Sequence[Path]) -> Path:
+    """Return the folder whose subfolders may be splits: the lowest that holds every file, unless it is one itself."""
+    base = Path(os.path.commonpath([file.parent for file in files] or [root]))
+    return base.parent if base != root and on_disk([base.name], "train") else base
 
 
 def labelme_names(root: Path) -> list[str]:
     """Return the class names that occur in all annotations, in alphabetical order."""
-    found = {
-        str(entry(shape, "label", str(file)))
-        for file in _annotations(root)
-        for shape in entry(_content(file), "shapes", str(file))
-    }
+    found: set[str] = set()
+    for file in _annotations(root):
+        names = _glance(file).names
+        if names is None:  # reading it properly says why
+            names = tuple(name for name, _ in _read(file)[1])
+        found.update(names)
     return sorted(found)
 
 
 def _annotations(root: Path) -> tuple[Path, ...]:
     files = (f for f in files_below(root) if f.suffix.lower() == ".json" and f.name not in READERS)
-    return tuple(file for file in files if _is_annotation(file))
+    return tuple(file for file in files if _glance(file).annotation)
 
 
-def _is_annotation(file: Path) -> bool:
-    """Say whether a JSON file is labelme's; one that is damaged may be, and is refused when it is read."""
+@dataclass(frozen=True)
+class _Glance:
+    """What listing a data set needs of a JSON file."""
+
+    annotation: bool
+    """Whether it is labelme's; one that is damaged may be, and is refused when it is read."""
+    names: tuple[str, ...] | None = None
+    """Class names of its shapes; None where it cannot be understood."""
+
+
+def _glance(file: Path) -> _Glance:
+    facts = file.stat()
+    return _glanced(file, facts.st_mtime_ns, facts.st_size)
+
+
+@functools.lru_cache(maxsize=1 << 17)
+def _glanced(file: Path, _changed: int, _size: int) -> _Glance:
+    """Parse a file, which may hold its picture too and is listed several times, once."""
     try:
         content = read_json(file)
     except InputError:
-        return True
-    return isinstance(content, dict) and "shapes" in content
+        return _Glance(True)
+    if not isinstance(content, dict) or "shapes" not in content:
+        return _Glance(False)
+    try:
+        return _Glance(True, tuple({str(shape["label"]) for shape in content["shapes"]}))
+    except (LookupError, TypeError):
+        return _Glance(True)
 
 
 def _content(file: Path) -> Mapping[str, Any]:
