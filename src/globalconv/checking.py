@@ -16,6 +16,9 @@ from globalconv.show.legend import entries
 from globalconv.show.overlay import overlay
 from globalconv.show.panel import panel
 
+NAMED, SIZES = 5, 5
+"""Samples that a finding names and sizes that are listed, in text; JSON has all."""
+
 SHOWN, COLUMNS = 12, 4
 """Pictures on the contact sheet, evenly spaced over the data, and how many stand side by side."""
 
@@ -32,35 +35,35 @@ def report_text(report: Report) -> str:
     """Return the report for a person; its last line says whether the data are ready."""
     summary = report.summary
     counts = ", ".join(f"{split} {count}" for split, count in summary.images.items())
-    sizes = ", ".join(f"{width}x{height} ({count})" for (width, height), count in summary.sizes)
+    sizes = ", ".join(f"{width}x{height} ({count})" for (width, height), count in summary.sizes[:SIZES])
     width = max(len("class"), *map(len, report.labels.class_names))
     rows = [
-        f"{c.name:<{width}}  {c.share:7.2%}  {c.images:6}  {c.objects:7}  {c.typical_size:9.1f}"
+        f"{c.name:<{width}}  {c.share:7.2%}  {c.images:6}  {c.objects:7}  {c.typical_size:9.1f}  {c.weight:6.2f}"
         for c in summary.classes
     ]
     errors = sum(finding.severity == "error" for finding in report.findings)
-    suggestion = f"suggested  {summary.options()}"
+    suggested = [f"{option:<34}  {reason}" for option, reason in summary.options()]
     verdict = "ready" if report.ready else f"not ready: {errors} kind{'s' if errors > 1 else ''} of error to mend first"
     return "\n".join(
         [
             f"{report.root}: layout {report.layout}, {report.labels.num_classes} classes; {counts}",
-            f"sizes      {sizes}" + (", ..." if len(summary.sizes) == 5 else ""),
-            f"void       {summary.void_share:.2%} of all pixels",
+            f"sizes      {sizes}" + (", ..." if summary.sizes[SIZES:] else ""),
+            f"void       {summary.void_share:.2%} of all pixels, in {summary.void_images} pictures (255 is void)",
             "",
-            f"{'class':<{width}}   pixels  images  objects  size (px)",
+            f"{'class':<{width}}   pixels  images  objects  size (px)  weight",
             *rows,
             "",
             *map(_line, report.findings),
-            suggestion,
+            "suggested  " + "\n           ".join(suggested),
             verdict,
         ]
     )
 
 
 def _line(finding: Finding) -> str:
-    where = f"\n           {'; '.join(finding.examples)}" if finding.examples else ""
-    more = ", ..." if finding.count > len(finding.examples) > 0 else ""
-    times = f" [{finding.count} times]" if finding.count > len(finding.examples) > 1 else ""
+    where = f"\n           {'; '.join(finding.samples[:NAMED])}" if finding.samples else ""
+    more = ", ..." if finding.samples[NAMED:] else ""
+    times = f" [{finding.count} times]" if finding.samples[NAMED:] else ""
     return f"{MARKS[finding.severity]}  {finding.message}{times}{where}{more}"
 
 

@@ -1,7 +1,7 @@
 """What a user is told: one family of exceptions, each a single line with a remedy, each with an exit code."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 
 class GlobalconvError(Exception):
@@ -13,14 +13,14 @@ class GlobalconvError(Exception):
 class InputError(GlobalconvError, ValueError):
     """The user's input (a file, an option, a setting) was refused.
 
-    `kind` sorts the problems of data sets for `globalconv data check`.
+    `kind` sorts the problems of data sets for `globalconv data check`, `samples` are all those that have this one.
     """
 
     exit_code = 2
 
-    def __init__(self, message: str, kind: str = "") -> None:
+    def __init__(self, message: str, kind: str = "", samples: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind, self.samples = kind, tuple(samples)
 
 
 Complain = Callable[[InputError], None]

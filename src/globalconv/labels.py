@@ -45,7 +45,7 @@ class LabelSpace:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.class_names) <= MAX_CLASSES:
-            raise InputError(f"{len(self.class_names)} classes: a label space has 1 to {MAX_CLASSES}")
+            raise InputError(f"{len(self.class_names)} classes: a label space has 1 to {MAX_CLASSES}; list that many")
         if len(set(self.class_names)) < len(self.class_names):
             repeated = sorted({n for n in self.class_names if self.class_names.count(n) > 1})
             raise InputError(f"class names {repeated} occur more than once; give every class its own name")

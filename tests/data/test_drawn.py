@@ -59,7 +59,7 @@ def test_labelme_kinds_of_shapes(tmp_path: Path) -> None:
         ({"imageWidth": 25}, "annotation is 25x16 but its image .*a.jpg is 24x16"),
         ({"imagePath": "gone.jpg", "shapes": [{"label": "x", "points": []}]}, "a polygon of 0 points needs 3"),
         ({"shapes": [{"label": "x", "shape_type": "spline", "points": SQUARE}]}, "shape of kind 'spline': known are"),
-        ({"shapes": [{"points": SQUARE}]}, "a.json: the field 'label' is missing"),
+        ({"shapes": [{"label": "x", "points": SQUARE}, {"points": SQUARE}]}, "a.json: the field 'label' is missing"),
         ({"shapes": []}, "nothing is drawn in any annotation"),
         ({"shapes": [{"label": "x", "shape_type": "mask", "points": [[1, 1]], "mask": "AAAA"}]}, "cannot be decoded"),
     ],

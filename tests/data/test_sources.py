@@ -122,7 +122,7 @@ def test_a_plain_folder_has_a_fixed_hold_out(folder: Path) -> None:
 
 def test_tiny_plain_folders(tmp_path: Path) -> None:
     put(tmp_path, "images/a.jpg", "labels/a.png")
-    refused(tmp_path, "holds a single image, which cannot be divided; use split 'all'")
+    refused(tmp_path, "holds a single image, which cannot be divided; add more, or use split 'all'")
     assert names(open_source(tmp_path, "all")) == ["a"]
     put(tmp_path, "images/b.jpg", "labels/b.png")
     assert len(open_source(tmp_path, "train")) == len(open_source(tmp_path, "val")) == 1

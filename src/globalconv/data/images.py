@@ -50,6 +50,12 @@ def image_size(path: Path) -> tuple[int, int]:
         return (height, width) if turned else (width, height)
 
 
+def frame_count(path: Path) -> int:
+    """Return how many frames or pages a file holds; a photograph with its own preview counts as one."""
+    with opened(path) as picture:
+        return 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
+
+
 def to_rgb(picture: Image.Image, where: str) -> Uint8Array:
     """Return a Pillow picture of any mode as uint8 RGB (H, W, 3); `where` names it in errors."""
     if picture.mode.startswith("I") or picture.mode == "F":

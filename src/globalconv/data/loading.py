@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from globalconv.data.augment import Augmentation, augment
+from globalconv.data.balance import balancing
 from globalconv.data.sources.source import Source
 from globalconv.errors import InputError, nearest
 from globalconv.labels import IGNORE, Colour
@@ -210,20 +211,7 @@ def class_pixels(source: Source, on_progress: Callable[[int, int], object] | Non
 
 
 def class_weights(pixels: ClassPixels, kind: str) -> Tensor:
-    """Return the weight of each class in the loss, float32 (K,).
-
-    "median" is median-frequency balancing (Eigen & Fergus 2015, as in SegNet): the frequency of a class is its share
-    of the label pixels of those images in which it occurs, its weight the median of all frequencies over its own.
-    "sqrt-median" is the square root of that, which lifts rare classes more gently. Classes that never occur have no
-    frequency: they stay out of the median and weigh 1, which no loss over the same data ever uses.
-    """
+    """Return the weight of each class in the loss, float32 (K,): `balancing` as a tensor."""
     if kind not in get_args(ClassWeighting):
         raise InputError(f"class_weights={kind!r}: {nearest(kind, get_args(ClassWeighting))}")
-    weights_K = np.ones(len(pixels.pixels_K))
-    occurs_K = pixels.pixels_K > 0
-    if kind != "none" and occurs_K.any():
-        frequency = pixels.pixels_K[occurs_K] / pixels.reach_K[occurs_K]
-        weights_K[occurs_K] = np.median(frequency) / frequency
-    if kind == "sqrt-median":
-        weights_K = np.sqrt(weights_K)
-    return torch.from_numpy(weights_K.astype(np.float32))
+    return torch.from_numpy(balancing(pixels.pixels_K, pixels.reach_K, kind).astype(np.float32))

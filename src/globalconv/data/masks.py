@@ -199,11 +199,14 @@ def _not_indices(picture: Image.Image) -> str:
 def _out_of_range(path: Path, wrong: list[int], present: list[int], labels: LabelSpace) -> str:
     """Name the file, the values, the likely cause and the remedy."""
     shown = ", ".join(map(str, wrong[:8])) + (f", ... ({len(wrong)} values)" if len(wrong) > 8 else "")
-    known = f"the {labels.num_classes} classes are 0 to {labels.num_classes - 1}"
-    void = f", void is {', '.join(map(str, sorted({*labels.void_values, IGNORE})))}"
-    return f"{path}: label value{'s' if len(wrong) > 1 else ''} {shown} out of range ({known}{void}); " + likely_cause(
-        wrong, present, labels.num_classes
-    )
+    said = f"{path}: label value{'s' if len(wrong) > 1 else ''} {shown} out of range ({known_values(labels)})"
+    return f"{said}; {likely_cause(wrong, present, labels.num_classes)}"
+
+
+def known_values(labels: LabelSpace) -> str:
+    """Say which values masks may hold."""
+    void = ", ".join(map(str, sorted({*labels.void_values, IGNORE})))
+    return f"the {labels.num_classes} classes are 0 to {labels.num_classes - 1}, void is {void}"
 
 
 def likely_cause(wrong: list[int], present: list[int], classes: int) -> str:
@@ -213,14 +216,26 @@ def likely_cause(wrong: list[int], present: list[int], classes: int) -> str:
     if min(wrong) < 0:
         return "negative values cannot be stored in a label map; save void as 255"
     if len(wrong) > max(20, classes):
-        return "so many values look like grey levels of a colour mask or a smoothly resized mask; save class indices"
+        return (
+            "so many values look like the grey levels of a colour mask, or of one that was resized smoothly or once"
+            " saved as JPEG; save class indices"
+        )
     if classes == CITYSCAPES_CLASSES and max(wrong) <= CITYSCAPES_LAST_ID:
         return "these look like Cityscapes label ids; convert the masks to train ids"
     if wrong == [classes] and 0 not in present:
         return "the ids look shifted by one (they start at 1); subtract 1 from every mask"
     if wrong == [classes]:
-        return "an undeclared border or unlabelled value, or one more class; save void as 255, or name the class"
+        return (
+            "an undeclared border or unlabelled value, one more class, or ids that start at 1 with 0 for void; save"
+            " void as 255, name the class, or subtract 1 from every mask"
+        )
     return "the class list is too short, or the mask belongs to another one; name all classes or correct the mask"
+
+
+def stored_pixels(path: Path) -> dict[int, int]:
+    """Return how many pixels of a mask of indices have which value, whether a class has it or not."""
+    values, counts = np.unique(read_mask(path), return_counts=True)
+    return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
 
 
 def inexact_pixels(path: Path, masks: MaskFormat) -> tuple[int, int]:

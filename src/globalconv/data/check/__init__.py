@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 from globalconv.data.check.examine import Facts, examine
-from globalconv.data.check.findings import Finding, findings
+from globalconv.data.check.finding import SEVERITIES, Finding
+from globalconv.data.check.findings import findings
 from globalconv.data.check.summary import Summary, summarise
-from globalconv.data.sources import LAYOUTS, Source, open_source, recognise, splits
-from globalconv.data.sources.splits import dividing
+from globalconv.data.check.unused import unused_pictures
+from globalconv.data.sources import LAYOUTS, DrawnSource, Source, open_source, recognise, splits
+from globalconv.data.sources.splits import ALL, dividing
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
 
@@ -65,24 +67,32 @@ def check_data(
     if layout not in (None, recognised) and not _could_be(root, str(layout)):
         raise InputError(f"--layout {layout}: {root} is not in that layout; it looks like {recognised}")
     layout = layout or recognised
-    listing: list[tuple[str, str]] = []
-    sources = {}
-    there = splits(root, layout)
-    for split in chosen or dict.fromkeys(("train", *dividing(there))):
-        try:
-            sources[split] = open_source(
-                root, split, layout, complain=lambda error: listing.append((error.kind, str(error)))
-            )
-        except InputError as error:
-            listing.append((error.kind, str(error)))
+    sources, listing = _opened(root, layout, chosen)
     if not sources:
-        raise InputError(listing[0][1] if listing else f"{root}: has no split; name one with --splits")
+        raise listing[0] if listing else InputError(f"{root}: has no split; name one with --splits")
     samples = _examined(sources, workers, on_progress)
-    labels = next(iter(sources.values())).labels
-    unique = list(dict.fromkeys(listing))
-    return Report(
-        root, layout, labels, sources, samples, tuple(findings(samples, unique, labels)), summarise(samples, labels)
-    )
+    one = next(iter(sources.values()))
+    found = findings(samples, listing, one) + unused_pictures(root, layout, isinstance(one, DrawnSource))
+    ordered = sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+    return Report(root, layout, one.labels, sources, samples, tuple(ordered), summarise(samples, one.labels))
+
+
+def _opened(root: Path, layout: str, chosen: Sequence[str]) -> tuple[dict[str, Source], list[InputError]]:
+    """Return the readable part of each split, and what is wrong with the rest, each once."""
+    listing: dict[str, InputError] = {}
+    sources: dict[str, Source] = {}
+
+    def note(error: InputError) -> None:
+        listing.setdefault(str(error), error)
+
+    for split in chosen or [*dict.fromkeys(("train", *dividing(splits(root, layout)))), ALL]:
+        if split == ALL and sources:  # everything, where nothing else can be opened: too little to divide, say
+            break
+        try:
+            sources[split] = open_source(root, split, layout, complain=note)
+        except InputError as error:
+            note(error)
+    return sources, list(listing.values())
 
 
 def _could_be(root: Path, layout: str) -> bool:
@@ -110,21 +120,23 @@ def _one_by_one(sources: dict[str, Source], jobs: Sequence[Job]) -> Iterator[Fac
 
 
 def _in_parallel(sources: dict[str, Source], jobs: Sequence[Job], count: int) -> Iterator[Facts]:
-    done = 0
+    done, strangers = 0, {*active_children()}
     # A fresh process each: forking a program that has started threads can hang.
-    with ProcessPoolExecutor(count, get_context("spawn"), _begin, (sources,)) as pool:
-        try:
-            for facts in pool.map(_examine, jobs, chunksize=CHUNK):
-                done += 1
-                yield facts
-        except BrokenProcessPool:
-            split, index = jobs[done]
-            raise InputError(
-                f"{sources[split].sample_name(index)}: a process died near this sample, most likely for lack of memory;"
-                " look at its size, or give --workers 1"
-            ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (sources,))
+    try:
+        for facts in pool.map(_examine, jobs, chunksize=CHUNK):
+            done += 1
+            yield facts
+    except BrokenProcessPool:
+        split, index = jobs[done]
+        raise InputError(
+            f"{sources[split].sample_name(index)}: a process died near this sample, most likely for lack of memory;"
+            " look at its size, or give --workers 1"
+        ) from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in {*active_children()} - strangers:  # who stops a check need not wait for their last sample
+            process.kill()
 
 
 _sources: dict[str, Source] = {}

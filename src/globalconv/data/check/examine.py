@@ -5,14 +5,15 @@ Shapes: H x W pixels of the image.
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from globalconv.data.images import Uint8Array
-from globalconv.data.masks import inexact_pixels
-from globalconv.data.sources import FileSource, Source
+from globalconv.data.images import Uint8Array, frame_count
+from globalconv.data.masks import inexact_pixels, stored_pixels
+from globalconv.data.sources import DrawnSource, FileSource, Source
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE
 
@@ -50,6 +51,10 @@ class Facts:
     """Pixels whose colour is only within the tolerance of a class's."""
     far_colours: int = 0
     """Pixels whose colour is beyond it, and so void."""
+    stored: dict[int, int] | None = None
+    """Pixels per value of a mask that holds values of no class."""
+    frames: int = 1
+    """Frames or pages of the file, picture or mask, that has most."""
     problems: tuple[Problem, ...] = ()
 
 
@@ -59,6 +64,7 @@ def examine(source: Source, index: int, split: str) -> Facts:
     facts: dict[str, object] = {}
     try:
         facts |= _of_image(source.image(index))
+        facts["frames"] = max(map(frame_count, _files(source, index)))
     except Exception as error:  # one odd file must not cost the report on all others
         problems.append(_problem(error, name, "image"))
     try:
@@ -67,10 +73,19 @@ def examine(source: Source, index: int, split: str) -> Facts:
             near, far = inexact_pixels(source.pairs[index].label, source.masks)
             facts |= {"near_colours": near, "far_colours": far}
     except Exception as error:
+        if isinstance(source, FileSource) and getattr(error, "kind", "") == "values" and not source.masks.binary:
+            facts["stored"] = stored_pixels(source.pairs[index].label)
         # A picture that cannot be read is said once, not a second time by whoever asks for its size.
         if not problems or str(error) != problems[0].message:
             problems.append(_problem(error, name, "mask"))
     return Facts(name, split, problems=tuple(problems), **facts)  # type: ignore[arg-type]
+
+
+def _files(source: Source, index: int) -> list[Path]:
+    """Return the pictures that a sample lies in, its mask last."""
+    if isinstance(source, FileSource):
+        return [source.pairs[index].image, source.pairs[index].label]
+    return [source.drawings[index].image] if isinstance(source, DrawnSource) else []
 
 
 def _problem(error: Exception, name: str, what: str) -> Problem:

@@ -1,144 +1,104 @@
 """From the facts of all samples to what a person should know, by severity, each with a remedy."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from globalconv.data.check.examine import THUMBNAIL, Facts
+from globalconv.data.check.examine import Facts
+from globalconv.data.check.finding import Finding, counted
+from globalconv.data.check.likeness import duplicates
+from globalconv.data.masks import known_values, likely_cause
+from globalconv.data.sources import DrawnSource, Source
+from globalconv.errors import InputError
 from globalconv.labels import IGNORE, LabelSpace
 
-Severity = Literal["error", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
-ALIKE, SAME_PLACE = 0.98, 0.85
-"""Correlation of two thumbnails from which pictures count as near-identical, and, as the median over a split, as taken
-in the same places. CamVid's val frames have 0.90 (0.93 at most) to the nearest training frame, which is a second away;
-MSRC21's photographs 0.64; a film's neighbouring frames 0.99."""
+def findings(samples: Sequence[Facts], listing: Iterable[InputError], source: Source) -> list[Finding]:
+    """Return what there is to say, in no order.
 
-BLOCK = 2048
-"""Pictures compared with all others at once: bounds the memory of the comparison."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing about a data set: what it is, how often, where, and what to do."""
-
-    severity: Severity
-    kind: str
-    message: str
-    count: int = 1
-    examples: tuple[str, ...] = ()
-    """Samples, the first few."""
-
-
-def findings(samples: Sequence[Facts], listing: Iterable[tuple[str, str]], labels: LabelSpace) -> list[Finding]:
-    """Return what there is to say, errors first.
-
-    `listing` are (kind, message) of what went wrong before any sample was read.
+    `listing` is what went wrong before any sample was read; `source` is one of the splits.
     """
-    found = [Finding("error", kind or "listing", message) for kind, message in listing]
+    labels = source.labels
+    found = [_of_listing(error) for error in listing]
     found += _problems(samples)
-    found += _duplicates(samples)
+    found += _outside(samples, labels)
+    found += duplicates(samples)
+    found += _drawn_on(samples, source) if isinstance(source, DrawnSource) else _two_values(samples, labels)
     found += _classes(samples, labels)
     found += _colours(samples)
-    found += _sizes(samples)
-    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+    found += _pictures(samples)
+    return found
 
 
-def _few(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(names[:5])
+def _of_listing(error: InputError) -> Finding:
+    return Finding("error", error.kind or "listing", str(error), max(1, len(error.samples)), error.samples)
 
 
 def _problems(samples: Sequence[Facts]) -> list[Finding]:
     """Group the problems of samples: one finding a kind and cause, with the first message in full."""
     groups: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for sample in samples:
-        for problem in sample.problems:
+        for problem in sample.problems if sample.stored is None else ():
             groups[problem.kind, problem.message.rpartition("; ")[2]].append((sample.name, problem.message))
     return [
-        Finding("error", kind, group[0][1], len(group), _few([name for name, _ in group]))
+        Finding("error", kind, group[0][1], len(group), tuple(name for name, _ in group))
         for (kind, _), group in groups.items()
     ]
 
 
-def _duplicates(samples: Sequence[Facts]) -> list[Finding]:
-    """Find pictures that occur twice: the same in two splits is an error, for the score would be of pictures learnt."""
-    readable = [sample for sample in samples if sample.digest]
-    same: dict[str, list[Facts]] = defaultdict(list)
-    for sample in readable:
-        same[sample.digest].append(sample)
-    groups = [group for group in same.values() if len(group) > 1]
-    across = [group for group in groups if len({sample.split for sample in group}) > 1]
-    within = [group for group in groups if len({sample.split for sample in group}) == 1]
-    found = []
-    if across:
-        found.append(
-            Finding(
-                "error", "duplicate",
-                f"{len(across)} picture(s) in more than one split, so that scores would be of pictures seen in"
-                " training; keep each in one split", len(across),
-                _few([" = ".join(f"{sample.split}: {sample.name}" for sample in group) for group in across]),
-            )
-        )  # fmt: skip
-    if within:
-        found.append(
-            Finding(
-                "warning", "duplicate", f"{len(within)} picture(s) twice in a split; remove the copies", len(within),
-                _few([" = ".join(sample.name for sample in group) for group in within]),
-            )
-        )  # fmt: skip
-    return found + _near_identical(readable)
+def _outside(samples: Sequence[Facts], labels: LabelSpace) -> list[Finding]:
+    """Tell the values that are no class: one finding a cause, which all masks together tell better than one."""
+    known = {*range(labels.num_classes), *labels.void_values, IGNORE}
+    present = {value for sample in samples for value in (sample.stored or sample.pixels or ())}
+    groups: dict[str, list[Facts]] = defaultdict(list)
+    for sample in samples:
+        if sample.stored is not None:
+            wrong = sorted(sample.stored.keys() - known)
+            groups[likely_cause(wrong, sorted(present), labels.num_classes)].append(sample)
+    return [
+        Finding(
+            "error", "values",
+            f"label values out of range in {len(group)} of {len(samples)} masks: {_counted(group, known)}"
+            f" ({known_values(labels)}); {cause}", len(group), tuple(sample.name for sample in group),
+        )
+        for cause, group in groups.items()
+    ]  # fmt: skip
 
 
-def _near_identical(samples: Sequence[Facts]) -> list[Finding]:
-    """Find pictures outside the training split that look like a training picture (equal ones are told elsewhere)."""
-    train = [sample for sample in samples if sample.split == "train"]
-    others = [sample for sample in samples if sample.split != "train"]
-    if not train or not others:
+def _counted(group: Sequence[Facts], known: set[int]) -> str:
+    """Return the commonest values of no class, with their pixels and masks."""
+    pixels: Counter[int] = Counter()
+    masks: Counter[int] = Counter()
+    for sample in group:
+        outside = {value: count for value, count in (sample.stored or {}).items() if value not in known}
+        pixels.update(outside)
+        masks.update(outside.keys())
+    shown = [f"{value} ({count} pixels in {masks[value]})" for value, count in pixels.most_common(8)]
+    return ", ".join(shown) + (f", ... ({len(pixels)} values)" if len(pixels) > len(shown) else "")
+
+
+def _two_values(samples: Sequence[Facts], labels: LabelSpace) -> list[Finding]:
+    """Find masks of 0 and 255 where the classes are not two, of which 255 would be the second."""
+    present = {value for sample in samples for value in (sample.pixels or ())}
+    if present != {0, IGNORE} or labels.num_classes == 2 or labels.void_values or any(s.stored for s in samples):
         return []
-    nearest_N, likeness_N = _nearest(others, train)
-    alike = [
-        f"{other.split}: {other.name} ~ {train[index].name} ({likeness:.3f})"
-        for other, index, likeness in zip(others, nearest_N, likeness_N, strict=True)
-        if likeness >= ALIKE and other.digest != train[index].digest
-    ]
-    if alike:
-        said = (
-            f"{len(alike)} of {len(others)} pictures outside the training split look almost like a training picture, as"
-            " neighbouring frames of a film do: scores on them say little about new places; split by film or by place"
-        )
-        return [Finding("warning", "near-identical", said, len(alike), _few(alike))]
-    if (middle := float(np.median(likeness_N))) >= SAME_PLACE:
-        said = (
-            f"pictures outside the training split look like the same places or films as the training pictures (median"
-            f" correlation with the nearest one {middle:.2f}, at most {likeness_N.max():.2f}): scores may not hold for"
-            " new places; split by film or by place to know"
-        )
-        return [Finding("warning", "same-place", said)]
-    return []
+    said = (
+        f"all masks hold 0 and 255 only, as masks of two classes do, but there are {labels.num_classes} classes, so 255"
+        f" is void and nothing but {labels.class_names[0]!r} can be learnt; name two classes (255 is the second then),"
+        " or save the class indices"
+    )
+    return [Finding("error", "binary", said)]
 
 
-def _nearest(others: Sequence[Facts], train: Sequence[Facts]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return, for each of `others`, the index of the training picture that looks most like it, and the correlation."""
-    train_NT, indices, likeness = _normalised(train), [], []
-    for start in range(0, len(others), BLOCK):
-        correlation_BN = _normalised(others[start : start + BLOCK]) @ train_NT.T
-        indices.append(correlation_BN.argmax(axis=1))
-        likeness.append(correlation_BN.max(axis=1))
-    return np.concatenate(indices), np.concatenate(likeness)
-
-
-def _normalised(samples: Sequence[Facts]) -> NDArray[np.float32]:
-    """Return thumbnails as rows of zero mean and unit length; their products are correlations."""
-    flat = np.array([np.frombuffer(sample.thumbnail, np.uint8) for sample in samples], np.float32)
-    flat = flat.reshape(len(samples), THUMBNAIL**2)
-    flat -= flat.mean(axis=1, keepdims=True)
-    unit: NDArray[np.float32] = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-3)
-    return unit
+def _drawn_on(samples: Sequence[Facts], source: DrawnSource) -> list[Finding]:
+    """Find pictures on which nothing is drawn: background if that is a class, and maybe only not done yet."""
+    nothing = [sample.name for sample in samples if sample.pixels and sample.pixels.keys() == {source.classes.undrawn}]
+    if not nothing or source.classes.undrawn == IGNORE:
+        return []
+    said = (
+        f"{len(nothing)} of {len(samples)} pictures without any shape count as background all over; if nobody has drawn"
+        " on them yet, draw, or leave them out"
+    )
+    return [Finding("warning", "undrawn", said, len(nothing), tuple(nothing))]
 
 
 def _classes(samples: Sequence[Facts], labels: LabelSpace) -> list[Finding]:
@@ -157,11 +117,11 @@ def _classes(samples: Sequence[Facts], labels: LabelSpace) -> list[Finding]:
             said = f"classes outside the training split only: {', '.join(unlearnt)}; nothing can learn them: label some"
             found.append(Finding("error", "class-unlearnt", f"{said} for training", len(unlearnt)))
         if len(splits) > 1 and (unscored := [names[value] for value in sorted(seen["train"] - elsewhere)]):
-            said = f"classes in the training split only: {', '.join(unscored)}; they are never scored"
-            found.append(Finding("warning", "class-unscored", said, len(unscored)))
-    if empty := [sample.name for sample in labelled if set(sample.pixels or ()) <= {IGNORE}]:
-        said = f"{len(empty)} mask(s) hold void only; label them or leave them out"
-        found.append(Finding("warning", "void-only", said, len(empty), _few(empty)))
+            said = f"classes in the training split only: {', '.join(unscored)}; they are never scored: label some"
+            found.append(Finding("warning", "class-unscored", f"{said} for validation", len(unscored)))
+    if empty := tuple(sample.name for sample in labelled if set(sample.pixels or ()) <= {IGNORE}):
+        said = f"{counted(len(empty), 'mask')} with void only; label them or leave them out"
+        found.append(Finding("warning", "void-only", said, len(empty), empty))
     return found
 
 
@@ -170,17 +130,20 @@ def _colours(samples: Sequence[Facts]) -> list[Finding]:
     if not near + far:
         return []
     pixels = sum(sum((sample.pixels or {}).values()) for sample in samples)
-    touched = [sample.name for sample in samples if sample.near_colours + sample.far_colours]
+    touched = tuple(sample.name for sample in samples if sample.near_colours + sample.far_colours)
     said = (
         f"{near} pixels ({near / pixels:.3%}) take the nearest class within the tolerance, {far} ({far / pixels:.3%})"
         " are farther from every class and void; if that is more than smoothed edges, name the missing colours"
     )
-    return [Finding("warning" if far > near else "note", "tolerance", said, len(touched), _few(touched))]
+    return [Finding("warning" if far > near else "note", "tolerance", said, len(touched), touched)]
 
 
-def _sizes(samples: Sequence[Facts]) -> list[Finding]:
-    readable = [sample for sample in samples if sample.size]
-    if small := [sample.name for sample in readable if sample.size and min(sample.size) < 32]:
-        said = f"{len(small)} picture(s) less than 32 pixels wide or high: one cell of the coarsest features; enlarge"
-        return [Finding("warning", "small", f"{said} or remove them", len(small), _few(small))]
-    return []
+def _pictures(samples: Sequence[Facts]) -> list[Finding]:
+    found = []
+    if small := tuple(sample.name for sample in samples if sample.size and min(sample.size) < 32):
+        said = f"{counted(len(small), 'picture')} less than 32 pixels wide or high: one cell of the coarsest features"
+        found.append(Finding("warning", "small", f"{said}; enlarge or remove them", len(small), small))
+    if several := tuple(sample.name for sample in samples if sample.frames > 1):
+        said = f"{counted(len(several), 'sample')} with files of several frames or pages, of which the first counts"
+        found.append(Finding("note", "frames", f"{said}; save another one alone if it is meant", len(several), several))
+    return found

@@ -26,6 +26,7 @@ __all__ = [
     "open_source",
     "recognise",
     "splits",
+    "used_files",
 ]
 
 
@@ -149,18 +150,27 @@ def _classes(
     return labels, MaskFormat(binary=True) if binary else masks
 
 
+def used_files(root: Path, layout: str) -> set[Path]:
+    """Return the pictures and masks of all complete samples of all splits."""
+    with understood(str(root)):
+        return {
+            path for sample in _samples(root, layout) for path in (sample.image, getattr(sample, "label", None)) if path
+        }
+
+
 def _everything(root: Path, layout: str) -> Iterator[Pair]:
     """Yield the pairs of all splits, each mask once: what decides about classes must not depend on the split.
 
     Nothing is listed before the first is asked for: most data sets need no decision.
     """
+    yield from {pair.label: pair for pair in _samples(root, layout)}.values()
 
-    def ignore(error: InputError) -> None:
-        """Leave out what whoever reads that split will be told."""
 
+def _samples(root: Path, layout: str) -> Iterator[Any]:
+    """Yield the samples of all splits that are complete; whoever reads a split is told of the others."""
     names = list_file.list_splits(root) if layout in ("camvid", "list") else [ALL]
-    pairs = (pair for name in names for pair in _ON_DISK[layout].read(root, name, ignore))
-    yield from {pair.label: pair for pair in pairs}.values()
+    for name in names:
+        yield from _ON_DISK[layout].read(root, name, lambda error: None)
 
 
 def _drawn(

@@ -111,7 +111,8 @@ def _drawings(root: Path, split: str, file: Path, complain: Complain) -> tuple[D
     objects: dict[int, list[tuple[str, Any]]] = defaultdict(list)
     for fields in content["annotations"]:
         if (category := int(entry(fields, "category_id", str(file)))) not in categories:
-            raise InputError(f"{file}: annotation {fields.get('id')} has category_id {category}, which is not listed")
+            said = f"{file}: annotation {fields.get('id')} has category_id {category}, which is not listed"
+            raise InputError(f"{said}; add the category, or export again")
         objects[int(entry(fields, "image_id", str(file)))].append((categories[category], fields.get("segmentation")))
     folders = _picture_folders(root, split, file)
     makers = (

@@ -69,8 +69,8 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _pairs(split: str, images: Path, labels: Path, complain: Complain) -> tuple[Pair, ...]:
     image_files, label_files = pictures(images, complain), pictures(labels, complain)
-    _name_singles(images, sorted(image_files.keys() - label_files.keys()), "image", labels, complain)
-    _name_singles(labels, sorted(label_files.keys() - image_files.keys()), "label", images, complain)
+    name_singles(images, sorted(image_files.keys() - label_files.keys()), "image", labels, complain)
+    name_singles(labels, sorted(label_files.keys() - image_files.keys()), "label", images, complain)
     if not image_files:
         raise InputError(f"{images}: holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}); put the images there")
     prefix = f"{split}/" if split else ""
@@ -117,11 +117,12 @@ def _unreadable(error: OSError) -> None:
     raise InputError(f"{error.filename}: the folder cannot be listed ({error.strerror}); correct its permissions")
 
 
-def _name_singles(folder: Path, names: list[str], what: str, other: Path, complain: Complain) -> None:
+def name_singles(folder: Path, names: list[str], what: str, other: Path, complain: Complain) -> None:
+    """Complain about the files `names` in `folder` that have no partner in the folder `other`, if there are any."""
     if names:
-        few = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         said = (
-            f"{folder}: {len(names)} {what}{'s' if len(names) > 1 else ''} without a partner in {other} ({few});"
+            f"{folder}: {len(names)} {what}{'s' if len(names) > 1 else ''} without a partner in {other} ({shown});"
             " names must be equal up to the suffix: add the missing files or move these away"
         )
-        complain(InputError(said, "partner"))
+        complain(InputError(said, "partner", names))

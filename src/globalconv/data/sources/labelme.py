@@ -65,13 +65,7 @@ def _base(root: Path, files: Sequence[Path]) -> Path:
 
 def labelme_names(root: Path) -> list[str]:
     """Return the class names that occur in all annotations, in alphabetical order."""
-    found: set[str] = set()
-    for file in _annotations(root):
-        names = _glance(file).names
-        if names is None:  # reading it properly says why
-            names = tuple(name for name, _ in _read(file)[1])
-        found.update(names)
-    return sorted(found)
+    return sorted({name for file in _annotations(root) for name in _glance(file).names})
 
 
 def _annotations(root: Path) -> tuple[Path, ...]:
@@ -85,8 +79,8 @@ class _Glance:
 
     annotation: bool
     """Whether it is labelme's; one that is damaged may be, and is refused when it is read."""
-    names: tuple[str, ...] | None = None
-    """Class names of its shapes; None where it cannot be understood."""
+    names: tuple[str, ...] = ()
+    """Class names of its shapes, as far as they can be understood; reading it says what cannot."""
 
 
 def _glance(file: Path) -> _Glance:
@@ -103,10 +97,9 @@ def _glanced(file: Path, _changed: int, _size: int) -> _Glance:
         return _Glance(True)
     if not isinstance(content, dict) or "shapes" not in content:
         return _Glance(False)
-    try:
-        return _Glance(True, tuple({str(shape["label"]) for shape in content["shapes"]}))
-    except (LookupError, TypeError):
-        return _Glance(True)
+    shapes = content["shapes"] if isinstance(content["shapes"], list) else []
+    named = (str(shape["label"]) for shape in shapes if isinstance(shape, dict) and "label" in shape)
+    return _Glance(True, tuple(dict.fromkeys(named)))
 
 
 def _content(file: Path) -> Mapping[str, Any]:

@@ -83,7 +83,11 @@ def on_disk(names: Sequence[str], split: str) -> str | None:
 
 def _hold_out(samples: tuple[S, ...], split: str, where: Path | str) -> tuple[S, ...]:
     if len(samples) < 2:
-        count = "a single image, which cannot be divided; use split 'all'" if samples else "no images; put some there"
+        count = (
+            "a single image, which cannot be divided; add more, or use split 'all'"
+            if samples
+            else "no images; put some there"
+        )
         raise InputError(f"split {split!r}: {where} holds {count}")
     rank = {sample.name: _hash(sample.name) for sample in samples}
     held = {name for name, value in rank.items() if value < HOLD_OUT}

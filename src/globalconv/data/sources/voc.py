@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from globalconv.data.masks import palette_of, read_mask, values_of
-from globalconv.data.sources.folder import pictures
+from globalconv.data.sources.folder import name_singles, pictures
 from globalconv.data.sources.source import Pair
 from globalconv.data.sources.splits import choose
 from globalconv.errors import Complain, InputError, refuse
@@ -42,6 +42,8 @@ def read_voc(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair,
 
     def read(name: str) -> tuple[Pair, ...]:
         listed = _listed(root / LISTS / f"{name}.txt") if name else sorted(labels.keys() & images.keys())
+        if not name:
+            name_singles(masks, sorted(labels.keys() - images.keys()), "label", root / IMAGES, complain)
         for sample in listed:
             for folder, there in ((root / IMAGES, images), (masks, labels)):
                 if sample not in there:
