@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers.broken_data import CORPUS, LABEL0, PAGE, Broken, clean, everywhere, page, values
@@ -87,6 +88,13 @@ def test_one_cause_in_many_files_is_one_line_with_a_count(data: Path) -> None:
     assert not report.ready and "not ready: 1 kind of error" in report_text(report)
     assert "24" not in finding.message and "in 8 of 8 masks: 3 (3744 pixels in 8)" in finding.message
     assert "[8 times]" in report_text(report) and "val/6" not in report_text(report), "five names are enough"
+
+
+def test_thousands_of_copies_are_few_words(data: Path) -> None:
+    for path in data.glob("*/images/*.png"):
+        mask(path, np.full((36, 40, 3), 90, np.uint8))
+    (finding,) = [finding for finding in checked(data).findings if finding.kind == "duplicate"]
+    assert finding.samples == ("train: train/0 = val: val/5 = train: train/1 = train: train/2 = ... (8 in all)",)
 
 
 def test_several_processes_find_the_same(data: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
+from globalconv.data.check.quick import quick_check
 from globalconv.data.loading import class_pixels, class_weights
 from globalconv.data.sources import open_source, splits
 from globalconv.data.sources.source import Source
@@ -47,6 +48,8 @@ def run_training(
     hardware = choose_hardware(recipe.device, recipe.precision)
     say(f"device      {hardware.description}")
     train_source, val_source = open_splits(recipe.data, data)
+    for line in quick_check(train_source, val_source):
+        say(f"warning     {line}")
     dataset = dataset_facts(recipe.data, data, init_from, train_source, val_source)
     run.check_dataset(dataset)
     saved = load_newest(run.checkpoints)

@@ -4,7 +4,7 @@ Shapes: B of N pictures, thumbnails of T pixels.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +36,20 @@ def duplicates(samples: Sequence[Facts]) -> list[Finding]:
             f"{counted(len(across), 'picture')} in more than one split, so that scores would be of pictures seen in"
             " training; keep each in one split"
         )
-        names = tuple(" = ".join(f"{sample.split}: {sample.name}" for sample in group) for group in across)
+        names = tuple(_copies(group, lambda sample: f"{sample.split}: {sample.name}") for group in across)
         found.append(Finding("error", "duplicate", said, len(across), names))
     if within:
         said = f"{counted(len(within), 'picture')} twice in a split; remove the copies"
-        names = tuple(" = ".join(sample.name for sample in group) for group in within)
+        names = tuple(_copies(group, lambda sample: sample.name) for group in within)
         found.append(Finding("warning", "duplicate", said, len(within), names))
     return found + _near_identical(readable)
+
+
+def _copies(group: Sequence[Facts], told: Callable[[Facts], str]) -> str:
+    """Name copies of one picture, of every split first: few, for there may be thousands of one blank picture."""
+    first = list({sample.split: sample for sample in reversed(group)}.values())[::-1]
+    shown = (first + [sample for sample in group if sample not in first])[:4]
+    return " = ".join(map(told, shown)) + (f" = ... ({len(group)} in all)" if group[4:] else "")
 
 
 def _near_identical(samples: Sequence[Facts]) -> list[Finding]:

@@ -1,0 +1,71 @@
+"""The part of `data check` that costs seconds at most: what every training looks at before it starts.
+
+The headers of all files, and a few masks of each split with their pictures.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from globalconv.data.check.examine import Facts, examine
+from globalconv.data.check.findings import findings
+from globalconv.data.images import image_size
+from globalconv.data.sources import DrawnSource, FileSource, Source
+from globalconv.data.sources.source import sizes_differ
+from globalconv.errors import InputError
+
+LOOKED_AT, SECONDS = 16, 5.0
+"""Samples of each split that are read, evenly spaced, and the time after which no further one is begun."""
+
+TOLD = ("binary", "small", "tolerance", "undrawn", "void-only")
+"""Kinds of findings that mean something where only a few samples were read."""
+
+
+def quick_check(train: Source, val: Source) -> list[str]:
+    """Return warnings about the data of a training; what would stop it on its way is an `InputError` now."""
+    if not isinstance(train, FileSource | DrawnSource) or not isinstance(val, FileSource | DrawnSource):
+        return []  # generated scenes
+    broken = [error for source in (train, val) for error in _of_headers(source)]
+    facts = [] if broken else _looked_at(train, "train") + _looked_at(val, "val")
+    broken += [problem.message for sample in facts for problem in sample.problems]
+    if broken:
+        more = f" (and {len(broken) - 1} more like it; globalconv data check names all)" if broken[1:] else ""
+        raise InputError(broken[0] + more)
+    told = [f"in {len(facts)} samples: {f.message}" for f in findings(facts, (), train) if f.kind in TOLD]
+    return _learnt_and_scored(train, val) + told
+
+
+def _of_headers(source: FileSource | DrawnSource) -> list[str]:
+    """Return what is wrong with pictures and masks as far as their headers tell: no file, no picture, another size."""
+    broken = []
+    for picture, mask in _files(source):
+        try:
+            size = image_size(picture)
+            if mask is not None and (drawn := image_size(mask)) != size:
+                broken.append(sizes_differ(str(mask), "label map", drawn, picture, size))
+        except InputError as error:
+            broken.append(str(error))
+    return broken
+
+
+def _files(source: FileSource | DrawnSource) -> Sequence[tuple[Path, Path | None]]:
+    if isinstance(source, DrawnSource):
+        return [(drawing.image, None) for drawing in source.drawings]
+    return [(pair.image, pair.label) for pair in source.pairs]
+
+
+def _looked_at(source: Source, split: str) -> list[Facts]:
+    until = time.monotonic() + SECONDS
+    chosen = np.linspace(0, len(source) - 1, min(LOOKED_AT, len(source))).round().astype(int).tolist()
+    return [examine(source, index, split) for index in chosen if time.monotonic() < until]
+
+
+def _learnt_and_scored(train: FileSource | DrawnSource, val: FileSource | DrawnSource) -> list[str]:
+    """Warn of files that both splits name."""
+    learnt, scored = ({os.path.realpath(picture) for picture, _ in _files(source)} for source in (train, val))
+    if not (both := learnt & scored):
+        return []
+    return [f"{len(both)} of {len(scored)} validation pictures are training pictures too; scores say little then"]

@@ -1,0 +1,92 @@
+"""What a training looks at before it starts: broken data cost seconds then, and a line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.broken_data import LABEL0, TRAIN0, clean, everywhere, values
+from helpers.datasets import mask, picture
+from helpers.formats import labelme
+from helpers.training import small_recipe
+from PIL import Image
+
+from globalconv.data.check.quick import quick_check
+from globalconv.data.sources import open_source
+from globalconv.errors import InputError
+from globalconv.stopping import StopRequest
+from globalconv.training.start import run_training
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return clean(tmp_path / "data")
+
+
+def looked_at(root: Path, val: str = "val") -> list[str]:
+    return quick_check(open_source(root, "train"), open_source(root, val))
+
+
+def refused(root: Path, said: str) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        looked_at(root)
+    assert "\n" not in str(error.value)
+
+
+def test_good_data_and_generated_scenes_get_no_word(data: Path) -> None:
+    assert looked_at(data) == []
+    assert quick_check(open_source(None, "train"), open_source(None, "val")) == []
+
+
+def test_headers_of_all_files_are_read(tmp_path: Path) -> None:
+    for number in range(60):  # more than are looked at
+        picture(tmp_path / f"images/{number:02}.jpg", (48, 32))
+        mask(tmp_path / f"labels/{number:02}.png", np.tile(np.arange(48, dtype=np.uint8) % 2, (32, 1)))
+    assert looked_at(tmp_path) == []
+    for number in (7, 8):
+        Image.new("L", (48, 31)).save(tmp_path / f"labels/{number:02}.png")
+    refused(tmp_path, r"0.\.png: the label map is 48x31 but its image .* \(and 1 more like it; globalconv data check")
+    for number in (7, 8):
+        (tmp_path / f"labels/{number:02}.png").write_bytes(b"")
+    (tmp_path / "classes.json").write_text('["a", "b"]')
+    refused(tmp_path, r"0.\.png: the file is empty")
+
+
+def test_a_few_masks_are_held_against_the_classes(data: Path) -> None:
+    everywhere(data, 1, 2, 3)
+    refused(data, r"label value 3 out of range .*shifted by one.*and 7 more like it")
+
+
+def test_pictures_are_decoded_too(data: Path) -> None:
+    whole = (data / TRAIN0).read_bytes()
+    (data / TRAIN0).write_bytes(whole[: len(whole) // 2])
+    refused(data, "0.png: cannot be decoded")
+
+
+def test_warnings_name_how_many_were_looked_at(data: Path) -> None:
+    everywhere(data, 0, 255)
+    assert [line[:40] for line in looked_at(data)] == ["in 8 samples: all masks hold 0 and 255 o"]
+
+
+def test_a_picture_that_is_learnt_and_scored(data: Path) -> None:
+    assert looked_at(data, "train")[0].startswith("5 of 5 validation pictures are training pictures too")
+    (data / "val/images/5.png").unlink()
+    (data / "val/images/5.png").symlink_to(data / TRAIN0)
+    assert looked_at(data)[0].startswith("1 of 3 validation pictures are training pictures too")
+
+
+def test_drawn_data_are_drawn(tmp_path: Path) -> None:
+    root = labelme(tmp_path)
+    assert [line.partition(": ")[2][:10] for line in looked_at(root)] == ["2 pictures"], "small ones, and nothing else"
+    labelme(root, imageWidth=16, imageHeight=24)
+    refused(root, "the annotation is 16x24 but its image")
+
+
+def test_a_training_refuses_before_it_makes_anything(data: Path, tmp_path: Path) -> None:
+    mask(data / LABEL0, values(0, 9))
+    with pytest.raises(InputError, match="label value 9 out of range"):
+        run_training(small_recipe(), data, tmp_path / "run", False, None, StopRequest(), print)
+    assert not list((tmp_path / "run").glob("*.json"))
+    mask(data / LABEL0, values(255))
+    said: list[str] = []
+    run_training(small_recipe(), data, tmp_path / "other", False, None, StopRequest(), said.append)
+    assert any(line.startswith("warning     in 8 samples: 1 mask with void only") for line in said)
