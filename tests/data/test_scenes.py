@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from globalconv.data.scenes import SCENES, SPLITS, SceneSource, objects, scene, scene_source
+from globalconv.data.scenes import SCENES, SPLITS, Dial, SceneSource, objects, scene, scene_source
 from globalconv.data.scenes.canvas import Canvas, Light, Thing
-from globalconv.data.scenes.objects import Pose
+from globalconv.data.scenes.objects import PAIRS, Pose
+from globalconv.errors import InputError
 from globalconv.labels import IGNORE
 
-PAIRS = [(objects.pencil, objects.brush), (objects.spoon, objects.fork)]
+TOOLS = [objects.PENCIL, objects.BRUSH, objects.SPOON, objects.FORK]
 
 
 @pytest.mark.parametrize("size", [48, 192, 321])
@@ -81,7 +82,8 @@ def test_the_cue_is_the_head(draw: object) -> None:
     assert (thing.cue > 0.5).sum() > 60
 
 
-def test_no_head_is_hidden_or_cut() -> None:
+def spied(monkeypatch: pytest.MonkeyPatch, count: int, dial: Dial) -> list[tuple[Canvas, np.ndarray]]:
+    """Return the canvas and the label map of some scenes."""
     kept: list[Canvas] = []
     original = Canvas.label_map
 
@@ -89,19 +91,21 @@ def test_no_head_is_hidden_or_cut() -> None:
         kept.append(canvas)
         return original(canvas)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Canvas, "label_map", spy)
-        for index in range(30):
-            scene(1, index)
+    monkeypatch.setattr(Canvas, "label_map", spy)
+    maps = [scene(1, index, dial=dial)[1] for index in range(count)]
+    return list(zip(kept, maps, strict=True))
+
+
+def test_no_head_is_hidden_or_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     tools = 0
-    for canvas in kept:
+    for canvas, _ in spied(monkeypatch, 30, Dial()):
         visible = np.bincount(canvas.cues_HW.ravel(), minlength=len(canvas.labels))
         for number, area in enumerate(canvas.cue_areas):
             if area:
                 tools += 1
                 assert visible[number] >= 0.89 * area
                 assert area > 40, "inside the picture"
-    assert tools > 60
+    assert tools > 50
 
 
 def test_a_thing_that_would_hide_a_head_is_not_laid() -> None:
@@ -122,9 +126,9 @@ def test_a_thing_that_would_hide_a_head_is_not_laid() -> None:
 def test_the_source_draws_each_scene_once(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
 
-    def counted(seed: int, index: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    def counted(seed: int, index: int, size: int, dial: Dial) -> tuple[np.ndarray, np.ndarray]:
         drawn.append(index)
-        return scene(seed, index, size)
+        return scene(seed, index, size, dial)
 
     monkeypatch.setattr("globalconv.data.scenes.scene", counted)
     source = SceneSource(3, 48, 9)
@@ -141,3 +145,71 @@ def test_splits_are_different_scenes() -> None:
     assert (len(train), len(val)) == (SPLITS["train"][0], SPLITS["val"][0])
     assert train.seed != val.seed
     assert (train.image(0) != val.image(0)).any()
+
+
+@pytest.mark.parametrize("distance", [32, 64, 112])
+def test_a_tool_counts_at_its_head_and_beyond_the_distance_only(monkeypatch: pytest.MonkeyPatch, distance: int) -> None:
+    far = 0
+    for canvas, label_map in spied(monkeypatch, 25, Dial(distance=distance)):
+        for number, label in enumerate(canvas.labels):
+            if label not in TOOLS:
+                continue
+            heads = np.argwhere(canvas.cues_HW == number)
+            asked = np.argwhere((canvas.things_HW == number) & (canvas.cues_HW == 0) & (label_map != IGNORE))
+            assert len(heads)
+            if len(asked):
+                gaps = np.hypot(*(asked[:, None] - heads[None]).transpose(2, 0, 1)).min(axis=1)
+                assert gaps.min() >= distance
+                far += len(asked)
+    assert far > 25 * 100, "enough of every tool is seen beyond the distance"
+
+
+def test_a_scene_holds_at_most_one_tool_of_a_pair() -> None:
+    for index in range(40):
+        found = set(np.unique(scene(1, index)[1]))
+        assert not {objects.PENCIL, objects.BRUSH} <= found
+        assert not {objects.SPOON, objects.FORK} <= found
+
+
+@pytest.mark.parametrize("distance", [0, 64])
+def test_the_control_is_the_same_scene_with_marks_on_the_bodies(distance: int) -> None:
+    for index in range(12):
+        far, labels = scene(1, index, dial=Dial("far", distance))
+        local, labels_too = scene(1, index, dial=Dial("local", distance))
+        assert (labels == labels_too).all()
+        changed = (far != local).any(axis=2)
+        tool = np.isin(labels, TOOLS) | (labels == IGNORE)
+        assert changed.any()
+        assert not changed[~tool].any()
+
+
+@pytest.mark.parametrize("draw", [draw for pair in PAIRS for draw in pair])
+def test_marks_lie_near_every_pixel_of_a_body(draw: objects.Tool) -> None:
+    """Nowhere farther than nine pixels, so that a window of that size tells the class."""
+    pose = Pose(192, 20, 96, 0.0, 150.0)
+    plain, marked = (draw(pose, np.random.default_rng(3), kind) for kind in (False, True))
+    body = marked.cover() * (marked.where.along > objects.HEAD) > 0.5
+    colours = [np.broadcast_to(thing.parts[0].colour, (*body.shape, 3)) for thing in (plain, marked)]
+    marks = np.argwhere(body & (np.abs(colours[0] - colours[1]).max(axis=2) > 0.15))
+    gaps = np.hypot(*(np.argwhere(body)[:, None] - marks[None]).transpose(2, 0, 1)).min(axis=1)
+    assert gaps.max() < 9
+
+
+def test_the_marks_of_a_pair_differ() -> None:
+    """Rings come and go along the body, lines do not."""
+    for pair in PAIRS:
+        varying = []
+        for draw in pair:
+            pose = Pose(192, 20, 96, 0.0, 150.0)
+            plain, marked = (draw(pose, np.random.default_rng(3), kind) for kind in (False, True))
+            shape = (*marked.where.along.shape, 3)
+            change = np.abs(np.broadcast_to(marked.parts[0].colour, shape) - plain.parts[0].colour).max(axis=2)
+            body = change[np.abs(change.shape[0] // 2 - np.arange(change.shape[0])) <= 2, 80:110]
+            varying.append(float(np.ptp(body.max(axis=0))))
+        assert varying[0] > 0.2 > varying[1]
+
+
+@pytest.mark.parametrize(("dial", "told"), [(Dial(distance=-1), "--distance -1"), (Dial(distance=116), "115 pixels")])
+def test_what_does_not_fit_into_a_scene_is_refused(dial: Dial, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        dial.check(192)

@@ -1,16 +1,17 @@
-"""`globalconv data check PATH`: what is wrong with a data set, before it costs anyone a night."""
+"""`globalconv data JOB`: look at a data set before it costs anyone a night, or make one of generated scenes."""
 
 import json
+import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
 from globalconv.cli.options import read_options
 from globalconv.errors import InputError, nearest
 from globalconv.stopping import StopRequest
-
-JOBS = {"check": "read a whole data set and report what is wrong with it"}
 
 
 @dataclass(frozen=True)
@@ -31,22 +32,43 @@ class CheckOptions:
     """Processes that read; one per core where not given."""
 
 
+@dataclass(frozen=True)
+class ScenesOptions:
+    """Options of `globalconv data scenes`."""
+
+    out: Path
+    """Folder to make; a call that was stopped goes on there."""
+    train: int = 1000
+    """Scenes to train on."""
+    val: int = 100
+    """Scenes to validate on."""
+    size: int = 192
+    """Width and height in pixels."""
+    cue: Literal["far", "local"] = "far"
+    """What tells pencil from paintbrush and spoon from fork: the head at one end only, or marks all along as well."""
+    distance: int = 0
+    """Pixels from the head within which a tool's body does not count (void)."""
+    seed: int = 0
+    """Sets of different seeds share no scene."""
+    workers: int | None = None
+    """Processes that draw; one per core where not given."""
+
+
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Hand over to the job."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: globalconv data JOB [options]\n")
-        print("\n".join(f"  {job:<8} {line}" for job, line in JOBS.items()))
+        print("\n".join(f"  {job:<8} {line}" for job, (line, _) in JOBS.items()))
         return 0
     job, *rest = arguments
     if job not in JOBS:
         raise InputError(f"data {job!r}: no such job; {nearest(job, JOBS)}")
-    return _check(rest)
+    return JOBS[job][1](rest)
 
 
 def _check(arguments: list[str]) -> int:
     options = read_options(CheckOptions, "data check", arguments, "Read a whole data set; report what is wrong.")
-    if options.workers is not None and options.workers < 1:
-        raise InputError(f"--workers {options.workers}: give at least 1")
+    _at_least_one(options.workers)
     if options.sheet is not None and options.sheet.suffix.lower() != ".png":
         raise InputError(
             f"--sheet {options.sheet}: is written as PNG; call it {options.sheet.with_suffix('.png').name}"
@@ -58,3 +80,29 @@ def _check(arguments: list[str]) -> int:
     if options.sheet is not None:
         write_sheet(report, options.sheet)
     return 0 if report.ready else 2
+
+
+def _scenes(arguments: list[str]) -> int:
+    options = read_options(ScenesOptions, "data scenes", arguments, "Write generated scenes as a folder data set.")
+    _at_least_one(options.workers)
+    from globalconv.data.scenes import Dial
+    from globalconv.data.scenes.writing import SceneSet, write_scenes
+    from globalconv.progress import Progress
+
+    dial = Dial(options.cue, options.distance)
+    scenes = SceneSet(options.train, options.val, options.size, dial, options.seed)
+    with Progress("drawn", len(scenes.jobs()), "scenes") as progress:
+        write_scenes(options.out, scenes, options.workers, lambda done, total: progress.update(done))
+    print(f"done: {options.out}\nnext: globalconv train folder --data {shlex.quote(str(options.out))} --out RUN")
+    return 0
+
+
+def _at_least_one(workers: int | None) -> None:
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers {workers}: give at least 1")
+
+
+JOBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
+    "check": ("read a whole data set and report what is wrong with it", _check),
+    "scenes": ("write generated scenes as an ordinary folder data set", _scenes),
+}

@@ -1,15 +1,20 @@
-"""The built-in data set: generated photographs of a desk, each a function of (seed, index, size).
+"""The built-in data set: generated photographs of a desk, each a function of (seed, index, size, dial).
 
 Nine classes. Mug, book, leaf and coin look like themselves everywhere. Pencil and paintbrush, spoon and fork do not:
 their bodies are drawn from the same distributions, and only the head at one end tells which of the two a pixel at the
 other end belongs to (`objects.py`). A network whose classifier sees little context has to guess there, one with large
-kernels does not: the paper's argument, in small. A head is never cut by the frame and hardly ever hidden.
+kernels does not: the paper's argument, in small. A head is never cut by the frame and hardly ever hidden, and a scene
+holds at most one tool of a pair, so that no other head can stand in for it.
+
+The `Dial` makes an instrument of it. `distance` leaves out (as void) what lies nearer to the head; `cue="local"` marks
+the bodies all along, which makes the head superfluous: the same pictures, in which large kernels have nothing to win.
 Where two things meet there is a void strip of two pixels, as in VOC. Paper, tape, crumbs and stains are background.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +42,37 @@ SPLITS = {"train": (4000, 1), "val": (60, 2)}
 TRIES = 8
 MARGIN = 0.09
 """Share of the picture's side that a head keeps from the frame."""
+LENGTHS, LENGTHS_BEYOND = (0.5, 0.9), (0.2, 0.35)
+"""Lengths of tools as shares of the picture's side: of whole ones, and of what counts beyond a distance."""
 
+FARTHEST = 0.6
+"""Largest distance of a cue, as a share of the picture's side: beyond it no tool would fit in."""
+
+Cue = Literal["far", "local"]
 Draw = Callable[[Pose, np.random.Generator], Thing]
-TOOLS: tuple[Draw, ...] = (objects.pencil, objects.brush, objects.spoon, objects.fork)
 
 
-def scene(seed: int, index: int, size: int = SIZE) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+@dataclass(frozen=True)
+class Dial:
+    """What tells the tools of a pair apart, and how far from it a pixel has to be to count."""
+
+    cue: Cue = "far"
+    """far: the head at one end only. local: marks all along the body too (the control)."""
+    distance: int = 0
+    """Pixels from the head within which a tool's body is void; 0 leaves nothing out."""
+
+    def check(self, size: int) -> None:
+        """Refuse what cannot be drawn in a picture of `size` pixels a side."""
+        if self.cue not in get_args(Cue):
+            raise InputError(f"--cue {self.cue}: {nearest(str(self.cue), get_args(Cue))}")
+        if not 0 <= self.distance <= FARTHEST * size:
+            raise InputError(
+                f"--distance {self.distance}: between 0 and {FARTHEST * size:.0f} pixels fit into a scene of"
+                f" {size}x{size}; lower it or raise --size"
+            )
+
+
+def scene(seed: int, index: int, size: int = SIZE, dial: Dial = Dial()) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return scene number `index` of the stream `seed`: image (size, size, 3) and label map (size, size), uint8."""
     rng = np.random.default_rng([seed, index])
     canvas = Canvas(surface(size, rng), Light.draw(rng))
@@ -50,8 +80,8 @@ def scene(seed: int, index: int, size: int = SIZE) -> tuple[NDArray[np.uint8], N
     for draw, most in ((objects.book, 1), (objects.mug, 1), (objects.leaf, 2)):
         for _ in range(rng.integers(most + 1)):
             _lay(canvas, draw, rng)
-    for _ in range(rng.integers(2, 5)):
-        _lay(canvas, TOOLS[rng.integers(len(TOOLS))], rng)
+    for pair in objects.PAIRS:
+        _lay_tool(canvas, pair[rng.integers(2)], dial, rng)
     for _ in range(rng.integers(4)):
         _lay(canvas, objects.coin, rng)
     return _photograph(canvas.image_HW3, rng), canvas.label_map()
@@ -65,6 +95,7 @@ class SceneSource:
     size: int = SIZE
     seed: int = SPLITS["train"][1]
     name: str = "scenes"
+    dial: Dial = Dial()
     labels: LabelSpace = SCENES
     _last: tuple[int, NDArray[np.uint8], NDArray[np.uint8]] | None = field(default=None, repr=False, compare=False)
 
@@ -84,7 +115,7 @@ class SceneSource:
         """Return a scene; the last one is kept, so that image and label map are one drawing."""
         last = self._last
         if last is None or last[0] != index:
-            last = self._last = (index, *scene(self.seed, index, self.size))
+            last = self._last = (index, *scene(self.seed, index, self.size, self.dial))
         return last[1], last[2]
 
 
@@ -98,10 +129,20 @@ def scene_source(split: str) -> SceneSource:
 
 def _lay(canvas: Canvas, draw: Draw, rng: np.random.Generator) -> None:
     """Put a thing down somewhere, or give up after a few places that would hide what matters."""
-    size = canvas.image_HW3.shape[0]
-    place = _tool_pose if draw in TOOLS else _pose
     for _ in range(TRIES):
-        if canvas.put(draw(place(size, rng), rng)):
+        if canvas.put(draw(_pose(canvas.size, rng), rng)):
+            return
+
+
+def _lay_tool(canvas: Canvas, draw: objects.Tool, dial: Dial, rng: np.random.Generator) -> None:
+    """Put a tool down, with what lies too near to its head left out of the question."""
+    for _ in range(TRIES):
+        tool = draw(_tool_pose(canvas.size, dial.distance, rng), rng, dial.cue == "local")
+        assert tool.cue is not None
+        if dial.distance:
+            near = tool.where.along < objects.HEAD * canvas.size / SIZE + dial.distance
+            tool = replace(tool, void=near & (tool.cue <= 0.5))
+        if canvas.put(tool):
             return
 
 
@@ -110,15 +151,17 @@ def _pose(size: int, rng: np.random.Generator) -> Pose:
     return Pose(size, float(x), float(y), float(rng.uniform(0, 2 * np.pi)))
 
 
-def _tool_pose(size: int, rng: np.random.Generator) -> Pose:
-    """Return the pose of a tool whose head lies inside the picture; its body may leave it."""
-    length = rng.uniform(0.5, 0.9) * size
+def _tool_pose(size: int, distance: int, rng: np.random.Generator) -> Pose:
+    """Return the pose of a tool whose head lies inside the picture; its body may leave it, if enough of it is seen."""
+    counts_from = objects.HEAD * size / SIZE + distance if distance else 0
+    length = counts_from + rng.uniform(*(LENGTHS_BEYOND if distance else LENGTHS)) * size
+    seen = counts_from + 0.6 * (length - counts_from)
     while True:
         angle = rng.uniform(0, 2 * np.pi)
-        middle = rng.uniform(0.22, 0.78, 2) * size
-        x, y = middle - rng.uniform(0.3, 0.6) * length * np.asarray((np.cos(angle), np.sin(angle)))
-        if min(x, y) > MARGIN * size and max(x, y) < (1 - MARGIN) * size:
-            return Pose(size, float(x), float(y), float(angle), float(length))
+        head = rng.uniform(MARGIN, 1 - MARGIN, 2) * size
+        end = head + seen * np.asarray((np.cos(angle), np.sin(angle)))
+        if min(end) > 0 and max(end) < size:
+            return Pose(size, float(head[0]), float(head[1]), float(angle), float(length))
 
 
 def _clutter(canvas: Canvas, rng: np.random.Generator) -> None:

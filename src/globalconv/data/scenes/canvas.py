@@ -100,7 +100,8 @@ class Part:
 class Thing:
     """An object ready to be put down: class, parts from below to above, thickness in pixels, and its cue.
 
-    `cue` is the cover of the part that alone tells the class; nothing may hide it.
+    `cue` is the cover of the part that alone tells the class; nothing may hide it. Where `void` is true, nobody is
+    asked for the class.
     """
 
     label: int
@@ -108,6 +109,7 @@ class Thing:
     parts: list[Part]
     thickness: float
     cue: Floats | None = None
+    void: NDArray[np.bool_] | None = None
 
     def cover(self) -> Floats:
         gap = np.ones_like(self.where.along)
@@ -124,6 +126,7 @@ class Canvas:
     light: Light
     things_HW: NDArray[np.uint8] = field(init=False)
     cues_HW: NDArray[np.uint8] = field(init=False)
+    void_HW: NDArray[np.bool_] = field(init=False)
     labels: list[int] = field(default_factory=lambda: [0])
     areas: list[int] = field(default_factory=lambda: [0])
     cue_areas: list[int] = field(default_factory=lambda: [0])
@@ -131,6 +134,11 @@ class Canvas:
     def __post_init__(self) -> None:
         self.things_HW = np.zeros(self.image_HW3.shape[:2], np.uint8)
         self.cues_HW = np.zeros(self.image_HW3.shape[:2], np.uint8)
+        self.void_HW = np.zeros(self.image_HW3.shape[:2], np.bool_)
+
+    @property
+    def size(self) -> int:
+        return len(self.image_HW3)
 
     def put(self, thing: Thing) -> bool:
         """Lay `thing` on top, unless it would hide too much of what lies there; say whether it was laid."""
@@ -146,6 +154,7 @@ class Canvas:
         self.cue_areas.append(int(cue.sum()))
         self.cues_HW[thing.where.place][inside] = 0
         self.cues_HW[thing.where.place][cue] = len(self.labels) - 1
+        self.void_HW[thing.where.place][inside] = False if thing.void is None else thing.void[inside]
         return True
 
     def paint(self, where: Patch, parts: list[Part], cover: Floats, thickness: float) -> None:
@@ -158,6 +167,7 @@ class Canvas:
     def label_map(self) -> NDArray[np.uint8]:
         """Return the classes, with a void strip of two pixels wherever two objects meet."""
         label_map = np.asarray(self.labels, np.uint8)[self.things_HW]
+        label_map[self.void_HW] = IGNORE
         for axis in (0, 1):
             things, out = np.swapaxes(self.things_HW, 0, axis), np.swapaxes(label_map, 0, axis)
             edge = things[1:] != things[:-1]
@@ -180,7 +190,7 @@ class Canvas:
 
     def _shade(self, where: Patch, cover: Floats, thickness: float) -> None:
         """Darken what lies around: a soft shadow away from the light and a tight one at the contact."""
-        size = self.image_HW3.shape[0]
+        size = self.size
         margin = int(3 * thickness) + 4
         top, left = max(where.top - margin, 0), max(where.left - margin, 0)
         bottom = min(where.top + cover.shape[0] + margin, size)

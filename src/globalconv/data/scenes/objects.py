@@ -2,16 +2,23 @@
 
 Two pairs share their bodies: pencil and paintbrush have the same painted shaft, spoon and fork the same handle, drawn
 from the same distributions. What tells them apart is the head alone, at one end, up to a whole object's length away
-from the pixel to be labelled. A tool lies with its head at u = 0 and its body along u > 0.
+from the pixel to be labelled; only where a tool is `marked` does its whole body say what it is, by rings or by lines.
+A tool lies with its head at u = 0 and its body along u > 0.
 Lengths are multiples of `unit`, the side of the picture over 192. Coordinates: u along, v across, r from the centre.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from globalconv.data.scenes.canvas import Floats, Part, Patch, Thing, patch
+from globalconv.data.scenes.canvas import Floats, Level, Part, Patch, Thing, patch
 from globalconv.data.scenes.surfaces import colour, vary
+
+HEAD = 30
+"""No head is longer than this many units: beyond it a tool is nothing but its body."""
+RINGS, LINES = "rings", "lines"
+"""Marks along a body: across it every few units, or two lines along it."""
 
 BACKGROUND, PENCIL, BRUSH, SPOON, FORK, LEAF, COIN, MUG, BOOK = range(9)
 
@@ -68,7 +75,25 @@ def _banded(base: Floats, masks: list[tuple[Floats, Floats]]) -> Floats:
     return out.astype(np.float32)
 
 
-def _shaft(where: Patch, start: float, length: float, half: float, rng: np.random.Generator) -> Part:
+def _marks(where: Patch, half: Level, unit: float, kind: str | None, base: Floats) -> list[tuple[Floats, Floats]]:
+    """Return the marks of a body as (cover, colour), nowhere farther apart than a few units; none without a kind.
+
+    They take no random numbers, so that a scene with marks is the scene without them in all else.
+    """
+    if kind is None:
+        return []
+    contrast = (
+        base * np.float32(0.35) if base.mean() > 0.45 else np.minimum(base * np.float32(0.4) + np.float32(0.6), 1)
+    )
+    period, thick = 8 * unit, 1.5 * unit
+    if kind == RINGS:
+        return [(_inside(thick - np.abs((where.along % period) - period / 2)), contrast)]
+    return [(_inside(0.8 * thick - np.abs(np.abs(where.across) - 0.5 * half)), contrast)]
+
+
+def _shaft(
+    where: Patch, start: float, length: float, half: float, rng: np.random.Generator, unit: float, marks: str | None
+) -> Part:
     """Return the painted six-sided shaft, from `start` to a rounded end: the same for pencil and paintbrush."""
     u, v = where.along, where.across
     beyond = np.maximum(u - (length - half), 0)
@@ -77,15 +102,16 @@ def _shaft(where: Patch, start: float, length: float, half: float, rng: np.rando
     period, count = rng.uniform(7, 11) * half / 4, rng.integers(0, 4)
     first = start + rng.uniform(0.1, 0.8) * (length - start)
     stripes = [(_inside(period / 4 - np.abs(u - first - number * period)), band) for number in range(count)]
+    stripes += _marks(where, half, unit, marks, paint)
     facets = np.round(np.clip(v / half, -1, 1) * 1.4) / 1.4 * 0.75 + 0.15 * np.clip(v / half, -1, 1)
     return Part(_inside(distance), _banded(paint, stripes), 0.0, facets, 0.35)
 
 
-def pencil(pose: Pose, rng: np.random.Generator) -> Thing:
+def pencil(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
     """A shaft with a sharpened cone: wood, then lead."""
     half, head = 4.6 * pose.unit * rng.uniform(0.85, 1.15), 17 * pose.unit
     where = pose.patch(0, pose.length, half + 1)
-    shaft = _shaft(where, head, pose.length, half, rng)
+    shaft = _shaft(where, head, pose.length, half, rng, pose.unit, RINGS if marked else None)
     u, v = where.along, where.across
     cone = half * np.clip(u / head, 0, 1)
     scallop = head + half * 0.35 * (np.cos(np.clip(v / half, -1, 1) * 2.2 * np.pi) - 0.3)
@@ -96,12 +122,12 @@ def pencil(pose: Pose, rng: np.random.Generator) -> Thing:
     return Thing(PENCIL, where, [shaft, point], 2.2 * half, cover)
 
 
-def brush(pose: Pose, rng: np.random.Generator) -> Thing:
+def brush(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
     """A shaft with a metal ferrule and a tuft of hair."""
     half, head = 4.6 * pose.unit * rng.uniform(0.85, 1.15), 23 * pose.unit
     hair_end = 0.84 * head
     where = pose.patch(0, pose.length, 1.5 * half + 1)
-    shaft = _shaft(where, head, pose.length, half, rng)
+    shaft = _shaft(where, head, pose.length, half, rng, pose.unit, LINES if marked else None)
     u, v = where.along, where.across
     along = np.clip(u / hair_end, 0, 1)
     belly = half * 1.3 * np.sin(0.8 * np.pi * along**0.9)  # pointed in front, fullest before the ferrule
@@ -117,7 +143,9 @@ def brush(pose: Pose, rng: np.random.Generator) -> Thing:
     return Thing(BRUSH, where, [shaft, tuft, ferrule], 2.2 * half, np.maximum(hair, metal))
 
 
-def _handle(where: Patch, start: float, length: float, unit: float, rng: np.random.Generator) -> tuple[Part, Floats]:
+def _handle(
+    where: Patch, start: float, length: float, unit: float, rng: np.random.Generator, marks: str | None
+) -> tuple[Part, Floats]:
     """Return the metal handle that widens towards its rounded end, and its metal: the same for spoon and fork."""
     u, v = where.along, where.across
     metal = _paint(METALS, rng)
@@ -128,16 +156,16 @@ def _handle(where: Patch, start: float, length: float, unit: float, rng: np.rand
         -np.square(v / (0.35 * half))
     )  # asymmetric: a ridge of light
     grip = _inside(u - start - rng.uniform(0.35, 0.5) * (length - start)) * (rng.random() < 0.35)
-    colours = _banded(metal, [(grip, _paint(PAINTS, rng))])
+    colours = _banded(metal, [(grip, _paint(PAINTS, rng)), *_marks(where, half, unit, marks, metal)])
     return Part(cover, colours, 0.0, np.clip(groove, -0.95, 0.95), 0.75), metal
 
 
-def spoon(pose: Pose, rng: np.random.Generator) -> Thing:
+def spoon(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
     """A handle with a bowl."""
     unit = pose.unit
     half, depth = 9.5 * unit * rng.uniform(0.9, 1.1), 14 * unit
     where = pose.patch(0, pose.length, half + 1)
-    handle, metal = _handle(where, 26 * unit, pose.length, unit, rng)
+    handle, metal = _handle(where, 26 * unit, pose.length, unit, rng, RINGS if marked else None)
     du, dv = (where.along - depth) / depth, where.across / (half * (1 - 0.12 * (where.along - depth) / depth))
     ring = np.hypot(du, dv)
     cover = _inside((1 - ring) * half)
@@ -147,12 +175,12 @@ def spoon(pose: Pose, rng: np.random.Generator) -> Thing:
     return Thing(SPOON, where, [handle, bowl], 2.6 * unit, cover)
 
 
-def fork(pose: Pose, rng: np.random.Generator) -> Thing:
+def fork(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
     """A handle with three tines."""
     unit = pose.unit
     half = 8 * unit * rng.uniform(0.92, 1.08)
     where = pose.patch(0, pose.length, half + 1)
-    handle, metal = _handle(where, 26 * unit, pose.length, unit, rng)
+    handle, metal = _handle(where, 26 * unit, pose.length, unit, rng, LINES if marked else None)
     u, v = where.along, where.across
     tine = half * 0.2
     spread = np.abs(np.abs(v) - np.where(np.abs(v) > half * 0.4, half - tine, 0))
@@ -250,3 +278,8 @@ def book(pose: Pose, rng: np.random.Generator) -> Thing:
     fold = 0.6 * np.exp(-np.square((v + 0.82 * wide) / (1.2 * unit)))
     hinge = np.clip(fold + 0.5 * np.clip(1 - edge / (2 * unit), 0, 1) * np.sign(v), -0.9, 0.9)
     return Thing(BOOK, where, [Part(_inside(edge), colours, 0.0, hinge, 0.12)], 5.5 * unit)
+
+
+Tool = Callable[[Pose, np.random.Generator, bool], Thing]
+PAIRS: tuple[tuple[Tool, Tool], ...] = ((pencil, brush), (spoon, fork))
+"""Tools that are told apart by their heads (or, marked, by their marks)."""

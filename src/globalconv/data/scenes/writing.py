@@ -1,0 +1,128 @@
+"""Scenes as an ordinary folder data set: `images/SPLIT/NAME.png`, `labels/SPLIT/NAME.png`, `classes.json`.
+
+`scenes.json` beside them says how they were made, so that a call that was stopped goes on where it ended.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from globalconv.data.scenes import SCENES, SIZE, SPLITS, Dial, scene
+from globalconv.errors import InputError
+from globalconv.files import write_atomic, write_json
+from globalconv.labels import IGNORE
+
+CHUNK = 16
+"""Scenes that a process is given at a time."""
+
+SMALLEST, LARGEST = 48, 4096
+"""Sides of a scene: below, a fork has no tines any more; above, one picture takes gigabytes."""
+
+
+@dataclass(frozen=True)
+class SceneSet:
+    """A data set of scenes: how many, how large, and what the dial says."""
+
+    train: int = 1000
+    val: int = 100
+    size: int = SIZE
+    dial: Dial = field(default_factory=Dial)
+    seed: int = 0
+    """Sets of different seeds share no scene; seed 0 begins with those that are built in."""
+
+    def __post_init__(self) -> None:
+        for option, count, least in (("--train", self.train, 1), ("--val", self.val, 0), ("--seed", self.seed, 0)):
+            if count < least:
+                raise InputError(f"{option} {count}: give at least {least}")
+        if not SMALLEST <= self.size <= LARGEST:
+            raise InputError(f"--size {self.size}: scenes are {SMALLEST} to {LARGEST} pixels a side")
+        self.dial.check(self.size)
+
+    def jobs(self) -> list[tuple[str, int]]:
+        """Return split and index of every scene."""
+        return [(split, index) for split, count in (("train", self.train), ("val", self.val)) for index in range(count)]
+
+    def draw(self, split: str, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return image and label map of one scene; the built-in streams are numbered 1 and 2, those after them on."""
+        stream = SPLITS[split][1] + len(SPLITS) * self.seed
+        return scene(stream, index, self.size, self.dial)
+
+
+def write_scenes(
+    out: Path, scenes: SceneSet, workers: int | None = None, on_progress: Callable[[int, int], object] | None = None
+) -> None:
+    """Write the data set `scenes` into the folder `out`, with `workers` processes (None: one per core).
+
+    `InputError` where `out` holds anything but the beginnings of the same set.
+    """
+    _begin(out, scenes)
+    missing = [job for job in scenes.jobs() if not _file(out, "labels", *job).exists()]
+    done = len(scenes.jobs()) - len(missing)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = min(workers or cores, len(missing))
+    alone = (_write(out, scenes, job) for job in missing)
+    for _ in alone if count <= 1 else _in_parallel(out, scenes, missing, count):
+        done += 1
+        if on_progress is not None:
+            on_progress(done, len(scenes.jobs()))
+
+
+def _begin(out: Path, scenes: SceneSet) -> None:
+    """Make the folders and write the class list, unless an earlier call for the same set did."""
+    made_as, asked = out / "scenes.json", asdict(scenes)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file; name a folder")
+    if out.is_dir() and any(out.iterdir()) and _read(made_as) != asked:
+        raise InputError(f"--out {out}: is not empty, and holds no beginning of these scenes; name a new folder")
+    for split in ("train", *(["val"] if scenes.val else [])):
+        for kind in ("images", "labels"):
+            (out / kind / split).mkdir(parents=True, exist_ok=True)
+    write_json(made_as, asked)
+    named = enumerate(zip(SCENES.class_names, SCENES.palette, strict=True))
+    write_json(out / "classes.json", [{"name": n, "index": index, "color": list(c)} for index, (n, c) in named])
+
+
+def _read(path: Path) -> object:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _file(out: Path, kind: str, split: str, index: int) -> Path:
+    return out / kind / split / f"scene-{index:05d}.png"
+
+
+def _write(out: Path, scenes: SceneSet, job: tuple[str, int]) -> str:
+    """Write one scene, and return which: the label map last, so that where it is, both are."""
+    image, label_map = scenes.draw(*job)
+    mask = Image.fromarray(label_map)
+    table = np.zeros((256, 3), np.uint8)
+    table[: SCENES.num_classes] = SCENES.palette
+    table[IGNORE] = 224
+    mask.putpalette(table.tobytes())
+    write_atomic(_file(out, "images", *job), lambda file: Image.fromarray(image).save(file, "PNG"))
+    write_atomic(_file(out, "labels", *job), lambda file: mask.save(file, "PNG"))
+    return f"{job[0]} {job[1]}"
+
+
+def _in_parallel(out: Path, scenes: SceneSet, jobs: list[tuple[str, int]], count: int) -> Iterator[str]:
+    with ProcessPoolExecutor(count, get_context("spawn"), _ignore_signals) as pool:
+        try:
+            yield from pool.map(_write, [out] * len(jobs), [scenes] * len(jobs), jobs, chunksize=CHUNK)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # the parent's to handle; workers end with it
+        signal.signal(number, signal.SIG_IGN)
