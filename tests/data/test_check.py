@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import signal
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,13 @@ import pytest
 import torch
 from helpers.broken_data import CORPUS, LABEL0, PAGE, Broken, clean, everywhere, page, values
 from helpers.datasets import mask
+from helpers.sleeping import Sleeping
 from PIL import Image
 
 from globalconv.checking import check, report_json, report_text, write_sheet
 from globalconv.data.check import Finding, Report
-from globalconv.errors import InputError
+from globalconv.errors import InputError, StoppedError
+from globalconv.stopping import StopRequest
 
 
 @pytest.fixture
@@ -101,6 +105,15 @@ def test_several_processes_find_the_same(data: Path) -> None:
     mask(data / LABEL0, values(0, 7))
     one, two = checked(data), check(data, workers=2)
     assert one.findings == two.findings and one.samples == two.samples
+
+
+def test_who_stops_a_check_waits_for_no_sample(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("globalconv.data.check.open_source", lambda *_, **__: Sleeping())
+    with StopRequest().listening(), pytest.raises(StoppedError):
+        signal.setitimer(signal.ITIMER_REAL, 1)
+        signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+        check(data, workers=2)
+    assert not [process for process in active_children() if process.join(60) or process.is_alive()]
 
 
 def test_a_contact_sheet_shows_what_can_be_read(data: Path, tmp_path: Path) -> None:

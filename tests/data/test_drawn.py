@@ -259,6 +259,16 @@ def test_a_category_that_only_groups_others_is_no_class(tmp_path: Path) -> None:
     assert source.labels.class_names == ("background", "moss", "tree")
 
 
+def test_labelme_that_holds_its_picture_inside(tmp_path: Path) -> None:
+    (labelme(tmp_path, imageData="aGVsbG8=") / "a.jpg").unlink()
+    refused(tmp_path, "its image 'a.jpg' is not there .* or decode it from the field imageData", split="all")
+
+
+def test_coco_objects_of_no_image(tmp_path: Path) -> None:
+    square = [{"id": 1, "image_id": 77, "category_id": 5, "segmentation": [[4, 3, 12, 3, 12, 10]]}]
+    refused(coco(tmp_path, annotations=square), r"has objects on images that it does not list \(image_id 77\)", "all")
+
+
 def test_labelme_files_beside_the_folders_of_splits(tmp_path: Path) -> None:
     for split in ("train", "val"):
         labelme(tmp_path / "photos" / split)

@@ -102,6 +102,12 @@ def test_binary_masks_of_0_and_255(named: bool, tmp_path: Path) -> None:
         ("classes.csv", "name,r,g,b\nroad,300,0,0\n", "colour .*: give red, green and blue from 0 to 255"),
         ("classes.csv", "name,index\nroad,0\ntree, oak,1\n", "line 3 has 3 values where the header names 2 columns"),
         ("classes.csv", "", r"classes\.csv: 0 classes"),
+        ("classes.csv", "name\n" + "\n".join(map(str, range(3000))), "3000 classes; a label map holds at most 255"),
+        (
+            "classes.json",
+            '[{"name": "void", "index": 0}, {"name": "a", "index": 1}]',
+            "the indices are 1; number .* void",
+        ),
         ("classes.csv", "name,index\nroad,0\ntree,1.5\n", "the index of 'tree' is '1.5'; give a whole number"),
         ("classes.json", '[{"name": "a", "index": 0.5}]', "the index of 'a' is 0.5; give a whole number"),
         ("classes.json", '[{"name": "a", "index": true}]', "the index of 'a' is True; give a whole number"),
@@ -116,6 +122,18 @@ def test_broken_class_lists(file: str, text: str, said: str, tmp_path: Path) -> 
     colour_masks(tmp_path)
     (tmp_path / file).write_text(text)
     refused(tmp_path, said)
+
+
+def test_a_class_list_that_is_no_utf8(tmp_path: Path) -> None:
+    (colour_masks(tmp_path) / "classes.csv").write_bytes("name\nstraße\n".encode("latin-1"))
+    refused(tmp_path, r"classes\.csv: is not UTF-8 text .*; save it as UTF-8")
+
+
+def test_masks_of_which_none_can_be_read(tmp_path: Path) -> None:
+    for name in "ab":
+        picture(tmp_path / f"images/{name}.jpg", (6, 4))
+        mask(tmp_path / f"labels/{name}.tif", np.zeros((4, 6), np.float32))
+    refused(tmp_path, r"labels/a\.tif: mode F holds no class indices", split="all")
 
 
 def test_two_class_lists(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Sources: what is found in every layout, and the line for every way in which a data set can be broken."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,23 @@ def test_names_of_listed_files_never_lead_out_of_a_folder(tmp_path: Path) -> Non
     root = tmp_path / "root"
     put(root, "../elsewhere/a.png", "a.png")
     (root / "train.txt").write_text(f"{tmp_path}/elsewhere/a.png a.png\n")
-    assert names(open_source(root, "train")) == ["elsewhere/a"]
+    assert names(open_source(root, "all")) == ["elsewhere/a"]
+
+
+def test_lists_without_one_for_validation_have_a_hold_out(tmp_path: Path) -> None:
+    for number in range(20):
+        put(tmp_path, f"a/{number}.png", f"b/{number}.png")
+    (tmp_path / "train.txt").write_text("".join(f"a/{number}.png b/{number}.png\n" for number in range(20)))
+    train, val = names(open_source(tmp_path, "train")), names(open_source(tmp_path, "val"))
+    assert sorted(train + val) == sorted(names(open_source(tmp_path, "all"))) and 1 <= len(val) <= 6
+    (tmp_path / "valid.txt").write_text("a/3.png b/3.png\n")
+    assert len(open_source(tmp_path, "train")) == 20 and names(open_source(tmp_path, "val")) == ["a/3"]
+
+
+def test_what_is_almost_a_list_says_why_it_is_none(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "b.png")
+    (tmp_path / "train.txt").write_text("a.png,b.png\n")
+    refused(tmp_path, r"train\.txt:1: 1 words where 'image label' is expected")
 
 
 @pytest.mark.parametrize(
@@ -154,6 +171,29 @@ def test_labels_and_masks_that_both_hold_pictures(folder: Path) -> None:
     refused(folder, "labels/ and masks/ both hold pictures, and only one can be the masks; move the other one away")
     with pytest.raises(InputError, match="both hold pictures"):
         recognise(folder)
+
+
+def test_a_folder_around_everything_hides_no_splits(tmp_path: Path) -> None:
+    for split, count in (("train", 5), ("val", 2)):
+        for number in range(count):
+            put(tmp_path, f"data/images/{split}/{number}.png", f"data/labels/{split}/{number}.png")
+    assert len(open_source(tmp_path, "train")) == 5 and len(open_source(tmp_path, "val")) == 2
+
+
+def test_letters_with_accents_are_equal_however_they_are_written(folder: Path) -> None:
+    put(
+        folder,
+        f"images/{unicodedata.normalize('NFC', 'größe')}.jpg",
+        f"labels/{unicodedata.normalize('NFD', 'größe')}.png",
+    )
+    assert len(open_source(folder, "all")) == 31
+
+
+def test_a_file_that_nearly_fits_is_named(folder: Path) -> None:
+    (folder / "labels/00.png").rename(folder / "labels/00_mask.png")
+    refused(folder, r"1 image without a partner .* \(00_mask\.png is not\)")
+    (folder / "labels/00_mask.png").rename(folder / "labels/00.npy")
+    refused(folder, r"\(00\.npy is not\): add the missing files")
 
 
 def test_images_and_labels_without_a_partner(folder: Path) -> None:

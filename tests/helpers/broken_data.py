@@ -246,7 +246,7 @@ CLASSES = [
     _folder("half a class", lambda r: _write(r, "classes.json", '[{"name": "a", "index": 0.5}]'), "refused",
             "give a whole number"),
     _folder("300 classes", lambda r: _write(r, "classes.json", json.dumps([*map(str, range(300))])), "refused",
-            "a label space has 1 to 255"),
+            "300 classes; a label map holds at most 255"),
     Broken("a comma too many", lambda r: _write(colour_masks(r), "classes.csv", "name,index\nroad, wet,0\n"), "refused",
            "line 2 has 3 values"),
 ]  # fmt: skip

@@ -133,11 +133,11 @@ def nearest_colours(colours_N3: Uint8Array, masks: MaskFormat) -> tuple[NDArray[
 
 def _from_colours(colours_HW3: NDArray[np.generic], masks: MaskFormat, path: Path) -> Uint8Array:
     """Map exact colours class by class; sort out whatever is left by its distance."""
-    codes_HW = _packed(colours_HW3.astype(np.int64))
+    codes_HW = _packed(colours_HW3)
     label_map = np.full(codes_HW.shape, IGNORE, np.uint8)
     left_HW = np.ones(codes_HW.shape, bool)
     for index, colour in enumerate([*masks.colours, *masks.void_colours]):
-        found_HW = codes_HW == _packed(np.array(colour))
+        found_HW = codes_HW == _packed(np.array([colour]))
         label_map[found_HW] = index if index < len(masks.colours) else IGNORE
         left_HW &= ~found_HW
     if left_HW.any():
@@ -149,16 +149,20 @@ def _from_colours(colours_HW3: NDArray[np.generic], masks: MaskFormat, path: Pat
     return label_map
 
 
-def _packed(colours: NDArray[np.int64]) -> NDArray[np.int64]:
-    packed: NDArray[np.int64] = (colours[..., 0] << 16) | (colours[..., 1] << 8) | colours[..., 2]
+def _packed(colours: NDArray[np.generic]) -> NDArray[np.uint32]:
+    """Return red, green and blue as one number each, in as little memory as possible: masks may have 100 megapixels."""
+    packed = colours[..., 0].astype(np.uint32)
+    for channel in (1, 2):
+        packed = np.left_shift(packed, 8, out=packed)
+        packed |= colours[..., channel].astype(np.uint8)
     return packed
 
 
-def _unpacked(codes_N: NDArray[np.int64]) -> Uint8Array:
+def _unpacked(codes_N: NDArray[np.uint32]) -> Uint8Array:
     return np.stack([codes_N >> 16, (codes_N >> 8) & 255, codes_N & 255], axis=1).astype(np.uint8)
 
 
-def _unknown_colours(path: Path, codes: NDArray[np.int64], counts: NDArray[np.int64], pixels: int) -> str:
+def _unknown_colours(path: Path, codes: NDArray[np.uint32], counts: NDArray[np.int64], pixels: int) -> str:
     commonest = tuple(int(value) for value in _unpacked(codes[counts.argmax()][None])[0])
     share = counts.sum() / pixels
     return (
@@ -243,7 +247,7 @@ def inexact_pixels(path: Path, masks: MaskFormat) -> tuple[int, int]:
     stored = read_mask(path, masks)
     if stored.ndim != 3:
         return 0, 0
-    codes, counts = np.unique(_packed(stored.astype(np.int64)), return_counts=True)
+    codes, counts = np.unique(_packed(stored), return_counts=True)
     _, distance = nearest_colours(_unpacked(codes), masks)
     near = (distance > 0) & (distance <= masks.tolerance)
     return int(counts[near].sum()), int(counts[distance > masks.tolerance].sum())

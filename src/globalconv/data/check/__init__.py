@@ -123,10 +123,12 @@ def _in_parallel(sources: dict[str, Source], jobs: Sequence[Job], count: int) ->
     done, strangers = 0, {*active_children()}
     # A fresh process each: forking a program that has started threads can hang.
     pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (sources,))
+    parts = [pool.submit(_examine, jobs[start : start + CHUNK]) for start in range(0, len(jobs), CHUNK)]
     try:
-        for facts in pool.map(_examine, jobs, chunksize=CHUNK):
-            done += 1
-            yield facts
+        for part in parts:
+            for facts in part.result():
+                done += 1
+                yield facts
     except BrokenProcessPool:
         split, index = jobs[done]
         raise InputError(
@@ -134,9 +136,11 @@ def _in_parallel(sources: dict[str, Source], jobs: Sequence[Job], count: int) ->
             " look at its size, or give --workers 1"
         ) from None
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in {*active_children()} - strangers:  # who stops a check need not wait for their last sample
+        # Who stops a check need not wait for the samples at hand. Cancelling instead would leave those running, and
+        # a part that is cancelled when its process dies makes the pool's own thread print a traceback.
+        for process in {*active_children()} - strangers:
             process.kill()
+        pool.shutdown(wait=False)
 
 
 _sources: dict[str, Source] = {}
@@ -149,6 +153,5 @@ def _begin(sources: dict[str, Source]) -> None:
     _sources.update(sources)
 
 
-def _examine(job: Job) -> Facts:
-    split, index = job
-    return examine(_sources[split], index, split)
+def _examine(jobs: Sequence[Job]) -> list[Facts]:
+    return [examine(_sources[split], index, split) for split, index in jobs]

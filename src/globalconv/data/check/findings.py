@@ -8,6 +8,7 @@ from globalconv.data.check.finding import Finding, counted
 from globalconv.data.check.likeness import duplicates
 from globalconv.data.masks import known_values, likely_cause
 from globalconv.data.sources import DrawnSource, Source
+from globalconv.data.sources.class_list import few
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE, LabelSpace
 
@@ -104,20 +105,22 @@ def _drawn_on(samples: Sequence[Facts], source: DrawnSource) -> list[Finding]:
 def _classes(samples: Sequence[Facts], labels: LabelSpace) -> list[Finding]:
     """Find classes that never occur or only in some splits, and masks that hold nothing."""
     labelled = [sample for sample in samples if sample.pixels is not None]
+    if not labelled:
+        return []
     splits = sorted({sample.split for sample in labelled})
     seen = {split: {v for s in labelled if s.split == split for v in s.pixels or ()} - {IGNORE} for split in splits}
     names = labels.class_names
     found = []
     if never := [name for value, name in enumerate(names) if not any(value in there for there in seen.values())]:
-        said = f"classes that never occur: {', '.join(never)}; remove them from the class list, or label some"
+        said = f"classes that never occur: {few(never)}; remove them from the class list, or label some"
         found.append(Finding("warning", "class-never", said, len(never)))
     if "train" in seen:
         elsewhere = set().union(*(there for split, there in seen.items() if split != "train"))
         if unlearnt := [names[value] for value in sorted(elsewhere - seen["train"])]:
-            said = f"classes outside the training split only: {', '.join(unlearnt)}; nothing can learn them: label some"
+            said = f"classes outside the training split only: {few(unlearnt)}; nothing can learn them: label some"
             found.append(Finding("error", "class-unlearnt", f"{said} for training", len(unlearnt)))
         if len(splits) > 1 and (unscored := [names[value] for value in sorted(seen["train"] - elsewhere)]):
-            said = f"classes in the training split only: {', '.join(unscored)}; they are never scored: label some"
+            said = f"classes in the training split only: {few(unscored)}; they are never scored: label some"
             found.append(Finding("warning", "class-unscored", f"{said} for validation", len(unscored)))
     if empty := tuple(sample.name for sample in labelled if set(sample.pixels or ()) <= {IGNORE}):
         said = f"{counted(len(empty), 'mask')} with void only; label them or leave them out"

@@ -120,6 +120,8 @@ def recognise(root: Path) -> str:
     for name, layout in _ON_DISK.items():
         if layout.recognises(_folder(root)):
             return name
+    if (error := list_file.almost_a_list(root)) is not None:
+        raise error
     raise InputError(
         f"{root}: no known layout; looked for images/ beside labels/ or masks/ (in train/ and val/ or not), list files"
         " of 'image label' pairs (train.txt; with trainannot/: CamVid), JPEGImages/ beside SegmentationClass/ (VOC),"
@@ -168,9 +170,7 @@ def _everything(root: Path, layout: str) -> Iterator[Pair]:
 
 def _samples(root: Path, layout: str) -> Iterator[Any]:
     """Yield the samples of all splits that are complete; whoever reads a split is told of the others."""
-    names = list_file.list_splits(root) if layout in ("camvid", "list") else [ALL]
-    for name in names:
-        yield from _ON_DISK[layout].read(root, name, lambda error: None)
+    yield from _ON_DISK[layout].read(root, ALL, lambda error: None)
 
 
 def _drawn(

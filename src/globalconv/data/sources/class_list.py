@@ -18,7 +18,7 @@ from typing import Any
 
 from globalconv.data.masks import MaskFormat
 from globalconv.errors import InputError
-from globalconv.labels import IGNORE, Colour, LabelSpace
+from globalconv.labels import IGNORE, MAX_CLASSES, Colour, LabelSpace
 
 VOID_NAMES = ("void", "ignore", "__ignore__")
 
@@ -62,6 +62,8 @@ def read_class_list(root: Path, *also: str) -> ClassList | None:
         return READERS.get(file.name, _labelme_names)(file)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: is not UTF-8 text ({error.reason}); save it as UTF-8") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         raise InputError(f"{file}: not a class list ({error}); {_EXAMPLES[file.suffix]}") from None
 
@@ -163,6 +165,8 @@ def _colour(written: Any) -> Colour:
 
 def _declared(entries: Sequence[Entry], tolerance: int = 0) -> ClassList:
     """Return the class list of `entries`; indices must be 0, 1, 2, ... without gaps, where there are any."""
+    if len(entries) > MAX_CLASSES + 1:
+        raise InputError(f"{len(entries)} classes; a label map holds at most {MAX_CLASSES}: merge some")
     void = [entry for entry in entries if entry.void]
     classes = [entry for entry in entries if not entry.void]
     if all(entry.index is None for entry in classes):
@@ -172,7 +176,8 @@ def _declared(entries: Sequence[Entry], tolerance: int = 0) -> ClassList:
     classes.sort(key=lambda entry: entry.index or 0)
     colours = tuple(entry.colour for entry in classes if entry.colour is not None)
     if (indices := [entry.index for entry in classes]) != list(range(len(classes))):
-        raise InputError(f"the indices are {few(indices)}; number the classes 0, 1, 2, ...")
+        said = f"the indices are {few(indices)}; number the classes 0, 1, 2, ... as in the masks"
+        raise InputError(f"{said}, where void may be 255 or any value beyond them")
     if void and not colours and (bare := [entry.name for entry in void if entry.index is None]):
         raise InputError(
             f"class {bare[0]!r} has neither index nor colour; give it the value that void has in the masks"

@@ -32,18 +32,17 @@ def scanned_classes(pairs: Sequence[Pair], complain: Complain = refuse) -> tuple
     Masks that cannot be read go to `complain`.
     """
     first: dict[int, Path] = {}
+    unread: list[InputError] = []
     for pair in pairs:
         try:
             for value in values_of(read_mask(pair.label)):
                 first.setdefault(value, pair.label)
         except InputError as error:
+            unread.append(error)
             complain(error)
     present = set(first)
     if not present:
-        where = pairs[0].label.parent if pairs else "the data"
-        raise InputError(
-            f"{where}: holds no mask that can be read; `globalconv data check` says what is wrong with each"
-        )
+        raise unread[0] if unread else InputError("the data hold no complete pair of an image and a mask; add some")
     if present == {0, IGNORE}:
         return LabelSpace(BINARY), MaskFormat(binary=True)
     values = sorted(present - {IGNORE})

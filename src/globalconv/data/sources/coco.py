@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from globalconv.data.polygons import FARTHEST, Shape
-from globalconv.data.sources.class_list import READERS
+from globalconv.data.sources.class_list import READERS, few
 from globalconv.data.sources.drawn import Drawing, collected, entry, find_image, read_json, safe_name
 from globalconv.data.sources.splits import ALIASES, choose, on_disk
 from globalconv.errors import Complain, InputError, refuse
@@ -114,6 +114,10 @@ def _drawings(root: Path, split: str, file: Path, complain: Complain) -> tuple[D
             said = f"{file}: annotation {fields.get('id')} has category_id {category}, which is not listed"
             raise InputError(f"{said}; add the category, or export again")
         objects[int(entry(fields, "image_id", str(file)))].append((categories[category], fields.get("segmentation")))
+    listed = {int(entry(picture, "id", str(file))) for picture in content["images"]}
+    if lost := [identifier for identifier in objects if identifier not in listed]:
+        said = f"{file}: has objects on images that it does not list (image_id {few(lost)}); export it again"
+        complain(InputError(said, "partner"))
     folders = _picture_folders(root, split, file)
     makers = (
         functools.partial(_drawing, folders, split, file, picture, objects[int(entry(picture, "id", str(file)))])

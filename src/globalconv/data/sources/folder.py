@@ -7,13 +7,15 @@ Three forms, subfolders allowed in each:
     ROOT/train/images/a.jpg  ROOT/train/labels/a.png    splits outside
 """
 
+import glob
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.data.sources.source import Pair
-from globalconv.data.sources.splits import choose, on_disk
+from globalconv.data.sources.splits import ALIASES, choose, on_disk
 from globalconv.errors import Complain, InputError, refuse
 
 LABEL_FOLDERS = ("labels", "masks")
@@ -43,7 +45,11 @@ def _folders(root: Path) -> dict[str, tuple[Path, Path]]:
         images, labels = both
         inside = {f.name: (f, labels / f.name) for f in _subfolders(images) if (labels / f.name).is_dir()}
         return inside if on_disk(list(inside), "train") else {"": both}
-    return {folder.name: both for folder in _subfolders(root) if (both := _both(folder))}
+    outside = {folder.name: both for folder in _subfolders(root) if (both := _both(folder))}
+    name = next(iter(outside), "")
+    if len(outside) == 1 and not any(on_disk([name], usual) for usual in ALIASES):
+        return _folders(root / name)  # no split, but a folder around everything
+    return outside
 
 
 def _both(folder: Path) -> tuple[Path, Path] | None:
@@ -84,7 +90,8 @@ def pictures(folder: Path, complain: Complain = refuse) -> dict[str, Path]:
     """Return the pictures under `folder` by their path without suffix."""
     found: dict[str, Path] = {}
     for path in filter(_is_picture, files_below(folder)):
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        # A letter with its accent may be one character or two: macOS writes two, and nobody sees the difference.
+        name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
         if name in found:
             complain(
                 InputError(
@@ -121,8 +128,11 @@ def name_singles(folder: Path, names: list[str], what: str, other: Path, complai
     """Complain about the files `names` in `folder` that have no partner in the folder `other`, if there are any."""
     if names:
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        near = next(
+            (f" ({path.name} is not)" for path in other.glob(f"{glob.escape(names[0])}*") if path.is_file()), ""
+        )
         said = (
             f"{folder}: {len(names)} {what}{'s' if len(names) > 1 else ''} without a partner in {other} ({shown});"
-            " names must be equal up to the suffix: add the missing files or move these away"
+            f" names must be equal up to the suffix of a picture{near}: add the missing files or move these away"
         )
         complain(InputError(said, "partner", names))

@@ -113,7 +113,11 @@ def _drawing(root: Path, file: Path) -> Drawing:
     said = str(entry(_content(file), "imagePath", str(file)))
     path = said.replace("\\", "/")  # written on Windows
     beside = [p for p in sorted(file.parent.glob(f"{_escaped(file.stem)}.*")) if p.suffix.lower() in IMAGE_SUFFIXES]
-    image = find_image([file.parent / path, *beside, *_nearby(root, path)], str(file), said)
+    try:
+        image = find_image([file.parent / path, *beside, *_nearby(root, path)], str(file), said)
+    except InputError as error:
+        inside = ", or decode it from the field imageData, which holds it" if _content(file).get("imageData") else ""
+        raise InputError(f"{error}{inside}", error.kind) from None
     name = file.relative_to(root).with_suffix("").as_posix()
     return Drawing(name, image, str(file), functools.partial(_read, file))
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 from globalconv.data.sources.source import Pair
+from globalconv.data.sources.splits import ALIASES, ALL, choose, held_out, on_disk
 from globalconv.errors import Complain, InputError, refuse
 
 
@@ -27,11 +28,27 @@ def is_camvid_layout(root: Path) -> bool:
 
 
 def read_list(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair, ...]:
-    """Return the pairs of the list file `ROOT/SPLIT.txt`; lines that are none, or name no file, go to `complain`."""
+    """Return the pairs of the list file `ROOT/SPLIT.txt`; lines that are none, or name no file, go to `complain`.
+
+    Where no list at `root` is for validation, some of the training list's pairs are held out. "all" are those of all
+    lists.
+    """
+    lists = list_splits(root)
+    names = [name for name in lists if "/" not in name]
+    if split == ALL and lists:
+        return tuple({pair.name: pair for name in lists for pair in _read(root, name, complain)}.values())
+    if held_out(names) or (split not in lists and on_disk(names, split)):
+        return choose(names, lambda name: _read(root, name, complain), split, root)
+    if not (root / f"{split}.txt").is_file():
+        there = ", ".join(lists) or "none"
+        raise InputError(
+            f"split {split!r}: there is no list file {root / split}.txt; the splits in {root} are: {there}"
+        )
+    return _read(root, split, complain)
+
+
+def _read(root: Path, split: str, complain: Complain) -> tuple[Pair, ...]:
     file = root / f"{split}.txt"
-    if not file.is_file():
-        there = ", ".join(list_splits(root)) or "none"
-        raise InputError(f"split {split!r}: there is no list file {file}; the splits in {root} are: {there}")
     pairs: dict[str, tuple[int, Pair]] = {}
     for number, pair in _pairs(root, file, complain):
         if pair.name in pairs:
@@ -92,6 +109,17 @@ def _name(root: Path, word: str) -> str:
     """Return the path of an image relative to `root`, without suffix and without leaving it (no "..", no "/")."""
     path = PurePath(os.path.relpath(root / word, root)).with_suffix("")
     return PurePath(*(part for part in path.parts if part not in ("..", path.anchor))).as_posix()
+
+
+def almost_a_list(root: Path) -> InputError | None:
+    """Return why the first file called like the list of a usual split is none, if there is one."""
+    for file in (root / f"{name}.txt" for name in ALIASES):
+        try:
+            if file.is_file():
+                next(_pairs(root, file, refuse), None)
+        except InputError as error:
+            return error
+    return None
 
 
 def _lists_pairs(root: Path, file: Path) -> bool:

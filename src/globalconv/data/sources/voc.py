@@ -6,6 +6,7 @@ many. Masks in VOC's palette with nothing but VOC's classes get VOC's names.
 """
 
 import re
+import unicodedata
 from pathlib import Path
 
 from globalconv.data.masks import palette_of, read_mask, values_of
@@ -77,4 +78,5 @@ def _listed(file: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read as text ({error}); write one image name a line") from None
     # Lists of one class have a second column, -1, 0 or 1.
-    return list(dict.fromkeys(re.sub(r"\s+-?[01]$", "", line.strip()) for line in lines if line.strip()))
+    names = (unicodedata.normalize("NFC", re.sub(r"\s+-?[01]$", "", line.strip())) for line in lines)
+    return list(dict.fromkeys(name for name in names if name))
