@@ -8,7 +8,6 @@ label maps' own size. Rows are written as they are made; those of other cases wi
 experiment can be spread over processes (`--only`) or days.
 """
 
-import hashlib
 import json
 import os
 import statistics
@@ -18,13 +17,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from common import RESULTS, cpu_model, print_rows, write_report
+from common import RESULTS, print_rows, write_report
+from trainings import Case, run, still_valid
 
-import globalconv
 from globalconv.data.augment import PAPER
-from globalconv.errors import DivergedError
 from globalconv.stopping import StopRequest
-from globalconv.training.recipe import ModelSettings, Recipe
+from globalconv.training.recipe import ModelSettings
 from globalconv.training.recipes import RECIPES
 
 
@@ -37,21 +35,6 @@ class Settings:
     out: Path = Path("runs/accuracy")
     epochs: float | None = None
     """Instead of the recipe's own."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One training and the split it is scored on."""
-
-    name: str
-    recipe: Recipe
-    data: Path
-    starts_from: str | None = None
-    """Case of the same experiment whose network this one starts from."""
-
-    def fingerprint(self) -> str:
-        """Return what tells this case's recipe from an older one of the same name."""
-        return hashlib.sha256(json.dumps(self.recipe.to_json()).encode()).hexdigest()[:8]
 
 
 def camvid(settings: Settings) -> list[Case]:
@@ -107,62 +90,15 @@ EXPERIMENTS: dict[str, Callable[[Settings], list[Case]]] = {
 }
 
 
-COLUMNS = ("miou", "pixel_accuracy", "images", "steps", "best_step", "wall_minutes")
-
-
 def data(name: str) -> Path:
     return Path(os.environ["GLOBALCONV_DATA"]) / name
-
-
-def run(case: Case, settings: Settings, stop: StopRequest) -> dict[str, Any]:
-    """Train (or go on with, or only score) one case; return its row."""
-    out = folder(case.name, settings)
-    initial = None if case.starts_from is None else folder(case.starts_from, settings)
-    try:
-        globalconv.train(case.recipe, case.data, out, resume=out.exists(), init_from=initial, stop=stop)
-    except DivergedError as error:
-        return {"case": case.name, **dict.fromkeys(COLUMNS), "note": str(error), **provenance(case, out)}
-    return row(case, out)
-
-
-def folder(name: str, settings: Settings) -> Path:
-    return settings.out / settings.experiment / name.replace(" ", "-")
-
-
-def row(case: Case, weights: Path) -> dict[str, Any]:
-    """Score saved weights, in float32, on the case's validation split; add what the run's log says."""
-    settings = case.recipe.data
-    fields = globalconv.evaluate(weights, case.data, settings.val_split, settings.layout).to_json()
-    events = [json.loads(line) for line in (weights / "metrics.jsonl").read_text().splitlines()]
-    scores = {"miou": round(fields["miou"], 4), "pixel_accuracy": round(fields["pixel_accuracy"], 4)}
-    evaluated = [event for event in events if event["event"] == "evaluation"]
-    steps = {"steps": evaluated[-1]["step"], "best_step": evaluated[-1]["best_step"]}
-    starts = [event["step"] for event in events if event["event"] == "start"]
-    in_one_go = all(step == steps["steps"] for step in starts[1:])  # later starts only came to be scored
-    wall = wall_minutes(weights) if in_one_go else None
-    found = {"images": fields["images"], **steps, "wall_minutes": wall, "note": ""}
-    return {"case": case.name, **scores, **found, **provenance(case, weights)}
-
-
-def provenance(case: Case, out: Path) -> dict[str, str]:
-    """Return which recipe was trained, and where, as the run itself noted it."""
-    with (out / "metrics.jsonl").open() as log:
-        trained_on = json.loads(log.readline())["hardware"]
-    return {"recipe": case.fingerprint(), "machine": f"{cpu_model()}: {trained_on}"}
-
-
-def wall_minutes(out: Path) -> float:
-    """Return the minutes from start to end of a run that was never stopped, evaluations included."""
-    newest = max((out / "checkpoints").glob("*.ckpt"))
-    return round((newest.stat().st_mtime - (out / "dataset.json").stat().st_mtime) / 60, 1)
 
 
 def write(settings: Settings, cases: list[Case], made: dict[str, Any]) -> None:
     """Write the row `made` among those of the other cases, made before or elsewhere, of the same recipe."""
     path, title = RESULTS / f"accuracy-{settings.experiment}.json", f"mIoU: {settings.experiment}"
     old = json.loads(path.read_text())["tables"].get(title, []) if path.exists() else []
-    known = {found["case"]: found for found in [*old, made]}
-    kept = [known[case.name] for case in cases if known.get(case.name, {}).get("recipe") == case.fingerprint()]
+    kept = still_valid(cases, [*old, made])
     rows = [*kept, *mean_row(settings, cases, kept)]
     print_rows(settings.experiment, rows)
     command = f"accuracy.py {settings.experiment}" + (f" --epochs {settings.epochs:g}" if settings.epochs else "")
@@ -189,7 +125,7 @@ def main(settings: Settings) -> None:
         raise SystemExit(f"--only {settings.only!r}: one of {', '.join(case.name for case in cases)}")
     with StopRequest().listening() as stop:
         for case in chosen:
-            write(settings, cases, run(case, settings, stop))
+            write(settings, cases, run(case, settings.out / settings.experiment, stop))
 
 
 if __name__ == "__main__":

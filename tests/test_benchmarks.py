@@ -1,11 +1,14 @@
 """The benchmarks' arithmetic, and that the page of figures is what the committed results say."""
 
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from globalconv.training.recipes import RECIPES
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -48,3 +51,35 @@ def test_results_name_hardware_settings_and_command(tmp_path: Path, monkeypatch:
     assert report["settings"] == {"repeats": 1} and report["tables"] == {"sample": rows}
     assert report["command"].startswith("python benchmarks/sample.py")
     assert "| a | 500.0 |" in load("table").page(tmp_path)
+
+
+def test_gains_are_paired_by_seed(tmp_path: Path) -> None:
+    """Seed 1 lacks a kernel, so only seeds 0 and 2 count; hand-made numbers give hand-made gains."""
+    cue = load("cue")
+    dial = cue.DIALS[2]
+    scores = {0: (0.40, 0.41, 0.44, 0.50), 1: (0.1, 0.1, 0.9), 2: (0.50, 0.51, 0.56, 0.56)}
+    rows = [
+        {"case": cue.name(dial, kernel, seed), "miou": miou}
+        for seed, mious in scores.items()
+        for kernel, miou in zip(cue.KERNELS, mious, strict=False)
+    ]
+    table = {row["k"]: row for row in cue.gains(rows)}
+    assert [row["gain"] for row in table.values()] == [0, 1, 5, 8]
+    assert (table[15]["least"], table[15]["seeds"], table[15]["miou"]) == (6.0, 2, 0.53)
+    assert table[15]["interval"] == pytest.approx(2 * 12.706, abs=0.01), "t of one degree of freedom times 2"
+    cue.plot(cue.gains(rows), tmp_path / "plot.svg")
+    assert (tmp_path / "plot.svg").read_text().count("<path") > 20
+
+
+def test_rows_of_another_recipe_are_dropped_and_the_newest_kept() -> None:
+    trainings = load("trainings")
+    recipe = RECIPES["scenes"]()
+    cases = [trainings.Case("a", recipe, Path()), trainings.Case("b", dataclasses.replace(recipe, seed=1), Path())]
+    today, other = (case.fingerprint() for case in cases)
+    rows = [
+        {"case": "b", "recipe": today, "miou": 1},
+        {"case": "a", "recipe": today, "miou": 2},
+        {"case": "a", "recipe": today, "miou": 3},
+        {"case": "gone", "recipe": other, "miou": 4},
+    ]
+    assert trainings.still_valid(cases, rows) == [{"case": "a", "recipe": today, "miou": 3}]

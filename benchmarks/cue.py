@@ -1,0 +1,177 @@
+"""Does a larger kernel win more, the farther away the cue is? Table 1's question on generated scenes that can say no.
+
+    python benchmarks/cue.py [--seeds 0 1 2 3 4] [--out runs/cue]
+
+Heads 1 x 1 and GCN with k = 3, 7, 15 after every level, no refinement, everything else equal, on scenes (`globalconv
+data scenes`) whose cue is far, at three distances, and on the control, whose cue is local. Seeds are paired: the same
+scenes, order and augmentation for every k. All start from one backbone, trained on the built-in scenes with 1 x 1
+heads, as the paper's start from ImageNet. Rows are written as they are made; started again, finished ones are kept, so
+the seeds may be spread over processes. The last tables and the plot come from all rows there are.
+"""
+
+import json
+import math
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+from common import RESULTS, print_rows, write_report
+from safetensors.torch import save_file
+from scipy.stats import t as student
+from trainings import Case, run, still_valid
+
+import globalconv
+from globalconv.data.augment import Augmentation
+from globalconv.data.scenes import Dial
+from globalconv.data.scenes.writing import SceneSet, write_scenes
+from globalconv.stopping import StopRequest
+from globalconv.training.recipe import DataSettings, Recipe
+from globalconv.training.recipes import RECIPES
+
+KERNELS = (1, 3, 7, 15)
+DIALS = (Dial("far", 32), Dial("far", 72), Dial("far", 112), Dial("local", 112))
+BACKBONE = "test_resnet"
+"""timm's smallest ResNet. A cell of its res-5 sees 81 pixels to each side, so that 1 x 1 heads cannot see farther."""
+SCENES, VAL, STEPS, START_STEPS = 800, 100, 400, 2000
+CONFIDENCE = 0.95
+PLOT = RESULTS.parent.parent / "docs" / "images" / "cue.svg"
+COLOURS = ("#c2571a", "#3564b0", "#0f7a5c")
+
+
+@dataclass(frozen=True)
+class Settings:
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """Seeds to run now; rows of others stay."""
+    out: Path = Path("runs/cue")
+
+
+def recipe(kernel: int, seed: int) -> Recipe:
+    """Return the recipe of the scenes with heads of this size."""
+    scenes = RECIPES["scenes"]()
+    head = ("pointwise",) if kernel == 1 else ("gcn",)
+    model = replace(scenes.model, backbone=BACKBONE, head=head, kernel_size=(kernel,), boundary_refinement=False)
+    return replace(scenes, model=model, seed=seed)
+
+
+def start(out: Path, stop: StopRequest) -> Path:
+    """Return the backbone that all cases start from: trained once, on the built-in scenes."""
+    weights = out / "start.safetensors"
+    if not weights.exists():
+        folder = out / "start"
+        setting = replace(recipe(1, 0), steps=START_STEPS, evaluate_every=START_STEPS)
+        globalconv.train(setting, None, folder, resume=folder.exists(), stop=stop)
+        network = globalconv.load(folder, precision="float32").network
+        assert isinstance(network, globalconv.GlobalConvNet)
+        save_file(network.backbone.body.state_dict(), weights)
+    return weights
+
+
+def name(dial: Dial, kernel: int, seed: int) -> str:
+    return f"{dial.cue} {dial.distance} k {kernel} seed {seed}"
+
+
+def cases(out: Path, seeds: tuple[int, ...]) -> Iterator[Case]:
+    """Yield the cases, all kernels of a seed and dial in a row."""
+    for seed in seeds:
+        for dial in DIALS:
+            data = out / "data" / f"{dial.cue}-{dial.distance}-seed-{seed}"
+            for kernel in KERNELS:
+                plain = recipe(kernel, seed)
+                model = replace(plain.model, backbone_weights=str(out / "start.safetensors"))
+                samples = DataSettings(layout="folder", augmentation=Augmentation(crop=(192, 192)), workers=0)
+                setting = replace(plain, model=model, data=samples, steps=STEPS, evaluate_every=STEPS)
+                yield Case(name(dial, kernel, seed), setting, data)
+
+
+def scores(rows: list[dict[str, Any]], dial: Dial) -> dict[int, dict[int, float]]:
+    """Return seed -> kernel -> mIoU of the seeds whose kernels are all there."""
+    found = {row["case"]: row["miou"] for row in rows if row["miou"] is not None}
+    seeds = sorted({int(case.rsplit(" ", 1)[1]) for case in found})
+    table = {s: {k: found[name(dial, k, s)] for k in KERNELS if name(dial, k, s) in found} for s in seeds}
+    return {seed: by_kernel for seed, by_kernel in table.items() if len(by_kernel) == len(KERNELS)}
+
+
+def interval(values: list[float]) -> float:
+    """Return half the width of the t interval of the mean of `values`."""
+    if len(values) < 2:
+        return math.nan
+    factor = student.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
+    return float(factor * statistics.stdev(values) / math.sqrt(len(values)))
+
+
+def gains(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return, for every dial and kernel, the paired gain over 1 x 1 heads in points of mIoU."""
+    table = []
+    for dial in DIALS:
+        by_seed = scores(rows, dial)
+        for kernel in KERNELS if by_seed else ():
+            won = [100 * (found[kernel] - found[1]) for found in by_seed.values()]
+            table.append(
+                {
+                    "cue": dial.cue,
+                    "distance": dial.distance,
+                    "k": kernel,
+                    "miou": round(statistics.mean(found[kernel] for found in by_seed.values()), 4),
+                    "gain": round(statistics.mean(won), 2),
+                    "interval": None if kernel == 1 or len(won) < 2 else round(interval(won), 2),
+                    "least": round(min(won), 2),
+                    "seeds": len(won),
+                }
+            )
+    return table
+
+
+def write(out: Path, made: list[dict[str, Any]]) -> None:
+    """Write the rows and what follows from them."""
+    path = RESULTS / "cue.json"
+    old = json.loads(path.read_text())["runs"] if path.exists() else []
+    every_seed = tuple(sorted({int(row["case"].rsplit(" ", 1)[1]) for row in [*old, *made]}))
+    rows = still_valid(list(cases(out, every_seed)), [*old, *made])
+    settings = {"backbone": BACKBONE, "scenes": SCENES, "steps": STEPS, "start_steps": START_STEPS}
+    report = {"command": "python benchmarks/cue.py", "settings": settings}
+    write_report(path, {**report, "tables": {"gain over 1 x 1 heads, points of mIoU": gains(rows)}, "runs": rows})
+
+
+def plot(table: list[dict[str, Any]], path: Path = PLOT) -> None:
+    """Draw the gain of every kernel against the distance of the cue, and the control beside it."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    far, control = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
+    for number, kernel in enumerate(KERNELS[1:]):
+        colour = COLOURS[number]
+        for axes, cue in ((far, "far"), (control, "local")):
+            rows = [row for row in table if row["cue"] == cue and row["k"] == kernel]
+            places = [row["distance"] + 2 * (number - 1) if cue == "far" else number for row in rows]
+            style: dict[str, Any] = {"color": colour, "capsize": 3, "marker": "o", "label": f"k = {kernel}"}
+            style["linestyle"] = "-" if cue == "far" else "none"
+            axes.errorbar(places, [row["gain"] for row in rows], [row["interval"] or 0 for row in rows], **style)
+    for axes in (far, control):
+        axes.axhline(0, color="#888", linewidth=0.8)
+        axes.spines[["top", "right"]].set_visible(False)
+    far.set(xlabel="pixels between the cue and the nearest pixel that counts", ylabel="mIoU over 1 x 1 heads, points")
+    far.set_xticks([dial.distance for dial in DIALS if dial.cue == "far"])
+    control.set(xlabel="control: cue everywhere")
+    control.set_xticks([])
+    far.legend(frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main(settings: Settings) -> None:
+    with StopRequest().listening() as stop:
+        settings.out.mkdir(parents=True, exist_ok=True)
+        start(settings.out, stop)
+        for case in cases(settings.out, settings.seeds):
+            dial = next(d for d in DIALS if case.name.startswith(f"{d.cue} {d.distance} "))
+            write_scenes(case.data, SceneSet(SCENES, VAL, dial=dial, seed=case.recipe.seed), workers=1)
+            write(settings.out, [run(case, settings.out, stop)])
+    rows = gains(json.loads((RESULTS / "cue.json").read_text())["runs"])
+    print_rows("gain over 1 x 1 heads", rows)
+    plot(rows)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings))

@@ -1,0 +1,81 @@
+"""What benchmarks that train share: a case, its run folder, its row, and rows that outlive their process."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common import cpu_model
+
+import globalconv
+from globalconv.errors import DivergedError
+from globalconv.stopping import StopRequest
+from globalconv.training.recipe import Recipe
+
+COLUMNS = ("miou", "pixel_accuracy", "images", "steps", "best_step", "wall_minutes")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One training and the split it is scored on."""
+
+    name: str
+    recipe: Recipe
+    data: Path
+    starts_from: str | None = None
+    """Case of the same experiment whose network this one starts from."""
+
+    def fingerprint(self) -> str:
+        """Return what tells this case's recipe from an older one of the same name."""
+        return hashlib.sha256(json.dumps(self.recipe.to_json()).encode()).hexdigest()[:8]
+
+
+def run(case: Case, runs: Path, stop: StopRequest) -> dict[str, Any]:
+    """Train (or go on with, or only score) one case in its folder under `runs`; return its row."""
+    out = folder(case.name, runs)
+    initial = None if case.starts_from is None else folder(case.starts_from, runs)
+    try:
+        globalconv.train(case.recipe, case.data, out, resume=out.exists(), init_from=initial, stop=stop)
+    except DivergedError as error:
+        return {"case": case.name, **dict.fromkeys(COLUMNS), "note": str(error), **provenance(case, out)}
+    return row(case, out)
+
+
+def folder(name: str, runs: Path) -> Path:
+    return runs / name.replace(" ", "-")
+
+
+def row(case: Case, weights: Path) -> dict[str, Any]:
+    """Score saved weights, in float32, on the case's validation split; add what the run's log says."""
+    settings = case.recipe.data
+    fields = globalconv.evaluate(weights, case.data, settings.val_split, settings.layout).to_json()
+    events = [json.loads(line) for line in (weights / "metrics.jsonl").read_text().splitlines()]
+    scores = {"miou": round(fields["miou"], 4), "pixel_accuracy": round(fields["pixel_accuracy"], 4)}
+    evaluated = [event for event in events if event["event"] == "evaluation"]
+    steps = {"steps": evaluated[-1]["step"], "best_step": evaluated[-1]["best_step"]}
+    starts = [event["step"] for event in events if event["event"] == "start"]
+    in_one_go = all(step == steps["steps"] for step in starts[1:])  # later starts only came to be scored
+    wall = wall_minutes(weights) if in_one_go else None
+    found = {"images": fields["images"], **steps, "wall_minutes": wall, "note": ""}
+    return {"case": case.name, **scores, **found, **provenance(case, weights)}
+
+
+def provenance(case: Case, out: Path) -> dict[str, str]:
+    """Return which recipe was trained, and where, as the run itself noted it."""
+    with (out / "metrics.jsonl").open() as log:
+        trained_on = json.loads(log.readline())["hardware"]
+    return {"recipe": case.fingerprint(), "machine": f"{cpu_model()}: {trained_on}"}
+
+
+def wall_minutes(out: Path) -> float:
+    """Return the minutes from start to end of a run that was never stopped, evaluations included."""
+    newest = max((out / "checkpoints").glob("*.ckpt"))
+    return round((newest.stat().st_mtime - (out / "dataset.json").stat().st_mtime) / 60, 1)
+
+
+def still_valid(cases: Sequence[Case], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the newest row of every case that was made with the case's recipe of today, in the order of the cases."""
+    known = {row["case"]: row for row in rows}
+    return [known[case.name] for case in cases if known.get(case.name, {}).get("recipe") == case.fingerprint()]
