@@ -113,7 +113,9 @@ def test_who_stops_a_check_waits_for_no_sample(data: Path, monkeypatch: pytest.M
         signal.setitimer(signal.ITIMER_REAL, 1)
         signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
         check(data, workers=2)
-    assert not [process for process in active_children() if process.join(60) or process.is_alive()]
+    for process in active_children():
+        process.join(60)
+    assert not active_children()
 
 
 def test_a_contact_sheet_shows_what_can_be_read(data: Path, tmp_path: Path) -> None:

@@ -66,9 +66,17 @@ def _files(root: Path) -> dict[str, Path]:
     folder = root / "annotations"
     listed = sorted(folder.glob("instances*.json")) or sorted(folder.glob("*.json"))
     beside = {file.parent.name: file for file in sorted(root.glob("*/_annotations.coco.json"))}
-    loose = [file for file in sorted(root.glob("*.json")) if file.name not in READERS and _is_coco(file)]
-    at_root = {"": loose[0]} if len(loose) == 1 else _named(loose)
-    return _named(listed) or beside or at_root
+    return _named(listed) or beside or _at_root(root)
+
+
+def _at_root(root: Path) -> dict[str, Path]:
+    loose = []
+    for file in sorted(root.glob("*.json")):
+        if "shapes" in _fields(file):  # labelme's, of which there may be thousands
+            return {}
+        if file.name not in READERS and _is_coco(file):
+            loose.append(file)
+    return {"": loose[0]} if len(loose) == 1 else _named(loose)
 
 
 def _named(files: Sequence[Path]) -> dict[str, Path]:
@@ -81,18 +89,22 @@ def _named(files: Sequence[Path]) -> dict[str, Path]:
 
 
 def _is_coco(file: Path) -> bool:
-    """Say whether a file is COCO's; a damaged one is not."""
+    return _fields(file) >= PARTS
+
+
+def _fields(file: Path) -> frozenset[str]:
+    """Return the names of the fields of a JSON file; of a damaged one there are none."""
     facts = file.stat()
-    return _has_parts(file, facts.st_mtime_ns, facts.st_size)
+    return _names(file, facts.st_mtime_ns, facts.st_size)
 
 
-@functools.lru_cache(maxsize=1 << 17)
-def _has_parts(file: Path, _changed: int, _size: int) -> bool:
+@functools.lru_cache(maxsize=1 << 10)
+def _names(file: Path, _changed: int, _size: int) -> frozenset[str]:
     try:
         content = read_json(file)
     except InputError:
-        return False
-    return isinstance(content, dict) and content.keys() >= PARTS
+        return frozenset()
+    return frozenset(content) if isinstance(content, dict) else frozenset()
 
 
 def _content(file: Path) -> Mapping[str, Any]:

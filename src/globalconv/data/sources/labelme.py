@@ -81,6 +81,10 @@ class _Glance:
     """Whether it is labelme's; one that is damaged may be, and is refused when it is read."""
     names: tuple[str, ...] = ()
     """Class names of its shapes, as far as they can be understood; reading it says what cannot."""
+    picture: str | None = None
+    """What it says of where its picture is."""
+    inside: bool = False
+    """Whether it holds the picture itself."""
 
 
 def _glance(file: Path) -> _Glance:
@@ -99,7 +103,9 @@ def _glanced(file: Path, _changed: int, _size: int) -> _Glance:
         return _Glance(False)
     shapes = content["shapes"] if isinstance(content["shapes"], list) else []
     named = (str(shape["label"]) for shape in shapes if isinstance(shape, dict) and "label" in shape)
-    return _Glance(True, tuple(dict.fromkeys(named)))
+    said = content.get("imagePath")
+    picture = None if said is None else str(said)
+    return _Glance(True, tuple(dict.fromkeys(named)), picture, bool(content.get("imageData")))
 
 
 def _content(file: Path) -> Mapping[str, Any]:
@@ -110,13 +116,14 @@ def _content(file: Path) -> Mapping[str, Any]:
 
 
 def _drawing(root: Path, file: Path) -> Drawing:
-    said = str(entry(_content(file), "imagePath", str(file)))
+    glance = _glance(file)
+    said = str(entry(_content(file), "imagePath", str(file))) if glance.picture is None else glance.picture
     path = said.replace("\\", "/")  # written on Windows
-    beside = [p for p in sorted(file.parent.glob(f"{_escaped(file.stem)}.*")) if p.suffix.lower() in IMAGE_SUFFIXES]
+    beside = [file.with_suffix(written) for suffix in sorted(IMAGE_SUFFIXES) for written in (suffix, suffix.upper())]
     try:
         image = find_image([file.parent / path, *beside, *_nearby(root, path)], str(file), said)
     except InputError as error:
-        inside = ", or decode it from the field imageData, which holds it" if _content(file).get("imageData") else ""
+        inside = ", or decode it from the field imageData, which holds it" if glance.inside else ""
         raise InputError(f"{error}{inside}", error.kind) from None
     name = file.relative_to(root).with_suffix("").as_posix()
     return Drawing(name, image, str(file), functools.partial(_read, file))
@@ -127,10 +134,6 @@ def _nearby(root: Path, path: str) -> list[Path]:
     return [
         base / folder / PurePosixPath(path).name for base in (root, root.parent) for folder in ("images", "JPEGImages")
     ]
-
-
-def _escaped(stem: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in stem)
 
 
 def _read(file: Path) -> tuple[tuple[int, int], list[tuple[str, Shape]]]:
