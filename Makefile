@@ -35,7 +35,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,log]"
 	@touch $@
 
-demo: setup ## train Baseline and GCN + BR on generated scenes, predict, write pictures and a page
+demo: setup ## train Baseline and GCN + BR on generated scenes, compare both in a report
 	$(BIN)/globalconv demo
 
 test: setup lint types unit ## everything that continuous integration runs

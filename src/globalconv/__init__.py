@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from globalconv.api import evaluate, predict, train
+    from globalconv.api import evaluate, predict, report, train
     from globalconv.errors import InputError
     from globalconv.evaluation.confusion import ConfusionMatrix
     from globalconv.infer.predictor import load
@@ -28,6 +28,7 @@ __all__ = [
     "load",
     "train",
     "evaluate",
+    "report",
     "predict",
     "LabelSpace",
     "InputError",
@@ -45,6 +46,7 @@ _HOMES = {
     "load": "infer.predictor",
     "train": "api",
     "evaluate": "api",
+    "report": "api",
     "predict": "api",
     "LabelSpace": "labels",
     "InputError": "errors",

@@ -1,20 +1,28 @@
 """The jobs of the program, each one function, for Python and the command line alike."""
 
+import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from globalconv.data.sources import Source, open_held_out, open_source
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, StoppedError, nearest
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.evaluation.score import OnImage, Score, score_predictions, score_source
+from globalconv.evaluation.score import OnImage, Score, class_maps_in, score_predictions, score_source
 from globalconv.infer.files import Failure, predict_files
 from globalconv.infer.predictor import Predictor, load
 from globalconv.labels import LabelSpace
 from globalconv.progress import Progress
+from globalconv.reporting.gather import Subject
+from globalconv.reporting.history import History
+from globalconv.reporting.pages import write_report
+from globalconv.reporting.runs import check_alike, noted_data, run_names, subject
+from globalconv.show.page import check_page
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import Recipe
 from globalconv.training.recipes import RECIPES
+from globalconv.training.session import Session
 from globalconv.training.start import run_training
 
 
@@ -38,7 +46,8 @@ def train(
         recipe = RECIPES[recipe]()
     root = None if data is None else Path(data)
     initial = None if init_from is None else Path(init_from)
-    run_training(recipe, root, Path(out), resume, initial, stop or StopRequest(), _say)
+    session = run_training(recipe, root, Path(out), resume, initial, stop or StopRequest(), _say)
+    _report_training(Path(out), session)
     return Path(out)
 
 
@@ -49,29 +58,68 @@ def evaluate(
     layout: str | None = None,
     device: str = "auto",
     precision: str = "float32",
+    report: str | Path | None = None,
 ) -> Score:
     """Return the score of `weights` (a run folder, a weights folder or a `Predictor`) on a split of `data`.
 
     Every image is scored at its own size, in float32 unless asked otherwise (a `Predictor` keeps its own precision).
     `split` and `layout` are by default those of the training's validation; the built-in scenes need no `data`.
+    `report` is an HTML file to write with what was found.
     """
     predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision)
-    noted = predictor.info.get("recipe", {}).get("data", {})
-    split = split or noted.get("val_split", "val")
-    if layout is None and (data is None or split == noted.get("val_split")):
-        layout = noted.get("layout")
-    source = _held_out(predictor, data, split, layout) or _source(data, split, layout, predictor.labels)
+    source = _to_score(predictor, data, split, layout)
+    if report is not None:
+        folder = None if isinstance(weights, Predictor) else Path(weights)
+        name = "network" if folder is None else folder.resolve().name
+        return _write_report(Path(report), [subject(name, predictor, source, folder)], source)[0]
     with _progress(source) as progress:
         return score_source(predictor.class_map, source, predictor.precision, _counted(progress))
 
 
 def evaluate_predictions(
-    predictions: str | Path, data: str | Path | None = None, split: str = "val", layout: str | None = None
+    predictions: str | Path,
+    data: str | Path | None = None,
+    split: str = "val",
+    layout: str | None = None,
+    report: str | Path | None = None,
 ) -> Score:
     """Return the score of a folder of class maps (palette or index PNGs) on a split of `data`."""
     source = _source(data, split, layout)
+    if report is not None:
+        maps = Subject(Path(predictions).resolve().name, class_maps_in(Path(predictions), source), History())
+        return _write_report(Path(report), [maps], source)[0]
     with _progress(source) as progress:
         return score_predictions(Path(predictions), source, _counted(progress))
+
+
+def report(
+    runs: Sequence[str | Path],
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    split: str | None = None,
+    layout: str | None = None,
+    device: str = "auto",
+    precision: str = "float32",
+    names: Sequence[str] = (),
+) -> Path:
+    """Write a page about a run, or about several side by side, and return its path.
+
+    `data` is by default where the trainings noted it. `out` is by default `report.html` in the run's folder, for
+    several runs `comparison.html` beside the first run. `names` are what the page calls the runs.
+    """
+    folders = [Path(run) for run in runs]
+    if not folders:
+        raise InputError("report: no run given; name one run folder, or several to compare")
+    called = names or run_names(folders)
+    beside = folders[0] / "report.html" if len(folders) == 1 else folders[0].parent / "comparison.html"
+    path = beside if out is None else Path(out)
+    check_page(path)
+    predictors = [load(folder, device, precision) for folder in folders]
+    check_alike(folders, predictors, split)
+    source = _to_score(predictors[0], noted_data(folders) if data is None else data, split, layout)
+    subjects = [subject(*parts) for parts in zip(called, predictors, [source] * len(folders), folders, strict=True)]
+    _write_report(path, subjects, source)
+    return path
 
 
 def predict(
@@ -92,6 +140,33 @@ def predict(
             progress.update(done, total=total)
 
         return predict_files(predictor, images, Path(out), on_file)
+
+
+def _report_training(out: Path, session: Session) -> None:
+    """Write the page of a training that is complete: what goes wrong here must not make a night look lost."""
+    again = f"the training is complete; globalconv report {shlex.quote(str(out))} writes its page"
+    try:
+        predictor = load(out, str(session.device), session.precision)
+        source = session.val_source
+        _write_report(out / "report.html", [subject(out.resolve().name, predictor, source, out)], source)
+    except StoppedError as stopped:
+        raise StoppedError(f"{stopped} while writing the report; {again}", stopped.exit_code - 128) from None
+    except Exception as error:
+        warnings.warn(f"no report.html: {error}; {again}", stacklevel=2)
+
+
+def _write_report(path: Path, subjects: list[Subject], source: Source) -> list[Score]:
+    with Progress("reported on", len(source), "images") as progress:
+        return write_report(path, subjects, source, _counted(progress))
+
+
+def _to_score(predictor: Predictor, data: str | Path | None, split: str | None, layout: str | None) -> Source:
+    """Open what a network is to be scored on: unless told otherwise, what its training was validated on."""
+    noted = predictor.info.get("recipe", {}).get("data", {})
+    split = split or noted.get("val_split", "val")
+    if layout is None and (data is None or split == noted.get("val_split")):
+        layout = noted.get("layout")
+    return _held_out(predictor, data, split, layout) or _source(data, split, layout, predictor.labels)
 
 
 def _source(data: str | Path | None, split: str, layout: str | None, labels: LabelSpace | None = None) -> Source:

@@ -12,7 +12,13 @@ from PIL import Image
 from globalconv.data.sources import open_source
 from globalconv.errors import InputError, StoppedError
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.evaluation.score import Score, score_maps, score_predictions, score_source
+from globalconv.evaluation.score import (
+    Contender,
+    Score,
+    score_maps,
+    score_predictions,
+    score_source,
+)
 from globalconv.labels import IGNORE, LabelSpace
 
 Array = npt.NDArray[np.uint8]
@@ -104,9 +110,9 @@ def test_progress_is_told_after_every_image_and_may_stop() -> None:
 
 def test_wrong_sizes_and_values_name_the_sample() -> None:
     with pytest.raises(InputError, match=r"maps, day/001: class_map of shape \(1, 1\) against"):
-        score_maps(lambda _: np.zeros((1, 1), np.uint8), maps([0], [0, 0]), "float32")
+        score_maps(Contender(lambda _: np.zeros((1, 1), np.uint8), "float32"), maps([0], [0, 0]))
     with pytest.raises(InputError, match=r"maps, day/000: class_map holds 7"):
-        score_maps(lambda _: np.full((1, 1), 7, np.uint8), maps([0]), "float32")
+        score_maps(Contender(lambda _: np.full((1, 1), 7, np.uint8), "float32"), maps([0]))
 
 
 @pytest.mark.parametrize("source", [maps(), maps([IGNORE, IGNORE])])

@@ -4,8 +4,10 @@ import json
 import os
 import shlex
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from helpers.training import small_recipe, train, write_blobs
@@ -85,6 +87,15 @@ REFUSALS = [
     Refusal("evaluate without data", "evaluate run", "--data"),
     Refusal("predictions that are missing", "evaluate --predictions empty --data blobs", "empty"),
     Refusal("an unknown precision", "evaluate run --data blobs --precision float16", "--precision"),
+    Refusal("a report of an evaluation that is no page", "evaluate run --data blobs --report new.txt", "new.html"),
+    Refusal("a report of nothing", "report", "no run given"),
+    Refusal("a report of a run that is not there", "report nowhere", "nowhere"),
+    Refusal("a run compared with itself", "report run run", "named twice"),
+    Refusal("runs of other classes compared", "report run renamed --data blobs --out new.html", "not those of run"),
+    Refusal("runs on other data compared", "report run moved", "--data"),
+    Refusal("a run whose data have moved", "report moved", "gone"),
+    Refusal("a report that is no page", "report run --out report.pdf", "report.html"),
+    Refusal("a report over something else", "report run --out mine.html", "not written by globalconv"),
     Refusal("an image that is not there", "predict run nowhere.jpg --out new", "nowhere.jpg"),
     Refusal("a glob that matches nothing", "predict run '*.tiff' --out new", "*.tiff"),
     Refusal("an --out that is the input", "predict run photos --out photos", "photos"),
@@ -101,7 +112,7 @@ def prepare(root: Path) -> None:
         (root / name).mkdir()
     for name in ("lonely", "sizes", "colours", "outside", "truncated", "named"):
         shutil.copytree(blobs, root / name)
-    for name in ("damaged", "halfjson"):
+    for name in ("damaged", "halfjson", "renamed", "moved"):
         shutil.copytree(root / "run", root / name, ignore=shutil.ignore_patterns("checkpoints", "tensorboard"))
     image, label = Path("images/train/0.png"), Path("labels/train/0.png")
     (root / "lonely" / label).unlink()
@@ -116,10 +127,17 @@ def prepare(root: Path) -> None:
     (root / "listed" / "train.txt").write_text("images/a.png labels/a.png\n")
     os.truncate(root / "damaged" / "weights.safetensors", 1000)
     (root / "halfjson" / "model.json").write_text('{"format": 1,')
+    _edit(root / "renamed" / "model.json", lambda d: {**d, "digest": None, "labels": {"class_names": ["a", "b", "c"]}})
+    _edit(root / "moved" / "dataset.json", lambda dataset: {**dataset, "data": "gone"})
+    (root / "mine.html").write_text("<p>written by hand</p>")
     save_file({"some.tensor": np.zeros(3, np.float32)}, root / "other.safetensors")
     for name in ("photo.png", "photos/photo.png"):
         shutil.copy(blobs / image, root / name)
     (root / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+
+
+def _edit(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    file.write_text(json.dumps(change(json.loads(file.read_text()))))
 
 
 def page(lines: dict[str, str]) -> str:

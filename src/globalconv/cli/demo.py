@@ -13,13 +13,13 @@ class DemoOptions:
     """Options of `globalconv demo`."""
 
     out: Path = Path("runs/demo")
-    """Folder for the two runs, the picture and the page; a demo that was stopped goes on there."""
+    """Folder for the two runs, a picture and the report; a demo that was stopped goes on there."""
     steps: int | None = None
     """Steps of training per network, instead of the recipe's."""
 
 
 def run(arguments: list[str], stop: StopRequest) -> int:
-    """Run the demo and print the page's path last."""
+    """Run the demo and print the path of its report last."""
     options = read_options(DemoOptions, "demo", arguments, "Train and compare two small networks on built-in scenes.")
     from globalconv.demo import run_demo
 

@@ -30,6 +30,8 @@ class EvaluateOptions:
     """auto, cpu, cuda, mps or cuda:N."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """Arithmetic of the network; recorded with the score."""
+    report: Path | None = None
+    """Write a page about it to this HTML file."""
     json: bool = False
     """Print the scores as JSON instead of a table."""
 
@@ -44,10 +46,13 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     if options.predictions is not None:
         if options.device != "auto" or options.precision != "float32":
             raise InputError("evaluate --predictions: no network runs, so leave out --device and --precision")
-        score = evaluate_predictions(options.predictions, options.data, options.split or "val", options.layout)
+        score = evaluate_predictions(
+            options.predictions, options.data, options.split or "val", options.layout, options.report
+        )
     else:
         score = evaluate(
-            options.weights, options.data, options.split, options.layout, options.device, options.precision
-        )
+            options.weights, options.data, options.split, options.layout, options.device, options.precision,
+            options.report,
+        )  # fmt: skip
     print(json.dumps(score.to_json(), indent=2) if options.json else score.table())
     return 0

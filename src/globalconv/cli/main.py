@@ -12,11 +12,12 @@ from globalconv.memory import keep_freed_memory
 from globalconv.stopping import StopRequest
 
 VERBS = {
-    "demo": "train and compare two small networks on built-in scenes; writes a page with the pictures",
+    "demo": "train and compare two small networks on built-in scenes; writes the report of both",
     "recipes": "list the recipes: what each is, costs and reaches",
     "data": "check a data set: what is wrong with it, before it costs a night",
     "train": "train a recipe on a data set into a run folder",
     "evaluate": "score a trained network, or a folder of class maps, on a data set",
+    "report": "write a page about a run, or compare several: scores, curves, pictures, what to try next",
     "predict": "segment images: class map and overlay of each, at its own size",
 }
 """Every verb and its one line; `globalconv.cli.VERB` holds `run(arguments, stop)`."""

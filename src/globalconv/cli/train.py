@@ -45,6 +45,6 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     out = train(options.recipe, options.data, options.out, options.resume, options.init_from, stop)
     run_folder = shlex.quote(str(out))
     data = "" if options.data is None else f" --data {shlex.quote(str(options.data))}"
-    print(f"done: {out}\nnext: globalconv evaluate {run_folder}{data}")
+    print(f"done: {out}; its report: {out / 'report.html'}\nnext: globalconv evaluate {run_folder}{data}")
     print(f"      globalconv predict {run_folder} IMAGE --out FOLDER")
     return 0

@@ -1,7 +1,7 @@
 """The only way any score is made: one prediction after another against a source, into one confusion matrix."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -30,7 +30,7 @@ class Score:
     images: int
     precision: str
     seconds: float
-    """Time the scoring took, reading and predicting included."""
+    """Time that reading and predicting the images took."""
 
     @property
     def miou(self) -> float:
@@ -70,40 +70,98 @@ class Score:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Contender:
+    """Whatever gives the class map of every index of a source, and the precision it computes in."""
+
+    class_map: Callable[[int], ClassMap]
+    precision: str
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """One image after its scoring, with a class map, a matrix of its own and one of all so far per contender."""
+
+    index: int
+    label_map: ClassMap
+    class_maps: list[ClassMap]
+    matrices: list[ConfusionMatrix]
+    totals: list[ConfusionMatrix]
+
+
 def score_source(
     predict: Callable[[Image], ClassMap], source: Source, precision: str, on_image: OnImage | None = None
 ) -> Score:
     """Score `predict` (image -> class map of its size) over every image of `source`."""
-    return score_maps(lambda index: predict(source.image(index)), source, precision, on_image)
+    return score_maps(predicted(predict, source, precision), source, on_image)
+
+
+def predicted(predict: Callable[[Image], ClassMap], source: Source, precision: str) -> Contender:
+    """Return what `predict` (image -> class map of its size) says about the images of `source`."""
+    return Contender(lambda index: predict(source.image(index)), precision)
 
 
 def score_predictions(folder: Path, source: Source, on_image: OnImage | None = None) -> Score:
-    """Score class maps that lie in `folder`, made by anything: index or palette PNGs called like the samples.
+    """Score the class maps that lie in `folder`."""
+    return score_maps(class_maps_in(folder, source), source, on_image)
+
+
+def class_maps_in(folder: Path, source: Source) -> Contender:
+    """Return class maps made by anything: index or palette PNGs in `folder`, called like the samples.
 
     A sample `day/0001` is looked for as `day/0001.png`, or, where last parts of names are unique, as `0001.png`.
     All files must be there before the first is read.
     """
     files = _class_map_files(folder, source)
-    return score_maps(lambda index: read_label_map(files[index], source.labels), source, "class maps", on_image)
+    return Contender(lambda index: read_label_map(files[index], source.labels), "class maps")
 
 
-def score_maps(
-    class_map: Callable[[int], ClassMap], source: Source, precision: str, on_image: OnImage | None = None
-) -> Score:
+def score_maps(contender: Contender, source: Source, on_image: OnImage | None = None) -> Score:
     """Score the class map of every index of `source`; memory does not grow with the number of images."""
-    start = time.perf_counter()
-    matrix = ConfusionMatrix(source.labels.num_classes)
-    for index in range(len(source)):
-        predicted, truth = class_map(index), source.label_map(index)
-        try:
-            matrix.update(predicted, truth)
-        except InputError as error:
-            raise InputError(f"{source.name}, {source.sample_name(index)}: {error}") from error
+
+    def on_scored(image: ScoredImage) -> None:
         if on_image is not None:
-            on_image(index + 1, matrix)
-    if not matrix.counts.any():
+            on_image(image.index + 1, image.totals[0])
+
+    return score_together([contender], source, on_scored)[0]
+
+
+def score_together(
+    contenders: Sequence[Contender], source: Source, on_scored: Callable[[ScoredImage], object]
+) -> list[Score]:
+    """Score several contenders image by image, so that what they say about one image can be compared.
+
+    Each gets the score that it gets alone.
+    """
+    totals = [ConfusionMatrix(source.labels.num_classes) for _ in contenders]
+    seconds = [0.0 for _ in contenders]
+    for index in range(len(source)):
+        class_maps = []
+        for number, contender in enumerate(contenders):
+            start = time.perf_counter()
+            class_maps.append(contender.class_map(index))
+            seconds[number] += time.perf_counter() - start
+        label_map = source.label_map(index)
+        counted = [_counted(class_map, label_map, source, index) for class_map in class_maps]
+        for total, matrix in zip(totals, counted, strict=True):
+            total.counts += matrix.counts
+        on_scored(ScoredImage(index, label_map, class_maps, counted, totals))
+    if not totals[0].counts.any():
         raise InputError(f"{source.name}: not one labelled pixel in {len(source)} images, so there is nothing to score")
-    return Score(matrix, source.labels, len(source), precision, time.perf_counter() - start)
+    return [
+        Score(total, source.labels, len(source), contender.precision, taken)
+        for contender, total, taken in zip(contenders, totals, seconds, strict=True)
+    ]
+
+
+def _counted(class_map: ClassMap, label_map: ClassMap, source: Source, index: int) -> ConfusionMatrix:
+    """Return the confusion matrix of one image."""
+    matrix = ConfusionMatrix(source.labels.num_classes)
+    try:
+        matrix.update(class_map, label_map)
+    except InputError as error:
+        raise InputError(f"{source.name}, {source.sample_name(index)}: {error}") from error
+    return matrix
 
 
 def _class_map_files(folder: Path, source: Source) -> list[Path]:

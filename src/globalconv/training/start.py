@@ -18,6 +18,7 @@ from globalconv.data.loading import class_pixels, class_weights
 from globalconv.data.sources import open_source, splits
 from globalconv.data.sources.source import Source
 from globalconv.data.sources.splits import held_out
+from globalconv.environment import environment, peak_memory
 from globalconv.errors import InputError, StoppedError
 from globalconv.hardware import Hardware, choose_hardware
 from globalconv.labels import Colour, LabelSpace
@@ -65,9 +66,11 @@ def run_training(
         say(f"resume      {f'after step {session.state.step}' if saved else 'no checkpoint yet: from the start'}")
     session.board.open(run.path / "tensorboard", session.state.step)
     _announce(session, say)
-    run.log("start", {"step": session.state.step, "hardware": hardware.description, "precision": hardware.precision})
+    facts = {"step": session.state.step, "hardware": hardware.description, "precision": hardware.precision}
+    run.log("start", {**facts, **environment()})
     try:
         train_loop(session, stop)
+        run.log("end", {"seconds": session.state.seconds, "peak_memory": peak_memory(session.device)})
     except StoppedError as stopped:
         where = f"after step {session.state.step}, saved in {out}; the same command with --resume goes on"
         raise StoppedError(f"{stopped} {where}", stopped.exit_code - 128) from None

@@ -1,0 +1,42 @@
+"""`globalconv report RUN [RUN ...]`: a page about a run, or about several side by side."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from globalconv.cli.options import read_options
+from globalconv.stopping import StopRequest
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Options of `globalconv report`."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folder, or several to compare."""
+    out: Path | None = None
+    """HTML file to write: by default report.html in the run, for several comparison.html beside the first."""
+    data: Path | None = None
+    """Root of the data set; by default where the training noted it."""
+    layout: str | None = None
+    """Layout of the data (docs/data.md); by default the training's."""
+    split: str | None = None
+    """Split to score; by default that of the training's validation."""
+    device: str = "auto"
+    """auto, cpu, cuda, mps or cuda:N."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Arithmetic of the network; recorded with the score."""
+
+
+def run(arguments: list[str], stop: StopRequest) -> int:
+    """Write the page and print its path."""
+    options = read_options(ReportOptions, "report", arguments, "Write a page about a run, or compare several.")
+    from globalconv.api import report
+
+    page = report(
+        options.runs, options.data, options.out, options.split, options.layout, options.device, options.precision
+    )
+    print(page.resolve())
+    return 0

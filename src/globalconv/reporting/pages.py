@@ -1,0 +1,175 @@
+"""The report as a page: of one network, or of several side by side."""
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from globalconv.data.sources.source import Source
+from globalconv.evaluation.score import Score
+from globalconv.reporting import sections
+from globalconv.reporting.advice import Advice, Comparison, Evidence, advise, compare
+from globalconv.reporting.cost import cost, environments
+from globalconv.reporting.doubt import miou_interval
+from globalconv.reporting.gather import Findings, OnImage, Result, Subject, gather
+from globalconv.reporting.words import (
+    ahead_by,
+    border_share,
+    decided,
+    describe,
+    known,
+    one_in_short,
+    ranked,
+    several_in_short,
+)
+from globalconv.show import page, tables
+
+NOTHING = "No rule found anything that stands out: a larger backbone or more data are the usual next steps."
+
+
+def write_report(path: Path, subjects: list[Subject], source: Source, on_image: OnImage) -> list[Score]:
+    """Score `subjects` on `source`, write the page about it to `path`, and return the scores."""
+    page.check_page(path)
+    findings = gather(subjects, source, on_image)
+    page.write_page(path, render(findings))
+    return [result.score for result in findings.results]
+
+
+def render(findings: Findings) -> str:
+    """Return the page."""
+    several = len(findings.results) > 1
+    parts = [*(_several(findings) if several else _one(findings)), *_ending(findings)]
+    titles = {anchor: words for anchor, words in _TITLES.items() if f'id="{anchor}"' in "".join(parts)}
+    title = " against ".join(sections.names(findings)) if several else f"Report: {findings.results[0].name}"
+    lead = f"{'; '.join(describe(result.subject) for result in findings.results)}."
+    scored = f"Scored on {findings.source.name}: {len(findings.source)} images."
+    made = f"globalconv {version('globalconv')}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return page.page(title, f"{lead} {scored}", [page.contents(titles), *parts], made)
+
+
+_TITLES = {
+    "short": "In short",
+    "next": "What to try next",
+    "differ": "Settings that differ",
+    "classes": "Scores per class",
+    "curves": "Curves",
+    "disputed": "Where they disagree most",
+    "confusion": "What is taken for what",
+    "pictures": "Worst and best images",
+    "data": "Data",
+    "cost": "Cost",
+    "environment": "Environment",
+    "settings": "All settings",
+}
+"""Anchor -> heading, in the order of the page."""
+
+
+def _section(anchor: str, *parts: str) -> list[str]:
+    return [page.heading(_TITLES[anchor], anchor), *parts]
+
+
+def _one(findings: Findings) -> list[str]:
+    result = findings.results[0]
+    matrix = result.score.matrix
+    numbers = [
+        page.tile("mIoU", f"{result.score.miou:.3f}", f"mean over {known(result)} classes", winner=True),
+        page.tile("pixel accuracy", f"{matrix.pixel_accuracy():.3f}", "of all pixels that count"),
+        page.tile("mean accuracy", f"{matrix.mean_accuracy():.3f}", "mean over classes"),
+        page.tile("images", str(len(findings.source)), result.score.precision),
+    ]
+    return [
+        *_section("short", page.tiles(numbers), page.points(one_in_short(findings))),
+        *_section("next", _cards(advise(_evidence(result)))),
+        *_section("classes", page.note(_ONE_CLASSES), sections.class_scores(findings), *_borders(findings)),
+        *_curves(findings),
+        *_section("confusion", sections.confusion(result)),
+        *_section("pictures", page.note(_PICTURES), sections.pictures(findings, result)),
+    ]
+
+
+_ONE_CLASSES = (
+    "IoU: right pixels among all that are of the class or were taken for it. Found: share of the class that was"
+    " predicted as it (accuracy, recall). Trusted: share of what was predicted as it that is it (precision)."
+)
+_PICTURES = "By the share of wrong pixels. Last column: wrong pixels red, pixels that do not count hatched."
+
+
+def _several(findings: Findings) -> list[str]:
+    best, second = ranked(findings)[:2]
+    changed = sections.changed_settings(findings.results)
+    unlike = list(sections.changed_settings([best, second]))
+    two = Comparison(best.name, second.name, ahead_by(best, second), decided(best, second), unlike)
+    folded = [page.folded(result.name, sections.confusion(result), result is best) for result in findings.results]
+    same = page.note("The runs have the same settings, or none are known.")
+    return [
+        *_section(
+            "short",
+            page.tiles(_tiles(findings, best if two.decided else None)),
+            page.points(several_in_short(findings)),
+        ),
+        *_section(
+            "next",
+            page.note(f"From the comparison, and for {best.name}:"),
+            _cards(compare(two) + advise(_evidence(best))),
+        ),
+        *_section("differ", tables.facts(changed, sections.names(findings)) if changed else same),
+        *_section("classes", page.note(_SEVERAL_CLASSES), sections.class_scores(findings), *_borders(findings)),
+        *_curves(findings),
+        *_section("disputed", page.note(_DISPUTED), sections.disputed(findings)),
+        *_section("confusion", *folded),
+        *_section("pictures", page.note(_PICTURES), *(sections.pictures(findings, r) for r in findings.results)),
+    ]
+
+
+_SEVERAL_CLASSES = "IoU of each class; the best of a row is marked. Pixels: the class's share of all that count."
+_DISPUTED = "Images by the share of pixels to which the networks give different classes."
+
+
+def _tiles(findings: Findings, best: Result | None) -> list[str]:
+    first = findings.results[0]
+    return [
+        page.tile(
+            f"{result.name}, mIoU",
+            f"{result.score.miou:.3f}",
+            "" if result is first else f"{tables.signed(result.score.miou - first.score.miou)} to {first.name}",
+            winner=result is best,
+        )
+        for result in findings.results
+    ]
+
+
+def _borders(findings: Findings) -> list[str]:
+    return [page.subheading("At borders and inside areas"), sections.borders(findings)]
+
+
+def _curves(findings: Findings) -> list[str]:
+    drawn = sections.training_curves(findings)
+    return _section("curves", drawn) if drawn else []
+
+
+def _cards(found: list[Advice]) -> str:
+    if not found:
+        return page.paragraph(NOTHING)
+    return page.advice([(advice.what, advice.why, advice.how) for advice in found])
+
+
+def _evidence(result: Result) -> Evidence:
+    history = result.subject.history
+    return Evidence(
+        result.score.labels.class_names, result.score.matrix, miou_interval(result.hits_NK, result.unions_NK),
+        border_share(result), history.settings, history.losses, history.mious, history.finished,
+    )  # fmt: skip
+
+
+def _ending(findings: Findings) -> list[str]:
+    titles = sections.names(findings) if len(findings.results) > 1 else ()
+    settings = [
+        page.folded(result.name, sections.all_settings(result))
+        for result in findings.results
+        if result.subject.history.settings
+    ]
+    return [
+        *_section("data", sections.data(findings)),
+        *_section("cost", tables.facts(cost(findings), titles)),
+        *_section("environment", tables.facts(environments(findings), titles)),
+        *(_section("settings", *settings) if settings else []),
+    ]

@@ -1,0 +1,202 @@
+"""The sections of a report, each from the findings to HTML. A comparison of one is the report of one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from globalconv.evaluation.confusion import Floats
+from globalconv.labels import LabelSpace
+from globalconv.reporting.gather import BORDER, Counts, Findings, Result
+from globalconv.reporting.words import confusions, error_rates
+from globalconv.show import page, tables
+from globalconv.show.curves import Curve, curves, run_legend
+from globalconv.show.gallery import Row, gallery, legend
+from globalconv.show.legend import Entry, entries
+from globalconv.show.overlay import error_map, overlay
+from globalconv.training.recipe import FREE
+
+WORST, BEST, DISPUTED = 4, 2, 5
+"""Images that are shown."""
+
+Uint8Array = npt.NDArray[np.uint8]
+
+
+def names(findings: Findings) -> list[str]:
+    """Return what the subjects are called."""
+    return [result.name for result in findings.results]
+
+
+def class_scores(findings: Findings) -> str:
+    """Return the table of all classes: of one network with its accuracies, of several with their differences."""
+    return _side_by_side(findings) if len(findings.results) > 1 else _alone(findings.results[0])
+
+
+def _alone(result: Result) -> str:
+    matrix, labels = result.score.matrix, result.score.labels
+    columns = [list(map(_known, values)) for values in (matrix.iou(), matrix.accuracy(), _precision(matrix.counts))]
+    rows = [
+        tables.ScoreRow(name, [column[k] for column in columns], labels.palette[k], [share])
+        for k, (name, share) in enumerate(zip(labels.class_names, _pixel_shares(result), strict=True))
+    ]
+    mean = tables.ScoreRow("mean", [result.score.miou, matrix.mean_accuracy(), None], None, [""], strong=True)
+    return tables.scores(["pixels", "IoU", "found", "trusted"], [*rows, mean])
+
+
+def _side_by_side(findings: Findings) -> str:
+    first, *others = findings.results
+    labels = first.score.labels
+    ious = [list(map(_known, result.score.matrix.iou())) for result in findings.results]
+    rows = [
+        tables.ScoreRow(name, values, labels.palette[k], [share], _differences(values))
+        for k, (name, share, values) in enumerate(
+            zip(labels.class_names, _pixel_shares(first), zip(*ious, strict=True), strict=True)
+        )
+    ]
+    mious = [result.score.miou for result in findings.results]
+    mean = tables.ScoreRow("mIoU", mious, None, [""], _differences(mious), strong=True)
+    against = [f"{other.name} less {first.name}" for other in others] if len(others) > 1 else ["difference"]
+    return tables.scores(["pixels", *names(findings), *against], [*rows, mean])
+
+
+def _pixel_shares(result: Result) -> list[str]:
+    counts = result.score.matrix.counts
+    return [f"{share:.1%}" for share in counts.sum(1) / counts.sum()]
+
+
+def _differences(values: Sequence[float | None]) -> list[float | None]:
+    """Return what the others have more than the first."""
+    base, *others = values
+    return [None if base is None or value is None else value - base for value in others]
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _precision(counts: Counts) -> Floats:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(counts.diagonal() / counts.sum(0))
+
+
+def borders(findings: Findings) -> str:
+    """Return the table of wrong pixels at borders and inside."""
+    rates = [error_rates(findings, result) for result in findings.results]
+    rows = {
+        f"within {BORDER} pixels of a border": [f"{border:.1%} wrong" for border, _ in rates],
+        "further inside": [f"{inside:.1%} wrong" for _, inside in rates],
+    }
+    return tables.facts(rows, names(findings) if len(rates) > 1 else ())
+
+
+def training_curves(findings: Findings) -> str:
+    """Return loss and mIoU of all runs over each other; nothing where there is no log."""
+    runs = [(number, result.name, result.subject.history) for number, result in enumerate(findings.results)]
+    losses = [Curve(name, number, history.losses) for number, name, history in runs if history.losses]
+    mious = [Curve(name, number, history.mious, marked=True) for number, name, history in runs if history.mious]
+    drawn = [curves("Training loss", "step", losses, logarithmic=True)] if losses else []
+    if any(len(line.points) > 1 for line in mious):
+        drawn.append(curves("mIoU on the validation split during training", "step", mious))
+    key = run_legend(names(findings)) if drawn and len(runs) > 1 else ""
+    return key + page.columns(drawn) if drawn else ""
+
+
+def confusion(result: Result) -> str:
+    """Return the most confused pairs and the matrix."""
+    rows = {f"{true} → {taken}": [f"{share:.1%}", f"{pixels:,}"] for true, taken, share, pixels in confusions(result)}
+    listed = tables.facts(rows, ["of the true class", "pixels"]) if rows else page.note("Nothing is confused.")
+    how = "Each row is a true class; its numbers say what percent of its pixels were predicted as what."
+    matrix = tables.confusion_matrix(result.score.matrix.counts, result.score.labels.class_names)
+    return listed + page.note(how) + matrix
+
+
+def disputed(findings: Findings) -> str:
+    """Return the images on which the class maps differ most."""
+    shares_N = findings.shares(findings.disputed_N)
+    shown = [index for index in _ordered(shares_N)[:DISPUTED] if shares_N[index] > 0]
+    if not shown:
+        return page.note("All class maps are alike.")
+    rows, maps = [], []
+    for index in shown:
+        found = [findings.source.label_map(index), *(r.subject.contender.class_map(index) for r in findings.results)]
+        wrong = [f"{r.name} {findings.shares(r.wrong_N)[index]:.0%} wrong" for r in findings.results]
+        note = f"{shares_N[index]:.0%} of the pixels disputed; {', '.join(wrong)}"
+        rows.append(_row(findings, index, note, found))
+        maps += found
+    return gallery(["Image", "Truth", *names(findings)], rows, _legend(maps, findings.source.labels))
+
+
+def pictures(findings: Findings, result: Result) -> str:
+    """Return the images with the largest and the smallest share of wrong pixels."""
+    order = _ordered(findings.shares(result.wrong_N))
+    worst = order[:WORST]
+    best = [index for index in reversed(order[-BEST:]) if index not in worst]
+    parts, maps = [], []
+    for title, chosen in (("Worst", worst), ("Best", best)):
+        rows = []
+        for index in chosen:
+            truth, found = findings.source.label_map(index), result.subject.contender.class_map(index)
+            note = f"{findings.shares(result.wrong_N)[index]:.1%} wrong, mIoU {result.image_mious()[index]:.3f}"
+            rows.append(_row(findings, index, note, [truth, found], errors=True))
+            maps += [truth, found]
+        if rows:
+            parts += [
+                page.subheading(title if len(findings.results) == 1 else f"{title} of {result.name}"),
+                gallery(["Image", "Truth", "Prediction", "Wrong pixels"], rows),
+            ]
+    return "\n".join(parts) + legend(_legend(maps, findings.source.labels))
+
+
+def _ordered(shares_N: Floats) -> list[int]:
+    """Return the images from the largest share to the smallest; those without a pixel that counts are left out."""
+    return [int(index) for index in np.argsort(-shares_N, kind="stable") if not np.isnan(shares_N[index])]
+
+
+def _row(findings: Findings, index: int, note: str, maps: list[Uint8Array], errors: bool = False) -> Row:
+    image, labels = findings.source.image(index), findings.source.labels
+    shown = [Image.fromarray(image), *(overlay(image, class_map, labels, legend=False) for class_map in maps)]
+    if errors:
+        shown.append(error_map(image, maps[1], maps[0]))
+    return Row(findings.source.sample_name(index), note, shown)
+
+
+def _legend(maps: list[Uint8Array], labels: LabelSpace) -> list[Entry]:
+    return entries(sorted({int(value) for class_map in maps for value in np.unique(class_map)}), labels)
+
+
+def data(findings: Findings) -> str:
+    """Return what was scored, and what the networks learnt from."""
+    sizes = [f"{width}x{height} ({count})" for (width, height), count in findings.sizes.most_common(4)]
+    more = f" and {len(findings.sizes) - 4} other sizes" if len(findings.sizes) > 4 else ""
+    rows = {
+        "scored": f"{findings.source.name}: {len(findings.source)} images",
+        "sizes": ", ".join(sizes) + more,
+        "pixels that count": f"{findings.counted_N.sum() / max(1, findings.pixels):.1%}; the others are void",
+        "classes": f"{findings.source.labels.num_classes}",
+    }
+    for result in findings.results:
+        if learnt := result.subject.history.dataset.get("train"):
+            rows[f"training of {result.name}"] = f"{learnt['images']} images ({learnt['split']})"
+    return tables.facts(rows)
+
+
+def changed_settings(results: Sequence[Result]) -> dict[str, list[str]]:
+    """Return the settings that decide what comes out and differ between the runs: name -> value per run."""
+    known = [result.subject.history.settings for result in results]
+    every = dict.fromkeys(name for settings in known for name in settings)
+    rows = {name: [_plain(settings.get(name)) for settings in known] for name in every if name not in FREE}
+    return {name: values for name, values in rows.items() if len(set(values)) > 1}
+
+
+def all_settings(result: Result) -> str:
+    """Return the recipe of a run."""
+    return tables.facts({name: _plain(value) for name, value in result.subject.history.settings.items()})
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)

@@ -1,0 +1,161 @@
+"""A report in sentences: what a network is, how well it does, where, and how several compare."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from globalconv.model.network import GlobalConvNet
+from globalconv.reporting.advice import SEED, row_shares
+from globalconv.reporting.doubt import Interval, difference_interval, miou_interval
+from globalconv.reporting.gather import BORDER, Counts, Findings, Result, Subject
+from globalconv.show.tables import signed
+
+
+def describe(subject: Subject) -> str:
+    """Return what a subject is, in the paper's words where it has some."""
+    if subject.predictor is None or not isinstance(subject.predictor.network, GlobalConvNet):
+        return f"{subject.name}: class maps made elsewhere"
+    built = subject.predictor.network.settings
+    heads = built["head"]
+    sizes = f"k = {', '.join(map(str, dict.fromkeys(built['kernel_size'])))}"
+    words = {
+        "gcn": f"Global Convolutional Network (GCN), {sizes}",
+        "pointwise": "Baseline with 1 x 1 heads",
+        "conv": f"k x k convolutions, {sizes}",
+        "stack": f"stacks of 3 x 3 convolutions, {sizes}",
+    }.get(heads[0] if len(set(heads)) == 1 else "", f"heads {', '.join(heads)}, {sizes}")
+    refined = "with Boundary Refinement" if built["boundary_refinement"] else "without Boundary Refinement"
+    return f"{subject.name}: {words}, {refined}, over {built['backbone']}"
+
+
+def ranked(findings: Findings) -> list[Result]:
+    """Return the results, the best first."""
+    return sorted(findings.results, key=lambda result: -result.score.miou)
+
+
+def one_in_short(findings: Findings) -> list[str]:
+    """Return how well the only subject does, and where."""
+    result = findings.results[0]
+    matrix, wrong_N = result.score.matrix, findings.shares(result.wrong_N)
+    interval = miou_interval(result.hits_NK, result.unions_NK)
+    chance = f" (95% over the images: {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+    border, everywhere = border_share(result), _share(findings.border_N, findings.counted_N)
+    whole = f"mIoU {matrix.miou():.3f} over {known(result)} classes{chance}"
+    near = f"{border:.0%} of the wrong pixels lie within {BORDER} pixels of a border between areas"
+    return [
+        f"{whole}; {matrix.pixel_accuracy():.1%} of the pixels are right.",
+        *(line[0].upper() + line[1:] for line in (*_extremes(result), *_most_confused(result))),
+        f"The middle image has {np.nanmedian(wrong_N):.1%} of its pixels wrong, the worst {np.nanmax(wrong_N):.1%}.",
+        f"{near}, as do {everywhere:.0%} of all pixels.",
+    ]
+
+
+def several_in_short(findings: Findings) -> list[str]:
+    """Return which of several subjects is better than the next, by how much, and where."""
+    best, second = ranked(findings)[:2]
+    wrong = [findings.shares(result.wrong_N) for result in (best, second)]
+    ahead = int((wrong[0] < wrong[1]).sum())
+    behind = int((wrong[0] > wrong[1]).sum())
+    return [
+        _verdict(best, second),
+        *_by_class(best, second),
+        f"It has fewer wrong pixels in {ahead} of {len(findings.source)} images, more in {behind}.",
+        _at_borders(findings, best, second),
+        *(f"{best.name}: {line}" for line in (*_extremes(best), *_most_confused(best))),
+    ]
+
+
+def _verdict(best: Result, second: Result) -> str:
+    interval = between(second, best)
+    chance = f"; 95% over the images: {signed(interval[0])} to {signed(interval[1])}" if interval else ""
+    ahead = f"{ahead_by(best, second):.3f} mIoU ({best.score.miou:.3f} against {second.score.miou:.3f}{chance})"
+    if decided(best, second):
+        return f"{best.name} is better than {second.name} by {ahead}."
+    return f"{best.name} is ahead of {second.name} by {ahead}: too little to call it better."
+
+
+def ahead_by(best: Result, second: Result) -> float:
+    """Return how much the mIoU of one is larger than the other's."""
+    return best.score.miou - second.score.miou
+
+
+def decided(best: Result, second: Result) -> bool:
+    """Return whether one is ahead by more than another seed or other images might change."""
+    interval = between(second, best)
+    return ahead_by(best, second) >= SEED and (interval is None or interval[0] > 0)
+
+
+def between(one: Result, other: Result) -> Interval | None:
+    """Return where the difference lies on other images of the same kind: `other` less `one`."""
+    return difference_interval((one.hits_NK, one.unions_NK), (other.hits_NK, other.unions_NK))
+
+
+def _by_class(best: Result, second: Result) -> Iterator[str]:
+    gains_K = best.score.matrix.iou() - second.score.matrix.iou()
+    names = best.score.labels.class_names
+    order = [int(k) for k in np.argsort(-gains_K) if not np.isnan(gains_K[k])]
+    better = [f"{names[k]} ({signed(gains_K[k])})" for k in order if gains_K[k] > 0]
+    worse = [f"{names[k]} ({signed(gains_K[k])})" for k in reversed(order) if gains_K[k] < 0]
+    gained = f", most on {', '.join(better[:3])}" if better else ""
+    lost = f"; it is worse on {', '.join(worse[:3])}{_more(worse)}" if worse else ""
+    yield f"It is better on {len(better)} of {len(order)} classes{gained}{lost}."
+
+
+def _more(names: Sequence[str]) -> str:
+    return f" and {len(names) - 3} more" if len(names) > 3 else ""
+
+
+def _at_borders(findings: Findings, best: Result, second: Result) -> str:
+    (border, inside), (their_border, their_inside) = (error_rates(findings, result) for result in (best, second))
+    return (
+        f"Within {BORDER} pixels of a border between areas it has {border:.1%} of the pixels wrong"
+        f" ({second.name} {their_border:.1%}), further inside {inside:.1%} ({their_inside:.1%})."
+    )
+
+
+def error_rates(findings: Findings, result: Result) -> tuple[float, float]:
+    """Return the share of wrong pixels at borders, and inside areas."""
+    inside_wrong = result.wrong_N - result.wrong_border_N
+    inside = findings.counted_N - findings.border_N
+    return _share(result.wrong_border_N, findings.border_N), _share(inside_wrong, inside)
+
+
+def _share(part_N: Counts, whole_N: Counts) -> float:
+    return float(part_N.sum() / max(1, whole_N.sum()))
+
+
+def border_share(result: Result) -> float:
+    """Return the share of the wrong pixels that lie at borders."""
+    return _share(result.wrong_border_N, result.wrong_N)
+
+
+def known(result: Result) -> int:
+    """Return the number of classes that take part in the mean."""
+    return result.score.labels.num_classes - len(result.score.absent_classes)
+
+
+def _extremes(result: Result) -> Iterator[str]:
+    iou_K, names = result.score.matrix.iou(), result.score.labels.class_names
+    order = [int(k) for k in np.argsort(-iou_K) if not np.isnan(iou_K[k])]
+    few = min(3, len(order) // 2)
+    if few:
+        best, worst = ([f"{names[k]} ({iou_K[k]:.2f})" for k in part] for part in (order[:few], order[: -few - 1 : -1]))
+        yield f"best by IoU: {', '.join(best)}; worst: {', '.join(worst)}."
+
+
+def _most_confused(result: Result) -> Iterator[str]:
+    pairs = [f"{share:.0%} of {true} is taken for {taken}" for true, taken, share, _ in confusions(result)[:3]]
+    if pairs:
+        yield f"most confused: {'; '.join(pairs)}."
+
+
+def confusions(result: Result, count: int = 10) -> list[tuple[str, str, float, int]]:
+    """Return the largest shares of a true class that were taken for another: both names, the share, its pixels."""
+    counts, names = result.score.matrix.counts, result.score.labels.class_names
+    shares_KK = row_shares(counts)
+    np.fill_diagonal(shares_KK, 0)
+    order = np.argsort(-shares_KK, axis=None, kind="stable")[:count]
+    pairs = [divmod(int(place), len(names)) for place in order]
+    return [
+        (names[a], names[b], float(shares_KK[a, b]), int(counts[a, b])) for a, b in pairs if shares_KK[a, b] >= 0.005
+    ]
