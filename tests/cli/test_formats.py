@@ -66,7 +66,16 @@ FORMATS: dict[str, Callable[[Path], Path]] = {
 def test_every_format_goes_the_whole_way(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if name == "COCO":
         pytest.importorskip("pycocotools", reason="pycocotools is optional")
-    data, run, out = FORMATS[name](tmp_path / "data"), tmp_path / "run", tmp_path / "out"
+    goes_the_whole_way(FORMATS[name](tmp_path / "data"), tmp_path, capsys)
+
+
+@pytest.mark.slow
+def test_msrc21_goes_the_whole_way(real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    goes_the_whole_way(real_data / "MSRC21", tmp_path, capsys)
+
+
+def goes_the_whole_way(data: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, out = place / "run", place / "out"
     assert main(["data", "check", str(data), "--workers", "1"]) == 0
     assert "suggested" in capsys.readouterr().out
     tiny = TINY.replace("--steps 3", "--steps 2").split()
