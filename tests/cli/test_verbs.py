@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.html import check_self_contained
 from helpers.refusals import TINY
 from helpers.training import write_blobs
 from PIL import Image
@@ -113,14 +114,24 @@ def test_a_list_of_failures_is_left_and_the_code_says_so(place: Path, tmp_path: 
     assert (tmp_path / "out" / "good.png").exists()
 
 
+def test_report_prints_its_page(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", f"{place}/run"]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"{place.resolve()}/run/report.html"]
+    page = tmp_path / "page.html"
+    assert main(["evaluate", f"{place}/run", "--data", f"{place}/blobs", "--report", str(page), "--json"]) == 0
+    assert f"<b>{json.loads(capsys.readouterr().out)['miou']:.3f}</b>" in page.read_text(encoding="utf-8")
+
+
 @pytest.mark.slow
 def test_demo_makes_a_page_with_pictures_and_prints_it_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["demo", "--out", f"{tmp_path}/demo", "--steps", "2"]
     assert main(command) == 0
     page = Path(capsys.readouterr().out.splitlines()[-1])
     assert page == tmp_path / "demo" / "index.html"
-    text = page.read_text()
-    assert "Baseline" in text and "GCN + BR" in text and "data:image/" in text
+    text = page.read_text(encoding="utf-8")
+    check_self_contained(text)
+    assert "Baseline against GCN + BR" in text and "Global Convolutional Network" in text and "data:image/" in text
+    assert len(text) < 3_000_000
     with Image.open(tmp_path / "demo" / "scenes.png") as picture:
         assert picture.width > 1000
     assert main(command) == 0  # a second time: nothing to train, the same page

@@ -13,9 +13,8 @@ from globalconv.reporting.gather import Findings, Result
 UNKNOWN = "–"
 
 
-def multiplications(network: nn.Module, width: int, height: int) -> int:
-    """Return how often `network` multiplies and adds for one image of this size."""
-    device = next(network.parameters()).device
+def multiplications(network: nn.Module, device: torch.device, width: int, height: int) -> int:
+    """Return how often `network`, which is on `device`, multiplies and adds for one image of this size."""
     image_N3HW = torch.zeros(1, 3, height, width, dtype=torch.uint8, device=device)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(image_N3HW)
@@ -29,11 +28,11 @@ def cost(findings: Findings) -> dict[str, Sequence[str]]:
 
 
 def _cost(result: Result, width: int, height: int) -> dict[str, str]:
-    network = None if result.subject.predictor is None else result.subject.predictor.network
+    predictor = result.subject.predictor
     history, score = result.subject.history, result.score
     each, total, peak = history.seconds_per_step, history.training_seconds, history.peak_memory
-    parameters = network and sum(parameter.numel() for parameter in network.parameters())
-    macs = network and multiplications(network, width, height)
+    parameters = predictor and sum(parameter.numel() for parameter in predictor.network.parameters())
+    macs = predictor and multiplications(predictor.network, predictor.device, width, height)
     return {
         "parameters": f"{parameters / 1e6:.2f} M" if parameters else UNKNOWN,
         f"multiply-adds, {width}x{height}": f"{macs / 1e9:.2f} G" if macs else UNKNOWN,

@@ -1,0 +1,74 @@
+"""Findings without a network: class maps that are wrong in known places, over a source in memory."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from globalconv.evaluation.score import Contender
+from globalconv.labels import LabelSpace
+from globalconv.reporting.gather import Findings, Subject, gather
+from globalconv.reporting.history import History
+
+Array = npt.NDArray[np.uint8]
+LABELS = LabelSpace(("sky", "road", "car"), ((10, 20, 30), (200, 100, 0), (0, 90, 200)))
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A source whose images are grey."""
+
+    label_maps: list[Array]
+    labels: LabelSpace = LABELS
+    name: str = "maps (val)"
+
+    def __len__(self) -> int:
+        return len(self.label_maps)
+
+    def sample_name(self, index: int) -> str:
+        return f"day/{index}"
+
+    def image(self, index: int) -> Array:
+        return np.full((*self.label_maps[index].shape, 3), 120, np.uint8)
+
+    def label_map(self, index: int) -> Array:
+        return self.label_maps[index]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A subject to be: its name, per image the pixels of the first row that it gives to `says`, and its log."""
+
+    name: str
+    wrong: list[int]
+    says: int = 2
+    settings: dict[str, Any] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+
+def stripes(count: int, height: int = 12, width: int = 20) -> Maps:
+    """Return images whose upper half is sky and whose lower half is road."""
+    label_map = np.repeat(np.array([[0], [1]], np.uint8), height // 2, axis=0).repeat(width, axis=1)
+    return Maps([label_map.copy() for _ in range(count)])
+
+
+def findings(source: Maps, *runs: Run) -> Findings:
+    """Return what is found about `runs`."""
+    return gather([_subject(source, run) for run in runs], source, lambda done, matrix: None)
+
+
+def _subject(source: Maps, run: Run) -> Subject:
+    def class_map(index: int) -> Array:
+        found = np.where(source.label_map(index) == 255, 0, source.label_map(index)).astype(np.uint8)
+        found[0, : run.wrong[index]] = run.says
+        return found
+
+    return Subject(run.name, Contender(class_map, "float32"), History(run.settings, {}, run.events))
+
+
+def log(losses: list[float], mious: list[float], every: int = 10) -> list[dict[str, Any]]:
+    """Return the events of a training: a loss per step, an evaluation every so many steps."""
+    steps = [{"event": "step", "step": n, "loss": loss, "seconds": 0.5} for n, loss in enumerate(losses, 1)]
+    evaluations = [{"event": "evaluation", "step": every * n, "miou": miou} for n, miou in enumerate(mious, 1)]
+    return [{"event": "start", "step": 0}, *steps, *evaluations]
