@@ -54,7 +54,8 @@ def test_falling_loss_with_a_falling_score_is_overfitting() -> None:
 
 
 def test_an_unfinished_run_is_to_be_finished() -> None:
-    assert told(replace(RUN, finished=False)) == ["Finish the training"]
+    rising = [(10, 0.5), (20, 0.6), (30, 0.7)]
+    assert told(replace(RUN, finished=False, mious=rising)) == ["Finish the training"]
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def _unfinished(run: Evidence) -> Iterator[Advice]:
 
 
 def _still_rising(run: Evidence) -> Iterator[Advice]:
-    if not _rising(run):
+    if not run.finished or not _rising(run):
         return
     steps, epochs = run.settings.get("steps"), run.settings.get("epochs")
     before, after = run.mious[-2][1], run.mious[-1][1]

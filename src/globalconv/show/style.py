@@ -88,7 +88,8 @@ details > div { margin-top: .7rem; }
 @media (max-width: 640px) { .grid { grid-template-columns: repeat(min(2, var(--columns)), minmax(0, 1fr)); }
   body { font-size: 15px; } h2 { margin-top: 2.4rem; }
   th:first-child { max-width: 8.5rem; overflow: hidden; text-overflow: ellipsis; }
-  th, td { padding: .4rem; font-size: .93rem; } .words td { min-width: 5.2rem; } .words tbody th { width: 9rem; }
+  th, td { padding: .4rem .3rem; font-size: .92rem; } th:first-child { padding-left: .5rem; }
+  .words td { min-width: 5.2rem; } .words tbody th { width: 9rem; }
   .against th:nth-child(2), .against td:nth-child(2) { display: none; }
   td.bar { min-width: 3.6rem; background-size: calc(100% - .9rem) 3px; } }
 @media print { body { background: #fff; } .wide, .tile, .advice li { break-inside: avoid; } }
