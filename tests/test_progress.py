@@ -32,3 +32,13 @@ def test_live_bar_in_a_terminal() -> None:
         progress.update(3, {"mIoU": "0.41"})
         progress.say("stays")
     assert "3/4" in out.getvalue() and "mIoU 0.41" in out.getvalue() and "stays" in out.getvalue()
+
+
+def test_the_end_is_said_once() -> None:
+    """The evaluation after the last step reports every image at that step."""
+    out = io.StringIO()
+    with Progress("step", 3, "steps", console=Console(file=out, width=300)) as progress:
+        progress.update(3)
+        for image in (1, 2, 3):
+            progress.update(3, {"evaluating": f"{image}/3"})
+    assert len(out.getvalue().splitlines()) == 1

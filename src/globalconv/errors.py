@@ -1,7 +1,10 @@
 """What a user is told: one family of exceptions, each a single line with a remedy, each with an exit code."""
 
 import difflib
+import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from typing import IO
 
 
 class GlobalconvError(Exception):
@@ -56,3 +59,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}known: {', '.join(names)}"
+
+
+def tell(line: str) -> None:
+    """Write `line` to standard error; where its reader has gone (`2>&1 | head`), go on in silence."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        abandon(sys.stderr)
+
+
+def abandon(stream: IO[str]) -> None:
+    """Send what is written to `stream`, whose reader has gone, nowhere, at exit too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

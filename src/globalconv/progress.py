@@ -1,5 +1,6 @@
 """Progress of long work: a live bar in a terminal, plain lines elsewhere; rate and time left in both."""
 
+import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -7,6 +8,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+from globalconv.errors import abandon
 
 PLAIN_SECONDS = 10.0
 """Least time between two plain lines."""
@@ -22,6 +25,14 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
+class _Console(Console):
+    """Standard error, of which no work depends: where its reader has gone, rich itself would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        abandon(sys.stderr)
+
+
 class Progress:
     """A context manager around work of `total` units, `start` of which are done already.
 
@@ -30,8 +41,9 @@ class Progress:
 
     def __init__(self, what: str, total: int, unit: str, start: int = 0, console: Console | None = None) -> None:
         self.what, self.total, self.unit, self.start = what, total, unit, start
-        self._console = console or Console(stderr=True, highlight=False, markup=False)
+        self._console = console or _Console(stderr=True, highlight=False, markup=False)
         self._bar: Bar | None = None
+        self._ended = False
         self._began = self._written = time.monotonic()
 
     def __enter__(self) -> "Progress":
@@ -63,8 +75,8 @@ class Progress:
         words = [f"{rate:.2f} {self.unit}/s", *(f"{name} {value}" for name, value in (facts or {}).items())]
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], total=self.total, completed=done, facts="  ".join(words))
-        elif now - self._written >= PLAIN_SECONDS or done == self.total:
-            self._written = now
+        elif now - self._written >= PLAIN_SECONDS or (done == self.total and not self._ended):
+            self._written, self._ended = now, done == self.total
             left = duration((self.total - done) / rate) if rate > 0 else "?"
             self.say("  ".join([f"{self.what} {done}/{self.total}", f"{left} left", *words]))
 

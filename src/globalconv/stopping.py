@@ -51,4 +51,5 @@ class StopRequest:
         self.signal_number = number
         if not self._patient:
             self.check()
-        os.write(2, b"\nstopping after this step\n")  # print is not safe in a signal handler
+        with contextlib.suppress(OSError):  # Ctrl-C ends a `| tee` as well, and the state is still to be saved
+            os.write(2, b"\nstopping after this step\n")  # print is not safe in a signal handler

@@ -121,6 +121,21 @@ def test_a_signal_during_evaluation(tmp_path: Path) -> None:
     assert log_without_clock(out) == log_without_clock(whole)
 
 
+def test_a_reader_that_has_gone_costs_nothing(blobs: Path, tmp_path: Path) -> None:
+    """Ctrl-C ends `2>&1 | tee log` with the training, whose lines then go nowhere: its state is saved all the same."""
+    out = tmp_path / "run"
+    process = start(command(blobs, out, "--steps", "100000", "--evaluate-every", "3", "--checkpoint-every", "100000"))
+    wait_for_steps(2, out, process)
+    assert process.stderr is not None
+    process.stderr.close()
+    wait_for_steps(8, out, process)  # past evaluations, which say something
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=300) == 130
+    state = load_newest(out / "checkpoints")
+    assert state is not None
+    assert state["state"]["step"] == logged(out)
+
+
 def test_killed_twenty_times_the_newest_checkpoint_always_loads(blobs: Path, tmp_path: Path) -> None:
     """SIGKILL at random instants of a run that saves after every step: never a checkpoint that does not load."""
     out, rng, seen = tmp_path / "run", random.Random(0), 0

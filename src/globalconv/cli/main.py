@@ -2,12 +2,11 @@
 
 import importlib
 import io
-import os
 import sys
 import warnings
 from collections.abc import Sequence
 
-from globalconv.errors import GlobalconvError, InputError, StoppedError, nearest
+from globalconv.errors import GlobalconvError, InputError, StoppedError, abandon, nearest, tell
 from globalconv.memory import keep_freed_memory
 from globalconv.stopping import StopRequest
 
@@ -45,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (GlobalconvError, StoppedError) as error:
         return _complain(str(error), error.exit_code)
     except BrokenPipeError:
-        # Whoever read our output has gone (`| head`); nothing is left to say, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon(sys.stdout)  # Whoever read our output has gone (`| head`); nothing is left to say.
         return 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -74,12 +72,11 @@ def _dispatch(given: list[str], stop: StopRequest) -> int:
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
     """Show a warning as a line, without the place in the code that nobody asked for."""
-    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+    tell(f"warning: {' '.join(str(message).split())}")
 
 
 def _complain(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    print(f"globalconv: {line}", file=sys.stderr)
+    tell(f"globalconv: {' '.join(message.split())}")
     return code
 
 

@@ -30,7 +30,9 @@ def train_loop(session: Session, stop: StopRequest) -> None:
                 session.checkpoint()
                 session.evaluate(stop, progress)
                 session.checkpoint()
-            stop.check()
+            if stop.signal_number is not None:
+                session.checkpoint()
+                stop.check()
             if state.step == session.total_steps:
                 return
             asked = time.monotonic()
@@ -40,7 +42,7 @@ def train_loop(session: Session, stop: StopRequest) -> None:
             state.step += 1
             state.seconds += time.monotonic() - asked
             _report(session, progress, result, waited=began - asked, computed=time.monotonic() - began)
-            if stop.signal_number is not None or state.step % recipe.checkpoint_every == 0:
+            if state.step % recipe.checkpoint_every == 0:
                 session.checkpoint()
 
 
