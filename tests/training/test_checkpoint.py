@@ -130,8 +130,9 @@ def test_a_full_disk_is_reported_as_one(tmp_path: Path, monkeypatch: pytest.Monk
     save(tmp_path, 1)
     real_save = torch.save
     monkeypatch.setattr("globalconv.training.checkpoint.torch.save", lambda state, file: real_save(state, FullDisk()))
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as full:
         save(tmp_path, 2)
+    assert str(full.value.filename) == str(tmp_path / "step-000000002.ckpt")
     monkeypatch.undo()
     state = load_newest(tmp_path)
     assert state is not None

@@ -25,6 +25,7 @@ from globalconv.stopping import StopRequest
 from globalconv.training.checkpoint import checkpoints
 from globalconv.training.recipe import OptimSettings, Recipe
 from globalconv.training.run import RunFolder
+from globalconv.training.session import Session
 
 STEPS = 12
 
@@ -87,6 +88,24 @@ def test_a_signal_during_a_save_waits_for_it(blobs: Path, tmp_path: Path, monkey
     with StopRequest().listening() as stop, pytest.raises(StoppedError, match="stopped by SIGTERM after step 3") as end:
         train(recipe, blobs, tmp_path / "run", stop=stop)
     assert end.value.exit_code == 143
+    assert final_state(tmp_path / "run")["state"]["step"] == 3
+
+
+def test_a_signal_between_two_steps_saves_as_well(
+    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come after a step has looked for one and before the next has begun."""
+    stop, due = StopRequest(), Session.evaluation_due
+
+    def interrupted(session: Session) -> bool:
+        if session.state.step == 3:
+            stop.signal_number = signal.SIGTERM
+        return due(session)
+
+    monkeypatch.setattr(Session, "evaluation_due", interrupted)
+    recipe = dataclasses.replace(small_recipe(), checkpoint_every=100)
+    with pytest.raises(StoppedError, match="after step 3"):
+        train(recipe, blobs, tmp_path / "run", stop=stop)
     assert final_state(tmp_path / "run")["state"]["step"] == 3
 
 
@@ -209,6 +228,24 @@ def test_a_folder_that_is_not_ours_is_not_written_into(blobs: Path, tmp_path: Pa
     with pytest.raises(InputError, match="is not empty"):
         train(small_recipe(), blobs, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_what_a_start_left_that_failed_is_no_obstacle(blobs: Path, tmp_path: Path) -> None:
+    """A full disk or a kill after the lock and before the recipe: neither a run to resume nor somebody's folder."""
+    out = tmp_path / "run"
+    out.mkdir()
+    for name in (".lock", ".recipe.json.abc.partial"):
+        (out / name).touch()
+    train(small_recipe(), blobs, out)
+    assert not list(out.glob(".*.partial"))
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"labels": 1, "train": 2}', "{", "\xff"])
+def test_a_damaged_dataset_json_is_refused(text: str, blobs: Path, tmp_path: Path) -> None:
+    train_until_killed(small_recipe(), blobs, tmp_path / "run", 0)
+    (tmp_path / "run" / "dataset.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"dataset\.json: damaged"):
+        train(small_recipe(), blobs, tmp_path / "run", resume=True)
 
 
 def test_recipe_json_rebuilds_the_recipe(blobs: Path, tmp_path: Path) -> None:

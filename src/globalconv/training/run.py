@@ -17,8 +17,9 @@ except ImportError:  # Windows
     CAN_LOCK = False
 
 from globalconv.errors import InputError
-from globalconv.files import write_json
+from globalconv.files import naming, write_json
 from globalconv.training.recipe import Recipe, differences
+from globalconv.weights import MODEL_FILE, WEIGHTS_FILE
 
 
 class RunFolder:
@@ -40,7 +41,7 @@ class RunFolder:
             raise InputError(f"--out {path}: holds a run already; add --resume to continue it, or name another folder")
         if path.exists() and not path.is_dir():
             raise InputError(f"--out {path}: is a file; name a folder")
-        if path.exists() and any(path.iterdir()):
+        if path.exists() and any(not _left_by_a_failed_start(file.name) for file in path.iterdir()):
             raise InputError(f"--out {path}: is not empty; name a new folder")
         return run
 
@@ -65,7 +66,13 @@ class RunFolder:
             write_json(self.recipe_file, recipe.to_json())
         if not self.dataset_file.exists():
             write_json(self.dataset_file, dataset)
-        for partial in self.checkpoints.glob(".step-*.partial"):  # what a kill left of a checkpoint
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what a kill left of a file that was being written."""
+        files = (WEIGHTS_FILE, MODEL_FILE, self.recipe_file.name, self.dataset_file.name)
+        partials = [partial for name in files for partial in self.path.glob(f".{name}.*.partial")]
+        for partial in (*partials, *self.checkpoints.glob(".step-*.partial")):
             partial.unlink()
 
     def _lock(self) -> None:
@@ -91,6 +98,8 @@ class RunFolder:
     def _dataset(self) -> dict[str, Any]:
         try:
             facts: dict[str, Any] = json.loads(self.dataset_file.read_text())
+            if not _are_facts(facts):
+                raise ValueError("not what a training writes")
         except ValueError as error:
             raise InputError(f"{self.dataset_file}: damaged ({error}); train into another --out") from error
         return facts
@@ -119,7 +128,7 @@ class RunFolder:
 
     def log(self, event: str, fields: dict[str, Any]) -> None:
         """Append one line to `metrics.jsonl`."""
-        with self.log_file.open("a") as file:
+        with naming(self.log_file), self.log_file.open("a") as file:
             file.write(json.dumps({"event": event, **fields}) + "\n")
 
     def log_size(self) -> int:
@@ -130,3 +139,20 @@ class RunFolder:
         """Cut the log back to `size` bytes: drop what was written after a checkpoint."""
         if self.log_size() > size:
             os.truncate(self.log_file, size)
+
+
+def _left_by_a_failed_start(name: str) -> bool:
+    """Return whether a file is what a kill or a full disk may leave before a run has a recipe."""
+    return name == ".lock" or (name.startswith(".recipe.json.") and name.endswith(".partial"))
+
+
+def _are_facts(facts: Any) -> bool:
+    """Return whether `dataset.json` holds what `check_dataset` compares."""
+    return (
+        isinstance(facts, dict)
+        and "labels" in facts
+        and all(
+            isinstance(facts.get(split), dict) and facts[split].keys() >= {"fingerprint", "images"}
+            for split in ("train", "val")
+        )
+    )
