@@ -70,6 +70,11 @@ def native_bfloat16(device: torch.device) -> str | None:
     return None
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether torch could not get memory: on a GPU it has an exception for that, on a CPU only words."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
 def _cpu_features() -> set[str]:
     query = getattr(torch.cpu, "get_capabilities", None)
     if query is not None:

@@ -224,3 +224,18 @@ def test_what_is_saved_is_marked(brightest: Predictor, tmp_path: Path) -> None:
     class_map, drawn = brightest(noise(4, 4)).save(tmp_path)
     with Image.open(class_map) as first, Image.open(drawn) as second:
         assert first.info["Software"] == MARK and second.info["comment"] == MARK.encode()
+
+
+def test_float32_is_float32_inside_and_nothing_is_changed_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An evaluation in the middle of a training must not change the arithmetic of the steps that follow."""
+
+    class Spy(Brightest):
+        def forward(self, images_N3HW: Tensor) -> Tensor:
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return super().forward(images_N3HW)
+
+    seen: list[bool] = []
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    Predictor(Spy(), LABELS, "cpu", "float32")(noise(5, 7))
+    assert seen == [False]
+    assert torch.backends.cudnn.allow_tf32

@@ -15,6 +15,7 @@ from globalconv.data.augment import Augmentation
 from globalconv.errors import DivergedError, InputError
 from globalconv.labels import LabelSpace
 from globalconv.model.backbone import batch_norms
+from globalconv.model.network import GlobalConvNet
 from globalconv.training.ema import MovingAverage
 from globalconv.training.loss import segmentation_loss
 from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
@@ -175,3 +176,16 @@ def test_moving_average_copies_counters_and_averages_statistics() -> None:
     ours = average.network.state_dict()
     assert ours["num_batches_tracked"] == 1
     assert torch.allclose(ours["running_mean"], 0.1 * network.state_dict()["running_mean"], rtol=1e-4)
+
+
+def test_too_little_memory_is_said_with_the_remedy(
+    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU torch has no exception of its own for it."""
+
+    def forward(self: GlobalConvNet, images_N3HW: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried")
+
+    monkeypatch.setattr(GlobalConvNet, "forward", forward)
+    with pytest.raises(InputError, match=r"not enough memory on cpu: lower --data\.batch-size"):
+        train(small_recipe(), blobs, tmp_path / "run")

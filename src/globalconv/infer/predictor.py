@@ -3,7 +3,8 @@
 Shapes: K classes, H x W pixels of the image, N = 1.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from globalconv.data.images import read_image, to_rgb
 from globalconv.errors import InputError
-from globalconv.hardware import choose_hardware
+from globalconv.hardware import choose_hardware, is_out_of_memory
 from globalconv.infer.prediction import Prediction
 from globalconv.labels import LabelSpace
 from globalconv.weights import load_weights
@@ -59,9 +60,6 @@ class Predictor:
         self.layout = layout
         self.info = dict(info or {})
         """What was noted when the network was saved: recipe, splits, step."""
-        if self.device.type == "cuda" and self.precision == "float32":
-            # Else convolutions would run in TF32, and a score would say float32 without being it.
-            torch.backends.cudnn.allow_tf32 = False
         self.network = network.to(self.device).eval()
 
     @property
@@ -92,16 +90,27 @@ class Predictor:
         images_N3HW = images_N3HW.contiguous(memory_format=self.layout)
         low = self.precision == "bfloat16"
         try:
-            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+            with torch.inference_mode(), _true_float32(), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
                 logits_NKHW: Tensor = self.network(images_N3HW)
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             height, width = image.shape[:2]
             raise InputError(
                 f"image of {width}x{height}: not enough memory on {self.device}; reduce the image or cut it into parts"
             ) from error
         return logits_NKHW
+
+
+@contextlib.contextmanager
+def _true_float32() -> Iterator[None]:
+    """Keep cuDNN from TF32 inside, else a score would say float32 without being it; outside it stays as it was."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def _class_map(logits_NKHW: Tensor) -> Uint8Array:
@@ -133,7 +142,3 @@ def _decoded(picture: Image.Image) -> Uint8Array:
         return to_rgb(ImageOps.exif_transpose(picture), "image")
     except (OSError, SyntaxError) as error:
         raise InputError(f"image: cannot be decoded ({error}); its file is damaged") from error
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

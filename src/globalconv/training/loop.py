@@ -10,6 +10,7 @@ import torch
 
 from globalconv.data.loading import Batch, training_batches
 from globalconv.errors import DivergedError, InputError
+from globalconv.hardware import is_out_of_memory
 from globalconv.progress import Progress
 from globalconv.stopping import StopRequest
 from globalconv.training.loss import segmentation_loss, valid_pixels
@@ -83,7 +84,9 @@ def train_step(session: Session, parts: list[Batch]) -> StepResult:
             )
             session.fabric.backward(loss)
             loss_value += loss.item()
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise InputError(
             f"not enough memory on {session.device}: lower --data.batch-size (and raise --optim.accumulate),"
             f" or lower --data.augmentation.crop"
