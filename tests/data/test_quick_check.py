@@ -51,6 +51,21 @@ def test_headers_of_all_files_are_read(tmp_path: Path) -> None:
     refused(tmp_path, r"0.\.png: the file is empty")
 
 
+def test_a_file_system_that_is_slow_costs_seconds_not_hours(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def slow(path: Path) -> tuple[int, int]:
+        read.append(path)
+        clock[0] += 3.0
+        return 40, 36
+
+    clock = [0.0]
+    monkeypatch.setattr("globalconv.data.check.quick.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("globalconv.data.check.quick.image_size", slow)
+    looked_at(data)
+    assert len(read) == 4, "one pair of each split takes more than the time there is"
+
+
 def test_a_few_masks_are_held_against_the_classes(data: Path) -> None:
     everywhere(data, 1, 2, 3)
     refused(data, r"label value 3 out of range .*shifted by one.*and 7 more like it")
