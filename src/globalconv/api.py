@@ -1,13 +1,12 @@
 """The jobs of the program, each one function, for Python and the command line alike."""
 
 import shlex
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from globalconv.data.sources import Source, open_held_out, open_source
-from globalconv.errors import InputError, StoppedError, nearest
+from globalconv.errors import InputError, StoppedError, nearest, tell
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.score import OnImage, Score, class_maps_in, score_predictions, score_source
 from globalconv.infer.files import Failure, predict_files
@@ -46,7 +45,7 @@ def train(
         recipe = RECIPES[recipe]()
     root = None if data is None else Path(data)
     initial = None if init_from is None else Path(init_from)
-    session = run_training(recipe, root, Path(out), resume, initial, stop or StopRequest(), _say)
+    session = run_training(recipe, root, Path(out), resume, initial, stop or StopRequest(), tell)
     _report_training(Path(out), session)
     return Path(out)
 
@@ -193,7 +192,3 @@ def _counted(progress: Progress) -> OnImage:
         progress.update(done, {"mIoU": f"{matrix.miou():.4f}"})
 
     return on_image
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -91,9 +91,7 @@ def test_a_signal_during_a_save_waits_for_it(blobs: Path, tmp_path: Path, monkey
     assert final_state(tmp_path / "run")["state"]["step"] == 3
 
 
-def test_a_signal_between_two_steps_saves_as_well(
-    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signal_between_two_steps_saves_as_well(blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may come after a step has looked for one and before the next has begun."""
     stop, due = StopRequest(), Session.evaluation_due
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import globalconv
 from globalconv.data.augment import Augmentation
 from globalconv.errors import DivergedError, InputError
+from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.labels import LabelSpace
 from globalconv.model.backbone import batch_norms
 from globalconv.model.network import GlobalConvNet
@@ -69,6 +70,20 @@ def test_the_saved_network_scores_what_the_log_says(run: Path, blobs: Path) -> N
     score = globalconv.evaluate(run, blobs, device="cpu")
     assert score.miou == pytest.approx(best["miou"], abs=1e-12)
     assert load_weights(run).info["step"] == best["step"]
+
+
+def test_the_network_evaluated_last_is_kept_beside_the_best(
+    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores are made to fall, so that the best network is the first one evaluated."""
+    falling = iter((0.9, 0.5, 0.1))
+    monkeypatch.setattr(ConfusionMatrix, "miou", lambda matrix: next(falling, 0.0))
+    recipe = dataclasses.replace(small_recipe(lr=0.02), steps=12, evaluate_every=6)
+    session = train(recipe, blobs, tmp_path / "run")
+    saved = {folder: load_weights(folder) for folder in (tmp_path / "run", tmp_path / "run/last")}
+    assert [model.info["step"] for model in saved.values()] == [6, 12]
+    for name, tensor in session.evaluated_network().state_dict().items():
+        assert torch.equal(saved[tmp_path / "run/last"].network.state_dict()[name], tensor)
 
 
 def test_the_run_folder_speaks_for_itself(run: Path) -> None:

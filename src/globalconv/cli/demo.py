@@ -1,10 +1,10 @@
 """`globalconv demo`: the main job end to end, on built-in data, in minutes."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from globalconv.cli.options import read_options
+from globalconv.errors import tell
 from globalconv.stopping import StopRequest
 
 
@@ -23,6 +23,6 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     options = read_options(DemoOptions, "demo", arguments, "Train and compare two small networks on built-in scenes.")
     from globalconv.demo import run_demo
 
-    page = run_demo(options.out, options.steps, stop, lambda line: print(line, file=sys.stderr, flush=True))
+    page = run_demo(options.out, options.steps, stop, tell)
     print(page.resolve())
     return 0

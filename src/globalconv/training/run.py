@@ -1,7 +1,8 @@
 """The run folder: everything about one training, in one place.
 
 `recipe.json` (resolved), `dataset.json` (what it was trained on), `metrics.jsonl` (one line per event),
-`checkpoints/`, `weights.safetensors` + `model.json` (the best network so far), TensorBoard's files in `tensorboard/`.
+`checkpoints/`, `weights.safetensors` + `model.json` (the best network so far; in `last/` the newest that was
+evaluated), TensorBoard's files in `tensorboard/`.
 """
 
 import json
@@ -31,6 +32,7 @@ class RunFolder:
         self.dataset_file = path / "dataset.json"
         self.log_file = path / "metrics.jsonl"
         self.checkpoints = path / "checkpoints"
+        self.last = path / "last"
         self._lock_file: IO[str] | None = None
 
     @classmethod
@@ -71,7 +73,8 @@ class RunFolder:
     def _sweep(self) -> None:
         """Remove what a kill left of a file that was being written."""
         files = (WEIGHTS_FILE, MODEL_FILE, self.recipe_file.name, self.dataset_file.name)
-        partials = [partial for name in files for partial in self.path.glob(f".{name}.*.partial")]
+        places = (self.path, self.last)
+        partials = [partial for name in files for place in places for partial in place.glob(f".{name}.*.partial")]
         for partial in (*partials, *self.checkpoints.glob(".step-*.partial")):
             partial.unlink()
 

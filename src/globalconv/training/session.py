@@ -99,7 +99,7 @@ class Session:
         return scheduled and 0 < state.step != state.evaluated_step
 
     def evaluate(self, stop: StopRequest, progress: Progress) -> None:
-        """Score the validation split, log it, and save the network if it is the best so far.
+        """Score the validation split, log it, and save the network: as the last one, and if it is the best as that.
 
         A stop breaks it off between two images, before anything is recorded.
         """
@@ -114,6 +114,7 @@ class Session:
         network.train(self.average is None)
         state = self.state
         state.evaluated_step, state.last_miou = state.step, score.matrix.miou()
+        save_weights(self.run.last, network, self.train_source.labels, self._info())
         if state.best_miou is None or state.last_miou > state.best_miou:
             state.best_miou, state.best_step = state.last_miou, state.step
             save_weights(self.run.path, network, self.train_source.labels, self._info())
