@@ -17,10 +17,11 @@ from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.labels import LabelSpace
 from globalconv.model.backbone import batch_norms
 from globalconv.model.network import GlobalConvNet
+from globalconv.stopping import StopRequest
 from globalconv.training.ema import MovingAverage
 from globalconv.training.loss import segmentation_loss
 from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
-from globalconv.training.start import build_network
+from globalconv.training.start import build_network, run_training
 from globalconv.weights import load_weights
 
 THREE = LabelSpace(("background", "red", "green"))
@@ -84,6 +85,14 @@ def test_the_network_evaluated_last_is_kept_beside_the_best(
     assert [model.info["step"] for model in saved.values()] == [6, 12]
     for name, tensor in session.evaluated_network().state_dict().items():
         assert torch.equal(saved[tmp_path / "run/last"].network.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize(("warmup", "warned"), [(2, False), (3, True)])
+def test_a_warm_up_that_eats_the_run_is_told(blobs: Path, tmp_path: Path, warmup: int, warned: bool) -> None:
+    recipe = dataclasses.replace(small_recipe(warmup_steps=warmup), steps=4, evaluate_every=4)
+    said: list[str] = []
+    run_training(recipe, blobs, tmp_path / "run", False, None, StopRequest(), said.append)
+    assert any("--optim.warmup-steps 3 is more than half of the 4 steps" in line for line in said) == warned
 
 
 def test_the_run_folder_speaks_for_itself(run: Path) -> None:

@@ -225,6 +225,9 @@ def _announce(session: Session, say: Say) -> None:
     say(f"network     {json.dumps(session.network.settings)}, {parameters / 1e6:.2f} M parameters")
     say(f"training    {session.total_steps} steps of {recipe.data.batch_size * recipe.optim.accumulate} images,"
         f" {session.workers} workers; run folder {session.run.path}")  # fmt: skip
+    if (warmup := recipe.optim.warmup_steps) > session.total_steps / 2:
+        say(f"warning     --optim.warmup-steps {warmup} is more than half of the {session.total_steps} steps: the rate"
+            f" hardly comes to its peak; lower it for so short a run")  # fmt: skip
     if not session.board.available:
         say(
             "tensorboard not installed, so no event files (pip install globalconv[log]); metrics.jsonl has every number"
