@@ -118,6 +118,8 @@ def test_void_values_become_ignore(tmp_path: Path) -> None:
     [
         ((0, 1, 3), THREE, "value 3 out of range .*undeclared border"),
         ((1, 2, 3), THREE, "shifted by one .*subtract 1"),
+        ((0, 120, 240, 255), THREE, "look like indices multiplied by 120"),
+        ((0, 30), THREE, "the class list is too short"),
         ((0, 300), THREE, "300 out of range .*instance ids"),
         (range(0, 250, 5), THREE, r"\(49 values\) out of range .*grey levels"),
         ((0, 7, 26, 33), LabelSpace(tuple("abcdefghijklmnopqrs")), "Cityscapes label ids; convert"),

@@ -91,6 +91,11 @@ def _cityscapes(root: Path) -> None:
     everywhere(root, 7, 11, 26, 33)
 
 
+def _train_ids(root: Path) -> None:
+    _write(root, "classes.json", json.dumps([f"class {n}" for n in range(34)]))
+    everywhere(root, *range(19), 255)
+
+
 def _tolerance(root: Path) -> None:
     classes = [{"name": "road", "color": "#800000"}, {"name": "tree", "color": "#008000"}]
     _write(root, "classes.json", json.dumps({"classes": classes, "tolerance": 10}))
@@ -210,6 +215,8 @@ VALUES = [
     _folder("an undeclared border", lambda r: everywhere(r, 0, 1, 2, 3), "error", "undeclared border"),
     _folder("grey levels of a colour mask", _grey_levels, "error", "grey levels of a colour mask"),
     _folder("Cityscapes label ids for train ids", _cityscapes, "error", "Cityscapes label ids"),
+    _folder("Cityscapes train ids for label ids", _train_ids, "warning", "masks look like Cityscapes train ids"),
+    _folder("indices multiplied for viewing", lambda r: everywhere(r, 0, 120, 240), "error", "multiplied by 120"),
     _folder("instance ids", lambda r: _deep(r, 1001), "error", "instance ids"),
     _folder("0 and 255 for three classes", lambda r: everywhere(r, 0, 255), "error", "hold 0 and 255 only"),
     _folder("a colour mask, no colours", lambda r: mask(r / LABEL0, noise(3)), "error", "a colour mask .*classes.csv"),

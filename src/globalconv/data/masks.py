@@ -7,6 +7,7 @@ file, what was found, the likely cause and the remedy.
 Shapes: H x W pixels.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from globalconv.errors import InputError
 from globalconv.labels import IGNORE, Colour, LabelSpace
 
 CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID = 19, 33
+
+SCALED = 10
+"""Smallest factor by which indices are multiplied so that people see them."""
 
 LOSSY = ("JPEG", "MPO")
 
@@ -224,6 +228,9 @@ def likely_cause(wrong: list[int], present: list[int], classes: int) -> str:
             "so many values look like the grey levels of a colour mask, or of one that was resized smoothly or once"
             " saved as JPEG; save class indices"
         )
+    step = math.gcd(*wrong)
+    if step >= SCALED and 1 < len(wrong) < classes and {*present} - {0, IGNORE} == {*wrong}:
+        return f"the values look like indices multiplied by {step}, as for viewing; divide every mask by it"
     if classes == CITYSCAPES_CLASSES and max(wrong) <= CITYSCAPES_LAST_ID:
         return "these look like Cityscapes label ids; convert the masks to train ids"
     if wrong == [classes] and 0 not in present:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from globalconv.data.check.examine import Facts
 from globalconv.data.check.finding import Finding, counted
 from globalconv.data.check.likeness import duplicates
-from globalconv.data.masks import known_values, likely_cause
+from globalconv.data.masks import CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID, known_values, likely_cause
 from globalconv.data.sources import DrawnSource, Source
 from globalconv.data.sources.class_list import few
 from globalconv.errors import InputError
@@ -112,7 +112,12 @@ def _classes(samples: Sequence[Facts], labels: LabelSpace) -> list[Finding]:
     names = labels.class_names
     found = []
     if never := [name for value, name in enumerate(names) if not any(value in there for there in seen.values())]:
-        said = f"classes that never occur: {few(never)}; remove them from the class list, or label some"
+        remedy = "remove them from the class list, or label some"
+        if len(names) == CITYSCAPES_LAST_ID + 1 and set().union(*seen.values()) <= {*range(CITYSCAPES_CLASSES)}:
+            remedy = (
+                "the masks look like Cityscapes train ids and the class list like its label ids: use the same of both"
+            )
+        said = f"classes that never occur: {few(never)}; {remedy}"
         found.append(Finding("warning", "class-never", said, len(never)))
     if "train" in seen:
         elsewhere = set().union(*(there for split, there in seen.items() if split != "train"))
