@@ -195,6 +195,17 @@ def test_marks_lie_near_every_pixel_of_a_body(draw: objects.Tool) -> None:
     assert gaps.max() < 9
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_spoon_of_any_length_is_drawn_without_a_warning() -> None:
+    """Where the bowl's taper would reach zero lies a pixel of the handle."""
+    unit = 192 * 0.75 / 192
+    depth = 14 * unit
+    pose = Pose(144, 10.0, 70.0, 0.0, 130.0)
+    where = pose.patch(0, pose.length, 9)
+    assert where.along.max() > depth * (1 + 1 / 0.12), "long enough for the case"
+    objects.spoon(pose, np.random.default_rng(0))
+
+
 def test_the_marks_of_a_pair_differ() -> None:
     """Rings come and go along the body, lines do not."""
     for pair in PAIRS:
