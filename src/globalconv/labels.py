@@ -17,6 +17,9 @@ MAX_CLASSES = 255
 
 Colour = tuple[int, int, int]
 
+VOID_COLOUR: Colour = (224, 224, 192)
+"""PASCAL VOC's colour of void, which is index 255 of its palette."""
+
 
 def voc_palette(size: int = 256) -> tuple[Colour, ...]:
     """Return the first `size` colours of PASCAL VOC's palette (the bits of the index spread over R, G, B)."""
@@ -59,6 +62,10 @@ class LabelSpace:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    def colour_table(self) -> tuple[Colour, ...]:
+        """Return the colour of every index: the classes' own, VOC's for the unused, VOC's void for 255."""
+        return (*self.palette, *voc_palette(256)[self.num_classes : IGNORE], VOID_COLOUR)
 
     def to_json(self) -> dict[str, Any]:
         return {

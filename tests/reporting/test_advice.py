@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.reporting.advice import Advice, Comparison, Evidence, advise, compare
+from globalconv.reporting.advice import Advice, Comparison, Evidence, advise, compare, untried
 
 GOOD = np.array([[950, 50, 0], [50, 900, 50], [0, 50, 950]])
 RUN = Evidence(("sky", "road", "car"), ConfusionMatrix.from_counts(GOOD))
@@ -108,3 +108,14 @@ def test_a_difference_that_seeds_could_make_is_not_a_difference() -> None:
 def test_several_changes_at_once_explain_nothing() -> None:
     [advice] = compare(Comparison("b", "a", 0.2, decided=True, changed=["model.head", "optim.lr"]))
     assert "one setting" in advice.what and "model.head, optim.lr" in advice.why
+
+
+def test_what_a_comparison_has_answered_is_not_advised() -> None:
+    found = [
+        Advice("Separate", "mixed up", "--model.head gcn"),
+        Advice("Sharpen", "ragged", "--model.boundary-refinement"),
+        Advice("Train longer", "rising", "--epochs 2"),
+        Advice("Look", "unclear"),
+    ]
+    assert [a.what for a in untried(found, ["model.head", "model.boundary_refinement"])] == ["Train longer", "Look"]
+    assert untried(found, []) == found

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from globalconv.errors import InputError
-from globalconv.reporting.history import flat, read_history
+from globalconv.reporting.history import read_history
+from globalconv.training.recipe import flat
 
 RECIPE = {"steps": None, "epochs": 2, "data": {"batch_size": 4}, "optim": {"accumulate": 2, "lr": 0.1}}
 

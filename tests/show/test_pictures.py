@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from globalconv.labels import CAMVID, IGNORE, LabelSpace
+from globalconv.labels import CAMVID, IGNORE, VOID_COLOUR, LabelSpace
 from globalconv.show.legend import Entry, entries, legend
 from globalconv.show.overlay import contours, error_map, overlay
-from globalconv.show.palette import VOID_COLOUR, colours, palette_png, palette_table, present
+from globalconv.show.palette import colours, palette_png, palette_table, present
 from globalconv.show.panel import Column, panel
 
 Array = npt.NDArray[np.uint8]

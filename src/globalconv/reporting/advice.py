@@ -191,6 +191,12 @@ def compare(two: Comparison) -> list[Advice]:
     return found
 
 
+def untried(found: Sequence[Advice], changed: Sequence[str]) -> list[Advice]:
+    """Return the advice less what the comparison has answered: options for settings in which the runs differ."""
+    answered = {f"--{name.replace('_', '-')}" for name in changed}
+    return [advice for advice in found if advice.how.partition(" ")[0] not in answered]
+
+
 def row_shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return each count as a share of its true class."""
     return np.asarray(counts / np.maximum(1, counts.sum(1, keepdims=True)))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from globalconv.errors import InputError
+from globalconv.training.recipe import flat
 
 Points = list[tuple[float, float]]
 
@@ -75,14 +76,6 @@ def read_history(folder: Path, recipe: Mapping[str, Any] | None = None) -> Histo
     """Return what lies in `folder`; `recipe` stands in for a recipe.json that is not there."""
     settings = _json(folder / "recipe.json") or recipe or {}
     return History(flat(settings), _json(folder / "dataset.json") or {}, _events(folder / "metrics.jsonl"))
-
-
-def flat(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Return nested settings under dotted names."""
-    found: dict[str, Any] = {}
-    for name, value in fields.items():
-        found |= flat(value, f"{path}{name}.") if isinstance(value, Mapping) else {f"{path}{name}": value}
-    return found
 
 
 def _json(file: Path) -> dict[str, Any] | None:

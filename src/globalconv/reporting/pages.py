@@ -7,7 +7,7 @@ from pathlib import Path
 from globalconv.data.sources.source import Source
 from globalconv.evaluation.score import Score
 from globalconv.reporting import sections
-from globalconv.reporting.advice import Advice, Comparison, Evidence, advise, compare
+from globalconv.reporting.advice import Advice, Comparison, Evidence, advise, compare, untried
 from globalconv.reporting.cost import cost, environments
 from globalconv.reporting.doubt import miou_interval
 from globalconv.reporting.gather import Findings, OnImage, Result, Subject, gather
@@ -109,7 +109,7 @@ def _several(findings: Findings) -> list[str]:
         *_section(
             "next",
             page.note(f"From the comparison, and for {best.name}:"),
-            _cards(compare(two) + advise(_evidence(best))),
+            _cards(compare(two) + untried(advise(_evidence(best)), unlike)),
         ),
         *_section("differ", tables.facts(changed, sections.names(findings)) if changed else same),
         *_section("classes", page.note(_SEVERAL_CLASSES), sections.class_scores(findings), *_borders(findings)),

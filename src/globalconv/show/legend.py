@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from globalconv.labels import IGNORE, Colour, LabelSpace
-from globalconv.show.palette import VOID_COLOUR
+from globalconv.labels import IGNORE, VOID_COLOUR, Colour, LabelSpace
 
 PAPER: Colour = (255, 255, 255)
 INK: Colour = (38, 42, 48)

@@ -4,20 +4,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from globalconv.labels import IGNORE, Colour, LabelSpace, voc_palette
+from globalconv.labels import LabelSpace
 
 Uint8Array = npt.NDArray[np.uint8]
 
-VOID_COLOUR: Colour = (224, 224, 192)
-"""PASCAL VOC's colour of void, which is index 255 of its palette."""
-
 
 def palette_table(labels: LabelSpace) -> Uint8Array:
-    """Return the colour of every index (256, 3): the classes' own, VOC's for the unused, VOC's void for 255."""
-    table = np.array(voc_palette(256), np.uint8)
-    table[: labels.num_classes] = labels.palette
-    table[IGNORE] = VOID_COLOUR
-    return table
+    """Return the colour of every index (256, 3); see `LabelSpace.colour_table`."""
+    return np.array(labels.colour_table(), np.uint8)
 
 
 def palette_png(class_map: Uint8Array, labels: LabelSpace) -> Image.Image:

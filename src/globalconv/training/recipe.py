@@ -183,13 +183,14 @@ def _build(kind: type[D], fields: Mapping[str, Any], path: str) -> D:
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
     """Return a phrase per field outside `FREE` that differs: `optim.lr (0.05, now 0.1)`."""
-    before, after = _flat(old.to_json()), _flat(new.to_json())
+    before, after = flat(old.to_json()), flat(new.to_json())
     changed = [name for name in after if before[name] != after[name] and name not in FREE]
     return [f"{name} ({before[name]}, now {after[name]})" for name in changed]
 
 
-def _flat(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Return nested settings under dotted names."""
+    found: dict[str, Any] = {}
     for name, value in fields.items():
-        flat |= _flat(value, f"{path}{name}.") if isinstance(value, dict) else {f"{path}{name}": value}
-    return flat
+        found |= flat(value, f"{path}{name}.") if isinstance(value, Mapping) else {f"{path}{name}": value}
+    return found

@@ -19,7 +19,6 @@ from PIL import Image
 from globalconv.data.scenes import SCENES, SIZE, SPLITS, Dial, scene
 from globalconv.errors import InputError
 from globalconv.files import write_atomic, write_json
-from globalconv.labels import IGNORE
 
 CHUNK = 16
 """Scenes that a process is given at a time."""
@@ -106,10 +105,7 @@ def _write(out: Path, scenes: SceneSet, job: tuple[str, int]) -> str:
     """Write one scene, and return which: the label map last, so that where it is, both are."""
     image, label_map = scenes.draw(*job)
     mask = Image.fromarray(label_map)
-    table = np.zeros((256, 3), np.uint8)
-    table[: SCENES.num_classes] = SCENES.palette
-    table[IGNORE] = 224
-    mask.putpalette(table.tobytes())
+    mask.putpalette(np.array(SCENES.colour_table(), np.uint8).tobytes())
     write_atomic(_file(out, "images", *job), lambda file: Image.fromarray(image).save(file, "PNG"))
     write_atomic(_file(out, "labels", *job), lambda file: mask.save(file, "PNG"))
     return f"{job[0]} {job[1]}"
