@@ -5,7 +5,6 @@ them; medians and their ratios are what to read.
 """
 
 import json
-import os
 import platform
 import re
 import statistics
@@ -17,14 +16,17 @@ from typing import Any
 
 import torch
 
+from globalconv.environment import processor
+from globalconv.processes import usable_cores
+
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def hardware(device: str = "cpu") -> dict[str, Any]:
     """Return what the figures depend on."""
     facts = {
-        "cpu": cpu_model(),
-        "cores": _usable_cores(),
+        "cpu": processor(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -33,16 +35,6 @@ def hardware(device: str = "cpu") -> dict[str, Any]:
     if device.startswith("cuda"):
         facts["gpu"] = torch.cuda.get_device_name(device)
     return facts
-
-
-def cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    names = re.findall(r"^model name\s*: (.+)$", info.read_text(), re.MULTILINE) if info.is_file() else []
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def measure(cases: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 1) -> dict[str, list[float]]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import cpu_model
-
 import globalconv
+from globalconv.environment import processor
 from globalconv.errors import DivergedError
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import Recipe
@@ -66,7 +65,7 @@ def provenance(case: Case, out: Path) -> dict[str, str]:
     """Return which recipe was trained, and where, as the run itself noted it."""
     with (out / "metrics.jsonl").open() as log:
         trained_on = json.loads(log.readline())["hardware"]
-    return {"recipe": case.fingerprint(), "machine": f"{cpu_model()}: {trained_on}"}
+    return {"recipe": case.fingerprint(), "machine": f"{processor()}: {trained_on}"}
 
 
 def wall_minutes(out: Path) -> float:

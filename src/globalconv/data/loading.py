@@ -27,6 +27,7 @@ from globalconv.data.balance import balancing
 from globalconv.data.sources.source import Source
 from globalconv.errors import InputError, nearest
 from globalconv.labels import IGNORE, Colour
+from globalconv.processes import ignore_signals
 
 ClassWeighting = Literal["none", "median", "sqrt-median"]
 
@@ -75,7 +76,7 @@ def training_batches(
         batch_sampler=_Order(len(source), batch_size, seed, start),
         num_workers=workers,
         collate_fn=_collate,
-        worker_init_fn=_ignore_signals if workers else None,
+        worker_init_fn=ignore_signals if workers else None,
         generator=torch.Generator(),  # Else the loader would draw its own seed from torch's global random numbers.
     )
     batches = _stream(loader)
@@ -163,11 +164,6 @@ def _collate(samples: list[Sample | InputError]) -> Batch | InputError:
         torch.stack([sample.labels_HW for sample in good]),
         [sample.name for sample in good],
     )
-
-
-def _ignore_signals(_worker: int) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

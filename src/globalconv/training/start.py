@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from globalconv.labels import Colour, LabelSpace
 from globalconv.memory import keep_freed_memory
 from globalconv.model.backbone import batch_norms
 from globalconv.model.network import CELL, GlobalConvNet
+from globalconv.processes import usable_cores
 from globalconv.progress import Progress
 from globalconv.stopping import StopRequest
 from globalconv.training.checkpoint import load_newest
@@ -214,8 +214,7 @@ def worker_count(asked: int | None) -> int:
     """Return how many processes decode: as asked, else half of the cores this process may use, at most 8."""
     if asked is not None:
         return asked
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores // 2)
+    return min(8, usable_cores() // 2)
 
 
 def _announce(session: Session, say: Say) -> None:

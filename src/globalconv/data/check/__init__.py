@@ -3,13 +3,8 @@
 A report ends with "ready" or with what to mend. Nothing is changed on disk.
 """
 
-import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
 from pathlib import Path
 
 from globalconv.data.check.examine import Facts, examine
@@ -21,14 +16,12 @@ from globalconv.data.sources import LAYOUTS, DrawnSource, Source, open_source, r
 from globalconv.data.sources.splits import ALL, dividing
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
+from globalconv.processes import spread, usable_cores
 
 __all__ = ["Facts", "Finding", "Report", "check_data"]
 
 Job = tuple[str, int]
 """A split and the index of a sample in it."""
-
-CHUNK = 8
-"""Samples that a process is given at a time."""
 
 
 @dataclass(frozen=True)
@@ -105,42 +98,18 @@ def _examined(
 ) -> tuple[Facts, ...]:
     """Return the facts of all samples, in order."""
     jobs = [(split, index) for split, source in sources.items() for index in range(len(source))]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(workers or cores, len(jobs))
+    count = min(workers or usable_cores(), len(jobs))
     done: list[Facts] = []
-    for facts in _one_by_one(sources, jobs) if count <= 1 else _in_parallel(sources, jobs, count):
+    alone = (examine(sources[split], index, split) for split, index in jobs)
+    for facts in alone if count <= 1 else _in_parallel(sources, jobs, count):
         done.append(facts)
         if on_progress is not None:
             on_progress(len(done), len(jobs))
     return tuple(done)
 
 
-def _one_by_one(sources: dict[str, Source], jobs: Sequence[Job]) -> Iterator[Facts]:
-    return (examine(sources[split], index, split) for split, index in jobs)
-
-
 def _in_parallel(sources: dict[str, Source], jobs: Sequence[Job], count: int) -> Iterator[Facts]:
-    done, strangers = 0, {*active_children()}
-    # A fresh process each: forking a program that has started threads can hang.
-    pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (sources,))
-    parts = [pool.submit(_examine, jobs[start : start + CHUNK]) for start in range(0, len(jobs), CHUNK)]
-    try:
-        for part in parts:
-            for facts in part.result():
-                done += 1
-                yield facts
-    except BrokenProcessPool:
-        split, index = jobs[done]
-        raise InputError(
-            f"{sources[split].sample_name(index)}: a process died near this sample, most likely for lack of memory;"
-            " look at its size, or give --workers 1"
-        ) from None
-    finally:
-        # Who stops a check need not wait for the samples at hand. Cancelling instead would leave those running, and
-        # a part that is cancelled when its process dies makes the pool's own thread print a traceback.
-        for process in {*active_children()} - strangers:
-            process.kill()
-        pool.shutdown(wait=False)
+    return spread(_examine, jobs, count, lambda job: sources[job[0]].sample_name(job[1]), _begin, (sources,))
 
 
 _sources: dict[str, Source] = {}
@@ -148,10 +117,9 @@ _sources: dict[str, Source] = {}
 
 
 def _begin(sources: dict[str, Source]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # the parent's to handle; workers end with it
-        signal.signal(number, signal.SIG_IGN)
     _sources.update(sources)
 
 
-def _examine(jobs: Sequence[Job]) -> list[Facts]:
-    return [examine(_sources[split], index, split) for split, index in jobs]
+def _examine(job: Job) -> Facts:
+    split, index = job
+    return examine(_sources[split], index, split)

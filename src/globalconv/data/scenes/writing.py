@@ -4,12 +4,9 @@
 """
 
 import json
-import os
-import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +16,7 @@ from PIL import Image
 from globalconv.data.scenes import SCENES, SIZE, SPLITS, Dial, scene
 from globalconv.errors import InputError
 from globalconv.files import write_atomic, write_json
-
-CHUNK = 16
-"""Scenes that a process is given at a time."""
+from globalconv.processes import spread, usable_cores
 
 SMALLEST, LARGEST = 48, 4096
 """Sides of a scene: below, a fork has no tines any more; above, one picture takes gigabytes."""
@@ -66,10 +61,9 @@ def write_scenes(
     _begin(out, scenes)
     missing = [job for job in scenes.jobs() if not _file(out, "labels", *job).exists()]
     done = len(scenes.jobs()) - len(missing)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(workers or cores, len(missing))
-    alone = (_write(out, scenes, job) for job in missing)
-    for _ in alone if count <= 1 else _in_parallel(out, scenes, missing, count):
+    count = min(workers or usable_cores(), len(missing))
+    write = partial(_write, out, scenes)
+    for _ in map(write, missing) if count <= 1 else spread(write, missing, count, "{0[0]} scene {0[1]}".format):
         done += 1
         if on_progress is not None:
             on_progress(done, len(scenes.jobs()))
@@ -101,24 +95,10 @@ def _file(out: Path, kind: str, split: str, index: int) -> Path:
     return out / kind / split / f"scene-{index:05d}.png"
 
 
-def _write(out: Path, scenes: SceneSet, job: tuple[str, int]) -> str:
-    """Write one scene, and return which: the label map last, so that where it is, both are."""
+def _write(out: Path, scenes: SceneSet, job: tuple[str, int]) -> None:
+    """Write one scene: the label map last, so that where it is, both are."""
     image, label_map = scenes.draw(*job)
     mask = Image.fromarray(label_map)
     mask.putpalette(np.array(SCENES.colour_table(), np.uint8).tobytes())
     write_atomic(_file(out, "images", *job), lambda file: Image.fromarray(image).save(file, "PNG"))
     write_atomic(_file(out, "labels", *job), lambda file: mask.save(file, "PNG"))
-    return f"{job[0]} {job[1]}"
-
-
-def _in_parallel(out: Path, scenes: SceneSet, jobs: list[tuple[str, int]], count: int) -> Iterator[str]:
-    with ProcessPoolExecutor(count, get_context("spawn"), _ignore_signals) as pool:
-        try:
-            yield from pool.map(_write, [out] * len(jobs), [scenes] * len(jobs), jobs, chunksize=CHUNK)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _ignore_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # the parent's to handle; workers end with it
-        signal.signal(number, signal.SIG_IGN)
