@@ -19,7 +19,7 @@ from typing import Any
 
 import tyro
 from common import RESULTS, print_rows, write_report
-from safetensors.torch import save_file
+from safetensors.torch import save
 from scipy.stats import t as student
 from trainings import Case, run, still_valid
 
@@ -27,6 +27,7 @@ import globalconv
 from globalconv.data.augment import Augmentation
 from globalconv.data.scenes import Dial
 from globalconv.data.scenes.writing import SceneSet, write_scenes
+from globalconv.files import write_atomic
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import DataSettings, Recipe
 from globalconv.training.recipes import RECIPES
@@ -34,8 +35,8 @@ from globalconv.training.recipes import RECIPES
 KERNELS = (1, 3, 7, 15)
 DIALS = (Dial("far", 32), Dial("far", 72), Dial("far", 112), Dial("local", 112))
 BACKBONE = "test_resnet"
-"""timm's smallest ResNet. A cell of its res-5 sees 167 x 167 pixels; with all branches open, 0.04 % of the gradient of
-a pixel's score comes from farther than 112 pixels away with 1 x 1 heads, 5 % with k = 3, 32 % with k = 7 (LOG.md)."""
+"""timm's smallest ResNet: with 1 x 1 heads, hardly anything farther away than the farthest cue reaches a pixel's score
+(tests/test_benchmarks.py measures it)."""
 SCENES, VAL, STEPS, START_STEPS = 800, 100, 400, 2000
 CONFIDENCE = 0.95
 PLOT = RESULTS.parent.parent / "docs" / "images" / "cue.svg"
@@ -66,7 +67,8 @@ def start(out: Path, stop: StopRequest) -> Path:
         globalconv.train(setting, None, folder, resume=folder.exists(), stop=stop)
         network = globalconv.load(folder, precision="float32").network
         assert isinstance(network, globalconv.GlobalConvNet)
-        save_file(network.backbone.body.state_dict(), weights)
+        content = save(network.backbone.body.state_dict())
+        write_atomic(weights, lambda file: file.write(content))
     return weights
 
 
@@ -74,8 +76,8 @@ def name(dial: Dial, kernel: int, seed: int) -> str:
     return f"{dial.cue} {dial.distance} k {kernel} seed {seed}"
 
 
-def cases(out: Path, seeds: tuple[int, ...]) -> Iterator[Case]:
-    """Yield the cases, all kernels of a seed and dial in a row."""
+def cases(out: Path, seeds: tuple[int, ...]) -> Iterator[tuple[Dial, Case]]:
+    """Yield the cases and what the dial of their scenes says, all kernels of a seed and dial in a row."""
     for seed in seeds:
         for dial in DIALS:
             data = out / "data" / f"{dial.cue}-{dial.distance}-seed-{seed}"
@@ -84,7 +86,7 @@ def cases(out: Path, seeds: tuple[int, ...]) -> Iterator[Case]:
                 model = replace(plain.model, backbone_weights=str(out / "start.safetensors"))
                 samples = DataSettings(layout="folder", augmentation=Augmentation(crop=(192, 192)), workers=0)
                 setting = replace(plain, model=model, data=samples, steps=STEPS, evaluate_every=STEPS)
-                yield Case(name(dial, kernel, seed), setting, data)
+                yield dial, Case(name(dial, kernel, seed), setting, data)
 
 
 def scores(rows: list[dict[str, Any]], dial: Dial) -> dict[int, dict[int, float]]:
@@ -130,7 +132,7 @@ def write(out: Path, made: list[dict[str, Any]]) -> None:
     path = RESULTS / "cue.json"
     old = json.loads(path.read_text())["runs"] if path.exists() else []
     every_seed = tuple(sorted({int(row["case"].rsplit(" ", 1)[1]) for row in [*old, *made]}))
-    rows = still_valid(list(cases(out, every_seed)), [*old, *made])
+    rows = still_valid([case for _, case in cases(out, every_seed)], [*old, *made])
     settings = {"backbone": BACKBONE, "scenes": SCENES, "steps": STEPS, "start_steps": START_STEPS}
     report = {"command": "python benchmarks/cue.py", "settings": settings}
     write_report(path, {**report, "tables": {"gain over 1 x 1 heads, points of mIoU": gains(rows)}, "runs": rows})
@@ -165,8 +167,7 @@ def main(settings: Settings) -> None:
     with StopRequest().listening() as stop:
         settings.out.mkdir(parents=True, exist_ok=True)
         start(settings.out, stop)
-        for case in cases(settings.out, settings.seeds):
-            dial = next(d for d in DIALS if case.name.startswith(f"{d.cue} {d.distance} "))
+        for dial, case in cases(settings.out, settings.seeds):
             write_scenes(case.data, SceneSet(SCENES, VAL, dial=dial, seed=case.recipe.seed), workers=1)
             write(settings.out, [run(case, settings.out, stop)])
     rows = gains(json.loads((RESULTS / "cue.json").read_text())["runs"])

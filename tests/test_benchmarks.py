@@ -7,7 +7,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+from torch import nn
 
+from globalconv.model.network import GlobalConvNet
 from globalconv.training.recipes import RECIPES
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -69,6 +72,27 @@ def test_gains_are_paired_by_seed(tmp_path: Path) -> None:
     assert table[15]["interval"] == pytest.approx(2 * 12.706, abs=0.01), "t of one degree of freedom times 2"
     cue.plot(cue.gains(rows), tmp_path / "plot.svg")
     assert (tmp_path / "plot.svg").read_text().count("<path") > 20
+
+
+@pytest.mark.parametrize(("kernel", "least", "most"), [(1, 0.0, 0.001), (7, 0.2, 0.5)])
+def test_what_reaches_a_score_from_beyond_the_farthest_cue(kernel: int, least: float, most: float) -> None:
+    """The share of |gradient| of one output that lies farther than 112 pixels away at the input, nothing shut off."""
+    cue = load("cue")
+    model = cue.recipe(kernel, 0).model
+    torch.manual_seed(0)
+    network = GlobalConvNet(3, model.backbone, kernel, model.head[0], boundary_refinement=False).eval()
+    for norm in network.modules():  # residual branches start at zero and ReLUs half shut
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.ones_(norm.weight)
+            nn.init.constant_(norm.bias, 2.0)
+    side = 576
+    image = torch.rand(1, 3, side, side, requires_grad=True)
+    network(image)[0, :, side // 2, side // 2].sum().backward()
+    assert image.grad is not None
+    strength_HW = image.grad.abs().sum((0, 1))
+    away = (torch.arange(side) - side // 2).abs()
+    far_HW = torch.maximum(away[:, None], away[None]) > max(dial.distance for dial in cue.DIALS)
+    assert least <= float(strength_HW[far_HW].sum() / strength_HW.sum()) <= most
 
 
 def test_rows_of_another_recipe_are_dropped_and_the_newest_kept() -> None:

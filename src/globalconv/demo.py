@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from globalconv.api import report
+from globalconv.api import report, train
 from globalconv.data.sources import Source, open_source
 from globalconv.errors import InputError
 from globalconv.files import write_atomic
@@ -17,9 +17,8 @@ from globalconv.show.overlay import overlay
 from globalconv.show.page import check_page
 from globalconv.show.panel import Column, panel
 from globalconv.stopping import StopRequest
-from globalconv.training.recipe import ModelSettings, Recipe
+from globalconv.training.recipe import ModelSettings
 from globalconv.training.recipes import RECIPES
-from globalconv.training.start import run_training
 
 Say = Callable[[str], None]
 
@@ -51,7 +50,9 @@ def run_demo(out: Path, steps: int | None, stop: StopRequest, say: Say) -> Path:
     _check_folder(out)
     for number, contender in enumerate(CONTENDERS, start=1):
         say(f"\n== {number} of {len(CONTENDERS)}: {contender.name}, trained on generated scenes")
-        _train(contender, recipe, out / contender.folder, stop, say)
+        changed = dataclasses.replace(recipe, model=contender.change(recipe.model))
+        run = out / contender.folder
+        train(changed, None, run, resume=(run / "recipe.json").exists(), stop=stop)
     write_scenes(out, open_source(None, recipe.data.val_split, "scenes"))
     say(f"\n== {len(CONTENDERS)} networks on the same scenes")
     names = [contender.name for contender in CONTENDERS]
@@ -66,11 +67,6 @@ def _check_folder(out: Path) -> None:
     if out.is_dir() and (others := sorted(path.name for path in out.iterdir() if path.name not in ours)):
         raise InputError(f"--out {out}: holds other things ({', '.join(others[:3])}); name a new folder")
     check_page(out / "index.html")
-
-
-def _train(contender: Contender, recipe: Recipe, run: Path, stop: StopRequest, say: Say) -> None:
-    changed = dataclasses.replace(recipe, model=contender.change(recipe.model))
-    run_training(changed, None, run, (run / "recipe.json").exists(), None, stop, say)
 
 
 def write_scenes(out: Path, source: Source) -> None:

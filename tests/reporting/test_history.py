@@ -12,6 +12,8 @@ from globalconv.training.recipe import flat
 
 RECIPE = {"steps": None, "epochs": 2, "data": {"batch_size": 4}, "optim": {"accumulate": 2, "lr": 0.1}}
 
+START = {"event": "start", "steps": 3}
+
 
 def write(folder: Path, events: list[dict[str, Any]], torn: str = "") -> Path:
     (folder / "recipe.json").write_text(json.dumps(RECIPE))
@@ -27,15 +29,15 @@ def step(number: int, seconds: float = 2.0) -> dict[str, Any]:
 def test_a_whole_run(tmp_path: Path) -> None:
     end = {"event": "end", "seconds": 7.5, "peak_memory": 1 << 30}
     evaluation = {"event": "evaluation", "step": 3, "miou": 0.5}
-    found = read_history(write(tmp_path, [{"event": "start"}, step(1), step(2), step(3), evaluation, end]))
+    found = read_history(write(tmp_path, [START, step(1), step(2), step(3), evaluation, end]))
     assert found.losses == [(1, 1.0), (2, 0.5), (3, 1 / 3)] and found.mious == [(3, 0.5)]
     assert (found.training_seconds, found.seconds_per_step, found.peak_memory) == (7.5, 2.0, 1 << 30)
-    assert found.finished  # 2 epochs of 10 images at 8 a step: 3 steps
+    assert found.finished
     assert found.settings["optim.lr"] == 0.1 and found.dataset["data"] == "there"
 
 
 def test_a_stopped_run_whose_last_line_was_cut(tmp_path: Path) -> None:
-    found = read_history(write(tmp_path, [{"event": "start"}, step(1), step(2)], torn='{"event": "st'))
+    found = read_history(write(tmp_path, [START, step(1), step(2)], torn='{"event": "st'))
     assert not found.finished and found.losses == [(1, 1.0), (2, 0.5)]
     assert found.training_seconds == 4.0 and found.peak_memory is None
 

@@ -1,7 +1,6 @@
 """What a run folder tells of its training: settings, data, curves, where it ran. Every part may be absent."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,18 +57,9 @@ class History:
     @property
     def finished(self) -> bool:
         """Whether the log reaches the last step; True where that is not known."""
-        steps, total = self.of("step"), self._total_steps()
+        starts, steps = self.of("start"), self.of("step")
+        total = starts[-1].get("steps") if starts else None
         return total is None or not steps or int(steps[-1]["step"]) >= total
-
-    def _total_steps(self) -> int | None:
-        settings: dict[str, Any] = self.settings
-        images: int | None = self.dataset.get("train", {}).get("images")
-        if settings.get("steps"):
-            return int(settings["steps"])
-        if images is None or "epochs" not in settings:
-            return None
-        images_per_step: int = settings["data.batch_size"] * settings["optim.accumulate"]
-        return math.ceil(float(settings["epochs"]) * images / images_per_step)
 
 
 def read_history(folder: Path, recipe: Mapping[str, Any] | None = None) -> History:

@@ -66,8 +66,8 @@ def run_training(
         say(f"resume      {f'after step {session.state.step}' if saved else 'no checkpoint yet: from the start'}")
     session.board.open(run.path / "tensorboard", session.state.step)
     _announce(session, say)
-    facts = {"step": session.state.step, "hardware": hardware.description, "precision": hardware.precision}
-    run.log("start", {**facts, **environment()})
+    facts = {"step": session.state.step, "steps": session.total_steps, "hardware": hardware.description}
+    run.log("start", {**facts, "precision": hardware.precision, **environment()})
     try:
         train_loop(session, stop)
         run.log("end", {"seconds": session.state.seconds, "peak_memory": peak_memory(session.device)})
