@@ -9,12 +9,14 @@ from globalconv.errors import InputError
 from globalconv.evaluation.score import predicted
 from globalconv.infer.predictor import Predictor
 from globalconv.reporting.gather import Subject
-from globalconv.reporting.history import read_history
+from globalconv.reporting.history import History, read_history
+from globalconv.training.recipe import flat
 
 
 def subject(name: str, predictor: Predictor, source: Source, folder: Path | None) -> Subject:
     """Return a network as what a report is about; `folder` is its run, where it has one."""
-    history = read_history(folder or Path("no folder"), predictor.info.get("recipe"))
+    recipe = predictor.info.get("recipe", {})
+    history = History(flat(recipe)) if folder is None else read_history(folder, recipe)
     return Subject(name, predicted(predictor.class_map, source, predictor.precision), history, predictor)
 
 
