@@ -1,4 +1,8 @@
-"""Freed memory is used again: page faults are counted, not seconds."""
+"""Freed memory is used again: page faults are counted, not seconds.
+
+glibc (2.36 at least) needs some rounds for it: of an aligned block it keeps the odd ends for small allocations, seven a
+size, and until these are full the hole that a block leaves may be a little too small for its like.
+"""
 
 import platform
 import subprocess
@@ -14,7 +18,8 @@ if sys.argv[1] == "keep":
 import torch
 def round():
     torch.ones(2**24).add(1)  # two blocks of 64 MiB
-round()
+for _ in range(24):
+    round()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(5):
     round()
@@ -28,5 +33,5 @@ def faults(mode: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
-def test_the_second_round_of_allocations_faults_no_pages() -> None:
+def test_allocations_that_repeat_fault_no_pages_in_the_end() -> None:
     assert faults("keep") < 100 < faults("leave")

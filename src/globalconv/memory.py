@@ -1,7 +1,8 @@
 """Freed memory stays in the process: large tensors cost page faults once, not at every step.
 
 The C library (glibc) hands every large block back to the system when it is freed; the next allocation gets fresh pages
-that the kernel zeroes one by one. A training step makes and frees the same blocks as the one before. Figures in LOG.md.
+that the kernel zeroes one by one. A training step makes and frees the same blocks as the one before. It settles after a
+few of them, having grown by several of the largest blocks at worst (`tests/test_memory.py`). Figures in LOG.md.
 """
 
 import ctypes
