@@ -56,6 +56,7 @@ bench: setup ## the benchmarks; figures go to benchmarks/results/ and docs/bench
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[bench]"
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/scenes.py
 	$(BIN)/python benchmarks/network.py
 	$(BIN)/python benchmarks/table.py
 

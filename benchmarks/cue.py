@@ -67,7 +67,7 @@ def start(out: Path, stop: StopRequest) -> Path:
         globalconv.train(setting, None, folder, resume=folder.exists(), stop=stop)
         network = globalconv.load(folder, precision="float32").network
         assert isinstance(network, globalconv.GlobalConvNet)
-        content = save(network.backbone.body.state_dict())
+        content = save({key: value.contiguous() for key, value in network.backbone.body.state_dict().items()})
         write_atomic(weights, lambda file: file.write(content))
     return weights
 
