@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from globalconv.api import evaluate, predict, report, train
+    from globalconv.crf.dense import DenseCRF
     from globalconv.errors import InputError
     from globalconv.evaluation.confusion import ConfusionMatrix
     from globalconv.infer.predictor import load
@@ -25,6 +26,7 @@ __all__ = [
     "DenseConv",
     "ConvStack",
     "ConfusionMatrix",
+    "DenseCRF",
     "load",
     "train",
     "evaluate",
@@ -43,6 +45,7 @@ _HOMES = {
     "DenseConv": "model.blocks",
     "ConvStack": "model.blocks",
     "ConfusionMatrix": "evaluation.confusion",
+    "DenseCRF": "crf.dense",
     "load": "infer.predictor",
     "train": "api",
     "evaluate": "api",

@@ -1,0 +1,40 @@
+"""A DenseCRF's iterations on the CPU."""
+
+from typing import TYPE_CHECKING
+
+from globalconv.crf import features
+from globalconv.crf.checks import Array
+from globalconv.crf.crew import Crew
+from globalconv.crf.meanfield import MeanField, Term, kernel
+from globalconv.crf.passes import Floats
+from globalconv.crf.spatial import spatial_kernel
+
+if TYPE_CHECKING:
+    from globalconv.crf.dense import DenseCRF
+
+
+def refine(crf: "DenseCRF", image_HWC: Array, scores_NK: Floats, divergences: list[float] | None) -> Floats:
+    """Return beliefs (N, K) after the iterations; `divergences` receives one number before and after each."""
+    with Crew() as crew:
+        terms = _terms(crf, image_HWC, crew) if crf.iterations or divergences is not None else []
+        field = MeanField(scores_NK, terms, crew)
+        beliefs_NK = field.start()
+        for step in range(crf.iterations + 1):
+            if step:
+                field.step(beliefs_NK)
+            if divergences is not None:
+                divergences.append(field.divergence(beliefs_NK))
+    return beliefs_NK
+
+
+def _terms(crf: "DenseCRF", image_HWC: Array, crew: Crew) -> list[Term]:
+    height, width, channels = image_HWC.shape
+    terms = []
+    if crf.appearance_weight:
+        rgb = crf.deviations(channels)
+        near = features.bilateral(image_HWC, crf.appearance_xy, crf.appearance_xy, rgb)
+        terms.append(Term(kernel(near, crew), crf.appearance_weight, crf.compatibility))
+    if crf.smoothness_weight:
+        places = spatial_kernel(height, width, crf.smoothness_xy, crf.smoothness_xy, crew)
+        terms.append(Term(places, crf.smoothness_weight, crf.compatibility))
+    return terms

@@ -1,0 +1,192 @@
+"""The DenseCRF: an image and what a network thinks of its pixels in, refined probabilities out.
+
+K classes, H x W pixels, C channels of the image; N = H * W pixels row by row.
+"""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from globalconv.crf import checks, cpu, unary
+from globalconv.crf.crew import Crew
+from globalconv.crf.passes import Floats
+from globalconv.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class DenseCRF:
+    """Fully connected CRF with Gaussian edges (Kraehenbuehl and Koltun, NIPS 2011), by mean field.
+
+    Its energy is the sum of the unary energies and, over all pairs of pixels with different classes, of
+    `appearance_weight * exp(-|dp|^2 / 2 appearance_xy^2 - |dI|^2 / 2 appearance_rgb^2)
+    + smoothness_weight * exp(-|dp|^2 / 2 smoothness_xy^2)`.
+
+    As in the authors' own code, whose marginals this gives: kernels are evaluated on the permutohedral lattice, divided
+    symmetrically by the square roots of their sums, and hold the pixel itself (i = j).
+
+    Raises `InputError` for values that cannot be meant.
+    """
+
+    iterations: int = 10
+    """Mean-field updates; 0 returns softmax(-energies)."""
+    appearance_weight: float = 4.0
+    """Cost of different classes at near and alike pixels; 0 switches the kernel off."""
+    appearance_xy: float = 67.0
+    """How far "near" reaches, a standard deviation in pixels."""
+    appearance_rgb: float | tuple[float, ...] = 3.0
+    """How different "alike" may be, a standard deviation in the image's own units: one for all channels or one each."""
+    smoothness_weight: float = 3.0
+    """Cost of different classes at near pixels, whatever their colours; 0 switches the kernel off."""
+    smoothness_xy: float = 1.0
+    """Its standard deviation in pixels."""
+    compatibility: Any = field(default=None, compare=False)
+    """What it costs to have class k beside class l (K, K), times the weights; averaged with its transpose, as the
+    reference does. None is Potts: 1 for different classes, 0 for the same."""
+    device: str = "auto"
+    """"auto" works where the probabilities are (arrays: on the CPU); "cpu" and "cuda" (or "cuda:1") there."""
+
+    def __post_init__(self) -> None:
+        checks.whole("iterations", self.iterations, least=0)
+        for name in ("appearance_weight", "smoothness_weight"):
+            checks.weight(name, getattr(self, name))
+        for name in ("appearance_xy", "smoothness_xy"):
+            checks.deviation(name, getattr(self, name))
+        for value in _each(self.appearance_rgb):
+            checks.deviation("appearance_rgb", value)
+        if self.compatibility is not None:
+            object.__setattr__(self, "compatibility", checks.compatibility(self.compatibility))
+        if str(self.device).split(":")[0] not in ("auto", "cpu", "cuda"):
+            raise InputError(f"device={self.device!r}: {nearest(str(self.device), ('auto', 'cpu', 'cuda'))}")
+
+    @classmethod
+    def preset(cls, name: str) -> "DenseCRF":
+        """Return a published setting by its name in `PRESETS`; `dataclasses.replace` changes one field of it."""
+        if name not in PRESETS:
+            raise InputError(f"preset={name!r} is no published setting; {nearest(str(name), PRESETS)}")
+        return replace(PRESETS[name])
+
+    def __call__(self, image: Any, probabilities: Any) -> Any:
+        """Return refined probabilities (K, H, W), float32.
+
+        `image`: (H, W, C) or (H, W), of any number type. `probabilities`: (K, H, W), adding up to 1 over the classes
+        within `unary.TOLERANCE`; values below `unary.CLIP` count as that. Lists of both, or stacks (B, H, W, C) and
+        (B, K, H, W), are a batch: a list, or a stack (B, K, H, W), comes back. A torch tensor of probabilities gives a
+        tensor on its device. Nothing that is given is changed.
+        """
+        if isinstance(probabilities, list | tuple) or getattr(probabilities, "ndim", 0) == 4:
+            return self._batch(image, probabilities)
+        return self._refine(image, "probabilities", probabilities, None)
+
+    def from_energies(self, image: Any, energies: Any) -> Any:
+        """Return probabilities (K, H, W) from unary energies (K, H, W): finite numbers, -log of a probability say."""
+        return self._refine(image, "energies", energies, None)
+
+    def from_labels(
+        self, image: Any, labels: Any, num_classes: int, confidence: float = 0.7, unknown: int = 255
+    ) -> Any:
+        """Return probabilities (K, H, W) from class indices (H, W) that are right with probability `confidence`.
+
+        Pixels labelled `unknown` may be anything.
+        """
+        image_HWC, labels_HW = checks.picture(_array(image)), checks.numeric("labels", _array(labels))
+        if labels_HW.shape != image_HWC.shape[:2]:
+            raise InputError(f"labels of shape {labels_HW.shape} do not fit an image of {image_HWC.shape[:2]} pixels")
+        scores_NK = unary.scores_from_labels(labels_HW, num_classes, confidence, unknown)
+        return self._run(image_HWC, scores_NK, None, _device_of(labels))
+
+    def trace(self, image: Any, probabilities: Any) -> tuple[Any, list[float]]:
+        """Return what a call returns for one image, and the KL divergence before and after each iteration.
+
+        The divergence is the reference's (`MeanField.divergence`). Each costs as much as an iteration.
+        """
+        divergences: list[float] = []
+        return self._refine(image, "probabilities", probabilities, divergences), divergences
+
+    def deviations(self, channels: int) -> tuple[float, ...]:
+        """Return `appearance_rgb` for each of the channels; `InputError` where it names another number of them."""
+        deviations = _each(self.appearance_rgb)
+        if len(deviations) not in (1, channels):
+            raise InputError(f"appearance_rgb names {len(deviations)} deviations for an image of {channels} channels")
+        return deviations * channels if len(deviations) == 1 else deviations
+
+    def _batch(self, images: Any, probabilities: Any) -> Any:
+        if len(images) != len(probabilities):
+            raise InputError(
+                f"{len(images)} images but {len(probabilities)} sets of probabilities: give as many of both"
+            )
+        refined = [self(image, one) for image, one in zip(images, probabilities, strict=True)]
+        if isinstance(probabilities, list | tuple) or not refined:
+            return refined
+        return np.stack(refined) if isinstance(refined[0], np.ndarray) else _stack(refined)
+
+    def _refine(self, image: Any, name: str, given: Any, divergences: list[float] | None) -> Any:
+        image_HWC = checks.picture(_array(image))
+        given_KHW = checks.planes(name, _array(given), image_HWC)
+        if name == "energies":
+            scores_NK = unary.scores_from_energies(given_KHW)
+        else:
+            with Crew() as crew:
+                scores_NK = unary.scores_from_probabilities(given_KHW, crew)
+        return self._run(image_HWC, scores_NK, divergences, _device_of(given))
+
+    def _run(
+        self, image_HWC: checks.Array, scores_NK: Floats, divergences: list[float] | None, home: str | None
+    ) -> Any:
+        """Iterate where `device` says; the answer is a tensor on `home`, or an array where that is None."""
+        classes = scores_NK.shape[1]
+        if self.compatibility is not None and len(self.compatibility) != classes:
+            raise InputError(f"compatibility is for {len(self.compatibility)} classes: the pixels have {classes}")
+        place = (home or "cpu") if self.device == "auto" else self.device
+        if place.startswith("cpu"):
+            beliefs_NK = cpu.refine(self, image_HWC, scores_NK, divergences)
+        else:
+            from globalconv.crf.gpu import refine as refine_on_gpu
+
+            beliefs_NK = refine_on_gpu(self, image_HWC, scores_NK, divergences, place)
+        refined_KHW = np.ascontiguousarray(beliefs_NK.T).reshape(classes, *image_HWC.shape[:2])
+        return refined_KHW if home is None else _tensor(refined_KHW, home)
+
+
+def _each(deviations: Any) -> tuple[float, ...]:
+    return tuple(deviations) if isinstance(deviations, Iterable) and not isinstance(deviations, str) else (deviations,)
+
+
+def _is_tensor(values: Any) -> bool:
+    """Tell whether `values` is a torch tensor, without importing torch for those who have none."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(values, torch.Tensor)
+
+
+def _device_of(values: Any) -> str | None:
+    return str(values.device) if _is_tensor(values) else None
+
+
+def _array(values: Any) -> Any:
+    """Return a tensor as an array on the CPU (bfloat16, which numpy lacks, as float32), anything else as it is."""
+    if not _is_tensor(values):
+        return values
+    values = values.detach().cpu()
+    return (values.float() if values.is_floating_point() else values).numpy()
+
+
+def _tensor(values: Floats, device: str) -> Any:
+    import torch
+
+    return torch.from_numpy(values).to(device)
+
+
+def _stack(tensors: list[Any]) -> Any:
+    import torch
+
+    return torch.stack(tensors)
+
+
+PRESETS = {
+    "deeplabv2-voc": DenseCRF(10, 4, 67, 3, 3, 1),
+    "deeplab-largefov": DenseCRF(10, 4, 49, 5, 3, 3),
+    "example": DenseCRF(5, 10, 80, 13, 3, 3),
+}
+"""Published settings: DeepLabv2-ResNet101 and DeepLab-LargeFOV on VOC, and the reference's own example."""

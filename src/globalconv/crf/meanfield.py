@@ -1,0 +1,144 @@
+"""Mean field on the CPU: kernels over pixels, and the iterations that refine beliefs.
+
+N pixels, d features, K classes. Scores and beliefs are kept pixel by pixel (N, K).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from globalconv.crf import passes
+from globalconv.crf.crew import Crew
+from globalconv.crf.lattice import Lattice, build
+from globalconv.crf.passes import Floats
+
+Normalisation = Literal["none", "before", "after", "symmetric"]
+
+_CHUNK = 4096
+"""Pixels that are updated at a time: their beliefs stay in the cache between the steps of an update."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A normalised Gaussian kernel over the pixels: filter(rows) = after * lattice(before * rows)."""
+
+    lattice: Lattice
+    splat_weights: Floats
+    """The lattice's `pixel_weights`, times the normalisation of their pixels where it comes before."""
+    scale_N: Floats
+    """The lattice's alpha, times the normalisation of the pixels where it comes after."""
+
+    @property
+    def nbytes(self) -> int:
+        """The memory it holds."""
+        return self.lattice.nbytes + self.splat_weights.nbytes + self.scale_N.nbytes
+
+
+def kernel(features_Nd: Floats, crew: Crew, normalisation: Normalisation = "symmetric") -> Kernel:
+    """Return the kernel exp(-|f_i - f_j|^2 / 2), i = j included, divided by its answer to 1 everywhere.
+
+    "symmetric" divides by the square root on both sides, as the reference does unless told otherwise.
+    """
+    lattice = build(features_Nd, crew)
+    scale_N = np.full(len(features_Nd), lattice.alpha, np.float32)
+    splat_weights = lattice.pixel_weights
+    if normalisation != "none":
+        power = -0.5 if normalisation == "symmetric" else -1.0
+        norm_N = (lattice.filter_ones(crew) + np.float32(1e-20)) ** np.float32(power)
+        if normalisation != "after":
+            splat_weights *= norm_N[lattice.pixels]
+        if normalisation != "before":
+            scale_N *= norm_N
+    return Kernel(lattice, splat_weights, scale_N)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A kernel and what disagreement costs: `weight` times Potts, or times a symmetric matrix (K, K)."""
+
+    kernel: Kernel
+    weight: float
+    matrix_KK: Floats | None = None
+
+
+class MeanField:
+    """The iterations Q <- softmax(scores - sum over the terms of compatibility(filter(Q))); scores are -energies.
+
+    Potts is what the reference makes of it: -weight * filter(Q), which differs from weight * (the others' filter(Q)) by
+    a constant per pixel.
+    """
+
+    def __init__(self, scores_NK: Floats, terms: Sequence[Term], crew: Crew) -> None:
+        self._scores_NK = scores_NK
+        self._terms, self._crew = terms, crew
+        self._scales = [term.kernel.scale_N * np.float32(term.weight) for term in terms]
+        columns = scores_NK.shape[1]
+        self._values = [np.empty((term.kernel.lattice.vertices, columns), np.float32) for term in terms]
+
+    def start(self) -> Floats:
+        """Return softmax(scores) (N, K)."""
+        beliefs_NK = self._scores_NK.copy()
+        self._crew.ranges(len(beliefs_NK), lambda begin, end: passes.softmax(beliefs_NK, begin, end))
+        return beliefs_NK
+
+    def step(self, beliefs_NK: Floats) -> None:
+        """Update all beliefs at once, in place."""
+        self._filter(beliefs_NK)
+
+        def update(begin: int, end: int) -> None:
+            for first in range(begin, end, _CHUNK):
+                last = min(end, first + _CHUNK)
+                beliefs_NK[first:last] = self._scores_NK[first:last]
+                for index in range(len(self._terms)):
+                    self._receive(beliefs_NK, index, first, last)
+                passes.softmax(beliefs_NK, first, last)
+
+        self._crew.ranges(len(beliefs_NK), update)
+
+    def divergence(self, beliefs_NK: Floats) -> float:
+        """Return the reference's KL divergence: sum of Q log Q - scores Q + Q compatibility(filter(Q)).
+
+        It is the divergence from the model up to a constant, with every pair counted twice.
+        """
+        self._filter(beliefs_NK)
+        total = 0.0
+        for first in range(0, len(beliefs_NK), _CHUNK):
+            q = beliefs_NK[first : first + _CHUNK]
+            message = np.zeros_like(q)
+            for index in range(len(self._terms)):
+                self._receive(message, index, first, first + len(q), to=0)
+            inner = np.log(np.maximum(q, np.float32(1e-20))) - self._scores_NK[first : first + _CHUNK] - message
+            total += float(np.einsum("nk,nk->", q, inner, dtype=np.float64))
+        return total
+
+    def _filter(self, beliefs_NK: Floats) -> None:
+        """Splat and blur the beliefs in all terms' lattices."""
+        lattices = [(term.kernel.lattice, values) for term, values in zip(self._terms, self._values, strict=True)]
+
+        def splat(part: int) -> None:
+            for term, values in zip(self._terms, self._values, strict=True):
+                weights = term.kernel.splat_weights
+                term.kernel.lattice.splat(values, beliefs_NK, weights, part, self._crew.threads)
+
+        self._crew.every(splat)
+        for axis in range(max((len(lattice.orders) for lattice, _ in lattices), default=0)):
+
+            def blur(part: int, axis: int = axis) -> None:
+                for lattice, values in lattices:
+                    if axis < len(lattice.orders):
+                        lattice.blur(values, axis, part, self._crew.threads)
+
+            self._crew.every(blur)
+
+    def _receive(self, rows_NK: Floats, index: int, begin: int, end: int, to: int | None = None) -> None:
+        """Add what one term tells pixels begin .. end-1 to the rows from `to` on (their own, unless told otherwise)."""
+        term, values, scale_N = self._terms[index], self._values[index], self._scales[index]
+        lattice, to = term.kernel.lattice, begin if to is None else to
+        if term.matrix_KK is None:
+            passes.gather(rows_NK, values, lattice.offsets_Nr, lattice.weights_Nr, scale_N, begin, end, to)
+            return
+        message = np.zeros((end - begin, rows_NK.shape[1]), np.float32)
+        passes.gather(message, values, lattice.offsets_Nr, lattice.weights_Nr, scale_N, begin, end, 0)
+        rows_NK[to : to + end - begin] -= message @ term.matrix_KK

@@ -1,0 +1,59 @@
+"""The same marginals as the reference implementation: everywhere from files, and on real photographs where it is."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from crf.make_references import CASES, FOLDER, probabilities
+from PIL import Image
+
+from globalconv.crf.dense import PRESETS, DenseCRF
+
+FIELDS = ("iterations", "appearance_weight", "appearance_xy", "appearance_rgb", "smoothness_weight", "smoothness_xy")
+MOST = 1e-3
+"""max |dQ|, the bound of the contract; what is seen is some 1e-5."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_marginals_are_those_of_the_reference(name: str) -> None:
+    with np.load(FOLDER / f"{name}.npz") as stored:
+        files = dict(stored)
+    settings: dict[str, Any] = dict(zip(FIELDS, CASES[name].settings, strict=True))
+    crf = DenseCRF(**settings, compatibility=files.get("matrix"))
+    refined = crf(files["image"], probabilities(files["logits"]))
+    expected = files["marginals"] / 65535
+    assert refined.dtype == np.float32 and refined.shape == expected.shape
+    assert np.abs(refined - expected).max() < 5e-5
+
+
+def photographs(real_data: Path) -> dict[str, Path]:
+    voc = sorted((real_data / "voc-sample/JPEGImages").glob("*.jpg"))
+    camvid = sorted((real_data / "CamVid/val").iterdir())
+    return {"voc": voc[0], "camvid": camvid[0]}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    ("source", "classes", "size"), [("voc", 21, (171, 241)), ("voc", 150, (61, 83)), ("camvid", 2, (193, 255))]
+)
+def test_real_photographs(real_data: Path, preset: str, source: str, classes: int, size: tuple[int, int]) -> None:
+    peer = pytest.importorskip(
+        "pydensecrf.densecrf", reason="pydensecrf2 (extra crf-check, needs a compiler) is not here"
+    )
+    photo = np.array(Image.open(photographs(real_data)[source]).convert("RGB"))
+    image = np.ascontiguousarray(photo[: size[0], : size[1]])
+    random = np.random.default_rng(0)
+    coarse = random.normal(0, 3, (classes, *(-(-s // 16) for s in size)))
+    logits = coarse.repeat(16, 1).repeat(16, 2)[:, : size[0], : size[1]] + random.normal(0, 1, (classes, *size))
+    beliefs = np.exp(logits) / np.exp(logits).sum(0)
+    crf = DenseCRF.preset(preset)
+    refined = crf(image, beliefs)
+    model = peer.DenseCRF2D(size[1], size[0], classes)
+    model.setUnaryEnergy(-np.log(np.clip(beliefs, 1e-5, 1)).reshape(classes, -1).astype(np.float32))
+    model.addPairwiseBilateral(crf.appearance_xy, crf.appearance_rgb, image, crf.appearance_weight)
+    model.addPairwiseGaussian(crf.smoothness_xy, crf.smoothness_weight)
+    expected = np.array(model.inference(crf.iterations)).reshape(beliefs.shape)
+    assert np.abs(refined - expected).max() <= MOST
+    assert (refined.argmax(0) == expected.argmax(0)).mean() >= 0.999
+    assert (refined.argmax(0) != beliefs.argmax(0)).mean() > 0.01  # it did something
