@@ -66,7 +66,8 @@ def test_every_import_is_declared() -> None:
     found |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
     foreign = {name.split(".")[0] for name in found} - set(sys.stdlib_module_names) - {"globalconv"}
     names = {"PIL": "pillow", "huggingface_hub": "huggingface-hub"}
-    optional = PROJECT["optional-dependencies"]["coco"]
+    extras = PROJECT["optional-dependencies"]
+    optional = [*extras["coco"], *extras["tiff"]]
     declared = {canonicalize_name(Requirement(line).name) for line in [*PROJECT["dependencies"], *optional]}
     assert {names.get(name, name) for name in foreign} == declared
 

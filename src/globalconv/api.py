@@ -3,15 +3,21 @@
 import shlex
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from globalconv.data.images import pixel_limit
 from globalconv.data.sources import Source, open_held_out, open_source
 from globalconv.errors import InputError, StoppedError, nearest, tell
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.evaluation.score import OnImage, Score, class_maps_in, score_predictions, score_source
+from globalconv.evaluation.score import PARTS as SCORING
+from globalconv.evaluation.score import OnImage, Score, class_maps_in, score_batches, score_predictions
+from globalconv.infer.files import PARTS as PREDICTING
 from globalconv.infer.files import Failure, predict_files
 from globalconv.infer.predictor import Predictor, load
+from globalconv.infer.settings import PLAIN, InferenceSettings
 from globalconv.labels import LabelSpace
+from globalconv.pipeline import Shares
 from globalconv.progress import Progress
 from globalconv.reporting.gather import Subject
 from globalconv.reporting.history import History
@@ -58,21 +64,34 @@ def evaluate(
     device: str = "auto",
     precision: str = "float32",
     report: str | Path | None = None,
+    settings: InferenceSettings = PLAIN,
 ) -> Score:
     """Return the score of `weights` (a run folder, a weights folder or a `Predictor`) on a split of `data`.
 
-    Every image is scored at its own size, in float32 unless asked otherwise (a `Predictor` keeps its own precision).
-    `split` and `layout` are by default those of the training's validation; the built-in scenes need no `data`.
-    `report` is an HTML file to write with what was found.
+    Every image is scored at its own size, in float32 unless asked otherwise; `settings` asks for tiles, scales and so
+    on (a `Predictor` keeps its own of both). `split` and `layout` are by default those of the training's validation;
+    the built-in scenes need no `data`. `report` is an HTML file to write with what was found.
     """
-    predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision)
-    source = _to_score(predictor, data, split, layout)
+    predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
+    with pixel_limit(predictor.settings.max_pixels):
+        score = _evaluate(weights, predictor, _to_score(predictor, data, split, layout), report)
+    return replace(score, inference=predictor.settings.changes())
+
+
+def _evaluate(
+    weights: str | Path | Predictor, predictor: Predictor, source: Source, report: str | Path | None
+) -> Score:
     if report is not None:
         folder = None if isinstance(weights, Predictor) else Path(weights)
         name = "network" if folder is None else folder.resolve().name
         return _write_report(Path(report), [subject(name, predictor, source, folder)], source)[0]
+    shares, batch_size = Shares(*SCORING), predictor.settings.batch_size
     with _progress(source) as progress:
-        return score_source(predictor.class_map, source, predictor.precision, _counted(progress))
+        score = score_batches(
+            predictor.class_maps, source, predictor.precision, batch_size, _counted(progress), shares
+        )  # fmt: skip
+        progress.say(shares.line(len(source), "images"))
+    return score
 
 
 def evaluate_predictions(
@@ -127,18 +146,23 @@ def predict(
     out: str | Path,
     device: str = "auto",
     precision: str = "auto",
+    settings: InferenceSettings = PLAIN,
 ) -> list[Failure]:
     """Write class map and overlay of every image that `images` (files, folders, globs) name into the folder `out`.
 
-    What cannot be read is skipped, returned, and listed in `failures.json`.
+    `settings` asks for tiles, scales and so on (a `Predictor` keeps its own). What cannot be read is skipped, returned,
+    and listed in `failures.json`. Of a TIFF above 25 megapixels only the class map is written, as a TIFF.
     """
-    predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision)
+    predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
+    shares = Shares(*PREDICTING)
     with Progress("predicted", len(images), "images") as progress:
 
         def on_file(done: int, total: int, path: Path, failure: Failure | None) -> None:
             progress.update(done, total=total)
 
-        return predict_files(predictor, images, Path(out), on_file)
+        failures = predict_files(predictor, images, Path(out), on_file, shares)
+        progress.say(shares.line(progress.total, "images"))
+    return failures
 
 
 def _report_training(out: Path, session: Session) -> None:

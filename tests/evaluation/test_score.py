@@ -105,7 +105,8 @@ def test_progress_is_told_after_every_image_and_may_stop() -> None:
     source = maps([0], [1], [0])
     with pytest.raises(StoppedError):
         score_source(always_sky, source, "float32", on_image)
-    assert seen == [(1, 1.0), (2, 0.5)] and source.read == [0, 1]
+    assert seen == [(1, 1.0), (2, 0.5)]
+    assert source.read in ([0, 1], [0, 1, 2])  # one image may have been read ahead
 
 
 def test_wrong_sizes_and_values_name_the_sample() -> None:

@@ -24,6 +24,27 @@ class Brightest(nn.Module):
         return images_N3HW * self.scale
 
 
+class Narrow(nn.Module):
+    """Three classes, strides 4 and 32, padded to cells as `GlobalConvNet` pads; nothing reaches beyond 48 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(8, 3, 3, stride=2, padding=1),
+            nn.Upsample(scale_factor=4, mode="bilinear", align_corners=False),
+        )  # fmt: skip
+        self.coarse = nn.Sequential(
+            nn.AvgPool2d(32), nn.Conv2d(3, 3, 1), nn.Upsample(scale_factor=32, mode="bilinear", align_corners=False)
+        )
+
+    def forward(self, images_N3HW: Tensor) -> Tensor:
+        height, width = images_N3HW.shape[-2:]
+        padded = nn.functional.pad(images_N3HW.float() / 255 - 0.5, (0, -width % 32, 0, -height % 32))
+        logits_NKHW: Tensor = 10 * (self.fine(padded) + self.coarse(padded))
+        return logits_NKHW[..., :height, :width]
+
+
 def noise(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 

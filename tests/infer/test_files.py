@@ -10,7 +10,8 @@ from helpers.infer import noise, write_image
 from PIL import Image
 
 from globalconv.errors import InputError, StoppedError
-from globalconv.infer.files import Failure, list_jobs, predict_files
+from globalconv.infer.files import Failure, predict_files
+from globalconv.infer.jobs import list_jobs
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.predictor import Predictor
 

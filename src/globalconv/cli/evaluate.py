@@ -9,6 +9,7 @@ import tyro
 
 from globalconv.cli.options import read_options
 from globalconv.errors import InputError
+from globalconv.infer.settings import PLAIN, InferenceSettings
 from globalconv.stopping import StopRequest
 
 
@@ -34,6 +35,7 @@ class EvaluateOptions:
     """Write a page about it to this HTML file."""
     json: bool = False
     """Print the scores as JSON instead of a table."""
+    inference: tyro.conf.OmitArgPrefixes[InferenceSettings] = PLAIN
 
 
 def run(arguments: list[str], stop: StopRequest) -> int:
@@ -44,15 +46,15 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     from globalconv.api import evaluate, evaluate_predictions
 
     if options.predictions is not None:
-        if options.device != "auto" or options.precision != "float32":
-            raise InputError("evaluate --predictions: no network runs, so leave out --device and --precision")
+        if (options.device, options.precision, options.inference) != ("auto", "float32", PLAIN):
+            raise InputError("evaluate --predictions: no network runs, so leave out --device, --tile and their like")
         score = evaluate_predictions(
             options.predictions, options.data, options.split or "val", options.layout, options.report
         )
     else:
         score = evaluate(
             options.weights, options.data, options.split, options.layout, options.device, options.precision,
-            options.report,
+            options.report, options.inference,
         )  # fmt: skip
     print(json.dumps(score.to_json(), indent=2) if options.json else score.table())
     return 0

@@ -9,6 +9,7 @@ import tyro
 
 from globalconv.cli.options import read_options
 from globalconv.errors import InputError
+from globalconv.infer.settings import PLAIN, InferenceSettings
 from globalconv.stopping import StopRequest
 
 
@@ -26,6 +27,7 @@ class PredictOptions:
     """auto, cpu, cuda, mps or cuda:N."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the network; auto is bfloat16 where the hardware has it natively."""
+    inference: tyro.conf.OmitArgPrefixes[InferenceSettings] = PLAIN
 
 
 def run(arguments: list[str], stop: StopRequest) -> int:
@@ -35,7 +37,9 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         raise InputError("predict: no image given; name image files, folders or globs after WEIGHTS")
     from globalconv.api import predict
 
-    failures = predict(options.weights, options.images, options.out, options.device, options.precision)
+    failures = predict(
+        options.weights, options.images, options.out, options.device, options.precision, options.inference
+    )
     for failure in failures:
         path = "" if failure.path in failure.error else f"{failure.path}: "
         print(f"globalconv: skipped {path}{failure.error}", file=sys.stderr)

@@ -68,6 +68,18 @@ def to_rgb(picture: Image.Image, where: str) -> Uint8Array:
 
 
 @contextmanager
+def pixel_limit(pixels: int | None) -> Iterator[None]:
+    """Refuse pictures of more than `pixels` inside, in all threads; None leaves Pillow's own limit (178 megapixels)."""
+    before = Image.MAX_IMAGE_PIXELS
+    if pixels is not None:
+        Image.MAX_IMAGE_PIXELS = pixels / 2  # type: ignore[assignment] # Pillow warns there and refuses at twice that
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+@contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
     """Open `path` with Pillow; every way in which it or a decoder inside the block can fail is an `InputError`."""
     if not path.is_file():
@@ -84,10 +96,12 @@ def opened(path: Path) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         what = "is empty" if path.stat().st_size == 0 else "is no picture that Pillow can read, whatever its name says"
         raise InputError(f"{path}: the file {what}; replace or remove it") from None
-    except Image.DecompressionBombError:
+    except Image.DecompressionBombError as error:
+        claimed = next((int(word[1:]) for word in str(error).split() if word[1:].isdigit()), 0)
+        limit = int(2 * (Image.MAX_IMAGE_PIXELS or 0))
         raise InputError(
-            f"{path}: more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} megapixels, which looks like an attack"
-            " on memory; cut the picture into parts or shrink it"
+            f"{path}: {claimed / 1e6:.0f} megapixels, above the limit of {limit / 1e6:.0f}, which looks like an attack"
+            f" on memory; cut the picture into parts, or let predict and evaluate take it with --max-pixels {claimed}"
         ) from None
     except PermissionError:
         raise InputError(f"{path}: this user may not read the file; correct its permissions") from None

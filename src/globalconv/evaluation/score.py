@@ -1,8 +1,8 @@
 """The only way any score is made: one prediction after another against a source, into one confusion matrix."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,13 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from globalconv.data.masks import read_label_map
+from globalconv.data.sources.ahead import ReadAhead
 from globalconv.data.sources.source import Source
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix, Floats
 from globalconv.labels import LabelSpace
+from globalconv.pipeline import Shares
 
 Image = npt.NDArray[np.uint8]
 ClassMap = npt.NDArray[np.uint8]
+PARTS = ("decode", "network", "count")
+"""What the time of `score_source` goes into."""
+
 OnImage = Callable[[int, ConfusionMatrix], object]
 """Called after every image with the number of images done and the matrix so far; may raise to stop."""
 
@@ -31,6 +36,8 @@ class Score:
     precision: str
     seconds: float
     """Time that reading and predicting the images took."""
+    inference: Mapping[str, Any] = field(default_factory=dict)
+    """What the prediction was beyond one pass of the network: tiles, scales, mirror images."""
 
     @property
     def miou(self) -> float:
@@ -52,6 +59,7 @@ class Score:
             "precision": self.precision,
             "absent_classes": self.absent_classes,
             "seconds": round(self.seconds, 3),
+            **({"inference": dict(self.inference)} if self.inference else {}),
         }
 
     def table(self) -> str:
@@ -64,7 +72,8 @@ class Score:
         lines += [f"{name:<{width}}  {iou}    {accuracy}  {part:6.2%}" for name, iou, accuracy, part in rows]
         lines += [f"{'mean':<{width}}  {self.miou:6.4f}    {matrix.mean_accuracy():6.4f}"]
         images = f"{self.images} image{'s' if self.images != 1 else ''}"
-        lines += [f"pixel accuracy {matrix.pixel_accuracy():.4f}, {images}, {self.precision}"]
+        how = "".join(f", {name} {value}" for name, value in self.inference.items())
+        lines += [f"pixel accuracy {matrix.pixel_accuracy():.4f}, {images}, {self.precision}{how}"]
         if absent := self.absent_classes:
             lines += [f"not in the mean, because in neither truth nor predictions: {', '.join(absent)}"]
         return "\n".join(lines)
@@ -93,7 +102,25 @@ def score_source(
     predict: Callable[[Image], ClassMap], source: Source, precision: str, on_image: OnImage | None = None
 ) -> Score:
     """Score `predict` (image -> class map of its size) over every image of `source`."""
-    return score_maps(predicted(predict, source, precision), source, on_image)
+    return score_batches(lambda images: [predict(images[0])], source, precision, on_image=on_image)
+
+
+def score_batches(
+    predict: Callable[[Sequence[Image]], Sequence[ClassMap]],
+    source: Source,
+    precision: str,
+    batch_size: int = 1,
+    on_image: OnImage | None = None,
+    shares: Shares | None = None,
+) -> Score:
+    """Score `predict` (up to `batch_size` images of equal size -> their class maps) over every image of `source`.
+
+    Samples are read ahead by a thread; `shares` counts the time of each part.
+    """
+    shares = shares or Shares(*PARTS)
+    with ReadAhead(source, batch_size, shares) as samples:
+        batches = _Batches(predict, samples, batch_size, shares)
+        return score_maps(Contender(batches.class_map, precision), samples, on_image, shares)
 
 
 def predicted(predict: Callable[[Image], ClassMap], source: Source, precision: str) -> Contender:
@@ -116,23 +143,29 @@ def class_maps_in(folder: Path, source: Source) -> Contender:
     return Contender(lambda index: read_label_map(files[index], source.labels), "class maps")
 
 
-def score_maps(contender: Contender, source: Source, on_image: OnImage | None = None) -> Score:
+def score_maps(
+    contender: Contender, source: Source, on_image: OnImage | None = None, shares: Shares | None = None
+) -> Score:
     """Score the class map of every index of `source`; memory does not grow with the number of images."""
 
     def on_scored(image: ScoredImage) -> None:
         if on_image is not None:
             on_image(image.index + 1, image.totals[0])
 
-    return score_together([contender], source, on_scored)[0]
+    return score_together([contender], source, on_scored, shares)[0]
 
 
 def score_together(
-    contenders: Sequence[Contender], source: Source, on_scored: Callable[[ScoredImage], object]
+    contenders: Sequence[Contender],
+    source: Source,
+    on_scored: Callable[[ScoredImage], object],
+    shares: Shares | None = None,
 ) -> list[Score]:
     """Score several contenders image by image, so that what they say about one image can be compared.
 
     Each gets the score that it gets alone.
     """
+    shares = shares or Shares()
     totals = [ConfusionMatrix(source.labels.num_classes) for _ in contenders]
     seconds = [0.0 for _ in contenders]
     for index in range(len(source)):
@@ -142,9 +175,10 @@ def score_together(
             class_maps.append(contender.class_map(index))
             seconds[number] += time.perf_counter() - start
         label_map = source.label_map(index)
-        counted = [_counted(class_map, label_map, source, index) for class_map in class_maps]
-        for total, matrix in zip(totals, counted, strict=True):
-            total.counts += matrix.counts
+        with shares.part("count"):
+            counted = [_counted(class_map, label_map, source, index) for class_map in class_maps]
+            for total, matrix in zip(totals, counted, strict=True):
+                total.counts += matrix.counts
         on_scored(ScoredImage(index, label_map, class_maps, counted, totals))
     if not totals[0].counts.any():
         raise InputError(f"{source.name}: not one labelled pixel in {len(source)} images, so there is nothing to score")
@@ -152,6 +186,43 @@ def score_together(
         Score(total, source.labels, len(source), contender.precision, taken)
         for contender, total, taken in zip(contenders, totals, seconds, strict=True)
     ]
+
+
+class _Batches:
+    """Class maps by index, made of several images of equal size at a time where the next ones have it."""
+
+    def __init__(
+        self,
+        predict: Callable[[Sequence[Image]], Sequence[ClassMap]],
+        source: Source,
+        batch_size: int,
+        shares: Shares,
+    ) -> None:
+        self.predict, self.source, self.batch_size, self.shares = predict, source, batch_size, shares
+        self._made: dict[int, ClassMap] = {}
+        self._read: dict[int, Image] = {}
+
+    def class_map(self, index: int) -> ClassMap:
+        if index not in self._made:
+            images = self._alike_from(index)
+            with self.shares.part("network"):
+                self._made.update(enumerate(self.predict(images), index))
+        return self._made.pop(index)
+
+    def _alike_from(self, index: int) -> list[Image]:
+        """Return the image at `index` and those after it that have its size; the first that has not is kept."""
+        images = [self._image(index)]
+        for following in range(index + 1, min(index + self.batch_size, len(self.source))):
+            image = self._image(following)
+            if image.shape != images[0].shape:
+                self._read[following] = image
+                break
+            images.append(image)
+        return images
+
+    def _image(self, index: int) -> Image:
+        kept = self._read.pop(index, None)
+        return self.source.image(index) if kept is None else kept
 
 
 def _counted(class_map: ClassMap, label_map: ClassMap, source: Source, index: int) -> ConfusionMatrix:

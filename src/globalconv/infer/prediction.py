@@ -24,6 +24,8 @@ Float32Array = npt.NDArray[np.float32]
 MARK = "globalconv"
 """Written into every picture that is saved, so that only our own pictures are ever replaced."""
 
+_SOFTWARE_TAG = 305
+
 _JPEG_LIMIT = 65_500
 """Most pixels that a side of a JPEG can have."""
 
@@ -75,8 +77,9 @@ def check_replaceable(path: Path) -> None:
         return
     try:
         with Image.open(path) as picture:
-            mark = picture.info.get("Software") or picture.info.get("comment")
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError):
+            tiff_tags = getattr(picture, "tag_v2", {})
+            mark = picture.info.get("Software") or picture.info.get("comment") or tiff_tags.get(_SOFTWARE_TAG)
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
         mark = None
     if mark not in (MARK, MARK.encode()):
         raise InputError(f"{path} exists and was not written by globalconv; move it or choose another folder")

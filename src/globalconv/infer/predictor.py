@@ -1,12 +1,15 @@
-"""From an image to its class map: the whole image at once, at its own size.
+"""From an image to its class map, at its own size: the one place where tiles, scales and mirror images meet.
 
-Shapes: K classes, H x W pixels of the image, N = 1.
+Shapes: K classes, H x W pixels of the image, h rows of it, N images or windows of equal size.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,33 +17,65 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from globalconv.data.images import read_image, to_rgb
+from globalconv.data.images import pixel_limit, read_image, to_rgb
 from globalconv.errors import InputError
 from globalconv.hardware import choose_hardware, is_out_of_memory
 from globalconv.infer.prediction import Prediction
+from globalconv.infer.scales import ScoreRows, mean, view
+from globalconv.infer.settings import AUTO_TILE, PLAIN, WHOLE_PIXELS, InferenceSettings
+from globalconv.infer.tiles import Pixels, grid, tiled
 from globalconv.labels import LabelSpace
-from globalconv.weights import load_weights
+from globalconv.weights import AS_THEY_ARE, Geometry, load_weights
 
 Uint8Array = npt.NDArray[np.uint8]
+Float32Array = npt.NDArray[np.float32]
+
+Refine = Callable[[Uint8Array, Float32Array], Float32Array]
+"""(image (H, W, 3), probabilities_KHW) -> probabilities_KHW: what is done to the result at full resolution."""
+
+ROWS = 64
+"""Rows of an image that is tiled anywhere are finished so many at a time."""
+
+TILED = (
+    f"images above {WHOLE_PIXELS // 10**6} megapixels go through the network in tiles of {AUTO_TILE} pixels, to save"
+    " memory; --tile says otherwise"
+)
+
+MAPPED_BYTES = 2**30
+"""Probabilities larger than this are kept in a temporary file that is mapped into memory."""
 
 
-def load(path: str | Path, device: str = "auto", precision: str = "auto", optimise: bool = True) -> "Predictor":
+class ClassMap(Protocol):
+    """Where classes are put: a uint8 array (H, W), or whatever takes windows of one."""
+
+    def __setitem__(self, window: tuple[slice, slice], classes: Uint8Array, /) -> None: ...
+
+
+def load(
+    path: str | Path,
+    device: str = "auto",
+    precision: str = "auto",
+    optimise: bool = True,
+    settings: InferenceSettings = PLAIN,
+) -> "Predictor":
     """Return a predictor with the network saved in `path` (a run folder, or one with weights and model.json).
 
     `device`: "auto", "cpu", "cuda", "cuda:1", "mps". `precision`: "auto" (bfloat16 where the hardware has it
     natively), "float32", "bfloat16". `optimise` lays the weights out for speed (channels last); it changes rounding
-    only. `InputError` for whatever is missing or refused.
+    only. `settings`: tiles, scales and so on. `InputError` for whatever is missing or refused.
     """
     model = load_weights(Path(path))
     layout = torch.channels_last if optimise else torch.contiguous_format
-    return Predictor(model.network.to(memory_format=layout), model.labels, device, precision, layout, model.info)
+    network = model.network.to(memory_format=layout)
+    return Predictor(network, model.labels, device, precision, layout, model.info, model.geometry, settings)
 
 
 class Predictor:
     """Turns images into class maps with one network.
 
     `network` (images_N3HW uint8 -> logits_NKHW) is moved to `device` and put into eval mode; nothing else in it is
-    changed. Equal images give equal class maps on one machine.
+    changed. `geometry` is what the training did to its images, `settings` say how images are taken apart and scores
+    put together, `refine` is done to the result. Equal images give equal class maps on one machine.
     """
 
     def __init__(
@@ -51,6 +86,9 @@ class Predictor:
         precision: str = "auto",
         layout: torch.memory_format = torch.channels_last,
         info: Mapping[str, Any] | None = None,
+        geometry: Geometry = AS_THEY_ARE,
+        settings: InferenceSettings = PLAIN,
+        refine: Refine | None = None,
     ) -> None:
         hardware = choose_hardware(str(device), precision)
         self.labels = labels
@@ -60,6 +98,9 @@ class Predictor:
         self.layout = layout
         self.info = dict(info or {})
         """What was noted when the network was saved: recipe, splits, step."""
+        self.geometry = geometry
+        self.settings = settings
+        self.refine = refine
         self.network = network.to(self.device).eval()
 
     @property
@@ -70,23 +111,89 @@ class Predictor:
         """Return the prediction for a file, a Pillow image or a uint8 array (H, W, 3), at the image's own size.
 
         A file or Pillow image is turned upright as its EXIF orientation says; `InputError` for what is no image.
+        Probabilities of more than a gigabyte are mapped from a temporary file.
         """
-        pixels = _pixels(image)
-        logits_NKHW = self.logits(pixels)
-        shares = None
-        if probabilities:
-            shares = logits_NKHW.float().softmax(1)[0].cpu().contiguous().numpy()
+        with pixel_limit(self.settings.max_pixels):
+            pixels = _pixels(image)
+        height, width = pixels.shape[:2]
+        class_map = np.empty((height, width), np.uint8)
+        shares = _room((self.labels.num_classes, height, width)) if probabilities or self.refine else None
+        self.segment(pixels, class_map, shares)
+        if self.refine is not None and shares is not None:
+            shares[:] = self.refine(pixels, shares)
+            class_map = shares.argmax(0).astype(np.uint8)
         name = Path(image).stem if isinstance(image, str | Path) else "prediction"
-        return Prediction(pixels, _class_map(logits_NKHW), self.labels, shares, name)
+        return Prediction(pixels, class_map, self.labels, shares if probabilities else None, name)
 
     def class_map(self, image: Uint8Array) -> Uint8Array:
         """Return the class index of every pixel (H, W) of `image` (H, W, 3)."""
-        return _class_map(self.logits(image))
+        return self.class_maps([image])[0]
+
+    def class_maps(self, images: Sequence[Uint8Array]) -> list[Uint8Array]:
+        """Return the class maps of images of one size; where nothing is to be averaged, in one pass of the network."""
+        if self.refine is None and self.is_one_pass(images[0].shape):
+            return list(_classes(self._logits(np.stack(images))))
+        return [self(image).class_map for image in images]
+
+    def segment(self, image: Pixels, class_map: ClassMap, shares_KHW: Float32Array | None = None) -> None:
+        """Fill `class_map` and, where given, probabilities, for an image that may be read by windows."""
+        logits = self.settings.fuse == "logits" or self.is_one_pass(image.shape)
+        for rows, scores_KhW in self.scores(image):
+            class_map[rows, 0 : image.shape[1]] = _classes(scores_KhW[None])[0]
+            if shares_KHW is not None:
+                scores_KhW = scores_KhW.float().softmax(0) if logits else scores_KhW
+                shares_KHW[:, rows] = scores_KhW.cpu().numpy()
+
+    def scores(self, image: Pixels) -> Iterator[tuple[slice, Tensor]]:
+        """Yield scores_KhW from top to bottom, with the rows they belong to: the composition of all settings.
+
+        Each scale, mirrored or not, is cut into tiles where it is large, brought back to the image's size, and
+        averaged. What goes through the network in one pass stays a score map, whatever `settings.fuse` says.
+        """
+        height, width = image.shape[:2]
+        if self.is_one_pass(image.shape):
+            yield slice(0, height), self.logits(image[0:height, 0:width])[0]
+            return
+        views = [
+            self._view(image, scale, mirrored)
+            for scale in self.settings.scales
+            for mirrored in ((False, True) if self.settings.flip else (False,))
+        ]
+        yield from mean(views, height, ROWS)
+
+    def _view(self, image: Pixels, scale: float, mirrored: bool) -> ScoreRows:
+        """Return the scores of one view of the image, which the network has yet to compute."""
+        seen = view(image, scale, mirrored)
+        windows = grid(seen.shape, self.settings)
+        if self.settings.tile is None and not windows.is_whole:
+            warnings.warn(TILED, stacklevel=2)
+        score = partial(self._scores, whole=windows.is_whole)
+        bands = tiled(score, seen, windows, self.settings.batch_size)
+        return ScoreRows(bands, seen.shape, image.shape, mirrored)
+
+    def is_one_pass(self, shape: tuple[int, ...]) -> bool:
+        """Return whether an image of this shape goes through the network once and whole."""
+        settings = self.settings
+        return settings.scales == (1.0,) and not settings.flip and grid(shape, settings).is_whole
 
     def logits(self, image: Uint8Array) -> Tensor:
-        """Return logits_NKHW of `image` (H, W, 3), on the predictor's device and in the precision it computed in."""
-        # The view of an (H, W, 3) array as (1, 3, H, W) is channels-last already: no copy on that way.
-        images_N3HW = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.device)
+        """Return logits_NKHW of `image` (H, W, 3), on the predictor's device and in the precision it computed in.
+
+        One pass over the whole image, whatever the settings say.
+        """
+        return self._logits(image[None])
+
+    def _scores(self, windows_NhwC: Uint8Array, whole: bool) -> Tensor:
+        """Return what is averaged: scores_NKhw in float32."""
+        logits_NKhw = self._logits(windows_NhwC, whole).float()
+        return logits_NKhw.softmax(1) if self.settings.fuse == "probabilities" else logits_NKhw
+
+    def _logits(self, images_NHWC: Uint8Array, whole: bool = True) -> Tensor:
+        """Return logits_NKHW of images of one size; whole ones are padded as in training, windows of one are not."""
+        height, width = images_NHWC.shape[1:3]
+        images_NHWC = self.geometry.padded(images_NHWC) if whole else images_NHWC
+        # The view of an (N, H, W, 3) array as (N, 3, H, W) is channels-last already: no copy on that way.
+        images_N3HW = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).to(self.device)
         images_N3HW = images_N3HW.contiguous(memory_format=self.layout)
         low = self.precision == "bfloat16"
         try:
@@ -95,11 +202,16 @@ class Predictor:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            height, width = image.shape[:2]
             raise InputError(
-                f"image of {width}x{height}: not enough memory on {self.device}; reduce the image or cut it into parts"
+                f"image of {width}x{height}: not enough memory on {self.device}; reduce the image, or let it be"
+                f" cut into tiles with --tile {_smaller_tile(height, width)}"
             ) from error
-        return logits_NKHW
+        return logits_NKHW[..., :height, :width]
+
+
+def _smaller_tile(height: int, width: int) -> int:
+    """Return a tile that takes less than half the memory of the image."""
+    return max(32, int((height * width / 2) ** 0.5) // 32 * 32)
 
 
 @contextlib.contextmanager
@@ -113,10 +225,18 @@ def _true_float32() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def _class_map(logits_NKHW: Tensor) -> Uint8Array:
+def _classes(scores_NKHW: Tensor) -> Uint8Array:
     # max gives the same indices as argmax in a third of the time on a CPU.
-    classes: Uint8Array = logits_NKHW.max(1)[1][0].to(torch.uint8).cpu().numpy()
+    classes: Uint8Array = scores_NKHW.max(1)[1].to(torch.uint8).cpu().numpy()
     return classes
+
+
+def _room(shape: tuple[int, ...]) -> Float32Array:
+    """Return an empty array: in memory, or where it is large in a file that is gone when nobody uses it any more."""
+    if 4 * np.prod(shape) <= MAPPED_BYTES:
+        return np.empty(shape, np.float32)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.float32, "w+", shape=shape)
 
 
 def _pixels(image: str | Path | Image.Image | Uint8Array) -> Uint8Array:

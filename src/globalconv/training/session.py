@@ -23,7 +23,7 @@ from globalconv.training.ema import MovingAverage
 from globalconv.training.recipe import Recipe
 from globalconv.training.run import RunFolder
 from globalconv.training.tensorboard import TensorBoard
-from globalconv.weights import save_weights
+from globalconv.weights import Geometry, save_weights
 
 
 @dataclass
@@ -76,6 +76,16 @@ class Session:
     def layout(self) -> torch.memory_format:
         return torch.channels_last if self.recipe.channels_last else torch.contiguous_format
 
+    @property
+    def geometry(self) -> Geometry:
+        """What whole images go through when they are predicted: padded as in training, where that did not scale them.
+
+        The paper pads images to 512 x 512 and never scales. Where scales are drawn, an image's size says nothing about
+        how much of the network's input it filled, so it is taken as it is.
+        """
+        augmentation = self.recipe.data.augmentation
+        return Geometry(augmentation.crop if augmentation.scale == (1.0, 1.0) else None, self.fill)
+
     def to_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return images_N3HW and labels_NHW of a batch where the network is, in the network's memory layout."""
         images_N3HW = batch.images_N3HW.to(self.device, non_blocking=True).contiguous(memory_format=self.layout)
@@ -104,7 +114,8 @@ class Session:
         A stop breaks it off between two images, before anything is recorded.
         """
         network = self.evaluated_network()
-        predictor = Predictor(network.eval(), self.train_source.labels, self.device, self.precision, self.layout)
+        labels, geometry = self.train_source.labels, self.geometry
+        predictor = Predictor(network.eval(), labels, self.device, self.precision, self.layout, geometry=geometry)
 
         def on_image(done: int, matrix: ConfusionMatrix) -> None:
             progress.update(self.state.step, {"evaluating": f"{done}/{len(self.val_source)}"})
@@ -114,10 +125,10 @@ class Session:
         network.train(self.average is None)
         state = self.state
         state.evaluated_step, state.last_miou = state.step, score.matrix.miou()
-        save_weights(self.run.last, network, self.train_source.labels, self._info())
+        save_weights(self.run.last, network, labels, self._info(), geometry)
         if state.best_miou is None or state.last_miou > state.best_miou:
             state.best_miou, state.best_step = state.last_miou, state.step
-            save_weights(self.run.path, network, self.train_source.labels, self._info())
+            save_weights(self.run.path, network, labels, self._info(), geometry)
         self._log_score(score, progress)
 
     def _log_score(self, score: Score, progress: Progress) -> None:

@@ -1,0 +1,95 @@
+"""How a prediction is made beyond one pass of the network: scales, mirror images, tiles. Imports no torch."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from globalconv.errors import InputError
+
+CELL = 32
+"""Tiles start at and measure multiples of the network's coarsest stride (`model.network.CELL`, which brings torch)."""
+
+WHOLE_PIXELS = 25_000_000
+"""Largest picture that the network sees at once unless `tile` says otherwise: it takes 600 to 700 bytes a pixel in
+float32 (ResNet-18 to ResNet-152), so about 16 GB; photographs of a 24-megapixel camera are still whole. It does not
+depend on the machine, because a prediction should not."""
+
+AUTO_TILE = 1024
+"""Side of the tiles of larger pictures."""
+
+MAX_SCALE = 10.0
+
+
+@dataclass(frozen=True)
+class InferenceSettings:
+    """How images become class maps. The defaults are one pass of the network over the whole image."""
+
+    tile: int | Literal["cityscapes"] | None = None
+    """Side in pixels of the tiles that the network sees, a multiple of 32; "cityscapes": four crops of 1024x1024 of a
+    2048x1024 image. By default whole images, and tiles of 1024 for those above 25 megapixels."""
+    overlap: int | None = None
+    """Least overlap of neighbouring tiles in pixels, a multiple of 32; by default about a quarter of the tile."""
+    scales: tuple[float, ...] = (1.0,)
+    """Sizes at which the network sees the image, as multiples of its own; the scores are averaged."""
+    flip: bool = False
+    """Average with the scores of the mirrored image."""
+    fuse: Literal["probabilities", "logits"] = "probabilities"
+    """What is averaged over tiles, scales and mirror images."""
+    batch_size: int = 1
+    """Tiles, or images of equal size, per pass of the network."""
+    max_pixels: int | None = None
+    """Refuse to open larger pictures, because a small file may claim any size; by default above 178 megapixels."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tile, int):
+            _check_tile("--tile", self.tile, CELL)
+        elif self.tile not in (None, "cityscapes"):
+            raise InputError(f"--tile {self.tile}: give a multiple of {CELL}, or cityscapes")
+        if self.tile == "cityscapes" and (self.scales != (1.0,) or self.overlap is not None):
+            raise InputError("--tile cityscapes: its four crops are fixed; leave out --scales and --overlap")
+        if self.overlap is not None:
+            _check_tile("--overlap", self.overlap, 0)
+            if self.overlap >= (side := self.tile_side):
+                raise InputError(f"--overlap {self.overlap}: must be below the tile ({side}); try {side // 4}")
+        _check_scales(self.scales)
+        if self.fuse not in ("probabilities", "logits"):
+            raise InputError(f"--fuse {self.fuse}: give probabilities or logits")
+        for option, value in {"--batch-size": self.batch_size, "--max-pixels": self.max_pixels}.items():
+            if value is not None and (not _is_whole(value) or value < 1):
+                raise InputError(f"{option} {value}: must be a whole number, at least 1")
+
+    @property
+    def tile_side(self) -> int:
+        """Side of a tile, where there are any."""
+        return self.tile if isinstance(self.tile, int) else AUTO_TILE
+
+    @property
+    def tile_overlap(self) -> int:
+        """Least overlap of two neighbouring tiles."""
+        return self.tile_side // 4 // CELL * CELL if self.overlap is None else self.overlap
+
+    def changes(self) -> dict[str, Any]:
+        """Return what a result depends on and differs from the defaults, as JSON values: {} for the plain network."""
+        free = ("batch_size", "max_pixels")
+        given = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
+        return {name: value for name, value in asdict(self).items() if name in given and name not in free}
+
+
+def _check_tile(option: str, value: Any, least: int) -> None:
+    if not _is_whole(value) or value % CELL or value < least:
+        raise InputError(f"{option} {value}: must be a multiple of {CELL}, at least {least}")
+
+
+def _check_scales(scales: Any) -> None:
+    if not scales:
+        raise InputError("--scales: none given; 1 is the image's own size")
+    for scale in scales:
+        if not (isinstance(scale, int | float) and 0 < scale <= MAX_SCALE):  # nor is NaN
+            raise InputError(f"--scales {scale}: must be above 0 and at most {MAX_SCALE:g}; 1 is the image's own size")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+PLAIN = InferenceSettings()
+"""One pass of the network over the whole image."""

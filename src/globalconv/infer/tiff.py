@@ -1,0 +1,118 @@
+"""TIFF files too large for memory: read by windows, class map written by windows, where they lie on Earth kept.
+
+rasterio (the extra `tiff`) is imported where it is used.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from globalconv.data.images import image_size, opened
+from globalconv.errors import InputError
+from globalconv.infer.prediction import MARK
+from globalconv.infer.predictor import Predictor
+from globalconv.infer.settings import WHOLE_PIXELS
+
+Uint8Array = npt.NDArray[np.uint8]
+
+ORIENTATION = 274
+BLOCK = 256
+"""Side in pixels of the blocks that a class map is stored in."""
+
+
+def is_large_tiff(path: Path) -> bool:
+    """Return whether `path` is to be read by windows: a TIFF too large for one pass, and of a kind that can be.
+
+    That is upright 8-bit grey, RGB or RGBA. Others are decoded whole, as far as the limit on pixels allows.
+    """
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return False
+    width, height = image_size(path)
+    if width * height <= WHOLE_PIXELS:
+        return False
+    with opened(path) as picture:
+        upright = getattr(picture, "tag_v2", {}).get(ORIENTATION, 1) == 1
+        return upright and picture.mode in ("L", "RGB", "RGBA")
+
+
+def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
+    """Write the class map of the TIFF file `path` as the TIFF file `target`, both by windows.
+
+    `target` is a tiled, compressed TIFF of class indices with a palette; coordinate system and transform are those of
+    `path`. It appears when it is complete. Memory grows with the width of the image, not with its area.
+    """
+    rasterio = _rasterio()
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+        partial = Path(folder) / "partial.tif"
+        try:
+            with (
+                rasterio.open(path) as source,
+                rasterio.Env(GDAL_CACHEMAX=_cache_megabytes(source, predictor)),
+                rasterio.open(partial, "w", **_profile(source)) as made,
+            ):
+                made.write_colormap(1, dict(enumerate(predictor.labels.colour_table())))
+                made.update_tags(TIFFTAG_SOFTWARE=MARK)
+                predictor.segment(TiffPixels(source), TiffClasses(made))
+        except rasterio.errors.RasterioError as error:
+            why = " ".join(str(error).split())
+            raise InputError(f"{path}: cannot be read or written by windows ({why}); look at the file") from error
+        partial.replace(target)
+
+
+class TiffPixels:
+    """A TIFF that looks like a uint8 array (H, W, 3): grey becomes RGB, what is transparent is laid on white."""
+
+    def __init__(self, source: Any) -> None:
+        self.source, self.shape = source, (source.height, source.width, 3)
+
+    def __getitem__(self, window: tuple[slice, slice], /) -> Uint8Array:
+        pixels_CHW = self.source.read(window=tuple((part.start, part.stop) for part in window))
+        if len(pixels_CHW) == 4:
+            alpha_HW = pixels_CHW[3].astype(np.float32) / 255
+            pixels_CHW = np.rint(pixels_CHW[:3] * alpha_HW + 255 * (1 - alpha_HW)).astype(np.uint8)
+        pixels_3HW = np.broadcast_to(pixels_CHW, (3, *pixels_CHW.shape[1:]))
+        return np.ascontiguousarray(pixels_3HW.transpose(1, 2, 0))
+
+
+class TiffClasses:
+    """A TIFF being written that takes windows of a class map (H, W)."""
+
+    def __init__(self, made: Any) -> None:
+        self.made = made
+
+    def __setitem__(self, window: tuple[slice, slice], classes: Uint8Array, /) -> None:
+        rows, columns = window
+        self.made.write(classes, 1, window=((rows.start, rows.stop), (columns.start, columns.stop)))
+
+
+def _profile(source: Any) -> dict[str, Any]:
+    """Return what the class map's file is to be like."""
+    return {
+        "driver": "GTiff", "dtype": "uint8", "count": 1, "width": source.width, "height": source.height,
+        "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate", "bigtiff": "if_safer",
+        "crs": source.crs, "transform": source.transform,
+    }  # fmt: skip
+
+
+def _cache_megabytes(source: Any, predictor: Predictor) -> int:
+    """Return a cache in which a row of tiles fits, so that every block is decoded, and encoded, once.
+
+    GDAL's own default is a twentieth of the machine's memory.
+    """
+    rows = predictor.settings.tile_side + 2 * int(source.block_shapes[0][0])
+    return 16 + int(source.width) * (int(source.count) * rows + 2 * BLOCK) // 2**20
+
+
+def _rasterio() -> Any:
+    try:
+        import rasterio
+        import rasterio.errors
+    except ImportError:
+        raise InputError(
+            f"a TIFF above {WHOLE_PIXELS // 10**6} megapixels is read by windows, for which rasterio is missing:"
+            " pip install globalconv[tiff]"
+        ) from None
+    return rasterio

@@ -1,0 +1,54 @@
+"""Work that overlaps: reading ahead in a thread, and what the time goes into."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from typing import TypeVar
+
+from globalconv.progress import duration
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+class Shares:
+    """The seconds that each part of some work takes. Parts that overlap may add up to more than the whole."""
+
+    def __init__(self, *parts: str) -> None:
+        self._began = time.perf_counter()
+        self._seconds = dict.fromkeys(parts, 0.0)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count the time inside as that of `name`."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - began
+
+    def line(self, done: int, unit: str) -> str:
+        """Return the rate of `done` units, and how much of the time each part was at work."""
+        whole = max(time.perf_counter() - self._began, 1e-9)
+        parts = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in self._seconds.items())
+        return f"{done} {unit} in {duration(whole)}, {done / whole:.2f} {unit}/s; of the time: {parts} (they overlap)"
+
+
+def ahead(work: Callable[[J], R], jobs: Iterable[J], depth: int) -> Iterator[Future[R]]:
+    """Yield what `work` makes of each job, in order, while a thread works on up to `depth` jobs that come after it.
+
+    Whoever stops early waits for the job at hand at most.
+    """
+    remaining, waiting = iter(jobs), deque[Future[R]]()
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            waiting.extend(thread.submit(work, job) for job in islice(remaining, depth + 1))
+            while waiting:
+                first = waiting.popleft()
+                yield first
+                waiting.extend(thread.submit(work, job) for job in islice(remaining, 1))
+        finally:
+            thread.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,131 @@
+"""Tiles: where they lie, what they weigh, that together they are the whole image, and that they hold one band only."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from helpers.infer import LABELS, Brightest, Narrow, noise
+from hypothesis import given
+from hypothesis import strategies as st
+
+from globalconv.errors import InputError
+from globalconv.infer import settings as settings_module
+from globalconv.infer.predictor import Predictor
+from globalconv.infer.settings import CELL, InferenceSettings
+from globalconv.infer.tiles import CITYSCAPES_COLUMNS, Window, grid, starts, tiled
+from globalconv.model import network
+
+sides = st.integers(1, 8).map(lambda cells: cells * CELL)
+
+
+def whole_length(length: int) -> int:
+    return -(-length // CELL) * CELL
+
+
+def test_a_cell_is_that_of_the_network() -> None:
+    assert CELL == network.CELL
+
+
+@given(length=st.integers(1, 2000), side=sides, data=st.data())
+def test_starts_are_cells_and_windows_overlap_enough_and_end_where_the_network_pads(
+    length: int, side: int, data: st.DataObject
+) -> None:
+    overlap = data.draw(st.integers(0, side // CELL - 1)) * CELL
+    found = starts(length, side, overlap)
+    assert found[0] == 0 and all(start % CELL == 0 for start in found)
+    assert found[-1] + side >= whole_length(length)
+    assert len(found) == 1 or found[-1] + side == whole_length(length)
+    assert all(overlap <= a + side - b < side for a, b in itertools.pairwise(found))
+    fewest = 1 + -(-max(0, whole_length(length) - side) // (side - overlap))
+    assert len(found) == fewest
+
+
+def total(windows: tuple[Window, ...], length: int) -> np.ndarray:
+    shares = np.zeros(length)
+    for window in windows:
+        assert window.start <= window.first and window.decided.stop <= window.stop <= length
+        assert (window.weights >= 0).all()
+        shares[window.decided] += window.weights
+    return shares
+
+
+@given(height=st.integers(1, 900), width=st.integers(1, 900), side=sides, data=st.data())
+def test_weights_are_a_partition_of_unity(height: int, width: int, side: int, data: st.DataObject) -> None:
+    overlap = data.draw(st.integers(0, side // CELL - 1)) * CELL
+    windows = grid((height, width, 3), InferenceSettings(tile=side, overlap=overlap))
+    for along, length in ((windows.rows, height), (windows.columns, width)):
+        np.testing.assert_allclose(total(along, length), 1, atol=1e-6)
+
+
+def test_a_window_does_not_count_near_its_edges_inside_the_image() -> None:
+    """So what its receptive field misses, within 3/8 of the overlap, never shows."""
+    first, middle, last = grid((10, 640), InferenceSettings(tile=256, overlap=64)).columns
+    assert (first.decided.start, last.decided.stop) == (0, 640)
+    for window in (first, middle):
+        assert window.stop - window.decided.stop >= 3 / 8 * 64 - 1
+    for window in (middle, last):
+        assert window.decided.start - window.start >= 3 / 8 * 64 - 1
+
+
+def test_cityscapes_is_four_crops_and_their_plain_mean() -> None:
+    windows = grid((1024, 2048, 3), InferenceSettings(tile="cityscapes"))
+    assert [(window.start, window.stop) for window in windows.rows] == [(0, 1024)]
+    assert tuple(window.start for window in windows.columns) == CITYSCAPES_COLUMNS == (0, 341, 683, 1024)
+    shares = total(windows.columns, 2048)
+    np.testing.assert_allclose(shares, 1, atol=1e-6)
+    assert windows.columns[0].weights[[0, 340, 341, 682, 683, 1023]].tolist() == pytest.approx(
+        [1, 1, 1 / 2, 1 / 2, 1 / 3, 1 / 3]
+    )
+    with pytest.raises(InputError, match="--tile cityscapes: is for images of 2048x1024, not 480x360; give --tile"):
+        grid((360, 480, 3), InferenceSettings(tile="cityscapes"))
+
+
+@pytest.mark.parametrize("fuse", ["probabilities", "logits"])
+@pytest.mark.parametrize("size", [(1, 1), (31, 33), (96, 96), (97, 200), (200, 333), (64, 700)])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_tiles_are_the_whole_image_where_the_receptive_field_fits(
+    size: tuple[int, int], fuse: str, batch_size: int
+) -> None:
+    """`Narrow` has a stride of 32, so windows off the cells would not do; its receptive field fits the overlap."""
+    torch.manual_seed(0)
+    small = Narrow()
+    image = noise(*size)
+    whole = Predictor(small, LABELS, "cpu", "float32")(image, probabilities=True)
+    settings = InferenceSettings(tile=192, overlap=128, fuse=fuse, batch_size=batch_size)  # type: ignore[arg-type]
+    parts = Predictor(small, LABELS, "cpu", "float32", settings=settings)(image, probabilities=True)
+    assert whole.probabilities is not None and parts.probabilities is not None
+    np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=1e-5)
+    assert (parts.class_map == whole.class_map).mean() > 0.9999
+
+
+def test_windows_off_the_cells_would_show() -> None:
+    """The test above has teeth: the same windows eight pixels off give something else."""
+    torch.manual_seed(0)
+    predictor = Predictor(Narrow(), LABELS, "cpu", "float32")
+    image = noise(128, 256)
+    ours = predictor.logits(image[:, 8:])
+    assert (ours - predictor.logits(image)[..., 8:]).abs()[..., 64:-64].max() > 0.1
+
+
+def test_bands_come_in_order_and_hold_no_more_than_a_window_is_high() -> None:
+    image, seen, most = noise(700, 90), [], 0
+
+    def score(windows_NhwC: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(windows_NhwC).permute(0, 3, 1, 2).float()
+
+    for band_KhW in tiled(score, image, grid(image.shape, InferenceSettings(tile=96, overlap=32))):
+        most = max(most, band_KhW.untyped_storage().nbytes() // (3 * 90 * 4))
+        seen.append(band_KhW.clone())
+    assert most <= 96
+    np.testing.assert_allclose(torch.cat(seen, 1).permute(1, 2, 0).numpy(), image, atol=1e-3)
+
+
+def test_large_images_are_tiled_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("globalconv.infer.tiles.WHOLE_PIXELS", 100 * 100)
+    small, large = ((side, side, 3) for side in (100, 1500))
+    assert grid(small, settings_module.PLAIN).is_whole and not grid(large, settings_module.PLAIN).is_whole
+    predictor = Predictor(Brightest(), LABELS, "cpu", "float32")
+    with pytest.warns(UserWarning, match="above 25 megapixels go through the network in tiles of 1024"):
+        prediction = predictor(noise(40, 1500))
+    assert (prediction.class_map == noise(40, 1500).argmax(2)).all()
