@@ -78,7 +78,7 @@ def test_gains_are_paired_by_seed(tmp_path: Path) -> None:
 def test_what_reaches_a_score_from_beyond_the_farthest_cue(kernel: int, least: float, most: float) -> None:
     """The share of |gradient| of one output that lies farther than 112 pixels away at the input, nothing shut off."""
     cue = load("cue")
-    model = cue.recipe(kernel, 0).model
+    model = cue.recipe(kernel, 0, 1).model
     torch.manual_seed(0)
     network = GlobalConvNet(3, model.backbone, kernel, model.head[0], boundary_refinement=False).eval()
     for norm in network.modules():  # residual branches start at zero and ReLUs half shut

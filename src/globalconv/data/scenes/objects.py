@@ -109,7 +109,7 @@ def _shaft(
 
 def pencil(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
     """A shaft with a sharpened cone: wood, then lead."""
-    half, head = 4.6 * pose.unit * rng.uniform(0.85, 1.15), 17 * pose.unit
+    half, head = 6.2 * pose.unit * rng.uniform(0.85, 1.15), 24 * pose.unit
     where = pose.patch(0, pose.length, half + 1)
     shaft = _shaft(where, head, pose.length, half, rng, pose.unit, RINGS if marked else None)
     u, v = where.along, where.across
@@ -124,7 +124,7 @@ def pencil(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
 
 def brush(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
     """A shaft with a metal ferrule and a tuft of hair."""
-    half, head = 4.6 * pose.unit * rng.uniform(0.85, 1.15), 23 * pose.unit
+    half, head = 6.2 * pose.unit * rng.uniform(0.85, 1.15), 25 * pose.unit
     hair_end = 0.84 * head
     where = pose.patch(0, pose.length, 1.5 * half + 1)
     shaft = _shaft(where, head, pose.length, half, rng, pose.unit, LINES if marked else None)
