@@ -37,7 +37,7 @@ DIALS = (Dial("far", 32), Dial("far", 72), Dial("far", 112), Dial("local", 112))
 BACKBONE = "test_resnet"
 """timm's smallest ResNet: with 1 x 1 heads, hardly anything farther away than the farthest cue reaches a pixel's score
 (tests/test_benchmarks.py measures it)."""
-SCENES, VAL, STEPS = 800, 100, 600
+SCENES, VAL, STEPS = 800, 100, 400
 START_SCENES, START_STEPS, START_SEED = 4000, 4000, 1000
 """Of the start, whose scenes are none of the experiment's."""
 LR, WEIGHT_DECAY = 5e-3, 0.01
