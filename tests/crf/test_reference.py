@@ -8,6 +8,7 @@ import pytest
 from crf.make_references import CASES, FOLDER, probabilities
 from PIL import Image
 
+from globalconv.crf import compat
 from globalconv.crf.dense import PRESETS, DenseCRF
 
 FIELDS = ("iterations", "appearance_weight", "appearance_xy", "appearance_rgb", "smoothness_weight", "smoothness_xy")
@@ -25,6 +26,21 @@ def test_marginals_are_those_of_the_reference(name: str) -> None:
     expected = files["marginals"] / 65535
     assert refined.dtype == np.float32 and refined.shape == expected.shape
     assert np.abs(refined - expected).max() < 5e-5
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.size[2] == 3])
+def test_compat_gives_them_too(name: str) -> None:
+    with np.load(FOLDER / f"{name}.npz") as stored:
+        files = dict(stored)
+    iterations, appearance, xy, rgb, smoothness, near = CASES[name].settings
+    height, width, _ = files["image"].shape
+    model = compat.DenseCRF2D(width, height, CASES[name].classes)
+    model.setUnaryEnergy(compat.unary_from_softmax(probabilities(files["logits"])))
+    costs = files.get("matrix", np.float32(1))
+    model.addPairwiseBilateral(xy, rgb, files["image"], np.float32(appearance) * costs)
+    model.addPairwiseGaussian(near, np.float32(smoothness) * costs)
+    beliefs = model.inference(int(iterations)).reshape(files["marginals"].shape)
+    assert np.abs(beliefs - files["marginals"] / 65535).max() < 5e-5
 
 
 def photographs(real_data: Path) -> dict[str, Path]:

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from globalconv.crf import features
 from globalconv.crf.checks import Array
 from globalconv.crf.crew import Crew
@@ -13,18 +15,39 @@ if TYPE_CHECKING:
     from globalconv.crf.dense import DenseCRF
 
 
-def refine(crf: "DenseCRF", image_HWC: Array, scores_NK: Floats, divergences: list[float] | None) -> Floats:
-    """Return beliefs (N, K) after the iterations; `divergences` receives one number before and after each."""
+_CHUNK = 4096
+
+
+def refine(
+    crf: "DenseCRF", image_HWC: Array, scores_NK: Floats, classes: int, divergences: list[float] | None
+) -> Floats:
+    """Return beliefs (K, N) after the iterations; `divergences` receives one number before and after each.
+
+    `scores_NK` are padded rows, as `unary` makes them.
+    """
     with Crew() as crew:
         terms = _terms(crf, image_HWC, crew) if crf.iterations or divergences is not None else []
-        field = MeanField(scores_NK, terms, crew)
+        field = MeanField(scores_NK, classes, terms, crew)
         beliefs_NK = field.start()
         for step in range(crf.iterations + 1):
             if step:
                 field.step(beliefs_NK)
             if divergences is not None:
                 divergences.append(field.divergence(beliefs_NK))
-    return beliefs_NK
+        return planes(beliefs_NK, classes, crew)
+
+
+def planes(beliefs_NK: Floats, classes: int, crew: Crew) -> Floats:
+    """Return rows of beliefs class by class (K, N), without the padding."""
+    beliefs_KN = np.empty((classes, len(beliefs_NK)), np.float32)
+
+    def turn(begin: int, end: int) -> None:
+        for first in range(begin, end, _CHUNK):
+            last = min(end, first + _CHUNK)
+            beliefs_KN[:, first:last] = beliefs_NK[first:last, :classes].T
+
+    crew.ranges(len(beliefs_NK), turn)
+    return beliefs_KN
 
 
 def _terms(crf: "DenseCRF", image_HWC: Array, crew: Crew) -> list[Term]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from globalconv.crf import checks, cpu, unary
+from globalconv.crf.checks import Array
 from globalconv.crf.crew import Crew
 from globalconv.crf.passes import Floats
 from globalconv.errors import InputError, nearest
@@ -95,7 +96,7 @@ class DenseCRF:
         if labels_HW.shape != image_HWC.shape[:2]:
             raise InputError(f"labels of shape {labels_HW.shape} do not fit an image of {image_HWC.shape[:2]} pixels")
         scores_NK = unary.scores_from_labels(labels_HW, num_classes, confidence, unknown)
-        return self._run(image_HWC, scores_NK, None, _device_of(labels))
+        return self._run(image_HWC, scores_NK, num_classes, None, _device_of(labels))
 
     def trace(self, image: Any, probabilities: Any) -> tuple[Any, list[float]]:
         """Return what a call returns for one image, and the KL divergence before and after each iteration.
@@ -130,23 +131,22 @@ class DenseCRF:
         else:
             with Crew() as crew:
                 scores_NK = unary.scores_from_probabilities(given_KHW, crew)
-        return self._run(image_HWC, scores_NK, divergences, _device_of(given))
+        return self._run(image_HWC, scores_NK, len(given_KHW), divergences, _device_of(given))
 
     def _run(
-        self, image_HWC: checks.Array, scores_NK: Floats, divergences: list[float] | None, home: str | None
+        self, image_HWC: Array, scores_NK: Floats, classes: int, divergences: list[float] | None, home: str | None
     ) -> Any:
         """Iterate where `device` says; the answer is a tensor on `home`, or an array where that is None."""
-        classes = scores_NK.shape[1]
         if self.compatibility is not None and len(self.compatibility) != classes:
             raise InputError(f"compatibility is for {len(self.compatibility)} classes: the pixels have {classes}")
         place = (home or "cpu") if self.device == "auto" else self.device
         if place.startswith("cpu"):
-            beliefs_NK = cpu.refine(self, image_HWC, scores_NK, divergences)
+            beliefs_KN = cpu.refine(self, image_HWC, scores_NK, classes, divergences)
         else:
             from globalconv.crf.gpu import refine as refine_on_gpu
 
-            beliefs_NK = refine_on_gpu(self, image_HWC, scores_NK, divergences, place)
-        refined_KHW = np.ascontiguousarray(beliefs_NK.T).reshape(classes, *image_HWC.shape[:2])
+            beliefs_KN = refine_on_gpu(self, image_HWC, scores_NK, classes, divergences, place)
+        refined_KHW = beliefs_KN.reshape(classes, *image_HWC.shape[:2])
         return refined_KHW if home is None else _tensor(refined_KHW, home)
 
 

@@ -54,11 +54,11 @@ class Term:
 
 
 def refine(
-    crf: "DenseCRF", image_HWC: Array, scores_NK: Floats, divergences: list[float] | None, device: str
+    crf: "DenseCRF", image_HWC: Array, scores_NK: Floats, classes: int, divergences: list[float] | None, device: str
 ) -> Floats:
-    """Return beliefs (N, K) after the iterations, as `cpu.refine` does."""
+    """Return beliefs (K, N) after the iterations, as `cpu.refine` does."""
     place = _device(device)
-    scores = torch.from_numpy(scores_NK).to(place)
+    scores = torch.from_numpy(scores_NK[:, :classes]).to(place)
     terms = _terms(crf, image_HWC, place)
     beliefs_NK = scores.softmax(1)
     for step in range(crf.iterations + 1):
@@ -67,7 +67,7 @@ def refine(
         if divergences is not None:
             told_NK = scores + sum(term.message(beliefs_NK) for term in terms)
             divergences.append(float((beliefs_NK * (beliefs_NK.clamp_min(1e-20).log() - told_NK)).double().sum()))
-    return np.asarray(beliefs_NK.cpu().numpy(), np.float32)
+    return np.ascontiguousarray(beliefs_NK.T.cpu().numpy())
 
 
 def _device(name: str) -> torch.device:

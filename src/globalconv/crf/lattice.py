@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from globalconv.crf import passes, simplex
-from globalconv.crf.crew import Crew
+from globalconv.crf.crew import Crew, share
 from globalconv.crf.passes import Floats, Indices, Ints
+from globalconv.crf.vectors import WIDTH
 from globalconv.errors import InputError
 
 _LARGEST = 2.0**20
@@ -26,12 +27,11 @@ class Lattice:
     """
 
     offsets_Nr: Indices
-    """The vertices of each pixel, padded to a multiple of 3 by vertex 0 with weight 0."""
+    """The vertices of each pixel, one of each remainder."""
     weights_Nr: Floats
-    starts: Ints
-    """The entries of vertex v in `pixels` and `pixel_weights` are starts[v] .. starts[v+1]-1."""
-    pixels: Indices
-    pixel_weights: Floats
+    """Its barycentric weights."""
+    firsts: tuple[int, ...]
+    """The first vertex of each remainder, and M."""
     orders: tuple[Indices, ...]
     """Per axis the vertices to blur, chain after chain; see `simplex.chains`."""
     alpha: float
@@ -39,19 +39,19 @@ class Lattice:
     @property
     def vertices(self) -> int:
         """M."""
-        return len(self.starts) - 1
+        return self.firsts[-1]
 
     @property
     def nbytes(self) -> int:
         """The memory it holds."""
-        pixels = self.offsets_Nr.nbytes + self.weights_Nr.nbytes + self.pixels.nbytes + self.pixel_weights.nbytes
-        return pixels + self.starts.nbytes + sum(order.nbytes for order in self.orders)
+        return self.offsets_Nr.nbytes + self.weights_Nr.nbytes + sum(order.nbytes for order in self.orders)
 
-    def splat(self, values_MK: Floats, rows_NK: Floats, pixel_weights: Floats, part: int, parts: int) -> None:
-        """Fill one part's share of the vertices from the pixels."""
-        begin, end = np.searchsorted(self.starts, [len(self.pixels) * p // parts for p in (part, part + 1)])
-        end = self.vertices if part + 1 == parts else end
-        passes.splat(values_MK, self.starts, self.pixels, pixel_weights, rows_NK, int(begin), int(end))
+    def splat(self, values_MK: Floats, rows_NK: Floats, scale_N: Floats, part: int, parts: int) -> None:
+        """Fill the vertices of one part's share of the remainders from all pixels, times `scale_N`."""
+        first, last = share(len(self.orders), part, parts)
+        if first < last:
+            values_MK[self.firsts[first] : self.firsts[last]] = 0
+            passes.splat(values_MK, rows_NK, self.offsets_Nr, self.weights_Nr, scale_N, first, last)
 
     def blur(self, values_MK: Floats, axis: int, part: int, parts: int) -> None:
         """Blur one part's share of the chains along one axis."""
@@ -59,22 +59,22 @@ class Lattice:
         begin, end = (_next_chain(order, len(order) * p // parts) for p in (part, part + 1))
         passes.blur(values_MK, order, begin, end)
 
+    def gather(self, rows_NK: Floats, values_MK: Floats, scale_N: Floats, begin: int, end: int, to: int) -> None:
+        """Add scale * sliced values of pixels begin .. end-1 to the rows from `to` on."""
+        passes.gather(rows_NK, values_MK, self.offsets_Nr, self.weights_Nr, scale_N, begin, end, to)
+
     def filter_ones(self, crew: Crew) -> Floats:
         """Return the filter's answer to 1 everywhere (N,), which normalisation divides by."""
-        ones_N1 = np.ones((len(self.offsets_Nr), 1), np.float32)
-        values_M1 = np.empty((self.vertices, 1), np.float32)
-        crew.every(lambda part: self.splat(values_M1, ones_N1, self.pixel_weights, part, crew.threads))
+        rows_NK = passes.empty_rows(len(self.offsets_Nr), WIDTH)
+        values_MK = passes.empty_rows(self.vertices, WIDTH)
+        rows_NK[:] = 1
+        scale_N = np.ones(len(rows_NK), np.float32)
+        crew.every(lambda part: self.splat(values_MK, rows_NK, scale_N, part, crew.threads))
         for axis in range(len(self.orders)):
-            crew.every(lambda part, axis=axis: self.blur(values_M1, axis, part, crew.threads))  # type: ignore[misc]
-        scale_N = np.full(len(ones_N1), self.alpha, np.float32)
-        ones_N1[:] = 0
-        crew.ranges(
-            len(ones_N1),
-            lambda begin, end: passes.gather(
-                ones_N1, values_M1, self.offsets_Nr, self.weights_Nr, scale_N, begin, end, begin
-            ),
-        )
-        return ones_N1[:, 0]
+            crew.every(lambda part, axis=axis: self.blur(values_MK, axis, part, crew.threads))  # type: ignore[misc]
+        rows_NK[:], scale_N[:] = 0, self.alpha
+        crew.ranges(len(rows_NK), lambda begin, end: self.gather(rows_NK, values_MK, scale_N, begin, end, begin))
+        return rows_NK[:, 0].copy()
 
 
 def _next_chain(order: Indices, place: int) -> int:
@@ -97,8 +97,7 @@ def build(features_Nd: Floats, crew: Crew) -> Lattice:
     if count % 4:
         features_Nd = np.concatenate([features_Nd, np.zeros((1, d), np.float32)])
     keys_rN = np.empty((d + 1, len(features_Nd)), np.int64)
-    columns = math.ceil((d + 1) / 3) * 3
-    weights_Nr = np.zeros((len(features_Nd), columns), np.float32)
+    weights_Nr = np.empty((len(features_Nd), d + 1), np.float32)
     crew.ranges(
         len(features_Nd),
         lambda begin, end: simplex.embed(features_Nd, scale_d, multipliers_d, keys_rN, weights_Nr, begin, end),
@@ -107,27 +106,23 @@ def build(features_Nd: Floats, crew: Crew) -> Lattice:
 
 
 def _connect(keys_rN: Ints, weights_Nr: Floats, multipliers_d: Ints, crew: Crew) -> Lattice:
-    """Number the vertices, find their neighbours along each axis and the pixels of each."""
-    remainders, count = len(keys_rN), len(weights_Nr)
-    offsets_Nr = np.zeros(weights_Nr.shape, np.int32)
+    """Number the vertices, and find the chains of neighbours along each axis."""
+    remainders = len(keys_rN)
+    offsets_Nr = np.empty(weights_Nr.shape, np.int32)
     found: list[tuple[Ints, Ints]] = [(keys_rN[:0], keys_rN[0, :0])] * remainders
 
     def number(r: int) -> None:
         found[r] = simplex.number(keys_rN[r], offsets_Nr, r)
 
     crew.tasks(remainders, number)
-    firsts = [0, *np.cumsum([len(keys) for _, keys in found]).tolist()]
+    firsts = (0, *np.cumsum([len(keys) for _, keys in found]).tolist())
     steps = np.append(remainders * multipliers_d, 0) - multipliers_d.sum()
     next_jM = np.empty((remainders, firsts[-1]), np.int32)
-    starts = np.zeros(firsts[-1] + 1, np.int64)
-    pixels = np.empty(count * remainders, np.int32)
-    pixel_weights = np.empty(count * remainders, np.float32)
 
     def link(r: int) -> None:
         before = (r - 1) % remainders
         simplex.follow(found[r][1], firsts[r], found[before][0], firsts[before], steps, next_jM)
-        vertices = len(found[r][1])
-        simplex.invert(offsets_Nr, weights_Nr, r, firsts[r], vertices, starts, pixels, pixel_weights)
+        offsets_Nr[:, r] += firsts[r]
 
     crew.tasks(remainders, link)
     orders = [next_jM[0]] * remainders
@@ -136,8 +131,7 @@ def _connect(keys_rN: Ints, weights_Nr: Floats, multipliers_d: Ints, crew: Crew)
         orders[j] = simplex.chains(next_jM[j])
 
     crew.tasks(remainders, chain)
-    alpha = 1 / (1 + 2.0 ** -(remainders - 1))
-    return Lattice(offsets_Nr, weights_Nr, starts, pixels, pixel_weights, tuple(orders), alpha)
+    return Lattice(offsets_Nr, weights_Nr, firsts, tuple(orders), 1 / (1 + 2.0 ** (1 - remainders)))
 
 
 def lattice_scale(d: int) -> Floats:
@@ -149,7 +143,7 @@ def lattice_scale(d: int) -> Floats:
 def _reach(features_Nd: Floats) -> list[int]:
     """Return how far from 0 each of the first d coordinates of a vertex, or of a neighbour, can lie."""
     d = features_Nd.shape[1]
-    largest_d = np.maximum(features_Nd.max(0), -features_Nd.min(0))
+    largest_d = np.array([max(column.max(), -column.min()) for column in features_Nd.T], np.float32)
     scaled = (largest_d * lattice_scale(d)).tolist()
     reach = [sum(scaled[j:]) + (j * scaled[j - 1] if j else 0.0) for j in range(d + 1)]
     if max(reach) > _LARGEST:

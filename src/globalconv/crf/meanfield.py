@@ -1,6 +1,6 @@
 """Mean field on the CPU: kernels over pixels, and the iterations that refine beliefs.
 
-N pixels, d features, K classes. Scores and beliefs are kept pixel by pixel (N, K).
+N pixels, d features, K classes, padded to a multiple of 8. Scores and beliefs are kept pixel by pixel (N, K).
 """
 
 from collections.abc import Sequence
@@ -25,15 +25,15 @@ class Kernel:
     """A normalised Gaussian kernel over the pixels: filter(rows) = after * lattice(before * rows)."""
 
     lattice: Lattice
-    splat_weights: Floats
-    """The lattice's `pixel_weights`, times the normalisation of their pixels where it comes before."""
-    scale_N: Floats
-    """The lattice's alpha, times the normalisation of the pixels where it comes after."""
+    before_N: Floats
+    """What pixels are multiplied by before the lattice: their normalisation, or 1."""
+    after_N: Floats
+    """And after it: the lattice's alpha, times the normalisation."""
 
     @property
     def nbytes(self) -> int:
         """The memory it holds."""
-        return self.lattice.nbytes + self.splat_weights.nbytes + self.scale_N.nbytes
+        return self.lattice.nbytes + self.before_N.nbytes + self.after_N.nbytes
 
 
 def kernel(features_Nd: Floats, crew: Crew, normalisation: Normalisation = "symmetric") -> Kernel:
@@ -42,16 +42,15 @@ def kernel(features_Nd: Floats, crew: Crew, normalisation: Normalisation = "symm
     "symmetric" divides by the square root on both sides, as the reference does unless told otherwise.
     """
     lattice = build(features_Nd, crew)
-    scale_N = np.full(len(features_Nd), lattice.alpha, np.float32)
-    splat_weights = lattice.pixel_weights
+    before_N, after_N = np.ones(len(features_Nd), np.float32), np.full(len(features_Nd), lattice.alpha, np.float32)
     if normalisation != "none":
         power = -0.5 if normalisation == "symmetric" else -1.0
         norm_N = (lattice.filter_ones(crew) + np.float32(1e-20)) ** np.float32(power)
         if normalisation != "after":
-            splat_weights *= norm_N[lattice.pixels]
+            before_N = norm_N
         if normalisation != "before":
-            scale_N *= norm_N
-    return Kernel(lattice, splat_weights, scale_N)
+            after_N *= norm_N
+    return Kernel(lattice, before_N, after_N)
 
 
 @dataclass(frozen=True)
@@ -70,16 +69,18 @@ class MeanField:
     a constant per pixel.
     """
 
-    def __init__(self, scores_NK: Floats, terms: Sequence[Term], crew: Crew) -> None:
-        self._scores_NK = scores_NK
+    def __init__(self, scores_NK: Floats, classes: int, terms: Sequence[Term], crew: Crew) -> None:
+        """Take scores in rows that are padded as `unary` makes them; beliefs have the same shape."""
+        self._scores_NK, self._classes = scores_NK, classes
         self._terms, self._crew = terms, crew
-        self._scales = [term.kernel.scale_N * np.float32(term.weight) for term in terms]
+        self._scales = [term.kernel.after_N * np.float32(term.weight) for term in terms]
         columns = scores_NK.shape[1]
-        self._values = [np.empty((term.kernel.lattice.vertices, columns), np.float32) for term in terms]
+        self._values = [passes.empty_rows(term.kernel.lattice.vertices, columns) for term in terms]
 
     def start(self) -> Floats:
         """Return softmax(scores) (N, K)."""
-        beliefs_NK = self._scores_NK.copy()
+        beliefs_NK = passes.empty_rows(*self._scores_NK.shape)
+        beliefs_NK[:] = self._scores_NK
         self._crew.ranges(len(beliefs_NK), lambda begin, end: passes.softmax(beliefs_NK, begin, end))
         return beliefs_NK
 
@@ -105,12 +106,14 @@ class MeanField:
         self._filter(beliefs_NK)
         total = 0.0
         for first in range(0, len(beliefs_NK), _CHUNK):
-            q = beliefs_NK[first : first + _CHUNK]
-            message = np.zeros_like(q)
+            last = min(len(beliefs_NK), first + _CHUNK)
+            message = np.zeros((last - first, beliefs_NK.shape[1]), np.float32)
             for index in range(len(self._terms)):
-                self._receive(message, index, first, first + len(q), to=0)
-            inner = np.log(np.maximum(q, np.float32(1e-20))) - self._scores_NK[first : first + _CHUNK] - message
-            total += float(np.einsum("nk,nk->", q, inner, dtype=np.float64))
+                self._receive(message, index, first, last, to=0)
+            q = beliefs_NK[first:last, : self._classes]
+            told = self._scores_NK[first:last, : self._classes] + message[:, : self._classes]
+            entropy = np.log(np.maximum(q, np.float32(1e-20)))
+            total += float(np.einsum("nk,nk->", q, entropy - told, dtype=np.float64))
         return total
 
     def _filter(self, beliefs_NK: Floats) -> None:
@@ -119,8 +122,7 @@ class MeanField:
 
         def splat(part: int) -> None:
             for term, values in zip(self._terms, self._values, strict=True):
-                weights = term.kernel.splat_weights
-                term.kernel.lattice.splat(values, beliefs_NK, weights, part, self._crew.threads)
+                term.kernel.lattice.splat(values, beliefs_NK, term.kernel.before_N, part, self._crew.threads)
 
         self._crew.every(splat)
         for axis in range(max((len(lattice.orders) for lattice, _ in lattices), default=0)):
@@ -135,10 +137,10 @@ class MeanField:
     def _receive(self, rows_NK: Floats, index: int, begin: int, end: int, to: int | None = None) -> None:
         """Add what one term tells pixels begin .. end-1 to the rows from `to` on (their own, unless told otherwise)."""
         term, values, scale_N = self._terms[index], self._values[index], self._scales[index]
-        lattice, to = term.kernel.lattice, begin if to is None else to
+        to = begin if to is None else to
         if term.matrix_KK is None:
-            passes.gather(rows_NK, values, lattice.offsets_Nr, lattice.weights_Nr, scale_N, begin, end, to)
+            term.kernel.lattice.gather(rows_NK, values, scale_N, begin, end, to)
             return
         message = np.zeros((end - begin, rows_NK.shape[1]), np.float32)
-        passes.gather(message, values, lattice.offsets_Nr, lattice.weights_Nr, scale_N, begin, end, 0)
-        rows_NK[to : to + end - begin] -= message @ term.matrix_KK
+        term.kernel.lattice.gather(message, values, scale_N, begin, end, 0)
+        rows_NK[to : to + end - begin, : self._classes] -= message[:, : self._classes] @ term.matrix_KK

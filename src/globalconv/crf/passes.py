@@ -1,13 +1,15 @@
 """The passes over a lattice's values: machine code, the inner loop of everything.
 
 M vertices, N pixels, K classes. Values are kept vertex by vertex (M, K) and beliefs pixel by pixel (N, K), so that the
-innermost loop runs over the classes of one row and every thread writes rows of its own.
+innermost loop runs over the classes of one row. Every thread writes rows of its own, in a fixed order, so the result
+does not depend on how many there are. K is padded to a multiple of 8.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from globalconv.crf.compiled import compiled_fast, prefetch
+from globalconv.crf.compiled import compiled_fast
+from globalconv.crf.vectors import WIDTH, add, add_scaled, load, prefetch, store, zero
 
 Ints = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.int32]
@@ -15,30 +17,56 @@ Floats = npt.NDArray[np.float32]
 
 _AHEAD = 16
 """How many rows ahead memory is asked for."""
+_ALIGN = 64
+"""Bytes of a cache line, where rows begin: a row then lies in as few lines as it can."""
+_THREE = 3 * WIDTH
+"""Columns that are summed at a time where there are as many: 21 classes are one go."""
+
+
+def padded(columns: int) -> int:
+    """Return how many columns rows have that hold this many."""
+    return -(-columns // WIDTH) * WIDTH
+
+
+def empty_rows(count: int, columns: int) -> Floats:
+    """Return uninitialised rows (count, columns), a multiple of `WIDTH`, which begin at a cache line."""
+    raw = np.empty(4 * count * columns + _ALIGN, np.uint8)
+    first = -raw.ctypes.data % _ALIGN
+    return raw[first : first + 4 * count * columns].view(np.float32).reshape(count, columns)
 
 
 @compiled_fast
 def splat(
-    values_MK: Floats, starts: Ints, pixels: Indices, pixel_weights: Floats, rows_NK: Floats, begin: int, end: int
+    values_MK: Floats, rows_NK: Floats, offsets_Nr: Indices, weights_Nr: Floats, scale_N: Floats, first: int, last: int
 ) -> None:
-    """values[v] = sum over the pixels that touch vertex v of weight * rows[pixel], for v in begin .. end-1."""
-    last = starts[end]
-    for vertex in range(begin, end):
-        for k in range(values_MK.shape[1]):
-            values_MK[vertex, k] = 0
-        for entry in range(starts[vertex], starts[vertex + 1]):
-            if entry + _AHEAD < last:
-                prefetch(rows_NK, pixels[entry + _AHEAD])
-            weight, pixel = pixel_weights[entry], pixels[entry]
-            for k in range(values_MK.shape[1]):
-                values_MK[vertex, k] += weight * rows_NK[pixel, k]
+    """values[v] += weight * scale * rows[pixel] for the vertices of remainders first .. last-1 of every pixel.
+
+    Vertices of different remainders are different, so that threads share the remainders and never meet.
+    """
+    columns = values_MK.shape[1]
+    for n in range(rows_NK.shape[0]):
+        k = 0
+        while k < columns:
+            three = k + _THREE <= columns
+            a, b, c = add_scaled(zero(), scale_N[n], load(rows_NK, n, k)), zero(), zero()
+            if three:
+                b = add_scaled(b, scale_N[n], load(rows_NK, n, k + WIDTH))
+                c = add_scaled(c, scale_N[n], load(rows_NK, n, k + 2 * WIDTH))
+            for r in range(first, last):
+                vertex, weight = offsets_Nr[n, r], weights_Nr[n, r]
+                store(values_MK, vertex, k, add_scaled(load(values_MK, vertex, k), weight, a))
+                if three:
+                    store(values_MK, vertex, k + WIDTH, add_scaled(load(values_MK, vertex, k + WIDTH), weight, b))
+                    two = k + 2 * WIDTH
+                    store(values_MK, vertex, two, add_scaled(load(values_MK, vertex, two), weight, c))
+            k += _THREE if three else WIDTH
 
 
 @compiled_fast
 def blur(values_MK: Floats, order: Indices, begin: int, end: int) -> None:
     """values[v] += (values before v + values after v) / 2 along the chains order[begin:end] of one axis, in place."""
-    before = np.zeros(values_MK.shape[1], np.float32)
-    half = np.float32(0.5)
+    columns, half = values_MK.shape[1], np.float32(0.5)
+    before = np.zeros((1, columns), np.float32)
     for place in range(begin, end):
         if place + _AHEAD < end:
             ahead = order[place + _AHEAD]
@@ -47,15 +75,15 @@ def blur(values_MK: Floats, order: Indices, begin: int, end: int) -> None:
         if vertex >= 0:
             after = order[place + 1]
             after ^= after >> 31
-            for k in range(values_MK.shape[1]):
-                own = values_MK[vertex, k]
-                values_MK[vertex, k] = own + half * (before[k] + values_MK[after, k])
-                before[k] = own
+            for k in range(0, columns, WIDTH):
+                own = load(values_MK, vertex, k)
+                around = add(load(before, 0, k), load(values_MK, after, k))
+                store(values_MK, vertex, k, add_scaled(own, half, around))
+                store(before, 0, k, own)
         else:
-            vertex = ~vertex
-            for k in range(values_MK.shape[1]):
-                values_MK[vertex, k] += half * before[k]
-                before[k] = 0
+            for k in range(0, columns, WIDTH):
+                store(values_MK, ~vertex, k, add_scaled(load(values_MK, ~vertex, k), half, load(before, 0, k)))
+                store(before, 0, k, zero())
 
 
 @compiled_fast
@@ -63,20 +91,26 @@ def gather(
     rows_NK: Floats, values_MK: Floats, offsets_Nr: Indices, weights_Nr: Floats, scale_N: Floats,
     begin: int, end: int, to: int,
 ) -> None:  # fmt: skip
-    """rows[to], rows[to+1] ... += scale * sum of weight * values over the vertices of pixels begin .. end-1.
-
-    The number of vertices of a pixel is a multiple of 3 (the last may weigh nothing): three are added at a time.
-    """
-    shift = to - begin
+    """rows[to], rows[to+1] ... += scale * sum of weight * values over the vertices of pixels begin .. end-1."""
+    columns, remainders, shift = values_MK.shape[1], offsets_Nr.shape[1], to - begin
     for n in range(begin, end):
-        scale = scale_N[n]
-        for j in range(0, offsets_Nr.shape[1], 3):
-            a, b, c = offsets_Nr[n, j], offsets_Nr[n, j + 1], offsets_Nr[n, j + 2]
-            weight_a, weight_b = scale * weights_Nr[n, j], scale * weights_Nr[n, j + 1]
-            weight_c = scale * weights_Nr[n, j + 2]
-            for k in range(values_MK.shape[1]):
-                added = weight_a * values_MK[a, k] + weight_b * values_MK[b, k] + weight_c * values_MK[c, k]
-                rows_NK[n + shift, k] += added
+        k = 0
+        while k < columns:
+            three = k + _THREE <= columns
+            a, b, c = load(rows_NK, n + shift, k), zero(), zero()
+            if three:
+                b, c = load(rows_NK, n + shift, k + WIDTH), load(rows_NK, n + shift, k + 2 * WIDTH)
+            for r in range(remainders):
+                weight, vertex = scale_N[n] * weights_Nr[n, r], offsets_Nr[n, r]
+                a = add_scaled(a, weight, load(values_MK, vertex, k))
+                if three:
+                    b = add_scaled(b, weight, load(values_MK, vertex, k + WIDTH))
+                    c = add_scaled(c, weight, load(values_MK, vertex, k + 2 * WIDTH))
+            store(rows_NK, n + shift, k, a)
+            if three:
+                store(rows_NK, n + shift, k + WIDTH, b)
+                store(rows_NK, n + shift, k + 2 * WIDTH, c)
+            k += _THREE if three else WIDTH
 
 
 @compiled_fast

@@ -186,28 +186,3 @@ def chains(next_M: Indices) -> Indices:
         order[length] = ~vertex
         length += 1
     return order[:length].copy()
-
-
-@compiled
-def invert(
-    offsets_Nr: Indices, weights_Nr: Floats, remainder: int, first: int, count: int,
-    starts: Ints, pixels: Indices, pixel_weights: Floats,
-) -> None:  # fmt: skip
-    """Write which pixels touch each of the `count` vertices of a remainder, and make the column of offsets global.
-
-    The entries of vertex v are starts[v] .. starts[v+1]-1 of `pixels`, in rising order.
-    """
-    pixel_count = offsets_Nr.shape[0]
-    cursor = np.zeros(count + 1, np.int64)
-    for n in range(pixel_count):
-        cursor[offsets_Nr[n, remainder] + 1] += 1
-    cursor[0] = remainder * pixel_count
-    for vertex in range(count):
-        cursor[vertex + 1] += cursor[vertex]
-        starts[first + vertex + 1] = cursor[vertex + 1]
-    for n in range(pixel_count):
-        vertex = offsets_Nr[n, remainder]
-        entry = cursor[vertex]
-        pixels[entry], pixel_weights[entry] = n, weights_Nr[n, remainder]
-        cursor[vertex] += 1
-        offsets_Nr[n, remainder] = first + vertex

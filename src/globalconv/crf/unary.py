@@ -1,12 +1,13 @@
 """From probabilities, labels or energies to the scores (-energies) that mean field starts from.
 
-K classes, H x W pixels; N = H * W pixels row by row.
+K classes, H x W pixels; N = H * W pixels row by row. Rows of scores are padded to a multiple of 8 columns, with a score
+so low that these belong to nobody.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from globalconv.crf import checks
+from globalconv.crf import checks, passes
 from globalconv.crf.crew import Crew
 from globalconv.crf.passes import Floats
 from globalconv.errors import InputError
@@ -18,6 +19,9 @@ TOLERANCE = 0.01
 """How far from 1 the probabilities of a pixel may add up to: half precision rounds that much."""
 
 _CHUNK = 4096
+_NOBODY = np.float32(-1e38)
+_MOST = np.float32(1e30)
+"""Energies beyond are cut to this; the probability is 0 long before."""
 
 
 def scores_from_probabilities(probabilities_KHW: npt.NDArray[np.generic], crew: Crew) -> Floats:
@@ -26,7 +30,8 @@ def scores_from_probabilities(probabilities_KHW: npt.NDArray[np.generic], crew: 
     `InputError` where a probability is negative or none, or those of a pixel do not add up to 1.
     """
     given_KN = probabilities_KHW.reshape(len(probabilities_KHW), -1)
-    scores_NK = np.empty(given_KN.shape[::-1], np.float32)
+    scores_NK = _padded_rows(*given_KN.shape[::-1])
+    classes = len(given_KN)
 
     def convert(begin: int, end: int) -> None:
         for first in range(begin, end, _CHUNK):
@@ -34,7 +39,7 @@ def scores_from_probabilities(probabilities_KHW: npt.NDArray[np.generic], crew: 
             part = given_KN[:, first:last].astype(np.float32)
             _check_sums(part)
             np.clip(part, CLIP, 1, out=part)
-            scores_NK[first:last] = np.log(part, out=part).T
+            scores_NK[first:last, :classes] = np.log(part, out=part).T
 
     crew.ranges(len(scores_NK), convert)
     return scores_NK
@@ -54,10 +59,20 @@ def _check_sums(part_KN: Floats) -> None:
 
 def scores_from_energies(energies_KHW: npt.NDArray[np.generic]) -> Floats:
     """Return -energies, pixel by pixel (N, K); `InputError` where one is not finite in float32."""
+    checks.finite("energies", energies_KHW)
     energies_KN = energies_KHW.reshape(len(energies_KHW), -1)
-    scores_NK = np.ascontiguousarray(energies_KN.T, np.float32)
-    scores_NK = np.negative(scores_NK, out=scores_NK if scores_NK.base is None else None)
-    checks.finite("energies", scores_NK)
+    scores_NK = _padded_rows(*energies_KN.shape[::-1])
+    filled_NK = scores_NK[:, : len(energies_KN)]
+    filled_NK[:] = energies_KN.T
+    np.negative(filled_NK, out=filled_NK)
+    np.clip(filled_NK, -_MOST, _MOST, out=filled_NK)
+    return scores_NK
+
+
+def _padded_rows(pixels: int, classes: int) -> Floats:
+    """Return rows whose first columns are yet to be filled."""
+    scores_NK = passes.empty_rows(pixels, passes.padded(classes))
+    scores_NK[:, classes:] = _NOBODY
     return scores_NK
 
 
@@ -80,7 +95,8 @@ def scores_from_labels(labels_HW: npt.NDArray[np.generic], num_classes: int, con
             f"labels hold {', '.join(map(str, wrong[:5]))}: expected 0 to {num_classes - 1}, or {unknown} (unknown)"
         )
     other = (1 - confidence) / max(1, num_classes - 1)
-    scores_NK = np.full((len(labels_N), num_classes), np.log(other), np.float32)
+    scores_NK = _padded_rows(len(labels_N), num_classes)
+    scores_NK[:, :num_classes] = np.log(other)
     scores_NK[known_N, labels_N[known_N]] = np.log(confidence)
-    scores_NK[~known_N] = -np.log(num_classes)
+    scores_NK[~known_N, :num_classes] = -np.log(num_classes)
     return scores_NK

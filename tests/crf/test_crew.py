@@ -1,0 +1,94 @@
+"""Results do not depend on threads, processes or who calls at the same time."""
+
+import multiprocessing
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from globalconv.crf import compiled, spatial
+from globalconv.crf.crew import Crew, share, usable_threads
+from globalconv.crf.dense import DenseCRF
+
+
+def question(seed: int) -> tuple[Any, Any]:
+    random = np.random.default_rng(seed)
+    image = random.integers(0, 255, (23, 31, 3)).astype(np.uint8)
+    return image, random.dirichlet(np.ones(5), (23, 31)).transpose(2, 0, 1)
+
+
+def answer(seed: int) -> Any:
+    return DenseCRF()(*question(seed))
+
+
+@pytest.mark.parametrize("threads", ["2", "3", "8"])
+def test_any_number_of_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch, threads: str) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    expected = answer(0)
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    spatial._kept.clear()
+    assert (answer(0) == expected).all()
+
+
+def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "5,2")
+    assert usable_threads() == 5
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    assert usable_threads() == 3
+
+
+def test_callers_at_the_same_time_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    expected = [answer(seed) for seed in range(4)]
+    spatial._kept.clear()
+    found: dict[int, Any] = {}
+    callers = [threading.Thread(target=lambda seed=seed: found.update({seed: answer(seed)})) for seed in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert all((found[seed] == expected[seed]).all() for seed in range(4))
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_worker_processes_give_the_same(method: str) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {method}")
+    expected = answer(0)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        for found in pool.starmap_async(DenseCRF(), [question(0)] * 2).get(timeout=120):
+            assert (found == expected).all()
+
+
+def test_an_error_in_a_thread_is_raised() -> None:
+    def fail(part: int) -> None:
+        if part == 1:
+            raise ValueError("part 1")
+
+    with Crew(3) as threads, pytest.raises(ValueError, match="part 1"):
+        threads.every(fail)
+
+
+def test_shares_cover_everything_once() -> None:
+    for count in (0, 1, 7, 100):
+        for parts in (1, 2, 9):
+            ranges = [share(count, part, parts) for part in range(parts)]
+            assert [i for begin, end in ranges for i in range(begin, end)] == list(range(count))
+
+
+def test_without_a_folder_for_the_cache_it_compiles_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def njit(**options: Any) -> Callable[[Any], Any]:
+        calls.append(options)
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr("numba.njit", njit)
+    assert compiled.compiled(abs) is abs
+    assert [options.get("cache") for options in calls] == [True, None]

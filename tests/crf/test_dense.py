@@ -1,0 +1,271 @@
+"""The DenseCRF as its users meet it: what comes out, what is refused, and 2,000 random calls."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+import globalconv
+from globalconv.crf import spatial
+from globalconv.crf.dense import PRESETS, DenseCRF
+from globalconv.crf.lattice import key_multipliers
+from globalconv.errors import InputError
+
+
+def sample(
+    height: int = 13, width: int = 17, classes: int = 3, seed: int = 0
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    random = np.random.default_rng(seed)
+    image = random.integers(0, 60, (height, width, 3)).astype(np.uint8)
+    image[:, width // 2 :] += 150
+    probabilities = random.dirichlet(np.ones(classes), (height, width)).transpose(2, 0, 1)
+    return image, np.ascontiguousarray(probabilities, np.float32)
+
+
+def test_the_contract() -> None:
+    crf = globalconv.DenseCRF(
+        iterations=10, appearance_weight=4, appearance_xy=67, appearance_rgb=3, smoothness_weight=3, smoothness_xy=1
+    )
+    image, probabilities = sample()
+    before = image.copy(), probabilities.copy()
+    refined = crf(image, probabilities)
+    assert refined.dtype == np.float32 and refined.shape == (3, 13, 17)
+    assert refined.sum(0) == pytest.approx(1, abs=1e-5)
+    assert (image == before[0]).all() and (probabilities == before[1]).all()
+    assert crf == DenseCRF() == DenseCRF.preset("deeplabv2-voc")
+
+
+def test_a_lone_pixel_gives_way_to_its_neighbours() -> None:
+    image = np.full((9, 9, 3), 100, np.uint8)
+    probabilities = np.empty((2, 9, 9), np.float32)
+    probabilities[0], probabilities[1] = 0.8, 0.2
+    probabilities[:, 4, 4] = 0.4, 0.6
+    assert (DenseCRF()(image, probabilities).argmax(0) == 0).all()
+
+
+def test_zero_iterations_and_no_kernels_give_the_input() -> None:
+    image, probabilities = sample()
+    for crf in (DenseCRF(iterations=0), DenseCRF(appearance_weight=0, smoothness_weight=0)):
+        assert crf(image, probabilities) == pytest.approx(probabilities.clip(1e-5, 1), abs=2e-5)
+
+
+def test_one_class_and_one_pixel() -> None:
+    assert (DenseCRF()(np.zeros((5, 4, 3), np.uint8), np.ones((1, 5, 4))) == 1).all()
+    assert DenseCRF()(np.zeros((1, 1, 3), np.uint8), np.full((2, 1, 1), 0.5)) == pytest.approx(0.5)
+
+
+def test_any_layout_and_type_gives_the_same() -> None:
+    image, probabilities = sample()
+    expected = DenseCRF()(image, probabilities)
+    frozen = probabilities.copy()
+    frozen.flags.writeable = image.flags.writeable = False
+    for other in (
+        frozen,
+        probabilities.astype(np.float64),
+        np.asfortranarray(probabilities),
+        list(map(list, probabilities)),
+    ):
+        one = other if isinstance(other, np.ndarray) else np.array(other)
+        assert DenseCRF()(image, one) == pytest.approx(expected, abs=1e-6)
+    assert DenseCRF()(image[::-1][::-1].astype(np.float64), probabilities) == pytest.approx(expected, abs=1e-6)
+    assert (
+        DenseCRF()(image[::-1], probabilities[:, ::-1])[:, ::-1] != expected
+    ).any()  # no mirror symmetry in a lattice
+
+
+def test_grey_is_one_channel() -> None:
+    image, probabilities = sample()
+    grey = image[:, :, 0]
+    assert (DenseCRF()(grey, probabilities) == DenseCRF()(grey[:, :, None], probabilities)).all()
+
+
+def test_a_deviation_per_channel() -> None:
+    image, probabilities = sample()
+    expected = DenseCRF(appearance_rgb=3)(image, probabilities)
+    assert (DenseCRF(appearance_rgb=(3, 3, 3))(image, probabilities) == expected).all()
+    assert (DenseCRF(appearance_rgb=(3, 3, 300))(image, probabilities) != expected).any()
+
+
+def test_energies_and_labels() -> None:
+    image, probabilities = sample()
+    energies = -np.log(probabilities.clip(1e-5, 1))
+    expected = DenseCRF()(image, probabilities)
+    assert DenseCRF().from_energies(image, energies) == pytest.approx(expected, abs=1e-5)
+    assert DenseCRF().from_energies(image, (energies * 10).astype(np.uint8)).shape == energies.shape
+    labels = probabilities.argmax(0).astype(np.uint8)
+    labels[0] = 255
+    start = DenseCRF(iterations=0).from_labels(image, labels, 3, confidence=0.7)
+    assert start[:, 0] == pytest.approx(1 / 3)
+    assert start[labels[1, 2], 1, 2] == pytest.approx(0.7) and start[:, 1, 2].sum() == pytest.approx(1)
+
+
+def test_potts_is_a_matrix() -> None:
+    image, probabilities = sample()
+    potts = DenseCRF(compatibility=1 - np.eye(3))
+    assert potts(image, probabilities) == pytest.approx(DenseCRF()(image, probabilities), abs=1e-4)
+    assert DenseCRF(compatibility=np.zeros((3, 3)))(image, probabilities) == pytest.approx(probabilities, abs=2e-5)
+
+
+def test_divergence_is_told_per_iteration_and_falls() -> None:
+    image, probabilities = sample()
+    refined, divergences = DenseCRF().trace(image, probabilities)
+    assert (refined == DenseCRF()(image, probabilities)).all()
+    assert len(divergences) == 11 and divergences[-1] < divergences[1] < divergences[0]
+
+
+def test_batches() -> None:
+    pairs = [sample(seed=seed) for seed in range(2)]
+    images, probabilities = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    single = [DenseCRF()(*pair) for pair in pairs]
+    listed = DenseCRF()(images, probabilities)
+    assert isinstance(listed, list)
+    stacked = DenseCRF()(np.stack(images), np.stack(probabilities))
+    for index in range(2):
+        assert (listed[index] == single[index]).all() and (stacked[index] == single[index]).all()
+    tensors = DenseCRF()(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(probabilities)))
+    assert torch.is_tensor(tensors) and (tensors.numpy() == stacked).all()
+    assert DenseCRF()([], []) == []
+
+
+def test_tensors_in_tensor_out() -> None:
+    image, probabilities = sample()
+    given = torch.from_numpy(probabilities).requires_grad_()
+    refined = DenseCRF()(image, given)
+    assert torch.is_tensor(refined) and refined.dtype == torch.float32
+    assert (refined.numpy() == DenseCRF()(image, probabilities)).all()
+    assert DenseCRF()(torch.from_numpy(image), given.bfloat16()).shape == (3, 13, 17)
+
+
+def test_presets_are_the_published_settings() -> None:
+    settings = {
+        name: (p.appearance_weight, p.appearance_xy, p.appearance_rgb, p.smoothness_weight, p.smoothness_xy)
+        for name, p in PRESETS.items()
+    }
+    assert settings == {
+        "deeplabv2-voc": (4, 67, 3, 3, 1),
+        "deeplab-largefov": (4, 49, 5, 3, 3),
+        "example": (10, 80, 13, 3, 3),
+    }
+    assert [preset.iterations for preset in PRESETS.values()] == [10, 10, 5]
+    with pytest.raises(InputError, match="did you mean 'deeplabv2-voc'"):
+        DenseCRF.preset("deeplabv2-vco")
+
+
+def test_kept_kernels_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spatial, "KEPT_BYTES", 30_000)
+    for size in (8, 9, 10, 11, 30):
+        image, probabilities = sample(size, size)
+        first = DenseCRF()(image, probabilities)
+        assert (first == DenseCRF()(image, probabilities)).all()
+        assert sum(kernel.nbytes for kernel in spatial._kept.values()) <= 30_000
+
+
+def test_keys_that_do_not_fit_are_scattered() -> None:
+    """With 12 channels of tiny deviations, keys do not fit 63 bits; the answer stays that of the torch path."""
+    random = np.random.default_rng(0)
+    image = random.normal(0, 1, (9, 11, 12))
+    crf = DenseCRF(appearance_rgb=0.05, appearance_xy=5)
+    _, probabilities = sample(9, 11)
+    assert (key_multipliers(np.full((1, 14), 100, np.float32)) % 2 == 1).all()
+    assert crf(image, probabilities).sum(0) == pytest.approx(1, abs=1e-5)
+
+
+IMAGE, PROBABILITIES = sample()
+WRONG: dict[str, Any] = {
+    "iterations=2.5": lambda: DenseCRF(iterations=2.5),  # type: ignore[arg-type]
+    "iterations=-1": lambda: DenseCRF(iterations=-1),
+    "iterations=True": lambda: DenseCRF(iterations=True),
+    "appearance_weight=-1": lambda: DenseCRF(appearance_weight=-1),
+    "appearance_xy=0": lambda: DenseCRF(appearance_xy=0),
+    "smoothness_xy=nan": lambda: DenseCRF(smoothness_xy=float("nan")),
+    "appearance_rgb=0": lambda: DenseCRF(appearance_rgb=(3, 0, 3)),
+    "appearance_rgb='3'": lambda: DenseCRF(appearance_rgb="3"),  # type: ignore[arg-type]
+    "appearance_rgb names 2": lambda: DenseCRF(appearance_rgb=(3, 3))(IMAGE, PROBABILITIES),
+    "device='cdua'": lambda: DenseCRF(device="cdua"),
+    "device='cuda:9'": lambda: DenseCRF(device="cuda:9")(IMAGE, PROBABILITIES),
+    "compatibility of shape": lambda: DenseCRF(compatibility=np.ones((3, 2))),
+    "compatibility is for 4": lambda: DenseCRF(compatibility=np.ones((4, 4)))(IMAGE, PROBABILITIES),
+    "add up to 1.5": lambda: DenseCRF()(IMAGE, PROBABILITIES * 1.5),
+    "add up to nan": lambda: DenseCRF()(IMAGE, np.where(PROBABILITIES > 0.5, np.nan, PROBABILITIES)),
+    "none may be negative": lambda: DenseCRF()(IMAGE, np.stack([-PROBABILITIES[0], 1 + PROBABILITIES[0]])),
+    "probabilities of shape (13, 17, 3)": lambda: DenseCRF()(IMAGE, PROBABILITIES.transpose(1, 2, 0)),
+    "probabilities hold object": lambda: DenseCRF()(IMAGE, None),
+    "probabilities hold complex": lambda: DenseCRF()(IMAGE, PROBABILITIES * 1j),
+    "image of shape (3, 13, 17)": lambda: DenseCRF()(IMAGE[None, None], PROBABILITIES),
+    "image of shape (0,": lambda: DenseCRF()(IMAGE[:0], PROBABILITIES[:, :0]),
+    "image hold nan": lambda: DenseCRF()(np.where(IMAGE > 100, np.nan, IMAGE), PROBABILITIES),
+    "standard deviations from 0": lambda: DenseCRF(appearance_rgb=1e-9)(IMAGE, PROBABILITIES),
+    "energies hold nan": lambda: DenseCRF().from_energies(IMAGE, PROBABILITIES * np.inf),
+    "1 images but 2": lambda: DenseCRF()([IMAGE], [PROBABILITIES, PROBABILITIES]),
+    "labels hold 3": lambda: DenseCRF().from_labels(IMAGE, np.full((13, 17), 3), 3),
+    "labels hold float64": lambda: DenseCRF().from_labels(IMAGE, np.ones((13, 17)), 3),
+    "labels of shape": lambda: DenseCRF().from_labels(IMAGE, np.ones((13, 16), int), 3),
+    "confidence=1": lambda: DenseCRF().from_labels(IMAGE, np.ones((13, 17), int), 3, confidence=1),
+    "num_classes=0": lambda: DenseCRF().from_labels(IMAGE, np.ones((13, 17), int), 0),
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_refusals_name_the_value_in_one_line(words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        WRONG[words]()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert words.replace("(3, 13, 17)", "(1, 1, 13, 17, 3)") in message, message
+
+
+def anything(random: np.random.Generator) -> tuple[dict[str, Any], Any, Any]:
+    """Settings, image and probabilities: mostly right, now and then not."""
+    height, width, classes, channels = random.integers(1, 7, 4)
+    settings: dict[str, Any] = {
+        "iterations": random.choice([0, 1, 2, 3]).item() if random.random() < 0.95 else random.choice([-1, 0.5]),
+        "appearance_weight": random.choice([0, 1, 4, 1e3, -1], p=[0.2, 0.3, 0.3, 0.15, 0.05]),
+        "appearance_xy": random.choice([1, 67, 1e-3, 1e9, 0], p=[0.3, 0.3, 0.2, 0.15, 0.05]),
+        "appearance_rgb": random.choice([1, 3, 0.01, 1e-8, np.inf], p=[0.3, 0.3, 0.3, 0.05, 0.05]),
+        "smoothness_weight": random.choice([0, 3, 0.1]),
+        "smoothness_xy": random.choice([1, 3, 0.2]),
+    }
+    image: Any = random.integers(0, 256, (height, width, channels)).astype(random.choice(["uint8", "int16", "float64"]))
+    probabilities: Any = random.dirichlet(np.full(classes, 0.2), (height, width)).transpose(2, 0, 1)
+    match random.integers(0, 20):
+        case 0:
+            image = image[:, :, 0]
+        case 1:
+            image = image[1:]
+        case 2:
+            probabilities = probabilities[:, :, ::-1].astype(np.float16)
+        case 3:
+            probabilities = probabilities * random.choice([0, 2, np.nan, np.inf, -1])
+        case 4:
+            probabilities = np.rint(probabilities)
+        case 5:
+            image = image * random.choice([1e30, np.nan, -1e3])
+        case 6:
+            probabilities = probabilities[0]
+        case 7:
+            settings["compatibility"] = random.normal(0, 1, (classes, random.choice([classes, 2])))
+    return settings, image, probabilities
+
+
+def test_two_thousand_random_calls() -> None:
+    random = np.random.default_rng(0)
+    answered, refused = 0, 0
+    for _ in range(2000):
+        settings, image, probabilities = anything(random)
+        try:
+            with np.errstate(all="ignore"):
+                refined = DenseCRF(**settings)(image, probabilities)
+        except InputError:
+            refused += 1
+            continue
+        answered += 1
+        assert refined.shape == probabilities.shape and refined.dtype == np.float32
+        assert np.isfinite(refined).all() and np.abs(refined.sum(0) - 1).max() < 1e-4, settings
+    assert answered > 1000 and answered + refused == 2000
+
+
+def test_settings_are_replaced_one_by_one() -> None:
+    assert replace(DenseCRF.preset("example"), iterations=3).iterations == 3
