@@ -18,7 +18,7 @@ from globalconv import weights
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
 from globalconv.model.network import GlobalConvNet
-from globalconv.weights import MODEL_FILE, WEIGHTS_FILE, init_from, load_weights, save_weights
+from globalconv.weights import AS_THEY_ARE, MODEL_FILE, WEIGHTS_FILE, Geometry, init_from, load_weights, save_weights
 
 LABELS = LabelSpace(("road", "sky", "tree"), ((1, 2, 3), (4, 5, 6), (7, 8, 9)), (11,))
 INFO = {"data": "CamVid", "split": "train", "size": [360, 480], "miou": 0.625}
@@ -81,6 +81,29 @@ def test_the_normalisation_travels_with_the_weights(saved: Path, tmp_path: Path)
     for other in (loaded, started):
         assert torch.equal(other.mean_C11, network.mean_C11)
         assert torch.equal(other.std_C11, network.std_C11)
+
+
+def test_the_geometry_travels_with_the_weights_and_files_without_one_load(saved: Path, tmp_path: Path) -> None:
+    geometry = Geometry((512, 384), (124, 116, 104))
+    save_weights(tmp_path / "padded", network_of(0), LABELS, INFO, geometry)
+    assert load_weights(tmp_path / "padded").geometry == geometry
+    assert load_weights(saved).geometry == AS_THEY_ARE
+    assert load_weights(_with_geometry(saved, None)).geometry == AS_THEY_ARE
+
+
+@pytest.mark.parametrize(
+    "geometry", [[], {"pad_to": [512], "fill": [0, 0, 0]}, {"pad_to": [0, 9], "fill": [0, 0, 0]}, {"pad_to": None}]
+)
+def test_a_geometry_that_nobody_wrote_is_refused(geometry: object, saved: Path) -> None:
+    with pytest.raises(InputError, match=r"model\.json: geometry="):
+        load_weights(_with_geometry(saved, geometry))
+
+
+def _with_geometry(folder: Path, geometry: object) -> Path:
+    description = json.loads((folder / MODEL_FILE).read_text())
+    description["geometry"] = geometry
+    (folder / MODEL_FILE).write_text(json.dumps(description))
+    return folder
 
 
 def test_memory_format_and_frozen_norms_do_not_matter(saved: Path, tmp_path: Path) -> None:

@@ -51,4 +51,5 @@ def ahead(work: Callable[[J], R], jobs: Iterable[J], depth: int) -> Iterator[Fut
                 yield first
                 waiting.extend(thread.submit(work, job) for job in islice(remaining, 1))
         finally:
-            thread.shutdown(wait=False, cancel_futures=True)
+            for future in waiting:
+                future.cancel()

@@ -88,6 +88,29 @@ def test_evaluate_of_predicted_class_maps_is_evaluate_of_the_network(
     assert scores[0] == scores[1]
 
 
+def test_evaluate_takes_tiles_scales_and_flips_and_tells_where_the_time_went(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", f"{place}/run", "--data", f"{place}/blobs", "--json"]
+    assert (
+        main([*command, "--tile", "32", "--overlap", "0", "--scales", "0.5", "1", "--flip", "--batch-size", "2"]) == 0
+    )
+    said = capsys.readouterr()
+    inference = json.loads(said.out)["inference"]
+    assert inference == {"tile": 32, "overlap": 0, "scales": [0.5, 1.0], "flip": True}
+    assert "images/s; of the time: decode" in said.err and "network" in said.err and "count" in said.err
+    assert main(command) == 0
+    assert "inference" not in json.loads(capsys.readouterr().out)
+
+
+def test_predict_takes_them_too(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = f"{place}/blobs/images/val"
+    options = ["--tile", "64", "--fuse", "logits", "--crf", "--batch-size", "3"]
+    assert main(["predict", f"{place}/run", images, "--out", f"{tmp_path}/out", *options]) == 0
+    assert "3 images in" in (said := capsys.readouterr().err) and "write" in said
+    assert len(list((tmp_path / "out").glob("*.png"))) == 3
+
+
 def test_predict_mirrors_folders_and_keeps_sizes(place: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     (photos / "trip").mkdir(parents=True)
@@ -124,7 +147,7 @@ def test_report_prints_its_page(place: Path, tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.slow
 def test_demo_makes_a_page_with_pictures_and_prints_it_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["demo", "--out", f"{tmp_path}/demo", "--steps", "2"]
+    command = ["demo", "--out", f"{tmp_path}/demo", "--scenes", "8", "--steps", "2"]
     assert main(command) == 0
     page = Path(capsys.readouterr().out.splitlines()[-1])
     assert page == tmp_path / "demo" / "index.html"

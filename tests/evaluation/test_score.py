@@ -1,6 +1,7 @@
 """Every score goes through one function: its numbers, its table, its progress, and what stops it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,13 +14,16 @@ from globalconv.data.sources import open_source
 from globalconv.errors import InputError, StoppedError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.score import (
+    PARTS,
     Contender,
     Score,
+    score_batches,
     score_maps,
     score_predictions,
     score_source,
 )
 from globalconv.labels import IGNORE, LabelSpace
+from globalconv.pipeline import Shares
 
 Array = npt.NDArray[np.uint8]
 LABELS = LabelSpace(("sky", "road", "car"))
@@ -158,3 +162,34 @@ def test_the_label_maps_of_real_streets_score_one_against_themselves(real_data: 
     score = score_predictions(real_data / "CamVid" / "valannot", source)
     assert (score.miou, score.images, score.absent_classes) == (1, 101, [])
     assert score.matrix.counts.sum() < 101 * 360 * 480  # void is not counted
+
+
+def test_images_of_equal_size_are_predicted_together_with_the_same_score() -> None:
+    source = maps([0, 1], [1, 1], [0], [2], [1], [0, 0])
+    batches: list[int] = []
+
+    def predict(images: Sequence[Array]) -> list[Array]:
+        assert len({image.shape for image in images}) == 1
+        batches.append(len(images))
+        return [image[..., 0] for image in images]
+
+    shares = Shares(*PARTS)
+    score = score_batches(predict, source, "float32", 2, shares=shares)
+    assert batches == [2, 2, 1, 1] and score.miou == 1 and source.read == [0, 1, 2, 3, 4, 5]
+    assert comparable(score) == comparable(score_source(lambda image: image[..., 0], source, "float32"))
+    assert "decode" in shares.line(6, "images") and "count" in shares.line(6, "images")
+
+
+def test_an_image_that_cannot_be_read_stops_where_it_stands() -> None:
+    class Broken(Maps):
+        def image(self, index: int) -> Array:
+            if index == 1:
+                raise InputError("1.png: damaged")
+            return super().image(index)
+
+    seen: list[int] = []
+    with pytest.raises(InputError, match=r"1\.png"):
+        score_source(
+            always_sky, Broken(maps([0], [1], [0]).label_maps), "float32", lambda done, matrix: seen.append(done)
+        )
+    assert seen == [1]

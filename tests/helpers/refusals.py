@@ -104,6 +104,14 @@ REFUSALS = [
     Refusal("a glob that matches nothing", "predict run '*.tiff' --out new", "*.tiff"),
     Refusal("an --out that is the input", "predict run photos --out photos", "photos"),
     Refusal("a broken image among good ones (skipped)", "predict run photo.png broken.jpg --out new", "broken.jpg"),
+    Refusal("a tile that is no multiple of 32", "predict run photo.png --out new --tile 100", "--tile 100"),
+    Refusal("a tile without a pixel", "evaluate run --data blobs --tile 0", "--tile 0"),
+    Refusal("an overlap as large as the tile", "evaluate run --data blobs --tile 64 --overlap 64", "--overlap 64"),
+    Refusal("a scale of nothing", "evaluate run --data blobs --scales 1 0", "--scales 0"),
+    Refusal("a scale that is no number", "evaluate run --data blobs --scales nan", "--scales nan"),
+    Refusal("Cityscapes' crops of another image", "evaluate run --data blobs --tile cityscapes", "72x56"),
+    Refusal("a CRF nobody published", "predict run photo.png --out new --crf deeplab", "did you mean 'deeplabv2-voc'?"),
+    Refusal("more pixels than allowed", "predict run photo.png --out new --max-pixels 99", "--max-pixels 4032"),
     Refusal("demo into a folder of other things", "demo --out blobs", "blobs"),
 ]
 

@@ -16,8 +16,9 @@ import globalconv
 from globalconv.errors import InputError
 from globalconv.infer.prediction import MARK
 from globalconv.infer.predictor import Predictor
+from globalconv.infer.settings import PLAIN, InferenceSettings
 from globalconv.model.network import GlobalConvNet
-from globalconv.weights import save_weights
+from globalconv.weights import Geometry, load_weights, save_weights
 
 Array = npt.NDArray[np.uint8]
 ORIENTATION = 0x0112
@@ -239,3 +240,76 @@ def test_float32_is_float32_inside_and_nothing_is_changed_outside(monkeypatch: p
     Predictor(Spy(), LABELS, "cpu", "float32")(noise(5, 7))
     assert seen == [False]
     assert torch.backends.cudnn.allow_tf32
+
+
+def test_images_are_padded_as_in_training(run: Path, tmp_path: Path) -> None:
+    model = load_weights(run)
+    save_weights(tmp_path, model.network, LABELS, {}, Geometry((96, 128), (10, 20, 30)))
+    predictor, image = globalconv.load(tmp_path, "cpu", "float32"), noise(45, 70)
+    padded = np.empty((96, 128, 3), np.uint8)
+    padded[:] = (10, 20, 30)
+    padded[:45, :70] = image
+    expected = globalconv.load(run, "cpu", "float32").logits(padded)[..., :45, :70]
+    assert (predictor.logits(image) == expected).all()
+    tall = noise(100, 50)
+    assert predictor.logits(tall).shape[2:] == (100, 50)
+    plain = globalconv.load(run, "cpu", "float32")
+    assert (predictor.class_map(noise(96, 128)) == plain.class_map(noise(96, 128))).all()
+    # Tiles are no images: they are not padded.
+    tiles = InferenceSettings(tile=64, overlap=32)
+    ours, theirs = (globalconv.load(folder, "cpu", "float32", settings=tiles) for folder in (tmp_path, run))
+    assert (ours.class_map(tall) == theirs.class_map(tall)).all()
+
+
+def test_images_of_equal_size_go_together(run: Path) -> None:
+    predictor = globalconv.load(run, "cpu", "float32")
+    images = [noise(40, 50, seed) for seed in range(3)]
+    together = predictor.class_maps(images)
+    assert all((one == predictor.class_map(image)).mean() > 0.999 for one, image in zip(together, images, strict=True))
+
+
+def test_a_refinement_sees_the_image_and_the_fused_probabilities() -> None:
+    seen: list[tuple[Array, npt.NDArray[np.float32]]] = []
+
+    def refine(image: Array, shares_KHW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        seen.append((image, shares_KHW.copy()))
+        return shares_KHW[[2, 0, 1]]
+
+    settings = InferenceSettings(tile=32, flip=True)
+    image = noise(50, 60)
+    prediction = Predictor(Brightest(), LABELS, "cpu", "float32", settings=settings, refine=refine)(image)
+    assert prediction.probabilities is None and (seen[0][0] == image).all()
+    assert (seen[0][1].argmax(0) == image.argmax(2)).all()
+    assert (prediction.class_map == seen[0][1][[2, 0, 1]].argmax(0)).all()
+
+
+def test_a_crf_is_named_in_the_settings_and_smooths() -> None:
+    settings = InferenceSettings(crf="example")
+    image = noise(40, 50)
+    image[:, :25, 0] |= 128
+    rough, smooth = (
+        Predictor(Brightest(), LABELS, "cpu", "float32", settings=asked).class_map(image) for asked in (PLAIN, settings)
+    )
+    changes = [int((class_map[:, 1:] != class_map[:, :-1]).sum()) for class_map in (rough, smooth)]
+    assert changes[1] < changes[0]
+    with pytest.raises(InputError, match=r"--crf exmple: .*did you mean 'example'"):
+        Predictor(Brightest(), LABELS, "cpu", "float32", settings=InferenceSettings(crf="exmple"))
+
+
+def test_large_probabilities_lie_in_a_file(brightest: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = noise(30, 40)
+    in_memory = brightest(image, probabilities=True).probabilities
+    monkeypatch.setattr("globalconv.infer.predictor.MAPPED_BYTES", 100)
+    mapped = brightest(image, probabilities=True).probabilities
+    assert isinstance(mapped, np.memmap) and not isinstance(in_memory, np.memmap)
+    assert in_memory is not None and (mapped == in_memory).all()
+
+
+def test_larger_pictures_than_allowed_are_refused(brightest: Predictor, tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.png", 10, 20)
+    few = Predictor(Brightest(), LABELS, "cpu", "float32", settings=InferenceSettings(max_pixels=199))
+    with pytest.raises(InputError, match=r"a\.png: .* above the limit of .* --max-pixels 200"):
+        few(path)
+    enough = Predictor(Brightest(), LABELS, "cpu", "float32", settings=InferenceSettings(max_pixels=200))
+    assert (enough(path).class_map == brightest(path).class_map).all()
+    assert Image.MAX_IMAGE_PIXELS == 89478485  # as it was

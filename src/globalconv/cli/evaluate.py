@@ -7,9 +7,9 @@ from typing import Literal
 
 import tyro
 
-from globalconv.cli.options import read_options
+from globalconv.cli.options import read_options, with_value
 from globalconv.errors import InputError
-from globalconv.infer.settings import PLAIN, InferenceSettings
+from globalconv.infer.settings import CRF, PLAIN, InferenceSettings
 from globalconv.stopping import StopRequest
 
 
@@ -40,7 +40,8 @@ class EvaluateOptions:
 
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Score and print."""
-    options = read_options(EvaluateOptions, "evaluate", arguments, "Score a network or a folder of class maps.")
+    given = with_value(arguments, "--crf", CRF)
+    options = read_options(EvaluateOptions, "evaluate", given, "Score a network or a folder of class maps.")
     if (options.weights is None) == (options.predictions is None):
         raise InputError("evaluate: give either WEIGHTS (a run folder) or --predictions DIR")
     from globalconv.api import evaluate, evaluate_predictions

@@ -33,6 +33,15 @@ def read_options(kind: Any, verb: str, arguments: list[str], description: str) -
         raise InputError(_one_line(refused.getvalue(), verb)) from None
 
 
+def with_value(arguments: list[str], option: str, value: str) -> list[str]:
+    """Return `arguments` with `value` after an `option` that stands alone."""
+    filled: list[str] = []
+    for place, word in enumerate(arguments):
+        alone = word == option and all(following.startswith("--") for following in arguments[place + 1 : place + 2])
+        filled += [word, value] if alone else [word]
+    return filled
+
+
 def _one_line(box: str, verb: str) -> str:
     """Return what tyro drew in a box as a sentence: the complaint, and the option or command it suggests instead."""
     sections = _sections(box)

@@ -7,9 +7,9 @@ from typing import Literal
 
 import tyro
 
-from globalconv.cli.options import read_options
+from globalconv.cli.options import read_options, with_value
 from globalconv.errors import InputError
-from globalconv.infer.settings import PLAIN, InferenceSettings
+from globalconv.infer.settings import CRF, PLAIN, InferenceSettings
 from globalconv.stopping import StopRequest
 
 
@@ -32,7 +32,8 @@ class PredictOptions:
 
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Predict; exit code 2 if some images had to be skipped."""
-    options = read_options(PredictOptions, "predict", arguments, "Segment images with a trained network.")
+    given = with_value(arguments, "--crf", CRF)
+    options = read_options(PredictOptions, "predict", given, "Segment images with a trained network.")
     if not options.images:
         raise InputError("predict: no image given; name image files, folders or globs after WEIGHTS")
     from globalconv.api import predict

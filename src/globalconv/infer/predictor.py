@@ -75,7 +75,8 @@ class Predictor:
 
     `network` (images_N3HW uint8 -> logits_NKHW) is moved to `device` and put into eval mode; nothing else in it is
     changed. `geometry` is what the training did to its images, `settings` say how images are taken apart and scores
-    put together, `refine` is done to the result. Equal images give equal class maps on one machine.
+    put together, `refine` is done to the result: so a CRF comes in that `settings.crf` cannot name. Equal images give
+    equal class maps on one machine.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Predictor:
         """What was noted when the network was saved: recipe, splits, step."""
         self.geometry = geometry
         self.settings = settings
-        self.refine = refine
+        self.refine = refine if settings.crf is None else _crf(settings.crf)
         self.network = network.to(self.device).eval()
 
     @property
@@ -229,6 +230,15 @@ def _classes(scores_NKHW: Tensor) -> Uint8Array:
     # max gives the same indices as argmax in a third of the time on a CPU.
     classes: Uint8Array = scores_NKHW.max(1)[1].to(torch.uint8).cpu().numpy()
     return classes
+
+
+def _crf(preset: str) -> Refine:
+    from globalconv.crf.dense import DenseCRF  # compiles, which only those wait for who use it
+
+    try:
+        return DenseCRF.preset(preset)
+    except InputError as error:
+        raise InputError(f"--crf {preset}: {error}") from None
 
 
 def _room(shape: tuple[int, ...]) -> Float32Array:

@@ -18,6 +18,9 @@ AUTO_TILE = 1024
 
 MAX_SCALE = 10.0
 
+CRF = "deeplabv2-voc"
+"""Setting that a CRF has where none is named."""
+
 
 @dataclass(frozen=True)
 class InferenceSettings:
@@ -34,6 +37,9 @@ class InferenceSettings:
     """Average with the scores of the mirrored image."""
     fuse: Literal["probabilities", "logits"] = "probabilities"
     """What is averaged over tiles, scales and mirror images."""
+    crf: str | None = None
+    """Refine the result with a fully connected CRF of a published setting: deeplabv2-voc (where none is named),
+    deeplab-largefov or example."""
     batch_size: int = 1
     """Tiles, or images of equal size, per pass of the network."""
     max_pixels: int | None = None

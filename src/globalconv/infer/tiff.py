@@ -4,6 +4,7 @@ rasterio (the extra `tiff`) is imported where it is used.
 """
 
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,14 @@ def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
     `target` is a tiled, compressed TIFF of class indices with a palette; coordinate system and transform are those of
     `path`. It appears when it is complete. Memory grows with the width of the image, not with its area.
     """
+    if predictor.refine is not None:
+        raise InputError(f"{path}: a CRF needs the whole image, which is read by windows; leave out --crf, or cut it")
     rasterio = _rasterio()
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         partial = Path(folder) / "partial.tif"
         try:
             with (
+                warnings.catch_warnings(action="ignore", category=rasterio.errors.NotGeoreferencedWarning),
                 rasterio.open(path) as source,
                 rasterio.Env(GDAL_CACHEMAX=_cache_megabytes(source, predictor)),
                 rasterio.open(partial, "w", **_profile(source)) as made,

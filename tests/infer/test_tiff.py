@@ -1,0 +1,132 @@
+"""TIFF files by windows: the class map of the whole image, where it lies on Earth, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.infer import LABELS, Narrow, noise
+from PIL import Image
+
+from globalconv.errors import InputError
+from globalconv.infer.files import predict_files
+from globalconv.infer.predictor import Predictor
+from globalconv.infer.settings import InferenceSettings
+from globalconv.infer.tiff import is_large_tiff, segment_tiff
+
+rasterio = pytest.importorskip("rasterio")
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
+
+@pytest.fixture(autouse=True)
+def _all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("globalconv.infer.tiff.WHOLE_PIXELS", 100)
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    torch.manual_seed(0)
+    settings = InferenceSettings(tile=192, overlap=128)
+    return Predictor(Narrow(), LABELS, "cpu", "float32", settings=settings)
+
+
+def write_tiff(path: Path, image: np.ndarray, **profile: Any) -> Path:
+    planes = image if image.ndim == 3 else image[..., None]
+    height, width, count = planes.shape
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rasterio.open(
+        path, "w", driver="GTiff", dtype=image.dtype, count=count, width=width, height=height, **profile
+    ) as file:
+        file.write(planes.transpose(2, 0, 1))
+    return path
+
+
+def read_tiff(path: Path) -> np.ndarray:
+    with rasterio.open(path) as file:
+        return np.asarray(file.read(1))
+
+
+UTM = {"crs": "EPSG:32633", "transform": rasterio.Affine(0.5, 0, 300, 0, -0.5, 900)}
+
+
+@pytest.mark.parametrize("profile", [{"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}, {}])
+def test_a_class_map_by_windows_is_that_of_the_image(
+    predictor: Predictor, tmp_path: Path, profile: dict[str, Any]
+) -> None:
+    image = noise(401, 530)
+    path = write_tiff(tmp_path / "a.tif", image, **profile, **UTM)
+    segment_tiff(predictor, path, tmp_path / "map.tif")
+    assert (read_tiff(tmp_path / "map.tif") == predictor.class_map(image)).all()
+    with rasterio.open(tmp_path / "map.tif") as made:
+        assert (made.crs, made.transform) == (UTM["crs"], UTM["transform"])
+        assert made.colormap(1)[1] == (0, 250, 0, 255)
+    assert [file.name for file in sorted(tmp_path.iterdir())] == ["a.tif", "map.tif"]
+
+
+def test_scales_and_flips_work_by_windows_too(tmp_path: Path) -> None:
+    settings = InferenceSettings(tile=192, overlap=128, scales=(0.5, 1.0), flip=True)
+    several = Predictor(Narrow(), LABELS, "cpu", "float32", settings=settings)
+    image = noise(150, 333)
+    segment_tiff(several, write_tiff(tmp_path / "a.tif", image), tmp_path / "map.tif")
+    assert (read_tiff(tmp_path / "map.tif") == several.class_map(image)).all()
+
+
+def test_grey_is_rgb_and_what_is_transparent_lies_on_white(predictor: Predictor, tmp_path: Path) -> None:
+    image = noise(40, 50)
+    alpha = np.where(np.arange(50) < 25, 255, 0).astype(np.uint8) * np.ones((40, 1), np.uint8)
+    on_white = np.where(alpha[..., None] > 0, image, 255).astype(np.uint8)
+    grey = image[..., 0]
+    for name, given, seen in (
+        ("rgba", np.dstack([image, alpha]), on_white),
+        ("grey", grey, np.repeat(grey[..., None], 3, axis=2)),
+    ):
+        options = {"photometric": "rgb", "alpha": "yes"} if name == "rgba" else {}
+        path = write_tiff(tmp_path / f"{name}.tif", given, **options)
+        assert is_large_tiff(path)
+        segment_tiff(predictor, path, tmp_path / "map.tif")
+        assert (read_tiff(tmp_path / "map.tif") == predictor.class_map(seen)).all()
+
+
+def test_a_large_tiff_gives_a_tiff_which_replaces_only_its_own_kind(predictor: Predictor, tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "in" / "sub" / "a.tif", noise(60, 70))
+    Image.fromarray(noise(60, 70)).save(tmp_path / "in" / "b.png")
+    out = tmp_path / "out"
+    for _ in range(2):
+        assert predict_files(predictor, [str(tmp_path / "in")], out) == []
+        names = sorted(str(file.relative_to(out)) for file in out.rglob("*") if file.is_file())
+        assert names == ["b.overlay.jpg", "b.png", "sub/a.tif"]
+    before = path.read_bytes()
+    (failure,) = predict_files(predictor, [str(path)], path.parent)
+    assert "is one of the images to predict" in failure.error and path.read_bytes() == before
+    write_tiff(tmp_path / "a.tif", noise(5, 5))
+    (failure,) = predict_files(predictor, [str(path)], tmp_path)
+    assert "a.tif exists and was not written by globalconv" in failure.error
+
+
+def test_what_cannot_be_read_by_windows_is_decoded_whole(tmp_path: Path) -> None:
+    deep = write_tiff(tmp_path / "deep.tif", noise(20, 30)[..., 0].astype(np.uint16))
+    assert not is_large_tiff(deep)
+    turned, exif = tmp_path / "turned.tif", Image.Exif()
+    exif[274] = 6
+    Image.fromarray(noise(20, 30)).save(turned, exif=exif)
+    assert not is_large_tiff(turned)
+    Image.fromarray(noise(20, 30)).save(tmp_path / "a.png")
+    assert not is_large_tiff(tmp_path / "a.png")
+
+
+def test_damage_leaves_no_class_map(predictor: Predictor, tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", noise(300, 300), compress="deflate", tiled=True, blockxsize=64, blockysize=64)
+    content = bytearray(path.read_bytes())
+    content[60_000:90_000] = bytes(30_000)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.tif: cannot be read or written by windows"):
+        segment_tiff(predictor, path, tmp_path / "map.tif")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]
+
+
+def test_a_crf_wants_the_whole_image(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", noise(30, 30))
+    refined = Predictor(Narrow(), LABELS, "cpu", "float32", refine=lambda image, shares_KHW: shares_KHW)
+    (failure,) = predict_files(refined, [str(path)], tmp_path / "out")
+    assert "leave out --crf" in failure.error
