@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from globalconv.api import evaluate, predict, report, train
+    from globalconv.api import crf_search, evaluate, predict, report, train
     from globalconv.crf.dense import DenseCRF
     from globalconv.errors import InputError
     from globalconv.evaluation.confusion import ConfusionMatrix
@@ -32,6 +32,7 @@ __all__ = [
     "evaluate",
     "report",
     "predict",
+    "crf_search",
     "LabelSpace",
     "InputError",
     "__version__",
@@ -51,6 +52,7 @@ _HOMES = {
     "evaluate": "api",
     "report": "api",
     "predict": "api",
+    "crf_search": "api",
     "LabelSpace": "labels",
     "InputError": "errors",
 }

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from globalconv.data.images import pixel_limit
 from globalconv.data.sources import Source, open_held_out, open_source
@@ -23,12 +24,16 @@ from globalconv.reporting.gather import Subject
 from globalconv.reporting.history import History
 from globalconv.reporting.pages import write_report
 from globalconv.reporting.runs import check_alike, noted_data, run_names, subject
+from globalconv.search.settings import SEARCH, SearchSettings
 from globalconv.show.page import check_page
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import Recipe
 from globalconv.training.recipes import RECIPES
 from globalconv.training.session import Session
 from globalconv.training.start import run_training
+
+if TYPE_CHECKING:
+    from globalconv.search.verdict import Verdict
 
 
 def train(
@@ -163,6 +168,32 @@ def predict(
         failures = predict_files(predictor, images, Path(out), on_file, shares)
         progress.say(shares.line(progress.total, "images"))
     return failures
+
+
+def crf_search(
+    weights: str | Path,
+    data: str | Path | None,
+    out: str | Path,
+    settings: SearchSettings = SEARCH,
+    resume: bool = False,
+    workers: int | None = None,
+    device: str = "auto",
+) -> "Verdict":
+    """Find the parameters of a CRF for `weights` on one part of `data`; return what they are worth on another.
+
+    `out` receives `crf.json`, which `--crf` takes, and all that a stopped search needs to go on with `resume`.
+    `workers` processes refine images (None: one per core); `device` is the network's. Raises `InputError` for refused
+    input, `StoppedError` where a signal stops it.
+    """
+    from globalconv.search.job import run_job  # compiles, which only those wait for who use it
+
+    predictor = load(weights, device, settings.precision, settings=settings.inference)
+
+    def opened(root: Path | None, split: str | None) -> Source:
+        return _to_score(predictor, root, split, settings.layout)
+
+    place = None if data is None else Path(data)
+    return run_job(predictor, Path(weights), place, opened, Path(out), settings, resume, workers, tell)
 
 
 def _report_training(out: Path, session: Session) -> None:

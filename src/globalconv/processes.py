@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -43,10 +44,10 @@ def spread(
     """
     done, strangers = 0, {*active_children()}
     pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (begin, given))
-    parts = [pool.submit(_all, work, jobs[start : start + CHUNK]) for start in range(0, len(jobs), CHUNK)]
+    parts = deque(pool.submit(_all, work, jobs[start : start + CHUNK]) for start in range(0, len(jobs), CHUNK))
     try:
-        for part in parts:
-            for result in part.result():
+        while parts:  # what has been handed on is not kept
+            for result in parts.popleft().result():
                 done += 1
                 yield result
     except BrokenProcessPool:

@@ -18,8 +18,9 @@ VERBS = {
     "evaluate": "score a trained network, or a folder of class maps, on a data set",
     "report": "write a page about a run, or compare several: scores, curves, pictures, what to try next",
     "predict": "segment images: class map and overlay of each, at its own size",
+    "crf-search": "find the parameters of a CRF on one part of a data set, and show on another what they are worth",
 }
-"""Every verb and its one line; `globalconv.cli.VERB` holds `run(arguments, stop)`."""
+"""Every verb and its one line; `globalconv.cli.VERB` (with _ for -) holds `run(arguments, stop)`."""
 
 USAGE = """globalconv: semantic segmentation with large kernels (Global Convolutional Network)
 
@@ -65,7 +66,7 @@ def _dispatch(given: list[str], stop: StopRequest) -> int:
     if verb not in VERBS:
         raise InputError(f"{verb!r} is no verb of globalconv; {nearest(verb, VERBS)}")
     keep_freed_memory()
-    module = importlib.import_module(f"globalconv.cli.{verb}")
+    module = importlib.import_module(f"globalconv.cli.{verb.replace('-', '_')}")
     code: int = module.run(rest, stop)
     return code
 

@@ -232,13 +232,10 @@ def _classes(scores_NKHW: Tensor) -> Uint8Array:
     return classes
 
 
-def _crf(preset: str) -> Refine:
-    from globalconv.crf.dense import DenseCRF  # compiles, which only those wait for who use it
+def _crf(name: str) -> Refine:
+    from globalconv.crf.chosen import crf_from  # compiles, which only those wait for who use it
 
-    try:
-        return DenseCRF.preset(preset)
-    except InputError as error:
-        raise InputError(f"--crf {preset}: {error}") from None
+    return crf_from(name)
 
 
 def _room(shape: tuple[int, ...]) -> Float32Array:

@@ -38,8 +38,8 @@ class InferenceSettings:
     fuse: Literal["probabilities", "logits"] = "probabilities"
     """What is averaged over tiles, scales and mirror images."""
     crf: str | None = None
-    """Refine the result with a fully connected CRF of a published setting: deeplabv2-voc (where none is named),
-    deeplab-largefov or example."""
+    """Refine the result with a fully connected CRF: of a published setting, deeplabv2-voc (where none is named),
+    deeplab-largefov or example, or the crf.json that `globalconv crf-search` wrote."""
     batch_size: int = 1
     """Tiles, or images of equal size, per pass of the network."""
     max_pixels: int | None = None

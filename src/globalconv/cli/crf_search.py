@@ -1,0 +1,46 @@
+"""`globalconv crf-search WEIGHTS --data PATH --out FOLDER`: the parameters of a CRF, and whether to use one at all."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from globalconv.cli.options import read_options
+from globalconv.search.settings import SEARCH, SearchSettings
+from globalconv.stopping import StopRequest
+
+
+@dataclass(frozen=True)
+class CrfSearchOptions:
+    """Options of `globalconv crf-search`."""
+
+    weights: tyro.conf.Positional[Path]
+    """Run folder, or folder with weights.safetensors and model.json."""
+    out: Path
+    """Folder to make for crf.json and the trials (with --resume: to go on with)."""
+    data: Path | None = None
+    """Root of the data set; the built-in scenes need none."""
+    resume: bool = False
+    """Go on where the search in --out stopped."""
+    workers: int | None = None
+    """Processes that refine images; one per core where not given."""
+    device: str = "auto"
+    """The network's: auto, cpu, cuda, mps or cuda:N."""
+    settings: tyro.conf.OmitArgPrefixes[SearchSettings] = SEARCH
+
+
+def run(arguments: list[str], stop: StopRequest) -> int:
+    """Search, and print what was found; the last line says whether to use it."""
+    options = read_options(CrfSearchOptions, "crf-search", arguments, "Find the parameters of a CRF for a network.")
+    from globalconv.api import crf_search
+
+    verdict = crf_search(
+        options.weights, options.data, options.out, options.settings, options.resume, options.workers, options.device
+    )
+    print(f"written     {options.out / 'crf.json'}")
+    if verdict.word == "use it":
+        found = shlex.quote(str(options.out / "crf.json"))
+        print(f"next        globalconv predict {shlex.quote(str(options.weights))} IMAGE --out FOLDER --crf {found}")
+    print("\n".join(verdict.lines()))
+    return 0

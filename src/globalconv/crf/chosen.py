@@ -1,0 +1,50 @@
+"""A DenseCRF by what a user calls it: a published setting, or the file that `globalconv crf-search` wrote."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from globalconv.crf.dense import PRESETS, DenseCRF
+from globalconv.errors import InputError, nearest
+
+PARAMETERS = (
+    "iterations", "appearance_weight", "appearance_xy", "appearance_rgb", "smoothness_weight", "smoothness_xy",
+)  # fmt: skip
+"""The fields of a DenseCRF that its file holds."""
+
+USE = "use it"
+"""The verdict of a search that showed a gain."""
+
+
+def crf_from(text: str) -> DenseCRF:
+    """Return the CRF that `text` names: one of `PRESETS`, or the path of a `crf.json`.
+
+    Warns where the search that wrote the file has not shown a gain. Raises `InputError` for anything else.
+    """
+    if text in PRESETS:
+        return DenseCRF.preset(text)
+    path = Path(text)
+    if not path.is_file():
+        raise InputError(
+            f"--crf {text}: is neither a published setting nor the file of a search; {nearest(text, PRESETS)}"
+        )
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        parameters, verdict = found["parameters"], found["verdict"]
+        crf = DenseCRF(**{name: _value(parameters[name]) for name in PARAMETERS})
+    except (ValueError, KeyError, TypeError) as error:  # so is an InputError
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
+        raise InputError(f"--crf {path}: is not what globalconv crf-search writes ({reason})") from error
+    if verdict != USE:
+        warnings.warn(f"{path}: the search that found this CRF says: {verdict}", stacklevel=2)
+    return crf
+
+
+def parameters_of(crf: DenseCRF) -> dict[str, Any]:
+    """Return the fields that `crf_from` reads."""
+    return {name: getattr(crf, name) for name in PARAMETERS}
+
+
+def _value(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

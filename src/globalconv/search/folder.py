@@ -1,0 +1,104 @@
+"""The folder of a search: what it was asked, and the result of every trial and image as it was made.
+
+| file | what |
+|---|---|
+| search.json | network, data, the images of both parts, all settings |
+| trials.jsonl | one line per candidate: its parameters and mIoU on the search part |
+| report.jsonl | one line per image of the report part: pixels right and involved per class, without and with the CRF |
+| probabilities/ | what the network says about the search part; removed when the search is done |
+| crf.json | the result, which `--crf` takes |
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from globalconv.errors import InputError
+from globalconv.files import write_json, write_text
+
+QUESTION = "search.json"
+LONG = 60
+"""Characters above which a value is not shown in a message."""
+
+
+class SearchFolder:
+    """Get one from `new` or `reopen`; nothing is written before the first result."""
+
+    def __init__(self, path: Path, question: Mapping[str, Any]) -> None:
+        self.path = path
+        self.question = question
+        self.trials = path / "trials.jsonl"
+        self.report = path / "report.jsonl"
+        self.probabilities = path / "probabilities"
+        self.result = path / "crf.json"
+
+    @classmethod
+    def new(cls, path: Path, question: Mapping[str, Any]) -> "SearchFolder":
+        """Return the folder of a search to be; refused where there is something already."""
+        if (path / QUESTION).exists():
+            raise InputError(f"--out {path}: holds a search already; add --resume to go on, or name another folder")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(f"--out {path}: is {'not empty' if path.is_dir() else 'a file'}; name a new folder")
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(path / QUESTION, question)
+        return cls(path, question)
+
+    @classmethod
+    def reopen(cls, path: Path, question: Mapping[str, Any]) -> "SearchFolder":
+        """Return the folder of a search to go on with; refused, naming the fields, if it was asked something else."""
+        if not (path / QUESTION).is_file():
+            raise InputError(f"--out {path}: holds no search to --resume; leave out --resume to start one")
+        try:
+            before = _flat(json.loads((path / QUESTION).read_text()))
+        except (ValueError, AttributeError) as error:
+            raise InputError(f"{path / QUESTION}: damaged ({error}); search in another --out") from error
+        now = _flat(json.loads(json.dumps(question)))
+        changed = [_change(name, before, now) for name in now if before.get(name) != now[name]]
+        if changed:
+            raise InputError(
+                f"--out {path}: its search was started with other settings: {', '.join(changed)}; resume it as it was,"
+                " or name another folder"
+            )
+        return cls(path, question)
+
+    def append(self, file: Path, record: Mapping[str, Any]) -> None:
+        """Add one line to `file`."""
+        with file.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(record) + "\n")
+
+    def records(self, file: Path) -> list[Any]:
+        """Return the whole lines of `file`; half of a line, which a kill leaves, is removed."""
+        if not file.exists():
+            return []
+        text = file.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            write_text(file, whole)
+        try:
+            return [json.loads(line) for line in whole.splitlines()]
+        except ValueError as error:
+            raise InputError(f"{file}: damaged ({error}); search in another --out") from error
+
+    def drop_probabilities(self) -> None:
+        """Remove the probabilities that the search has kept."""
+        if self.probabilities.is_dir():
+            for file in self.probabilities.glob("*.npy"):
+                file.unlink()
+            for partial in self.probabilities.glob(".*.npy.*.partial"):
+                partial.unlink()
+            if not any(self.probabilities.iterdir()):
+                self.probabilities.rmdir()
+
+
+def _flat(question: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested fields under their last names, which are the names of the options."""
+    found: dict[str, Any] = {}
+    for name, value in question.items():
+        found |= _flat(value) if isinstance(value, Mapping) and value else {name: value}
+    return found
+
+
+def _change(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    texts = [json.dumps(values.get(name)) for values in (before, now)]
+    return name if max(map(len, texts)) > LONG else f"{name} ({texts[0]}, now {texts[1]})"

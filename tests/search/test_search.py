@@ -1,0 +1,137 @@
+"""The whole search on tiny data: what it finds, that it goes on where it stopped, and that it refuses to mix."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.infer import LABELS, Brightest
+
+from globalconv.crf.chosen import crf_from
+from globalconv.data.sources.source import Source, Subset
+from globalconv.errors import InputError, StoppedError
+from globalconv.evaluation.score import score_source
+from globalconv.infer.predictor import Predictor
+from globalconv.search import trials
+from globalconv.search.job import run_job
+from globalconv.search.settings import Grid, SearchSettings
+from globalconv.search.verdict import Verdict
+
+SETTINGS = SearchSettings(images=4, grid=Grid((2, 4), (5,), (60,), (1,), (3,), iterations=3))
+CANDIDATES = 4 + 2 + 2  # published, the grid, and half a step of the weight to both sides
+
+
+def run(
+    predictor: Predictor, source: Source, out: Path, settings: SearchSettings = SETTINGS, resume: bool = False,
+    workers: int = 1,
+) -> Verdict:  # fmt: skip
+    weights = out.parent / "weights.safetensors"
+    weights.write_bytes(b"stands for weights")
+    place = Path("place")
+    return run_job(predictor, weights, place, lambda *_: source, out, settings, resume, workers, lambda line: None)
+
+
+def lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_a_crf_that_helps(brightest: Predictor, helps: Source, tmp_path: Path) -> None:
+    verdict = run(brightest, helps, tmp_path / "out")
+    assert verdict.word == "use it" and verdict.interval and verdict.interval[0] > 0.02
+    result = json.loads((tmp_path / "out" / "crf.json").read_text())
+    question = result["question"]
+    assert len(question["searched_on"]) == 4 and len(question["reported_on"]) == verdict.images == 10
+    assert not set(question["searched_on"]) & set(question["reported_on"])
+    assert len(lines(tmp_path / "out" / "trials.jsonl")) == result["search"]["trials"] == CANDIDATES
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "crf.json", "report.jsonl", "search.json", "trials.jsonl",
+    ]  # fmt: skip
+
+
+def test_the_report_is_what_an_evaluation_gives(brightest: Predictor, helps: Source, tmp_path: Path) -> None:
+    verdict = run(brightest, helps, tmp_path / "out")
+    result = json.loads((tmp_path / "out" / "crf.json").read_text())
+    numbers = [index for index in range(20) if helps.sample_name(index) in result["question"]["reported_on"]]
+    reported = Subset("reported", helps, tuple(numbers))
+    refined = Predictor(Brightest(), LABELS, "cpu", "float32", refine=crf_from(str(tmp_path / "out" / "crf.json")))
+    for predictor, miou in ((brightest, verdict.off), (refined, verdict.on)):
+        assert score_source(predictor.class_map, reported, "float32").miou == pytest.approx(miou, abs=1e-12)
+
+
+def test_a_crf_that_does_harm(brightest: Predictor, harms: Source, tmp_path: Path) -> None:
+    verdict = run(brightest, harms, tmp_path / "out")
+    assert verdict.word == "do not use it" and verdict.off == 1 and not verdict.won_search
+    with pytest.warns(UserWarning, match="do not use it"):
+        crf_from(str(tmp_path / "out" / "crf.json"))
+
+
+@contextmanager
+def stopping_after(calls: int, name: str) -> Iterator[None]:
+    """Let a signal strike in the call after so many calls of a function of `trials`."""
+    real, made = getattr(trials, name), [0]
+
+    def call(*given: Any) -> Any:
+        made[0] += 1
+        if made[0] > calls:
+            raise StoppedError("stopped by SIGINT", 2)
+        return real(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trials, name, call)
+        yield
+
+
+@pytest.mark.parametrize("calls", [0, 3, 4 * 5 + 2, 4 * 7])
+def test_it_goes_on_where_it_stopped(calls: int, brightest: Predictor, helps: Source, tmp_path: Path) -> None:
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    with stopping_after(calls, "_class_map"), pytest.raises(StoppedError, match="with --resume goes on") as stopped:
+        run(brightest, helps, out)
+    assert stopped.value.exit_code == 130
+    with (out / "trials.jsonl").open("a") as log:
+        log.write('{"stage": "coa')  # as a kill leaves it
+    assert run(brightest, helps, out, resume=True) == run(brightest, helps, whole)
+    for file in ("trials.jsonl", "report.jsonl", "crf.json"):
+        assert (out / file).read_text() == (whole / file).read_text()
+
+
+def test_what_is_done_is_not_done_again(brightest: Predictor, helps: Source, tmp_path: Path) -> None:
+    verdict = run(brightest, helps, tmp_path / "out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Predictor, "__call__", None)
+        assert run(brightest, helps, tmp_path / "out", resume=True) == verdict
+
+
+def test_processes_change_nothing(brightest: Predictor, helps: Source, tmp_path: Path) -> None:
+    """Each process is the same, so the order of the results is what could go wrong."""
+    samples = trials.keep_probabilities(brightest, Subset("some", helps, (3, 5, 9)), tmp_path, lambda done: None)
+    candidates, done = trials.published(), list[int]()
+    alone, shared = (list(trials.scores(candidates, samples, workers, done.append)) for workers in (1, 2))
+    assert alone == shared and len(set(alone)) > 2
+    assert done == [*range(1, 13)] * 2
+
+
+def test_another_question_is_refused(brightest: Predictor, helps: Source, harms: Source, tmp_path: Path) -> None:
+    run(brightest, helps, tmp_path / "out", replace(SETTINGS, images=1))
+    for settings, said in (
+        (SETTINGS, r"images \(1, now 4\)"),
+        (replace(SETTINGS, images=1, grid=Grid((1,), (5,), (60,))), r"appearance_weight \(\[2, 4\], now \[1\]\)"),
+    ):
+        with pytest.raises(InputError, match=said):
+            run(brightest, helps, tmp_path / "out", settings, resume=True)
+    fewer = Subset("fewer", harms, tuple(range(9)))
+    with pytest.raises(InputError, match="reported_on"):
+        run(brightest, fewer, tmp_path / "out", replace(SETTINGS, images=1), resume=True)
+    with pytest.raises(InputError, match="add --resume"):
+        run(brightest, helps, tmp_path / "out")
+
+
+def test_folders_that_are_no_place_for_a_search(brightest: Predictor, helps: Source, tmp_path: Path) -> None:
+    (tmp_path / "full" / "of things").mkdir(parents=True)
+    (tmp_path / "file").write_text("")
+    for name, resume, said in (("full", False, "not empty"), ("file", False, "a file"), ("new", True, "no search")):
+        with pytest.raises(InputError, match=said):
+            run(brightest, helps, tmp_path / name, resume=resume)
+    assert not (tmp_path / "new").exists()
