@@ -5,6 +5,7 @@ rasterio (the extra `tiff`) is imported where it is used.
 
 import tempfile
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ BLOCK = 256
 def is_large_tiff(path: Path) -> bool:
     """Return whether `path` is to be read by windows: a TIFF too large for one pass, and of a kind that can be.
 
-    That is upright 8-bit grey, RGB or RGBA. Others are decoded whole, as far as the limit on pixels allows.
+    That is upright 8-bit grey, RGB or RGBA. Others are decoded whole, as are all where rasterio is missing.
     """
-    if path.suffix.lower() not in (".tif", ".tiff"):
+    if path.suffix.lower() not in (".tif", ".tiff") or find_spec("rasterio") is None:
         return False
     width, height = image_size(path)
     if width * height <= WHOLE_PIXELS:
@@ -47,7 +48,9 @@ def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
     """
     if predictor.refine is not None:
         raise InputError(f"{path}: a CRF needs the whole image, which is read by windows; leave out --crf, or cut it")
-    rasterio = _rasterio()
+    import rasterio
+    import rasterio.errors
+
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         partial = Path(folder) / "partial.tif"
         try:
@@ -108,15 +111,3 @@ def _cache_megabytes(source: Any, predictor: Predictor) -> int:
     """
     rows = predictor.settings.tile_side + 2 * int(source.block_shapes[0][0])
     return 16 + int(source.width) * (int(source.count) * rows + 2 * BLOCK) // 2**20
-
-
-def _rasterio() -> Any:
-    try:
-        import rasterio
-        import rasterio.errors
-    except ImportError:
-        raise InputError(
-            f"a TIFF above {WHOLE_PIXELS // 10**6} megapixels is read by windows, for which rasterio is missing:"
-            " pip install globalconv[tiff]"
-        ) from None
-    return rasterio
