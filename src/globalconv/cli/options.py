@@ -10,6 +10,8 @@ import tyro
 from globalconv.errors import InputError
 
 _OPTION = re.compile(r"--[\w.-]+")
+_PLACE = re.compile(r"^Error parsing \w+: (?=--)")
+"""Names a group of options, which nobody typed."""
 
 
 def read_options(kind: Any, verb: str, arguments: list[str], description: str) -> Any:
@@ -46,7 +48,7 @@ def _one_line(box: str, verb: str) -> str:
     """Return what tyro drew in a box as a sentence: the complaint, and the option or command it suggests instead."""
     sections = _sections(box)
     complaint, *others = sections if box.startswith("╭") else sections[1:]  # in ASCII the title is a section too
-    said = [complaint.rstrip(".")]
+    said = [_PLACE.sub("", complaint.rstrip("."))]
     for section in others:
         if section.startswith("Perhaps you meant") and (option := _OPTION.search(section)):
             said.append(f"did you mean {option[0]}?")

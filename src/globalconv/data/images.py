@@ -100,7 +100,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
         claimed = next((int(word[1:]) for word in str(error).split() if word[1:].isdigit()), 0)
         limit = int(2 * (Image.MAX_IMAGE_PIXELS or 0))
         raise InputError(
-            f"{path}: {claimed / 1e6:.0f} megapixels, above the limit of {limit / 1e6:.0f}, which looks like an attack"
+            f"{path}: {claimed / 1e6:.4g} megapixels, above the limit of {limit / 1e6:.4g}, which looks like an attack"
             f" on memory; cut the picture into parts, or let predict and evaluate take it with --max-pixels {claimed}"
         ) from None
     except PermissionError:
