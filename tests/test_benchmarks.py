@@ -107,3 +107,15 @@ def test_rows_of_another_recipe_are_dropped_and_the_newest_kept() -> None:
         {"case": "gone", "recipe": other, "miou": 4},
     ]
     assert trainings.still_valid(cases, rows) == [{"case": "a", "recipe": today, "miou": 3}]
+
+
+def test_parts_of_a_crf_are_those_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmark goes the way of a call on its own feet; without data, on a generated scene."""
+    monkeypatch.delenv("GLOBALCONV_DATA", raising=False)
+    crf = load("crf")
+    case = crf.Case("example", 20, 30, 3)
+    image, probabilities = crf.picture(case, 0)
+    assert image.shape == (20, 30, 3) and probabilities.sum(0) == pytest.approx(1, abs=1e-5)
+    rows = crf.breakdown(case, [(image, probabilities)], repeats=2)
+    assert [row["part"] for row in rows][-2:] == ["update: slice and softmax", "result"]
+    assert crf.run(crf.OWN, case, image, probabilities).shape == (3, 20, 30)

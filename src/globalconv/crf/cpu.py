@@ -26,7 +26,7 @@ def refine(
     `scores_NK` are padded rows, as `unary` makes them.
     """
     with Crew() as crew:
-        terms = _terms(crf, image_HWC, crew) if crf.iterations or divergences is not None else []
+        terms = make_terms(crf, image_HWC, crew) if crf.iterations or divergences is not None else []
         field = MeanField(scores_NK, classes, terms, crew)
         beliefs_NK = field.start()
         for step in range(crf.iterations + 1):
@@ -50,7 +50,8 @@ def planes(beliefs_NK: Floats, classes: int, crew: Crew) -> Floats:
     return beliefs_KN
 
 
-def _terms(crf: "DenseCRF", image_HWC: Array, crew: Crew) -> list[Term]:
+def make_terms(crf: "DenseCRF", image_HWC: Array, crew: Crew) -> list[Term]:
+    """Return the kernels of one image that are switched on."""
     height, width, channels = image_HWC.shape
     terms = []
     if crf.appearance_weight:

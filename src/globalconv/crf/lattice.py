@@ -157,8 +157,8 @@ def _reach(features_Nd: Floats) -> list[int]:
 def key_multipliers(features_Nd: Floats) -> Ints:
     """Return the multipliers of a key (d,): the places of a mixed radix where keys fit 63 bits, so they are unique.
 
-    Where they do not fit (many channels, tiny deviations), fixed odd numbers that scatter keys over 64 bits: a million
-    vertices then hold two of one key with a probability of 3e-8, and the price would be one wrong neighbour.
+    Where they do not fit (many channels, tiny deviations), fixed odd numbers that scatter keys over 64 bits: with a
+    million vertices, two are taken for one with a probability of about 1e-7, at the price of one wrong neighbour.
     """
     reach, places = _reach(features_Nd), [1]
     for most in reach:

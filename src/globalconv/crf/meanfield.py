@@ -86,7 +86,11 @@ class MeanField:
 
     def step(self, beliefs_NK: Floats) -> None:
         """Update all beliefs at once, in place."""
-        self._filter(beliefs_NK)
+        self.filter(beliefs_NK)
+        self.update(beliefs_NK)
+
+    def update(self, beliefs_NK: Floats) -> None:
+        """Replace the beliefs by what the terms tell: the second half of a step."""
 
         def update(begin: int, end: int) -> None:
             for first in range(begin, end, _CHUNK):
@@ -103,7 +107,7 @@ class MeanField:
 
         It is the divergence from the model up to a constant, with every pair counted twice.
         """
-        self._filter(beliefs_NK)
+        self.filter(beliefs_NK)
         total = 0.0
         for first in range(0, len(beliefs_NK), _CHUNK):
             last = min(len(beliefs_NK), first + _CHUNK)
@@ -116,8 +120,8 @@ class MeanField:
             total += float(np.einsum("nk,nk->", q, entropy - told, dtype=np.float64))
         return total
 
-    def _filter(self, beliefs_NK: Floats) -> None:
-        """Splat and blur the beliefs in all terms' lattices."""
+    def filter(self, beliefs_NK: Floats) -> None:
+        """Splat and blur the beliefs in all terms' lattices: the first half of a step."""
         lattices = [(term.kernel.lattice, values) for term, values in zip(self._terms, self._values, strict=True)]
 
         def splat(part: int) -> None:
