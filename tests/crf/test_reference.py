@@ -1,16 +1,30 @@
 """The same marginals as the reference implementation: everywhere from files, and on real photographs where it is."""
 
+import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from crf.make_references import CASES, FOLDER, probabilities
 from PIL import Image
 
 from globalconv.crf import compat
 from globalconv.crf.dense import PRESETS, DenseCRF
 
+
+def beside(name: str) -> ModuleType:
+    """The script of this folder, by its path: `crf` is also the name of a benchmark."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec and spec.loader
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+references = beside("make_references")
+CASES, FOLDER, probabilities = references.CASES, references.FOLDER, references.probabilities
 FIELDS = ("iterations", "appearance_weight", "appearance_xy", "appearance_rgb", "smoothness_weight", "smoothness_xy")
 MOST = 1e-3
 """max |dQ|, the bound of the contract; what is seen is some 1e-5."""
