@@ -80,7 +80,7 @@ def draw_mosaic(weights: Path, source: Source, folder: Path, side: int = 8000) -
     prediction = predictor(mosaic)
     folder.mkdir(parents=True, exist_ok=True)
     prediction.save(folder, "mosaic")
-    # Where tiles of 1024 with an overlap of 256 meet: around the middle of the first overlaps.
+    # Tiles of 1024 start at 0, 672 and 1376 here, so they meet about 848 and 1536.
     for top, left in ((704, 704), (1472, 704)):
         part = (slice(top, top + 400), slice(left, left + 400))
         crop = overlay(mosaic[part], prediction.class_map[part], predictor.labels, legend=False)
