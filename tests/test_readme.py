@@ -115,5 +115,5 @@ def test_readme_names_every_recipe_and_verb() -> None:
 
     readme = (ROOT / "README.md").read_text()
     assert re.findall(r"^\| `([\w-]+)` \|", readme, re.MULTILINE) == sorted(RECIPES)
-    commands = set(re.findall(r"^(?:globalconv|make) (\w+)", readme, re.MULTILINE))
+    commands = set(re.findall(r"^(?:globalconv|make) ([\w-]+)", readme, re.MULTILINE))
     assert set(VERBS) <= commands

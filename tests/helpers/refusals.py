@@ -112,6 +112,17 @@ REFUSALS = [
     Refusal("Cityscapes' crops of another image", "evaluate run --data blobs --tile cityscapes", "72x56"),
     Refusal("a CRF nobody published", "predict run photo.png --out new --crf deeplab", "did you mean 'deeplabv2-voc'?"),
     Refusal("more pixels than allowed", "predict run photo.png --out new --max-pixels 99", "--max-pixels 4032"),
+    Refusal("a CRF from a file of something else", "predict run photo.png --out new --crf photo.png", "--crf"),
+    Refusal("a search without data", "crf-search run --out new", "--data"),
+    Refusal("a search in a folder of other things", "crf-search run --data blobs --out blobs", "--out blobs"),
+    Refusal("a search that was never begun", "crf-search run --data blobs --out new --resume", "no search"),
+    Refusal("a search on no image", "crf-search run --data blobs --out new --images 0", "--images 0"),
+    Refusal("a search without a process", "crf-search run --data blobs --out new --workers 0", "--workers 0"),
+    Refusal("a kernel of no width", "crf-search run --data blobs --out new --appearance-xy 0", "appearance_xy=0.0"),
+    Refusal("a CRF for a search of one", "crf-search run --data blobs --out new --crf example", "--crf example"),
+    Refusal("groups by no expression", "crf-search run --data blobs --out new --group-by '('", "--group-by ("),
+    Refusal("groups that no name has", "crf-search run --data blobs --out new --group-by x", "--group-by x"),
+    Refusal("a report on what was searched on", "crf-search run --data blobs --out new --report-split val", "flatter"),
     Refusal("demo into a folder of other things", "demo --out blobs", "blobs"),
 ]
 

@@ -108,7 +108,8 @@ def test_processes_change_nothing(brightest: Predictor, helps: Source, tmp_path:
     """Each process is the same, so the order of the results is what could go wrong."""
     samples = trials.keep_probabilities(brightest, Subset("some", helps, (3, 5, 9)), tmp_path, lambda done: None)
     candidates, done = trials.published(), list[int]()
-    alone, shared = (list(trials.scores(candidates, samples, workers, done.append)) for workers in (1, 2))
+    counted = [trials.matrices(candidates, samples, workers, done.append) for workers in (1, 2)]
+    alone, shared = ([matrix.miou() for matrix in matrices] for matrices in counted)
     assert alone == shared and len(set(alone)) > 2
     assert done == [*range(1, 13)] * 2
 

@@ -28,8 +28,8 @@ from globalconv.search.trials import (
     coarse,
     fine,
     keep_probabilities,
+    matrices,
     published,
-    scores,
     tally,
 )
 from globalconv.search.verdict import Verdict, judge
@@ -81,9 +81,9 @@ def _tried(
                 facts = {name: f"{value:.4f}" for name, value in mious.items() if value is not None}
                 progress.update(done, {"trial": f"{trial}/{len(missing)}", **facts})
 
-            for candidate, scored in zip(missing, scores(missing, samples(), workers, on_image), strict=True):
-                known[candidate.name] = scored
-                folder.append(folder.trials, _record(what, candidate, scored))
+            for candidate, matrix in zip(missing, matrices(missing, samples(), workers, on_image), strict=True):
+                known[candidate.name] = matrix.miou()
+                folder.append(folder.trials, _record(what, candidate, matrix.miou()))
     return [Trial(candidate, known[candidate.name]) for candidate in candidates]
 
 

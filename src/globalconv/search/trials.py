@@ -131,10 +131,10 @@ def keep_probabilities(predictor: Predictor, source: Source, folder: Path, on_im
     return samples
 
 
-def scores(
+def matrices(
     candidates: Sequence[Candidate], samples: Sequence[Sample], workers: int, on_image: OnImage
-) -> Iterator[float]:
-    """Yield the mIoU of each candidate over all samples, refined by `workers` processes of one thread each."""
+) -> Iterator[ConfusionMatrix]:
+    """Yield the matrix of each candidate over samples of one source, refined by `workers` processes of one thread."""
     source, made = Subset("the search part", samples[0].source, tuple(sample.index for sample in samples)), count(1)
     jobs = [(candidate, sample) for candidate in candidates for sample in range(len(samples))]
     if workers <= 1:
@@ -144,7 +144,7 @@ def scores(
         maps = spread(_class_map, jobs, workers, lambda job: samples[job[1]].name, _begin_alone, (samples,))
     for _ in candidates:
         contender = Contender(lambda index: next(maps), "float32")
-        yield score_maps(contender, source, lambda done, matrix: on_image(next(made))).miou
+        yield score_maps(contender, source, lambda done, matrix: on_image(next(made))).matrix
 
 
 _samples: list[Sample] = []

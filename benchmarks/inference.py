@@ -1,0 +1,280 @@
+"""What a prediction gains beyond one pass of the network, and what it costs: mirror image, scales, DenseCRF.
+
+    python benchmarks/inference.py camvid|msrc21 --runs FOLDER [--only CASE] [--frames N] [--search-frames N]
+
+`--runs` holds the run folders of `benchmarks/accuracy.py folds` (or `msrc21`), of which any number may be there. A
+CRF is never reported on what it was chosen on: for a fold of CamVid it is searched on the other folds' validation
+frames, with the networks that had held those out; for MSRC21 on one half of the validation pictures, and everything is
+reported on the other. `+ scales` is 0.75, 1 and 1.25, each with its mirror image. Time is that of the processor, per
+image, reading included. Rows are written as they are made; those of the same weights, frames and code of the search
+stay when it is started again.
+"""
+
+import hashlib
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import tyro
+from common import RESULTS, hardware, print_rows, write_report
+
+from globalconv.crf.dense import DenseCRF
+from globalconv.data.sources import open_source
+from globalconv.data.sources.source import Source
+from globalconv.evaluation.confusion import ConfusionMatrix
+from globalconv.evaluation.score import Contender, ScoredImage, score_together
+from globalconv.infer.prediction import Prediction
+from globalconv.infer.predictor import load
+from globalconv.infer.settings import PLAIN, InferenceSettings
+from globalconv.search.parts import halves, spread_over
+from globalconv.search.settings import Grid
+from globalconv.search.trials import (
+    Candidate,
+    Tally,
+    coarse,
+    described,
+    keep_probabilities,
+    matrices,
+    miou,
+    published,
+    tally,
+)
+from globalconv.search.verdict import judge
+from globalconv.weights import WEIGHTS_FILE
+
+GRID = Grid((1, 3, 6), (30, 70), (3, 6), (3,), (1, 3))
+"""Coarser than DeepLab's, and reaching down to weak kernels; not refined."""
+
+WAYS = {
+    "single": PLAIN,
+    "+ flip": InferenceSettings(flip=True),
+    "+ scales": InferenceSettings(flip=True, scales=(0.75, 1.0, 1.25)),
+}
+REFINED = ("single", "+ scales")
+"""The ways that are also scored with the CRF."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    experiment: Annotated[str, tyro.conf.Positional]
+    """camvid or msrc21."""
+    runs: Path
+    """Folder of the trained runs."""
+    only: str | None = None
+    """One case, by the name of its run; the others' rows stay as they are."""
+    frames: int = 1000
+    """Most images of a case to report on, evenly spread."""
+    search_frames: int = 20
+    """Most images of a part to search on, evenly spread."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A network, and images that it has not seen."""
+
+    run: Path
+    split: str
+    source: Source
+
+
+@dataclass(frozen=True)
+class Case:
+    """A part to report on, and others to search on."""
+
+    name: str
+    reported: Part
+    searched: tuple[Part, ...]
+
+    def fingerprint(self) -> str:
+        """Return what tells this case from one of other weights, images or candidates."""
+        parts = [self.reported, *self.searched]
+        images = [[part.source.sample_name(index) for index in range(len(part.source))] for part in parts]
+        weights = [hashlib.sha256((part.run / WEIGHTS_FILE).read_bytes()).hexdigest() for part in parts]
+        ways = {name: way.changes() for name, way in WAYS.items()}
+        return hashlib.sha256(json.dumps([images, weights, asdict(GRID), ways]).encode()).hexdigest()[:8]
+
+
+def camvid(settings: Settings) -> list[Case]:
+    """Return a case per fold that has a run; a fold that is alone has nothing to search on."""
+    root = Path(os.environ["GLOBALCONV_DATA"]) / "CamVid"
+    names = [run.name for run in trained(settings) if (root / "folds" / f"{run.name}.val.txt").is_file()]
+    splits = {name: f"folds/{name}.val" for name in names}
+    whole = {name: open_source(root, split) for name, split in splits.items()}
+    search, report = (
+        {name: Part(settings.runs / name, splits[name], spread_over(whole[name], most)) for name in names}
+        for most in (settings.search_frames, settings.frames)
+    )
+    if len(names) < 2:
+        raise SystemExit(f"--runs {settings.runs}: at least two folds of CamVid are needed, there are: {names}")
+    return [Case(name, report[name], tuple(search[other] for other in names if other != name)) for name in names]
+
+
+def msrc21(settings: Settings) -> list[Case]:
+    """Return a case per run: half of the pictures to search on, the other half to report on."""
+    searched, reported = halves(open_source(Path(os.environ["GLOBALCONV_DATA"]) / "MSRC21", "val"), None)
+    search, report = spread_over(searched, settings.search_frames), spread_over(reported, settings.frames)
+    return [Case(run.name, Part(run, "val", report), (Part(run, "val", search),)) for run in trained(settings)]
+
+
+EXPERIMENTS = {"camvid": camvid, "msrc21": msrc21}
+
+
+def trained(settings: Settings) -> list[Path]:
+    return sorted(path.parent for path in settings.runs.glob(f"*/{WEIGHTS_FILE}"))
+
+
+def candidates() -> list[Candidate]:
+    return [*published(), *coarse(GRID)]
+
+
+@cache
+def searched(part: Part) -> list[ConfusionMatrix]:
+    """Return the matrix of every candidate on a part; two cases may share it."""
+    with tempfile.TemporaryDirectory() as folder:
+        samples = keep_probabilities(load(part.run, precision="float32"), part.source, Path(folder), lambda done: None)
+        total = len(samples) * len(candidates())
+        said = lambda done: print(f"  {part.run.name} {done}/{total}", flush=True) if done % 20 == 0 else None  # noqa: E731
+        return list(matrices(candidates(), samples, 1, said))
+
+
+def choose(case: Case) -> tuple[DenseCRF, str]:
+    """Return the best CRF of the parts that are searched on together, and what it scored there."""
+    pooled = [sum(found[1:], found[0]).miou() for found in zip(*map(searched, case.searched), strict=True)]
+    best = max(range(1, len(pooled)), key=pooled.__getitem__)
+    crf = candidates()[best].crf
+    assert crf is not None
+    return crf, f"{described(crf)}; where it was chosen {pooled[best]:.4f}, no CRF {pooled[0]:.4f}"
+
+
+@dataclass
+class Counted:
+    """Tallies of all images, and the seconds of the processor that an image took."""
+
+    tallies: list[Tally]
+    seconds: float = 0.0
+
+
+def count(part: Part, way: InferenceSettings, crf: DenseCRF | None) -> list[Counted]:
+    """Return what one way of predicting counts on a part; with a CRF, also what that makes of the same predictions."""
+    predictor, refined = load(part.run, precision="float32", settings=way), Candidate("CRF", crf)
+    found, now = [Counted([]), Counted([])], list[Prediction]()
+
+    def predicted(index: int) -> npt.NDArray[np.uint8]:
+        began = time.process_time()
+        now[:] = [predictor(part.source.image(index), probabilities=crf is not None)]
+        found[0].seconds += time.process_time() - began
+        return now[0].class_map
+
+    def sharpened(index: int) -> npt.NDArray[np.uint8]:
+        began = time.process_time()
+        class_map = refined.class_map(now[0].image, np.asarray(now[0].probabilities))
+        found[1].seconds += time.process_time() - began
+        return class_map
+
+    def on_scored(image: ScoredImage) -> None:
+        for kept, matrix in zip(found, image.matrices, strict=False):
+            kept.tallies.append(tally(matrix))
+
+    both = [Contender(predicted, "float32"), *([Contender(sharpened, "float32")] if crf else [])]
+    score_together(both, part.source, on_scored)
+    network, sharp = (kept.seconds / len(part.source) for kept in found)
+    found[0].seconds, found[1].seconds = network, network + sharp
+    return found[: len(both)]
+
+
+def run(case: Case) -> list[dict[str, Any]]:
+    """Return the rows of a case."""
+    crf, words = choose(case)
+    counted: dict[str, Counted] = {}
+    for name, way in WAYS.items():
+        made = count(case.reported, way, crf if name in REFINED else None)
+        counted |= dict(zip((name, f"{name} + CRF"), made, strict=False))
+        print(f"  {case.name} {name}", flush=True)
+    return [row(case, name, counted, words if "CRF" in name else "") for name in counted]
+
+
+def row(case: Case, name: str, counted: dict[str, Counted], words: str) -> dict[str, Any]:
+    """Return one row; its gain is over what it adds to: a CRF to the same without, anything else to `single`."""
+    base = name.removesuffix(" + CRF") if name.endswith("CRF") else "single"
+    frames = [str(index) for index in range(len(counted[name].tallies))]
+    verdict = judge(counted[base].tallies, counted[name].tallies, frames, True)
+    low, high = verdict.interval or (float("nan"),) * 2
+    return {
+        "case": case.name,
+        "way": name,
+        "miou": round(miou(np.sum(counted[name].tallies, 0)), 4),
+        "over": "" if base == name else base,
+        "gain": None if base == name else round(verdict.gain, 4),
+        "interval": "" if base == name else f"{low:+.4f} to {high:+.4f}",
+        "images": len(frames),
+        "cpu_s": round(counted[name].seconds, 2),
+        "crf": words,
+        "fingerprint": case.fingerprint(),
+    }
+
+
+def mean_rows(rows: Sequence[dict[str, Any]], cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """Return the means over all cases, once they are all there."""
+    if len(cases) < 2 or len({row["case"] for row in rows}) < len(cases):
+        return []
+    means = []
+    for way in dict.fromkeys(row["way"] for row in rows):
+        of_way = [row for row in rows if row["way"] == way]
+        gains = [row["gain"] for row in of_way if row["gain"] is not None]
+        numbers = {key: round(statistics.mean(row[key] for row in of_way), 4) for key in ("miou", "cpu_s")}
+        gain = round(statistics.mean(gains), 4) if gains else None
+        means.append({**dict.fromkeys(rows[0], ""), "case": "mean", "way": way, "over": of_way[0]["over"], **numbers,
+                      "gain": gain, "images": sum(row["images"] for row in of_way)})  # fmt: skip
+    return means
+
+
+def write(settings: Settings, cases: Sequence[Case], made: list[dict[str, Any]]) -> None:
+    """Write the rows `made` among those of the other cases that are still valid."""
+    path, title = RESULTS / f"inference-{settings.experiment}.json", f"Inference: {settings.experiment}"
+    rows = [*known(settings, cases), *made]
+    order = {case.name: number for number, case in enumerate(cases)}
+    rows.sort(key=lambda row: order[row["case"]])
+    shown = [*rows, *mean_rows(rows, cases)]
+    print_rows(settings.experiment, [{key: row[key] for key in row if key != "crf"} for row in shown])
+    command = f"inference.py {settings.experiment} --runs RUNS --frames {settings.frames}"
+    report = {
+        "command": f"python benchmarks/{command} --search-frames {settings.search_frames}",
+        "hardware": hardware(),
+        "settings": {"grid": json.dumps(GRID.axes()), "scales": "0.75 1 1.25", "precision": "float32"},
+        "tables": {title: shown},
+    }
+    write_report(path, report)
+
+
+def known(settings: Settings, cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """Return the rows of an earlier start that these cases would make again."""
+    path, title = RESULTS / f"inference-{settings.experiment}.json", f"Inference: {settings.experiment}"
+    rows = json.loads(path.read_text())["tables"].get(title, []) if path.exists() else []
+    prints = {case.name: case.fingerprint() for case in cases}
+    return [row for row in rows if prints.get(row["case"]) == row["fingerprint"]]
+
+
+def main(settings: Settings) -> None:
+    if settings.experiment not in EXPERIMENTS:
+        raise SystemExit(f"experiment {settings.experiment!r}: one of {', '.join(EXPERIMENTS)}")
+    cases = EXPERIMENTS[settings.experiment](settings)
+    chosen = [case for case in cases if settings.only in (None, case.name)]
+    if not chosen:
+        raise SystemExit(f"no run to do; there are: {', '.join(case.name for case in cases) or 'none'}")
+    done = {row["case"] for row in known(settings, cases)}
+    for case in chosen:
+        if case.name not in done:
+            write(settings, cases, run(case))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings))
