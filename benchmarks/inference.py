@@ -5,9 +5,9 @@
 `--runs` holds the run folders of `benchmarks/accuracy.py folds` (or `msrc21`), of which any number may be there. A
 CRF is never reported on what it was chosen on: for a fold of CamVid it is searched on the other folds' validation
 frames, with the networks that had held those out; for MSRC21 on one half of the validation pictures, and everything is
-reported on the other. `+ scales` is 0.75, 1 and 1.25, each with its mirror image. Time is that of the processor, per
-image, reading included. Rows are written as they are made; those of the same weights, frames and code of the search
-stay when it is started again.
+reported on the other. Each way of predicting has a CRF of its own, chosen on what that way predicts. `+ scales` is
+0.75, 1 and 1.25, each with its mirror image. Time is that of the processor, per image, reading included. Rows are
+written as they are made; those of the same weights, images and candidates stay when it is started again.
 """
 
 import hashlib
@@ -35,6 +35,7 @@ from globalconv.evaluation.score import Contender, ScoredImage, score_together
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.predictor import load
 from globalconv.infer.settings import PLAIN, InferenceSettings
+from globalconv.progress import Progress
 from globalconv.search.parts import halves, spread_over
 from globalconv.search.settings import Grid
 from globalconv.search.trials import (
@@ -100,7 +101,7 @@ class Case:
         images = [[part.source.sample_name(index) for index in range(len(part.source))] for part in parts]
         weights = [hashlib.sha256((part.run / WEIGHTS_FILE).read_bytes()).hexdigest() for part in parts]
         ways = {name: way.changes() for name, way in WAYS.items()}
-        return hashlib.sha256(json.dumps([images, weights, asdict(GRID), ways]).encode()).hexdigest()[:8]
+        return hashlib.sha256(json.dumps([images, weights, asdict(GRID), ways, REFINED]).encode()).hexdigest()[:8]
 
 
 def camvid(settings: Settings) -> list[Case]:
@@ -137,18 +138,19 @@ def candidates() -> list[Candidate]:
 
 
 @cache
-def searched(part: Part) -> list[ConfusionMatrix]:
+def searched(part: Part, way: str) -> list[ConfusionMatrix]:
     """Return the matrix of every candidate on a part; two cases may share it."""
+    predictor, tried = load(part.run, precision="float32", settings=WAYS[way]), candidates()
     with tempfile.TemporaryDirectory() as folder:
-        samples = keep_probabilities(load(part.run, precision="float32"), part.source, Path(folder), lambda done: None)
-        total = len(samples) * len(candidates())
-        said = lambda done: print(f"  {part.run.name} {done}/{total}", flush=True) if done % 20 == 0 else None  # noqa: E731
-        return list(matrices(candidates(), samples, 1, said))
+        samples = keep_probabilities(predictor, part.source, Path(folder), lambda done: None)
+        with Progress(f"{part.run.name}, {way}: refined", len(samples) * len(tried), "images") as progress:
+            return list(matrices(tried, samples, 1, progress.update))
 
 
-def choose(case: Case) -> tuple[DenseCRF, str]:
+def choose(case: Case, way: str) -> tuple[DenseCRF, str]:
     """Return the best CRF of the parts that are searched on together, and what it scored there."""
-    pooled = [sum(found[1:], found[0]).miou() for found in zip(*map(searched, case.searched), strict=True)]
+    found = [searched(part, way) for part in case.searched]
+    pooled = [sum(matrices[1:], matrices[0]).miou() for matrices in zip(*found, strict=True)]
     best = max(range(1, len(pooled)), key=pooled.__getitem__)
     crf = candidates()[best].crf
     assert crf is not None
@@ -163,9 +165,9 @@ class Counted:
     seconds: float = 0.0
 
 
-def count(part: Part, way: InferenceSettings, crf: DenseCRF | None) -> list[Counted]:
+def count(part: Part, way: str, crf: DenseCRF | None) -> list[Counted]:
     """Return what one way of predicting counts on a part; with a CRF, also what that makes of the same predictions."""
-    predictor, refined = load(part.run, precision="float32", settings=way), Candidate("CRF", crf)
+    predictor, refined = load(part.run, precision="float32", settings=WAYS[way]), Candidate("CRF", crf)
     found, now = [Counted([]), Counted([])], list[Prediction]()
 
     def predicted(index: int) -> npt.NDArray[np.uint8]:
@@ -193,13 +195,12 @@ def count(part: Part, way: InferenceSettings, crf: DenseCRF | None) -> list[Coun
 
 def run(case: Case) -> list[dict[str, Any]]:
     """Return the rows of a case."""
-    crf, words = choose(case)
     counted: dict[str, Counted] = {}
-    for name, way in WAYS.items():
-        made = count(case.reported, way, crf if name in REFINED else None)
-        counted |= dict(zip((name, f"{name} + CRF"), made, strict=False))
-        print(f"  {case.name} {name}", flush=True)
-    return [row(case, name, counted, words if "CRF" in name else "") for name in counted]
+    words: dict[str, str] = {}
+    for way in WAYS:
+        crf, words[f"{way} + CRF"] = choose(case, way) if way in REFINED else (None, "")
+        counted |= dict(zip((way, f"{way} + CRF"), count(case.reported, way, crf), strict=False))
+    return [row(case, name, counted, words.get(name, "")) for name in counted]
 
 
 def row(case: Case, name: str, counted: dict[str, Counted], words: str) -> dict[str, Any]:
