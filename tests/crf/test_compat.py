@@ -176,6 +176,15 @@ def test_helpers_are_the_same(peers: tuple[ModuleType, ModuleType], scale: float
         assert own == pytest.approx(other, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("labels", "zero_unsure", "said"), [([4], True, "4: expected 0 to 3"), ([-1], True, "-1: expected 0 to 3"),
+                                        ([3], False, "3: expected 0 to 2")]
+)  # fmt: skip
+def test_labels_are_named_as_they_were_given(labels: list[int], zero_unsure: bool, said: str) -> None:
+    with pytest.raises(InputError, match=f"^labels hold {said}$"):
+        dcrf.unary_from_labels(labels, 3, 0.7, zero_unsure)
+
+
 def test_a_model_is_the_crf(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     image = random.integers(0, 255, (21, 19, 3), np.uint8)
@@ -191,6 +200,9 @@ REFUSED: dict[str, Any] = {
     "gradient": lambda model: model.gradient,
     "unary": lambda model: model.setUnaryEnergy(np.ones((3, 100))),
     "nan": lambda model: model.setUnaryEnergy(np.full((2, 100), np.nan)),
+    "weights of features": lambda model: model.setUnaryEnergy(np.ones((2, 5)), np.ones((4, 100))),
+    "one feature": lambda model: model.setUnaryEnergy(np.ones((2, 5)), np.ones(100)),
+    "chdim": lambda model: dcrf.create_pairwise_bilateral((3, 3), 13, np.zeros((10, 10, 3)), chdim=3),
     "features": lambda model: model.addPairwiseEnergy(np.ones((2, 99)), 3),
     "sxy": lambda model: model.addPairwiseGaussian(0, 3),
     "three": lambda model: model.addPairwiseGaussian((1, 2, 3), 3),

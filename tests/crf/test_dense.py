@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import globalconv
-from globalconv.crf import spatial
+from globalconv.crf import checks, spatial
 from globalconv.crf.dense import PRESETS, DenseCRF
 from globalconv.crf.lattice import key_multipliers
 from globalconv.errors import InputError
@@ -102,6 +102,33 @@ def test_energies_and_labels() -> None:
     assert start[labels[1, 2], 1, 2] == pytest.approx(0.7) and start[:, 1, 2].sum() == pytest.approx(1)
 
 
+def test_numbers_as_large_as_are_taken_stay_finite() -> None:
+    image, probabilities = sample()
+    costs = np.full((3, 3), checks.LARGEST) * (1 - np.eye(3))
+    for compatibility in (None, costs):
+        crf = DenseCRF(10, checks.LARGEST, 67, 3, checks.LARGEST, 1, compatibility)
+        for energies in (probabilities, probabilities * 1e30, -probabilities * 1e38):
+            assert crf.from_energies(image, energies).sum(0) == pytest.approx(1, abs=1e-5)
+    wide = DenseCRF(appearance_xy=checks.LARGEST, appearance_rgb=checks.LARGEST, smoothness_xy=checks.LARGEST)
+    assert wide(image, probabilities).sum(0) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_rounding_below_zero_is_no_mistake() -> None:
+    image, probabilities = sample()
+    probabilities[0], probabilities[1] = -1e-7, 1 + 1e-7 - probabilities[2]
+    assert (DenseCRF()(image, probabilities) == DenseCRF()(image, probabilities.clip(0, 1))).all()
+
+
+def test_deviations_and_devices_in_other_words() -> None:
+    image, probabilities = sample()
+    expected = DenseCRF(appearance_rgb=(3, 4, 5))
+    for given in ([3, 4, 5], np.array([3, 4, 5]), (number for number in (3, 4, 5))):
+        crf = DenseCRF(appearance_rgb=given)  # type: ignore[arg-type]
+        assert crf == expected and (crf(image, probabilities) == expected(image, probabilities)).all()
+    crf = DenseCRF(device=torch.device("cpu"))  # type: ignore[arg-type]
+    assert (crf(image, probabilities) == DenseCRF()(image, probabilities)).all()
+
+
 def test_potts_is_a_matrix() -> None:
     image, probabilities = sample()
     potts = DenseCRF(compatibility=1 - np.eye(3))
@@ -183,7 +210,16 @@ WRONG: dict[str, Any] = {
     "smoothness_xy=nan": lambda: DenseCRF(smoothness_xy=float("nan")),
     "appearance_rgb=0": lambda: DenseCRF(appearance_rgb=(3, 0, 3)),
     "appearance_rgb='3'": lambda: DenseCRF(appearance_rgb="3"),  # type: ignore[arg-type]
+    "appearance_rgb=array(3.)": lambda: DenseCRF(appearance_rgb=np.array(3.0)),  # type: ignore[arg-type]
+    "appearance_rgb is empty": lambda: DenseCRF(appearance_rgb=()),
+    "appearance_xy=1e-50": lambda: DenseCRF(appearance_xy=1e-50),
+    "smoothness_xy=1e+300": lambda: DenseCRF(smoothness_xy=1e300),
+    "appearance_weight=1e+38": lambda: DenseCRF(appearance_weight=1e38),
+    "smoothness_weight=1000": lambda: DenseCRF(smoothness_weight=10**400),
+    "compatibility holds 1e+38": lambda: DenseCRF(compatibility=np.full((3, 3), -1e38)),
+    "compatibility holds nan": lambda: DenseCRF(compatibility=np.full((3, 3), np.nan)),
     "appearance_rgb names 2": lambda: DenseCRF(appearance_rgb=(3, 3))(IMAGE, PROBABILITIES),
+    "device='cuda:x'": lambda: DenseCRF(device="cuda:x"),
     "device='cdua'": lambda: DenseCRF(device="cdua"),
     "device='cuda:9'": lambda: DenseCRF(device="cuda:9")(IMAGE, PROBABILITIES),
     "compatibility of shape": lambda: DenseCRF(compatibility=np.ones((3, 2))),
@@ -199,6 +235,7 @@ WRONG: dict[str, Any] = {
     "image hold nan": lambda: DenseCRF()(np.where(IMAGE > 100, np.nan, IMAGE), PROBABILITIES),
     "standard deviations from 0": lambda: DenseCRF(appearance_rgb=1e-9)(IMAGE, PROBABILITIES),
     "energies hold nan": lambda: DenseCRF().from_energies(IMAGE, PROBABILITIES * np.inf),
+    "image is NoneType": lambda: DenseCRF()(None, [PROBABILITIES]),
     "1 images but 2": lambda: DenseCRF()([IMAGE], [PROBABILITIES, PROBABILITIES]),
     "labels hold 3": lambda: DenseCRF().from_labels(IMAGE, np.full((13, 17), 3), 3),
     "labels hold float64": lambda: DenseCRF().from_labels(IMAGE, np.ones((13, 17)), 3),

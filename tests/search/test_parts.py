@@ -1,6 +1,7 @@
 """What is searched on is never reported on, and frames of one clip stay together."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from globalconv.data.sources.source import Source
 from globalconv.errors import InputError
 from globalconv.labels import CAMVID, LabelSpace
-from globalconv.search.parts import groups, halves, names, refuse_overlap, spread_over
+from globalconv.search.parts import groups, halves, names, refuse_overlap, same_place, spread_over
 
 
 @dataclass(frozen=True)
@@ -90,4 +91,12 @@ def test_a_report_on_what_was_searched_on_is_refused() -> None:
     with pytest.raises(InputError, match="4 of its images are searched on"):
         refuse_overlap(Named(CLIPS[:8]), Named(CLIPS[4:], name="list place (other)"))
     refuse_overlap(Named(CLIPS[:8]), Named(CLIPS[8:], name="list place (other)"))
-    refuse_overlap(Named(CLIPS), Named(CLIPS, name="list elsewhere (val)"))
+
+
+def test_one_folder_has_many_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    Path("link").symlink_to("data")
+    assert all(same_place(Path("data"), other) for other in (Path("data"), tmp_path / "data", Path("link/../data")))
+    assert same_place(Path("data"), Path("link")) and same_place(None, None)
+    assert not same_place(Path("data"), tmp_path) and not same_place(Path("data"), None)

@@ -15,6 +15,7 @@ from globalconv.data.sources.source import Source, Subset
 from globalconv.errors import InputError, StoppedError
 from globalconv.evaluation.score import score_source
 from globalconv.infer.predictor import Predictor
+from globalconv.infer.settings import PLAIN, InferenceSettings
 from globalconv.search import trials
 from globalconv.search.job import run_job
 from globalconv.search.settings import Grid, SearchSettings
@@ -122,11 +123,28 @@ def test_another_question_is_refused(brightest: Predictor, helps: Source, harms:
     ):
         with pytest.raises(InputError, match=said):
             run(brightest, helps, tmp_path / "out", settings, resume=True)
+    more = replace(SETTINGS, inference=InferenceSettings(flip=True, scales=(0.5, 1)))
+    run(brightest, helps, tmp_path / "more", more)
+    for settings, said in (
+        (replace(more, inference=InferenceSettings(flip=True)), r"scales \(\[0.5, 1\], now null\)"),
+        (replace(more, inference=PLAIN), r"flip \(true, now null\)"),
+    ):
+        with pytest.raises(InputError, match=said):
+            run(brightest, helps, tmp_path / "more", settings, resume=True)
     fewer = Subset("fewer", harms, tuple(range(9)))
     with pytest.raises(InputError, match="reported_on"):
         run(brightest, fewer, tmp_path / "out", replace(SETTINGS, images=1), resume=True)
     with pytest.raises(InputError, match="add --resume"):
         run(brightest, helps, tmp_path / "out")
+
+
+def test_a_report_on_the_same_data_by_another_name_is_refused(
+    brightest: Predictor, helps: Source, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, report_data=Path.cwd() / "place")
+    with pytest.raises(InputError, match="20 of its images are searched on"):
+        run(brightest, helps, tmp_path / "out", settings)
+    assert not (tmp_path / "out").exists()
 
 
 def test_folders_that_are_no_place_for_a_search(brightest: Predictor, helps: Source, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from globalconv.errors import InputError
 from globalconv.search.trials import Tally
 from globalconv.search.verdict import judge
 
@@ -35,6 +36,15 @@ def test_too_few_images_show_nothing() -> None:
     verdict = judge(images(0.1, 7), images(0.9, 7), ALONE[:7], True)
     assert verdict.interval is None and verdict.word == "no difference shown"
     assert "fewer than 8 images" in "\n".join(verdict.lines())
+
+
+def test_images_without_labels_say_nothing() -> None:
+    """One labelled image is one image, however many without labels are beside it."""
+    void = [np.zeros((2, 2), np.int64)] * 9
+    verdict = judge(images(0.1, 1) + void, images(0.9, 1) + void, ALONE[:10], True)
+    assert verdict.interval is None and verdict.images == 1 and verdict.word == "no difference shown"
+    with pytest.raises(InputError, match="not one labelled pixel"):
+        judge(void, void, ALONE[:9], True)
 
 
 def test_frames_of_a_clip_are_drawn_together() -> None:

@@ -10,6 +10,12 @@ from globalconv.errors import InputError
 
 Array = npt.NDArray[np.generic]
 
+LARGEST = 1e12
+"""Numbers beyond are refused: products of a weight and a cost, summed over a picture, are to fit float32."""
+
+SMALLEST_DEVIATION = 1e-30
+"""Below it, dividing by a deviation leaves float32."""
+
 
 def whole(name: str, value: Any, least: int) -> int:
     """Return `value` if it is a whole number of at least `least`."""
@@ -19,11 +25,11 @@ def whole(name: str, value: Any, least: int) -> int:
 
 
 def number(name: str, value: Any) -> float:
-    """Return `value` if it is a finite number."""
+    """Return `value` if it is a number of a size that can be meant."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise InputError(f"{name}={value!r}: give a number")
-    if not math.isfinite(value):
-        raise InputError(f"{name}={value!r}: give a finite number")
+    if not -LARGEST <= value <= LARGEST:  # nan is not, either
+        raise InputError(f"{name}={value!r}: give a finite number, {LARGEST:g} at most")
     return float(value)
 
 
@@ -36,8 +42,11 @@ def weight(name: str, value: Any) -> float:
 
 def deviation(name: str, value: Any) -> float:
     """Return `value` if it is a number above 0."""
-    if number(name, value) <= 0:
-        raise InputError(f"{name}={value!r}: a standard deviation is above 0; a kernel is switched off by its weight")
+    if number(name, value) < SMALLEST_DEVIATION:
+        raise InputError(
+            f"{name}={value!r}: a standard deviation is above 0 (at least {SMALLEST_DEVIATION:g}); a kernel is switched"
+            " off by its weight"
+        )
     return float(value)
 
 
@@ -46,7 +55,7 @@ def finite(name: str, values: Array) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         total = np.asarray(values, np.float32).sum(dtype=np.float64) if values.size else 0.0
     if not math.isfinite(total):
-        raise InputError(f"{name} hold nan or infinity: every value is to be finite")
+        raise InputError(f"{name} hold nan or infinity: every value is to be finite in float32")
 
 
 def numeric(name: str, values: Any) -> Array:
@@ -91,7 +100,9 @@ def compatibility(values: Any) -> npt.NDArray[np.float32]:
     matrix_KK = numeric("compatibility", values)
     if matrix_KK.ndim != 2 or matrix_KK.shape[0] != matrix_KK.shape[1] or matrix_KK.size == 0:
         raise InputError(f"compatibility of shape {matrix_KK.shape}: give one row and one column per class")
-    finite("compatibility", matrix_KK)
+    largest = float(np.abs(matrix_KK.astype(np.float64)).max())
+    if not largest <= LARGEST:
+        raise InputError(f"compatibility holds {largest:g}: give finite numbers, {LARGEST:g} at most")
     costs_KK = matrix_KK.astype(np.float32)
     symmetric_KK: npt.NDArray[np.float32] = (costs_KK + costs_KK.T) * np.float32(0.5)
     return symmetric_KK

@@ -45,7 +45,10 @@ class DenseCRF:
         """Take unary energies (M, N), or their weights (M, d) for features `f` (d, N): energies = u @ f."""
         energies = checks.numeric("u", u)
         if f is not None:
-            energies = np.asarray(energies, np.float32) @ np.asarray(checks.numeric("f", f), np.float32)
+            features = checks.numeric("f", f)
+            if energies.ndim != 2 or features.ndim != 2 or energies.shape[1] != len(features):
+                raise InputError(f"u of shape {energies.shape} and f of {features.shape}: give (M, d) and (d, N)")
+            energies = np.asarray(energies, np.float32) @ np.asarray(features, np.float32)
         if energies.shape != (self._nlabels, self._nvar):
             raise InputError(f"Bad shape for unary energy (Need {(self._nlabels, self._nvar)}, got {energies.shape})")
         finite = np.nan_to_num(np.asarray(energies, np.float32), nan=np.nan)  # -log(0) is as good as impossible
@@ -209,14 +212,14 @@ def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: b
     """
     if not 0 < checks.number("gt_prob", gt_prob) < 1:
         raise InputError(f"gt_prob={gt_prob}: `gt_prob` must be in (0, 1)")
-    indices = checks.numeric("labels", labels).reshape(-1)
+    indices: npt.NDArray[Any] = checks.numeric("labels", labels).reshape(-1)
     if indices.dtype.kind not in "iu":
         raise InputError(f"labels hold {indices.dtype}: give whole numbers")
-    shifted = indices.astype(np.int64) - bool(zero_unsure)
-    unknown = -1 if zero_unsure else n_labels
-    if not zero_unsure and (shifted == n_labels).any():
-        raise InputError(f"labels hold {n_labels}: expected 0 to {n_labels - 1}")
-    scores_NK = unary.scores_from_labels(shifted, n_labels, gt_prob, unknown)
+    first = int(bool(zero_unsure))
+    last = checks.whole("n_labels", n_labels, least=1) - 1 + first
+    if (wrong := indices[(indices < 0) | (indices > last)]).size:
+        raise InputError(f"labels hold {wrong[0]}: expected 0 to {last}")
+    scores_NK = unary.scores_from_labels(indices.astype(np.int64) - first, n_labels, gt_prob, unknown=-1)
     return np.ascontiguousarray(-scores_NK[:, :n_labels].T)
 
 
@@ -234,6 +237,8 @@ def create_pairwise_bilateral(sdims: Any, schan: Any, img: Any, chdim: int = -1)
     `schan`: one standard deviation for all channels, or one each.
     """
     image = np.asarray(checks.numeric("img", img), np.float32)
+    if not -image.ndim <= chdim < image.ndim:
+        raise InputError(f"chdim={chdim}: an image of shape {image.shape} has the dimensions 0 to {image.ndim - 1}")
     channels_first = image[None] if chdim == -1 else np.moveaxis(image, chdim, 0)
     count = len(channels_first)
     deviations = np.asarray(_deviations("schan", schan, count), np.float32)

@@ -6,9 +6,11 @@ after a fork and beside torch's OpenMP.
 """
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from contextlib import suppress
+from typing import Any, ParamSpec, TypeVar
 
 import numba
+from numba.core.caching import FunctionCache
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,9 +27,25 @@ def compiled_fast(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _compiled(function: Callable[P, R], fastmath: bool) -> Callable[P, R]:
-    options = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
-    try:
-        machine_code: Callable[P, R] = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder takes a cache: every process compiles anew, which costs seconds but works
-        machine_code = numba.njit(**options)(function)
+    machine_code: Callable[P, R] = numba.njit(nogil=True, fastmath=fastmath, error_model="numpy")(function)
+    with suppress(RuntimeError):  # no folder takes a cache: every process compiles anew, which costs seconds but works
+        machine_code._cache = _Cache(function)  # type: ignore[attr-defined]
     return machine_code
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """numba's cache of machine code, which does without where the disk is full or a file is damaged."""
+
+    def load_overload(self, *given: Any) -> Any:
+        """Return machine code, or None where there is none that can be read."""
+        try:
+            return super().load_overload(*given)
+        except Exception:  # whatever unpickling half a file raises
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, *given: Any) -> None:
+        """Keep machine code where there is room."""
+        with suppress(OSError):
+            super().save_overload(*given)

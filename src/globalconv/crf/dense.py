@@ -3,6 +3,7 @@
 K classes, H x W pixels, C channels of the image; N = H * W pixels row by row.
 """
 
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -55,12 +56,17 @@ class DenseCRF:
             checks.weight(name, getattr(self, name))
         for name in ("appearance_xy", "smoothness_xy"):
             checks.deviation(name, getattr(self, name))
-        for value in _each(self.appearance_rgb):
+        if not (deviations := _each(self.appearance_rgb)):
+            raise InputError("appearance_rgb is empty: give one standard deviation, or one per channel")
+        for value in deviations:
             checks.deviation("appearance_rgb", value)
+        if self.appearance_rgb is not deviations[0]:  # a list or an array: as what can be compared
+            object.__setattr__(self, "appearance_rgb", deviations)
         if self.compatibility is not None:
             object.__setattr__(self, "compatibility", checks.compatibility(self.compatibility))
-        if str(self.device).split(":")[0] not in ("auto", "cpu", "cuda"):
-            raise InputError(f"device={self.device!r}: {nearest(str(self.device), ('auto', 'cpu', 'cuda'))}")
+        object.__setattr__(self, "device", str(self.device))  # torch.device will do
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise InputError(f"device={self.device!r}: {nearest(self.device, ('auto', 'cpu', 'cuda', 'cuda:1'))}")
 
     @classmethod
     def preset(cls, name: str) -> "DenseCRF":
@@ -114,6 +120,8 @@ class DenseCRF:
         return deviations * channels if len(deviations) == 1 else deviations
 
     def _batch(self, images: Any, probabilities: Any) -> Any:
+        if not hasattr(images, "__len__"):
+            raise InputError(f"image is {type(images).__name__}: give as many images as sets of probabilities")
         if len(images) != len(probabilities):
             raise InputError(
                 f"{len(images)} images but {len(probabilities)} sets of probabilities: give as many of both"
@@ -140,7 +148,7 @@ class DenseCRF:
         if self.compatibility is not None and len(self.compatibility) != classes:
             raise InputError(f"compatibility is for {len(self.compatibility)} classes: the pixels have {classes}")
         place = (home or "cpu") if self.device == "auto" else self.device
-        if place.startswith("cpu"):
+        if place == "cpu":
             beliefs_KN = cpu.refine(self, image_HWC, scores_NK, classes, divergences)
         else:
             from globalconv.crf.gpu import refine as refine_on_gpu
@@ -151,7 +159,9 @@ class DenseCRF:
 
 
 def _each(deviations: Any) -> tuple[float, ...]:
-    return tuple(deviations) if isinstance(deviations, Iterable) and not isinstance(deviations, str) else (deviations,)
+    if isinstance(deviations, str) or not isinstance(deviations, Iterable) or getattr(deviations, "ndim", 1) == 0:
+        return (deviations,)
+    return tuple(deviations)
 
 
 def _is_tensor(values: Any) -> bool:

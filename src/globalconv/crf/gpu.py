@@ -72,8 +72,10 @@ def refine(
 
 def _device(name: str) -> torch.device:
     device = torch.device(name)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device={name!r}: torch sees no GPU here; use device='cpu'")
+    if device.type == "cuda" and (device.index or 0) >= (there := torch.cuda.device_count()):
+        raise InputError(
+            f"device={name!r}: torch sees {there or 'no'} GPU here; use device='{'cuda' if there else 'cpu'}'"
+        )
     return device
 
 

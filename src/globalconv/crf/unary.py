@@ -27,7 +27,7 @@ _MOST = np.float32(1e30)
 def scores_from_probabilities(probabilities_KHW: npt.NDArray[np.generic], crew: Crew) -> Floats:
     """Return log(probabilities), clipped to `CLIP` .. 1, pixel by pixel (N, K).
 
-    `InputError` where a probability is negative or none, or those of a pixel do not add up to 1.
+    `InputError` where a probability is negative (by more than rounding) or nan, or those of a pixel do not add up to 1.
     """
     given_KN = probabilities_KHW.reshape(len(probabilities_KHW), -1)
     scores_NK = _padded_rows(*given_KN.shape[::-1])
@@ -53,7 +53,7 @@ def _check_sums(part_KN: Floats) -> None:
             f"probabilities of a pixel add up to {worst:.6g}: they are to add up to 1 (within {TOLERANCE}); apply a"
             " softmax over the classes, or hand energies to `from_energies`"
         )
-    if part_KN.min() < 0:
+    if part_KN.min() < -CLIP:  # 1 - p, or what an interpolation gives, may be a rounding below 0
         raise InputError(f"probabilities hold {float(part_KN.min()):.6g}: none may be negative")
 
 

@@ -54,7 +54,8 @@ class SearchFolder:
         except (ValueError, AttributeError) as error:
             raise InputError(f"{path / QUESTION}: damaged ({error}); search in another --out") from error
         now = _flat(json.loads(json.dumps(question)))
-        changed = [_change(name, before, now) for name in now if before.get(name) != now[name]]
+        names = [*now, *(name for name in before if name not in now)]  # an option left out is a change, too
+        changed = [_change(name, before, now) for name in names if before.get(name) != now.get(name)]
         if changed:
             raise InputError(
                 f"--out {path}: its search was started with other settings: {', '.join(changed)}; resume it as it was,"
@@ -95,7 +96,7 @@ def _flat(question: Mapping[str, Any]) -> dict[str, Any]:
     """Return nested fields under their last names, which are the names of the options."""
     found: dict[str, Any] = {}
     for name, value in question.items():
-        found |= _flat(value) if isinstance(value, Mapping) and value else {name: value}
+        found |= _flat(value) if isinstance(value, Mapping) else {name: value}
     return found
 
 

@@ -10,7 +10,7 @@ from globalconv.errors import InputError, StoppedError
 from globalconv.infer.predictor import Predictor
 from globalconv.processes import usable_cores
 from globalconv.search.folder import SearchFolder
-from globalconv.search.parts import groups, halves, names, refuse_overlap, spread_over
+from globalconv.search.parts import groups, halves, names, refuse_overlap, same_place, spread_over
 from globalconv.search.run import Say, best, report, search, write_result
 from globalconv.search.settings import SearchSettings
 from globalconv.search.trials import coarse
@@ -51,8 +51,10 @@ def _parts(data: Path | None, opened: Opened, settings: SearchSettings) -> tuple
     if settings.report_split is None and settings.report_data is None:
         searched, reported = halves(searched, settings.group_by)
     else:
-        reported = opened(settings.report_data or data, settings.report_split or settings.split)
-        refuse_overlap(searched, reported)
+        place = settings.report_data or data
+        reported = opened(place, settings.report_split or settings.split)
+        if same_place(data, place):
+            refuse_overlap(searched, reported)
     groups(reported, settings.group_by)
     return spread_over(searched, settings.images), reported
 

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -80,16 +81,17 @@ def spread_over(source: Source, most: int) -> Source:
     return _subset(source, [int(index) for index in chosen], f"{most} of {len(source)} images")
 
 
+def same_place(one: Path | None, other: Path | None) -> bool:
+    """Tell whether both are one folder, however it is spelled; None are the built-in scenes."""
+    if one is None or other is None:
+        return one is other
+    return one.resolve() == other.resolve()
+
+
 def refuse_overlap(search: Source, report: Source) -> None:
-    """Refuse to report on images that were searched on."""
-    if search.name == report.name or (_root(search) == _root(report) and set(names(search)) & set(names(report))):
-        shared = len(set(names(search)) & set(names(report)))
+    """Refuse to report on images that were searched on; both are of one data set."""
+    if shared := set(names(search)) & set(names(report)):
         raise InputError(
-            f"{report.name}: {shared} of its images are searched on, so a report on it would flatter; name another"
+            f"{report.name}: {len(shared)} of its images are searched on, so a report on it would flatter; name another"
             " --report-split, or none to halve the split"
         )
-
-
-def _root(source: Source) -> str:
-    """Return layout and place of a source, which its name gives before the split in parentheses."""
-    return source.name.partition(" (")[0]

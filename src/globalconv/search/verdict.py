@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from globalconv.errors import InputError
 from globalconv.reporting.doubt import FEWEST, Interval, difference_interval
 from globalconv.search.trials import Tally, miou
 
@@ -60,6 +61,11 @@ def judge(off: Sequence[Tally], on: Sequence[Tally], groups: Sequence[str], won_
 
     The bootstrap is over groups where there are enough of them, else over images.
     """
+    labelled = [index for index, tally in enumerate(off) if tally[1].any()]  # the others say nothing
+    if not labelled:
+        raise InputError("the images to report on have not one labelled pixel: name another --report-split")
+    off, on = [off[index] for index in labelled], [on[index] for index in labelled]
+    groups = [groups[index] for index in labelled]
     distinct = len(set(groups))
     by_group = distinct >= FEWEST
     units = list(groups) if by_group else [str(index) for index in range(len(groups))]
