@@ -101,6 +101,12 @@ def test_compiled_code_is_kept(kept: Path) -> None:
     assert [hits(compiled.compiled(twice)) for _ in range(2)] == [0, 1]
 
 
+def test_compiled_code_of_another_version_is_not_taken(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled.compiled(twice)(3)
+    monkeypatch.setattr(compiled, "_DIGEST", "of another version")
+    assert [hits(compiled.compiled(twice)) for _ in range(2)] == [0, 1]
+
+
 @pytest.mark.parametrize("suffix", ["nbi", "nbc"])
 @pytest.mark.parametrize("size", [0, 40])
 def test_half_a_file_of_the_cache_is_made_anew(kept: Path, suffix: str, size: int) -> None:

@@ -1,7 +1,7 @@
 """The whole search on tiny data: what it finds, that it goes on where it stopped, and that it refuses to mix."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,12 +27,12 @@ CANDIDATES = 4 + 2 + 2  # published, the grid, and half a step of the weight to 
 
 def run(
     predictor: Predictor, source: Source, out: Path, settings: SearchSettings = SETTINGS, resume: bool = False,
-    workers: int = 1,
+    workers: int = 1, say: Callable[[str], None] = lambda line: None,
 ) -> Verdict:  # fmt: skip
     weights = out.parent / "weights.safetensors"
     weights.write_bytes(b"stands for weights")
     place = Path("place")
-    return run_job(predictor, weights, place, lambda *_: source, out, settings, resume, workers, lambda line: None)
+    return run_job(predictor, weights, place, lambda *_: source, out, settings, resume, workers, say)
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
@@ -126,7 +126,7 @@ def test_another_question_is_refused(brightest: Predictor, helps: Source, harms:
     more = replace(SETTINGS, inference=InferenceSettings(flip=True, scales=(0.5, 1)))
     run(brightest, helps, tmp_path / "more", more)
     for settings, said in (
-        (replace(more, inference=InferenceSettings(flip=True)), r"scales \(\[0.5, 1\], now null\)"),
+        (replace(more, inference=InferenceSettings(flip=True)), r"scales \(\[0\.5, 1(\.0)?\], now null\)"),
         (replace(more, inference=PLAIN), r"flip \(true, now null\)"),
     ):
         with pytest.raises(InputError, match=said):
@@ -145,6 +145,23 @@ def test_a_report_on_the_same_data_by_another_name_is_refused(
     with pytest.raises(InputError, match="20 of its images are searched on"):
         run(brightest, helps, tmp_path / "out", settings)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("line", [b"{}", b"3", b"nothing", b"\xff"])
+@pytest.mark.parametrize("file", ["trials.jsonl", "report.jsonl"])
+def test_a_damaged_line_is_refused(line: bytes, file: str, brightest: Predictor, helps: Source, tmp_path: Path) -> None:
+    run(brightest, helps, tmp_path / "out")
+    with (tmp_path / "out" / file).open("ab") as log:
+        log.write(line + b"\n")
+    with pytest.raises(InputError, match=f"{file}: damaged"):
+        run(brightest, helps, tmp_path / "out", resume=True)
+
+
+def test_one_film_on_both_sides_is_said(brightest: Predictor, helps: Source, tmp_path: Path) -> None:
+    said: list[str] = []
+    for group_by, many in ((None, 0), ("^val", 1)):
+        run(brightest, helps, tmp_path / f"out{many}", replace(SETTINGS, group_by=group_by), say=said.append)
+        assert len([line for line in said if "in both parts: group val; its images" in line]) == many
 
 
 def test_folders_that_are_no_place_for_a_search(brightest: Predictor, helps: Source, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ after a fork and beside torch's OpenMP.
 
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numba
@@ -14,6 +16,10 @@ from numba.core.caching import FunctionCache
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_SHARED = [file for name in ("compiled.py", "vectors.py") for file in Path(__file__).parent.glob(name)]
+_DIGEST = sha256(b"".join(file.read_bytes() for file in _SHARED)).hexdigest()
+"""Of what goes into every function's machine code, beside its own file, which numba looks at."""
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
@@ -34,7 +40,10 @@ def _compiled(function: Callable[P, R], fastmath: bool) -> Callable[P, R]:
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
-    """numba's cache of machine code, which does without where the disk is full or a file is damaged."""
+    """numba's cache of machine code, which does without where the disk is full or a file is damaged.
+
+    Code of an older version of this package is not taken for the present one's, either.
+    """
 
     def load_overload(self, *given: Any) -> Any:
         """Return machine code, or None where there is none that can be read."""
@@ -49,3 +58,6 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         """Keep machine code where there is room."""
         with suppress(OSError):
             super().save_overload(*given)
+
+    def _index_key(self, *given: Any) -> Any:
+        return super()._index_key(*given), _DIGEST

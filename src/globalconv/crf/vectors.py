@@ -2,7 +2,6 @@
 
 The compiler cannot know that two rows do not overlap, and so checks it before every row, or gives up; these operations
 say what is meant. They run on any processor: LLVM cuts a vector into what the hardware has.
-numba keeps compiled code until the file of the compiled function changes: after an edit here, touch `passes.py`.
 """
 
 from collections.abc import Callable

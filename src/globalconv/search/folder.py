@@ -68,17 +68,17 @@ class SearchFolder:
         with file.open("a", encoding="utf-8") as log:
             log.write(json.dumps(record) + "\n")
 
-    def records(self, file: Path) -> list[Any]:
-        """Return the whole lines of `file`; half of a line, which a kill leaves, is removed."""
+    def records(self, file: Path, key: str) -> dict[str, Any]:
+        """Return the whole lines of `file` by their `key`; half of a line, which a kill leaves, is removed."""
         if not file.exists():
-            return []
-        text = file.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            write_text(file, whole)
+            return {}
         try:
-            return [json.loads(line) for line in whole.splitlines()]
-        except ValueError as error:
+            text = file.read_text(encoding="utf-8")
+            whole = text[: text.rfind("\n") + 1]
+            if whole != text:
+                write_text(file, whole)
+            return {record[key]: record for record in map(json.loads, whole.splitlines())}
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{file}: damaged ({error}); search in another --out") from error
 
     def drop_probabilities(self) -> None:

@@ -31,6 +31,8 @@ def run_job(
     searched, reported = _parts(data, opened, settings)
     coarse(settings.grid)
     begin = SearchFolder.reopen if resume else SearchFolder.new
+    for line in _notes(data, searched, reported, settings):
+        say(line)
     folder = begin(out, _question(weights, data, searched, reported, settings))
     try:
         say(f"search      on {len(searched)} images: {searched.name}")
@@ -57,6 +59,19 @@ def _parts(data: Path | None, opened: Opened, settings: SearchSettings) -> tuple
             refuse_overlap(searched, reported)
     groups(reported, settings.group_by)
     return spread_over(searched, settings.images), reported
+
+
+def _notes(data: Path | None, searched: Source, reported: Source, settings: SearchSettings) -> list[str]:
+    """Return what makes the report less than it looks: frames of one film on both sides."""
+    if not same_place(data, settings.report_data or data):
+        return []
+    both = sorted(set(groups(searched, settings.group_by)) & set(groups(reported, settings.group_by)))
+    few = ", ".join(both[:3]) + (", ..." if len(both) > 3 else "")
+    return (
+        [f"note        in both parts: group {few}; its images resemble each other, so the report flatters"]
+        if both
+        else []
+    )
 
 
 def _question(

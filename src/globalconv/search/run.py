@@ -70,7 +70,7 @@ def _tried(
     what: str, candidates: Sequence[Candidate], samples: Callable[[], list[Sample]], folder: SearchFolder, workers: int
 ) -> list[Trial]:
     """Return the trials of all candidates; those that the folder does not know are made, and written there."""
-    known = {record["name"]: float(record["miou"]) for record in folder.records(folder.trials)}
+    known = {name: float(record["miou"]) for name, record in folder.records(folder.trials, "name").items()}
     missing = [candidate for candidate in candidates if candidate.name not in known]
     if missing:
         with Progress(f"{what} search", len(missing) * len(samples()), "images") as progress:
@@ -97,7 +97,7 @@ def report(
     say: Say,
 ) -> Verdict:  # fmt: skip
     """Return what `crf` is worth on `source`, computed as `evaluate` does, one line of the folder per image."""
-    done = {record["image"]: record for record in folder.records(folder.report)}
+    done = folder.records(folder.report, "image")
     left = [index for index, name in enumerate(names(source)) if name not in done]
     compared = OffAndOn(predictor, crf, Subset(source.name, source, tuple(left)))
     with Progress("reported on", len(source), "images", len(done)) as progress:
