@@ -36,7 +36,7 @@ from globalconv.infer.prediction import Prediction
 from globalconv.infer.predictor import load
 from globalconv.infer.settings import PLAIN, InferenceSettings
 from globalconv.progress import Progress
-from globalconv.search.parts import halves, spread_over
+from globalconv.search.parts import halves, names, spread_over
 from globalconv.search.settings import Grid
 from globalconv.search.trials import (
     Candidate,
@@ -98,7 +98,7 @@ class Case:
     def fingerprint(self) -> str:
         """Return what tells this case from one of other weights, images or candidates."""
         parts = [self.reported, *self.searched]
-        images = [[part.source.sample_name(index) for index in range(len(part.source))] for part in parts]
+        images = [names(part.source) for part in parts]
         weights = [hashlib.sha256((part.run / WEIGHTS_FILE).read_bytes()).hexdigest() for part in parts]
         ways = {name: way.changes() for name, way in WAYS.items()}
         return hashlib.sha256(json.dumps([images, weights, asdict(GRID), ways, REFINED]).encode()).hexdigest()[:8]
@@ -107,16 +107,16 @@ class Case:
 def camvid(settings: Settings) -> list[Case]:
     """Return a case per fold that has a run; a fold that is alone has nothing to search on."""
     root = Path(os.environ["GLOBALCONV_DATA"]) / "CamVid"
-    names = [run.name for run in trained(settings) if (root / "folds" / f"{run.name}.val.txt").is_file()]
-    splits = {name: f"folds/{name}.val" for name in names}
+    folds = [run.name for run in trained(settings) if (root / "folds" / f"{run.name}.val.txt").is_file()]
+    splits = {name: f"folds/{name}.val" for name in folds}
     whole = {name: open_source(root, split) for name, split in splits.items()}
     search, report = (
-        {name: Part(settings.runs / name, splits[name], spread_over(whole[name], most)) for name in names}
+        {name: Part(settings.runs / name, splits[name], spread_over(whole[name], most)) for name in folds}
         for most in (settings.search_frames, settings.frames)
     )
-    if len(names) < 2:
-        raise SystemExit(f"--runs {settings.runs}: at least two folds of CamVid are needed, there are: {names}")
-    return [Case(name, report[name], tuple(search[other] for other in names if other != name)) for name in names]
+    if len(folds) < 2:
+        raise SystemExit(f"--runs {settings.runs}: at least two folds of CamVid are needed, there are: {folds}")
+    return [Case(name, report[name], tuple(search[other] for other in folds if other != name)) for name in folds]
 
 
 def msrc21(settings: Settings) -> list[Case]:

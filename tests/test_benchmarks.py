@@ -74,6 +74,36 @@ def test_gains_are_paired_by_seed(tmp_path: Path) -> None:
     assert (tmp_path / "plot.svg").read_text().count("<path") > 20
 
 
+def test_no_crf_is_reported_on_what_it_was_chosen_on(real_data: Path, tmp_path: Path) -> None:
+    inference = load("inference")
+    for name in ("dusk-0001TP", "day-0006R0", "day-0016E5-late"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.safetensors").write_bytes(name.encode())
+    for experiment, cases in inference.EXPERIMENTS.items():
+        for case in cases(inference.Settings(experiment, tmp_path)):
+            parts = [set(inference.names(part.source)) for part in (case.reported, *case.searched)]
+            assert len(parts) == (3 if experiment == "camvid" else 2)
+            assert not any(parts[0] & other for other in parts[1:])
+            assert case.reported.run not in {part.run for part in case.searched} or experiment == "msrc21"
+
+
+def test_means_of_inference_wait_for_all_cases(tmp_path: Path) -> None:
+    inference = load("inference")
+    columns = ("case", "way", "over", "miou", "gain", "cpu_s", "images", "fingerprint")
+    rows = [
+        dict(zip(columns, row, strict=True))
+        for row in (
+            ("a", "single", "", 0.4, None, 1, 10, "x"), ("a", "+ flip", "single", 0.5, 0.1, 2, 10, "x"),
+            ("b", "single", "", 0.6, None, 3, 20, "y"), ("b", "+ flip", "single", 0.6, 0.0, 4, 20, "y"),
+        )
+    ]  # fmt: skip
+    cases = [None, None]  # only how many there are matters
+    assert inference.mean_rows(rows[:2], cases) == []
+    single, flip = inference.mean_rows(rows, cases)
+    assert (single["miou"], single["gain"], single["images"]) == (0.5, None, 30)
+    assert (flip["miou"], flip["gain"], flip["over"], flip["cpu_s"]) == (0.55, 0.05, "single", 3)
+
+
 @pytest.mark.parametrize(("kernel", "least", "most"), [(1, 0.0, 0.001), (7, 0.2, 0.5)])
 def test_what_reaches_a_score_from_beyond_the_farthest_cue(kernel: int, least: float, most: float) -> None:
     """The share of |gradient| of one output that lies farther than 112 pixels away at the input, nothing shut off."""
