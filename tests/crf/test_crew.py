@@ -2,6 +2,7 @@
 
 import multiprocessing
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,30 @@ def test_worker_processes_give_the_same(method: str) -> None:
     with multiprocessing.get_context(method).Pool(2) as pool:
         for found in pool.starmap_async(DenseCRF(), [question(0)] * 2).get(timeout=120):
             assert (found == expected).all()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_while_another_thread_looks_up_a_kernel() -> None:
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("this system has no fork")
+    answer(0)
+    held = threading.Event()
+
+    def hold() -> None:
+        with spatial._lock:
+            held.set()
+            time.sleep(0.3)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    child = multiprocessing.get_context("fork").Process(target=answer, args=(0,))
+    child.start()
+    holder.join()
+    child.join(60)
+    hangs = child.is_alive()
+    child.kill()
+    assert not hangs and child.exitcode == 0
 
 
 def test_an_error_in_a_thread_is_raised() -> None:

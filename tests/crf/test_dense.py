@@ -155,6 +155,9 @@ def test_batches() -> None:
     tensors = DenseCRF()(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(probabilities)))
     assert torch.is_tensor(tensors) and (tensors.numpy() == stacked).all()
     assert DenseCRF()([], []) == []
+    for none in (np.zeros((0, 3, 13, 17)), torch.zeros(0, 3, 13, 17).half()):
+        empty = DenseCRF()(np.zeros((0, 13, 17, 3)), none)
+        assert type(empty) is type(none) and empty.shape == none.shape and "float32" in str(empty.dtype)
 
 
 def test_tensors_in_tensor_out() -> None:

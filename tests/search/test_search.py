@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers.infer import LABELS, Brightest
 
@@ -16,6 +17,7 @@ from globalconv.errors import InputError, StoppedError
 from globalconv.evaluation.score import score_source
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.settings import PLAIN, InferenceSettings
+from globalconv.labels import IGNORE
 from globalconv.search import trials
 from globalconv.search.job import run_job
 from globalconv.search.settings import Grid, SearchSettings
@@ -155,6 +157,22 @@ def test_a_damaged_line_is_refused(line: bytes, file: str, brightest: Predictor,
         log.write(line + b"\n")
     with pytest.raises(InputError, match=f"{file}: damaged"):
         run(brightest, helps, tmp_path / "out", resume=True)
+
+
+def test_what_a_stop_left_may_have_no_labels(
+    brightest: Predictor, helps: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(brightest, helps, tmp_path / "out")
+    report = tmp_path / "out" / "report.jsonl"
+    *kept, last = report.read_text().splitlines(keepends=True)
+    report.write_text("".join(kept))
+    name, real = json.loads(last)["image"], type(helps).label_map
+
+    def label_map(self: Any, index: int) -> Any:
+        return real(self, index) if self.sample_name(index) != name else np.full_like(real(self, index), IGNORE)
+
+    monkeypatch.setattr(type(helps), "label_map", label_map)
+    assert run(brightest, helps, tmp_path / "out", resume=True).images == len(kept)
 
 
 def test_one_film_on_both_sides_is_said(brightest: Predictor, helps: Source, tmp_path: Path) -> None:

@@ -127,9 +127,11 @@ class DenseCRF:
                 f"{len(images)} images but {len(probabilities)} sets of probabilities: give as many of both"
             )
         refined = [self(image, one) for image, one in zip(images, probabilities, strict=True)]
-        if isinstance(probabilities, list | tuple) or not refined:
+        if isinstance(probabilities, list | tuple):
             return refined
-        return np.stack(refined) if isinstance(refined[0], np.ndarray) else _stack(refined)
+        if _is_tensor(probabilities):
+            return _stack(refined) if refined else probabilities.float()
+        return np.stack(refined) if refined else np.empty(probabilities.shape, np.float32)
 
     def _refine(self, image: Any, name: str, given: Any, divergences: list[float] | None) -> Any:
         image_HWC = checks.picture(_array(image))

@@ -1,5 +1,6 @@
 """Kernels over places alone do not depend on the image: a few are kept for the next image of the same size."""
 
+import os
 import threading
 from collections import OrderedDict
 
@@ -12,6 +13,8 @@ KEPT_BYTES = 64 << 20
 
 _kept: OrderedDict[tuple[int, int, float, float], Kernel] = OrderedDict()
 _lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # in a process forked while a thread holds it, nobody would release it
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def spatial_kernel(height: int, width: int, sd_x: float, sd_y: float, crew: Crew) -> Kernel:
