@@ -143,9 +143,12 @@ def test_another_question_is_refused(brightest: Predictor, helps: Source, harms:
 def test_a_report_on_the_same_data_by_another_name_is_refused(
     brightest: Predictor, helps: Source, tmp_path: Path
 ) -> None:
+    def opened(root: Path | None, split: str | None) -> Source:
+        return Subset(f"folder {root} ({split})", helps, tuple(range(20)))
+
     settings = replace(SETTINGS, report_data=Path.cwd() / "place")
     with pytest.raises(InputError, match="20 of its images are searched on"):
-        run(brightest, helps, tmp_path / "out", settings)
+        run_job(brightest, tmp_path, Path("place"), opened, tmp_path / "out", settings, False, 1, lambda line: None)
     assert not (tmp_path / "out").exists()
 
 
