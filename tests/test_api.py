@@ -9,8 +9,11 @@ from helpers.training import small_recipe, train_until_killed, write_blobs
 
 import globalconv
 from globalconv import api
+from globalconv.cli import evaluate
 from globalconv.errors import InputError, StoppedError
+from globalconv.infer.settings import InferenceSettings
 from globalconv.reporting.history import read_history
+from globalconv.stopping import StopRequest
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +88,30 @@ def test_runs_are_compared_on_the_data_they_noted(place: Path, tmp_path: Path) -
     assert globalconv.report([tmp_path / "other"], place / "blobs") == tmp_path / "other" / "report.html"
     with pytest.raises(InputError, match="no run given"):
         globalconv.report([])
+
+
+def test_a_page_says_what_was_done_beyond_one_pass_and_does_it(place: Path, tmp_path: Path) -> None:
+    settings = InferenceSettings(scales=(0.5, 1.0), flip=True)
+    plain = globalconv.evaluate(place / "run", place / "blobs", settings=settings)
+    told = globalconv.evaluate(place / "run", place / "blobs", report=tmp_path / "page.html", settings=settings)
+    assert (told.matrix.counts == plain.matrix.counts).all() and told.inference == plain.inference
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "run, scales (0.5, 1.0), flip True" in page and "inference.flip" in page
+
+
+def test_one_image_may_be_named_without_a_list(place: Path, tmp_path: Path) -> None:
+    image = next((place / "blobs" / "images" / "val").iterdir())
+    either: tuple[Path | str, ...] = (image, str(image))
+    for number, one in enumerate(either):
+        assert globalconv.predict(place / "run", one, tmp_path / str(number)) == []
+
+
+def test_class_maps_have_a_limit_that_can_be_raised_too(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    globalconv.predict(place / "run", [f"{place}/blobs/images/val"], tmp_path / "maps")
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 10)
+    given = [f"--predictions={tmp_path / 'maps'}", f"--data={place / 'blobs'}"]
+    with pytest.raises(InputError, match="with --max-pixels"):
+        evaluate.run(given, StopRequest())
+    assert evaluate.run([*given, "--max-pixels", "1000000"], StopRequest()) == 0

@@ -2,10 +2,11 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from globalconv.pipeline import Shares, ahead
+from globalconv.pipeline import Override, Shares, ahead
 
 
 def test_results_come_in_order_and_no_further_ahead_than_asked() -> None:
@@ -46,3 +47,16 @@ def test_shares_name_every_part_and_the_rate() -> None:
         time.sleep(0.01)
     line = shares.line(3, "images")
     assert line.startswith("3 images in ") and "images/s; of the time: decode 0%, network " in line
+
+
+def test_what_two_threads_override_is_put_back_when_both_have_left() -> None:
+    shared = SimpleNamespace(value="before")
+    override = Override(shared, "value")
+    first, second = override.to(1), override.to(2)
+    first.__enter__()
+    second.__enter__()
+    assert shared.value == 2
+    first.__exit__(None, None, None)  # not in the order of a stack, as threads do
+    assert shared.value == 2
+    second.__exit__(None, None, None)
+    assert shared.value == "before"

@@ -27,7 +27,7 @@ from globalconv.reporting.runs import check_alike, noted_data, run_names, subjec
 from globalconv.search.settings import SEARCH, SearchSettings
 from globalconv.show.page import check_page
 from globalconv.stopping import StopRequest
-from globalconv.training.recipe import Recipe
+from globalconv.training.recipe import Recipe, flat
 from globalconv.training.recipes import RECIPES
 from globalconv.training.session import Session
 from globalconv.training.start import run_training
@@ -89,8 +89,9 @@ def _evaluate(
     if report is not None:
         folder = None if isinstance(weights, Predictor) else Path(weights)
         name = "network" if folder is None else folder.resolve().name
-        return _write_report(Path(report), [subject(name, predictor, source, folder)], source)[0]
-    shares, batch_size = Shares(*SCORING), predictor.settings.batch_size
+        asked = _with_settings(subject(name, predictor, source, folder), predictor.settings)
+        return _write_report(Path(report), [asked], source)[0]
+    shares, batch_size = Shares(*SCORING), predictor.images_at_once
     with _progress(source) as progress:
         score = score_batches(
             predictor.class_maps, source, predictor.precision, batch_size, _counted(progress), shares
@@ -99,15 +100,32 @@ def _evaluate(
     return score
 
 
+def _with_settings(asked: Subject, settings: InferenceSettings) -> Subject:
+    """Return a subject whose name and settings say what was done beyond one pass of the network."""
+    if not (changes := settings.changes()):
+        return asked
+    history = replace(asked.history, settings={**asked.history.settings, **flat({"inference": changes})})
+    name = ", ".join([asked.name, *(f"{option} {value}" for option, value in changes.items())])
+    return replace(asked, name=name, history=history)
+
+
 def evaluate_predictions(
     predictions: str | Path,
     data: str | Path | None = None,
     split: str = "val",
     layout: str | None = None,
     report: str | Path | None = None,
+    max_pixels: int | None = None,
 ) -> Score:
-    """Return the score of a folder of class maps (palette or index PNGs) on a split of `data`."""
-    source = _source(data, split, layout)
+    """Return the score of a folder of class maps (palette or index PNGs) on a split of `data`.
+
+    Pictures of more than `max_pixels` (None: 178 megapixels) are refused.
+    """
+    with pixel_limit(max_pixels):
+        return _evaluate_predictions(predictions, _source(data, split, layout), report)
+
+
+def _evaluate_predictions(predictions: str | Path, source: Source, report: str | Path | None) -> Score:
     if report is not None:
         maps = Subject(Path(predictions).resolve().name, class_maps_in(Path(predictions), source), History())
         return _write_report(Path(report), [maps], source)[0]
@@ -147,7 +165,7 @@ def report(
 
 def predict(
     weights: str | Path | Predictor,
-    images: Sequence[str],
+    images: str | Path | Sequence[str | Path],
     out: str | Path,
     device: str = "auto",
     precision: str = "auto",
@@ -159,13 +177,14 @@ def predict(
     and listed in `failures.json`. Of a TIFF above 25 megapixels only the class map is written, as a TIFF.
     """
     predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
+    inputs = [str(images)] if isinstance(images, str | Path) else list(map(str, images))
     shares = Shares(*PREDICTING)
-    with Progress("predicted", len(images), "images") as progress:
+    with Progress("predicted", len(inputs), "images") as progress:
 
         def on_file(done: int, total: int, path: Path, failure: Failure | None) -> None:
             progress.update(done, total=total)
 
-        failures = predict_files(predictor, images, Path(out), on_file, shares)
+        failures = predict_files(predictor, inputs, Path(out), on_file, shares)
         progress.say(shares.line(progress.total, "images"))
     return failures
 

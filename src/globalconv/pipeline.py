@@ -1,14 +1,13 @@
 """Work that overlaps: reading ahead in a thread, and what the time goes into."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
-
-from globalconv.progress import duration
+from typing import Any, TypeVar
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -32,9 +31,40 @@ class Shares:
 
     def line(self, done: int, unit: str) -> str:
         """Return the rate of `done` units, and how much of the time each part was at work."""
+        from globalconv.progress import duration  # draws, which those who only read pictures need not wait for
+
         whole = max(time.perf_counter() - self._began, 1e-9)
         parts = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in self._seconds.items())
         return f"{done} {unit} in {duration(whole)}, {done / whole:.2f} {unit}/s; of the time: {parts} (they overlap)"
+
+
+class Override:
+    """Something that the whole process shares, set while anybody is inside; who leaves last puts it back.
+
+    Of several that are inside at once, in whatever threads, the last one that came decides.
+    """
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self.owner, self.name = owner, name
+        self._lock = threading.Lock()
+        self._before: Any = None
+        self._inside: dict[object, Any] = {}
+
+    @contextmanager
+    def to(self, value: Any) -> Iterator[None]:
+        """Set it to `value` inside."""
+        me = object()
+        with self._lock:
+            if not self._inside:
+                self._before = getattr(self.owner, self.name)
+            self._inside[me] = value
+            setattr(self.owner, self.name, value)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._inside[me]
+                setattr(self.owner, self.name, [self._before, *self._inside.values()][-1])
 
 
 def ahead(work: Callable[[J], R], jobs: Iterable[J], depth: int) -> Iterator[Future[R]]:

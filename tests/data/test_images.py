@@ -1,6 +1,7 @@
 """Reading pictures: every mode, every orientation, and the line that each broken or wrong file gets."""
 
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from globalconv.data.images import image_size, read_image, to_rgb
+from globalconv.data.images import image_size, opened, pixel_limit, read_image, to_rgb, upright
 from globalconv.data.masks import read_label_map, read_mask
 from globalconv.errors import InputError
 from globalconv.labels import CAMVID, IGNORE, LabelSpace, voc_palette
@@ -218,3 +219,30 @@ def test_damage_anywhere_is_an_input_error_or_a_picture(
     else:
         said = f"{path} was read" if image.shape[2] == 3 else ""
     assert str(path) in said
+
+
+def test_limits_of_two_threads_end_with_the_limit_of_before() -> None:
+    before = Image.MAX_IMAGE_PIXELS
+    first, second = pixel_limit(10**9), pixel_limit(None)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_only_pillow_is_silenced_while_a_picture_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Filters are those of all threads: while one reads ahead, what the network's has to say must be heard."""
+    path = save(tmp_path, Image.fromarray(GRADIENT), "x.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff junk")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", GRADIENT.shape[0] * GRADIENT.shape[1] - 1)  # Pillow warns of it
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        with opened(path) as picture:
+            upright(picture)
+            warnings.warn("in tiles", stacklevel=1)
+    assert [str(warning.message) for warning in heard] == ["in tiles"]
+
+
+def test_a_path_that_cannot_be_looked_at_is_refused() -> None:
+    with pytest.raises(InputError, match="cannot be reached"):
+        read_image(Path("n" * 300 + ".png"))

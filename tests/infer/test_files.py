@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.infer import noise, write_image
+from helpers.infer import LABELS, Brightest, noise, write_image
 from PIL import Image
 
+from globalconv.data.images import read_image
 from globalconv.errors import InputError, StoppedError
 from globalconv.infer.files import Failure, predict_files
 from globalconv.infer.jobs import list_jobs
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.predictor import Predictor
+from globalconv.infer.settings import InferenceSettings
 
 
 @pytest.fixture(autouse=True)
@@ -212,3 +214,49 @@ def test_a_name_too_long_is_one_failure_and_a_full_disk_is_the_end(
     monkeypatch.setattr(Prediction, "save", full)
     with pytest.raises(OSError, match="No space left"):
         predict_files(brightest, ["a.png"], Path("other"))
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_before_any_work(
+    brightest: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(Path("a.png"))
+    monkeypatch.setattr("globalconv.infer.files.os.access", lambda path, mode: False)
+    monkeypatch.setattr(Predictor, "class_maps", None)
+    with pytest.raises(InputError, match="out=out: this user may not write there"):
+        predict_files(brightest, ["a.png"], OUT)
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(folder: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", folder)
+
+    Path("photos").mkdir()
+    monkeypatch.setattr("os.scandir", closed)
+    with pytest.raises(InputError, match=r"photos: this folder cannot be listed \(Permission denied\)"):
+        list_jobs(["photos"], OUT)
+
+
+def test_results_larger_than_the_limit_for_images_are_replaced(tmp_path: Path) -> None:
+    """The overlay has a legend below it, so it is larger than the image that was allowed."""
+    write_image(Path("a.png"), 6, 9)
+    settings = InferenceSettings(max_pixels=54)
+    exact = Predictor(Brightest(), LABELS, "cpu", "float32", settings=settings)
+    for _ in range(2):
+        assert predict_files(exact, ["a.png"], OUT) == []
+
+
+def test_tiles_of_a_batch_hold_no_more_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        write_image(Path(f"photos/{number:02}.png"))
+    read: list[Path] = []
+
+    def counted(path: Path) -> np.ndarray:
+        read.append(path)
+        return read_image(path)
+
+    monkeypatch.setattr("globalconv.infer.files.read_image", counted)
+    settings = InferenceSettings(tile=32, batch_size=16)
+    tiling = Predictor(Brightest(), LABELS, "cpu", "float32", settings=settings)
+    most: list[int] = []
+    predict_files(tiling, ["photos"], OUT, lambda done, *_: most.append(len(read) - done))
+    assert max(most) <= 4

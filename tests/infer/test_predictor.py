@@ -1,5 +1,7 @@
 """Image in, class map out: every kind of image, its own size and orientation, equal results, files on disk."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -313,3 +315,34 @@ def test_larger_pictures_than_allowed_are_refused(brightest: Predictor, tmp_path
     enough = Predictor(Brightest(), LABELS, "cpu", "float32", settings=InferenceSettings(max_pixels=200))
     assert (enough(path).class_map == brightest(path).class_map).all()
     assert Image.MAX_IMAGE_PIXELS == 89478485  # as it was
+
+
+def test_an_image_without_pixels_is_refused(brightest: Predictor) -> None:
+    with pytest.raises(InputError, match="image of 0x5: there is no pixel in it"):
+        brightest(Image.new("RGB", (0, 5)))
+
+
+def test_too_little_memory_for_a_batch_names_the_batch() -> None:
+    with pytest.raises(InputError, match="2 times 9x6 pixels: not enough memory on cpu; give a --batch-size below 2"):
+        Predictor(Hungry(), LABELS, "cpu", "float32").class_maps([noise(6, 9)] * 2)
+
+
+def test_no_room_for_probabilities_is_a_refusal(brightest: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills up while a mapped file is written kills the process with SIGBUS."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("globalconv.infer.predictor.MAPPED_BYTES", 100)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(InputError, match=r"GB of probabilities: no room in .* let TMPDIR name"):
+        brightest(noise(30, 40), probabilities=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "held"),
+    [({}, 8), ({"tile": 64}, 1), ({"flip": True}, 1), ({"scales": [0.5]}, 1), ({"crf": "example"}, 1)],
+)
+def test_images_are_held_for_a_batch_only_where_they_go_together(fields: dict[str, Any], held: int) -> None:
+    settings = InferenceSettings(batch_size=8, **fields)
+    assert Predictor(Brightest(), LABELS, "cpu", "float32", settings=settings).images_at_once == held

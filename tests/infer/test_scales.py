@@ -112,3 +112,12 @@ def test_each_scale_is_tiled_and_the_result_is_that_without_tiles(size: tuple[in
     np.testing.assert_allclose(tiles, whole, atol=2e-3)
     np.testing.assert_allclose(tiles.sum(0), 1, atol=1e-5)
     assert np.abs(tiles - whole).mean() < 1e-5
+
+
+def test_pixels_become_floats_as_they_are_taken() -> None:
+    """At a small scale a window is made of a whole large image, which must not be held as floats."""
+    line_L = torch.arange(60, dtype=torch.uint8)
+    index_hT, weight_hT = taps(60, 7, slice(2, 5))
+    small_h = resample(line_L, 0, index_hT, weight_hT)
+    assert small_h.dtype == torch.float32
+    torch.testing.assert_close(small_h, resample(line_L.float(), 0, index_hT, weight_hT))

@@ -23,7 +23,7 @@ from globalconv.labels import LabelSpace
         ({"tile": True}, "--tile True: must be"),
         ({"tile": 64.0}, r"--tile 64\.0: give a multiple of 32, or cityscapes"),
         ({"tile": "berlin"}, "--tile berlin: give"),
-        ({"tile": 64, "overlap": 64}, r"--overlap 64: must be below the tile \(64\); try 16"),
+        ({"tile": 64, "overlap": 64}, r"--overlap 64: must be below the tile \(64\); try 0"),
         ({"overlap": 1024}, "--overlap 1024: must be below the tile"),
         ({"tile": 64, "overlap": 33}, "--overlap 33: must be a multiple of 32"),
         ({"tile": "cityscapes", "scales": (1.0, 2.0)}, "--tile cityscapes: its four crops are fixed"),
@@ -34,6 +34,8 @@ from globalconv.labels import LabelSpace
         ({"scales": (float("inf"),)}, "--scales inf"),
         ({"scales": (11,)}, "--scales 11: must be above 0 and at most 10"),
         ({"scales": ("1",)}, "--scales 1"),
+        ({"scales": 0.5}, r"--scales 0\.5: give a tuple of numbers"),
+        ({"scales": "12"}, "--scales '12': give a tuple"),
         ({"fuse": "votes"}, "--fuse votes: give probabilities or logits"),
         ({"batch_size": 0}, "--batch-size 0: must be a whole number, at least 1"),
         ({"max_pixels": 0}, "--max-pixels 0"),
@@ -112,3 +114,15 @@ def test_five_hundred_random_calls_give_a_result_or_one_line() -> None:
         np.testing.assert_allclose(shares_KHW.sum(0), 1, atol=1e-4)
         assert prediction.class_map.shape == image.shape[:2] and prediction.class_map.max() < classes
     assert 50 < refused < 250
+
+
+@pytest.mark.parametrize("tile", [32, 64, 96, 128, 1024])
+def test_the_overlap_that_a_refusal_names_is_accepted(tile: int) -> None:
+    with pytest.raises(InputError) as refused:
+        InferenceSettings(tile=tile, overlap=tile)
+    InferenceSettings(tile=tile, overlap=int(str(refused.value).split()[-1]))
+
+
+@pytest.mark.parametrize("scales", [[1], (1,), [np.float32(1)]])
+def test_scales_of_one_are_no_setting_however_they_are_written(scales: Any) -> None:
+    assert InferenceSettings(scales=scales) == PLAIN

@@ -1,6 +1,7 @@
 """TIFF files by windows: the class map of the whole image, where it lies on Earth, and what is refused."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from helpers.infer import LABELS, Narrow, noise
 from PIL import Image
 
+from globalconv.data.images import read_image
 from globalconv.errors import InputError
 from globalconv.infer.files import predict_files
 from globalconv.infer.predictor import Predictor
@@ -120,7 +122,7 @@ def test_damage_leaves_no_class_map(predictor: Predictor, tmp_path: Path) -> Non
     content = bytearray(path.read_bytes())
     content[60_000:90_000] = bytes(30_000)
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.tif: cannot be read or written by windows"):
+    with pytest.raises(InputError, match=r"a\.tif: cannot be read by windows"):
         segment_tiff(predictor, path, tmp_path / "map.tif")
     assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]
 
@@ -130,3 +132,61 @@ def test_a_crf_wants_the_whole_image(tmp_path: Path) -> None:
     refined = Predictor(Narrow(), LABELS, "cpu", "float32", refine=lambda image, shares_KHW: shares_KHW)
     (failure,) = predict_files(refined, [str(path)], tmp_path / "out")
     assert "leave out --crf" in failure.error
+
+
+def deep(image: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return planes and profile of a TIFF of a kind that is not plain RGB, made of an image with five bands."""
+    kinds: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
+        "infrared": (image[..., :4], {"photometric": "rgb", "alpha": "no"}),
+        "five bands": (image, {"photometric": "rgb"}),
+        "grey and one more": (image[..., :2], {"photometric": "minisblack", "alpha": "no"}),
+        "0 is white": (image[..., :1], {"photometric": "miniswhite"}),
+        "multiplied": (image[..., :4], {"photometric": "rgb", "alpha": "premultiplied"}),
+        "4 bits": (image[..., :1] // 16, {"nbits": 4}),
+        "signed": (image[..., :1].view(np.int8), {}),
+    }
+    return kinds[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "by_windows"),
+    [
+        ("infrared", True), ("five bands", True), ("grey and one more", True),
+        ("0 is white", False), ("multiplied", False), ("4 bits", False), ("signed", False),
+    ],
+)  # fmt: skip
+def test_a_window_is_the_picture_that_would_be_decoded(
+    predictor: Predictor, tmp_path: Path, name: str, by_windows: bool
+) -> None:
+    bands = np.random.default_rng(0).integers(0, 256, (40, 50, 5), np.uint8)
+    planes, profile = deep(bands, name)
+    path = write_tiff(tmp_path / "a.tif", np.ascontiguousarray(planes), **profile)
+    assert is_large_tiff(path) == by_windows
+    if by_windows:
+        segment_tiff(predictor, path, tmp_path / "map.tif")
+        assert (read_tiff(tmp_path / "map.tif") == predictor.class_map(read_image(path))).all()
+
+
+def test_a_name_is_no_address_and_a_tile_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(noise(30, 40)).save("s3:a.tif")
+    huge = Predictor(Narrow(), LABELS, "cpu", "float32", settings=InferenceSettings(tile=32 * 10**20))
+    segment_tiff(huge, Path("s3:a.tif"), tmp_path / "map.tif")
+    assert (read_tiff(tmp_path / "map.tif") == huge.class_map(noise(30, 40))).all()
+
+
+@pytest.mark.parametrize(
+    ("free", "error", "says"), [(0, OSError, "No space left"), (2**30, InputError, "map.tif: can")]
+)
+def test_a_class_map_that_cannot_be_written_is_not_blamed_on_the_image(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, error: type[Exception], says: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise rasterio.errors.RasterioIOError("Write failed.")
+
+    path = write_tiff(tmp_path / "a.tif", noise(40, 50))
+    monkeypatch.setattr("globalconv.infer.tiff.TiffClasses.__setitem__", fails)
+    monkeypatch.setattr("globalconv.infer.tiff.shutil.disk_usage", lambda folder: SimpleNamespace(free=free))
+    with pytest.raises(error, match=says):
+        segment_tiff(predictor, path, tmp_path / "map.tif")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]

@@ -1,7 +1,7 @@
 """`globalconv evaluate WEIGHTS --data PATH`: the one mIoU of a network, or of class maps made by anything."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -47,11 +47,13 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     from globalconv.api import evaluate, evaluate_predictions
 
     if options.predictions is not None:
-        if (options.device, options.precision, options.inference) != ("auto", "float32", PLAIN):
+        free = replace(options.inference, max_pixels=None)
+        if (options.device, options.precision, free) != ("auto", "float32", PLAIN):
             raise InputError("evaluate --predictions: no network runs, so leave out --device, --tile and their like")
         score = evaluate_predictions(
-            options.predictions, options.data, options.split or "val", options.layout, options.report
-        )
+            options.predictions, options.data, options.split or "val", options.layout, options.report,
+            options.inference.max_pixels,
+        )  # fmt: skip
     else:
         score = evaluate(
             options.weights, options.data, options.split, options.layout, options.device, options.precision,

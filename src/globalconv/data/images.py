@@ -10,12 +10,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from globalconv.errors import GlobalconvError, InputError
+from globalconv.pipeline import Override
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif"})
 """What counts as a picture when a folder is listed."""
@@ -31,6 +33,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = (5, 6, 7, 8)
+
+_OURS: SimpleNamespace = SimpleNamespace(limit=None)
+_LIMIT, _PILLOWS = Override(_OURS, "limit"), Override(Image, "MAX_IMAGE_PIXELS")
 
 Uint8Array = NDArray[np.uint8]
 
@@ -70,26 +75,26 @@ def to_rgb(picture: Image.Image, where: str) -> Uint8Array:
 @contextmanager
 def pixel_limit(pixels: int | None) -> Iterator[None]:
     """Refuse pictures of more than `pixels` inside, in all threads; None leaves Pillow's own limit (178 megapixels)."""
-    before = Image.MAX_IMAGE_PIXELS
-    if pixels is not None:
-        Image.MAX_IMAGE_PIXELS = pixels / 2  # type: ignore[assignment] # Pillow warns there and refuses at twice that
-    try:
+    if pixels is None:
         yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
+        return
+    # Pillow refuses at twice its limit. That is never lowered: it holds for text that Pillow draws as well.
+    with _LIMIT.to(pixels), _PILLOWS.to(max(pixels / 2, Image.MAX_IMAGE_PIXELS or 0)):
+        yield
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
     """Open `path` with Pillow; every way in which it or a decoder inside the block can fail is an `InputError`."""
-    if not path.is_file():
-        why = "is not a file" if path.exists() else "there is no such file"
-        raise InputError(f"{path}: {why}; give the path of a picture")
+    _check_is_file(path)
     try:
         with warnings.catch_warnings():
             # Of pictures from 89 megapixels (refused are those from 179) and of damaged EXIF blocks: neither matters.
-            warnings.simplefilter("ignore")
+            # Filters are shared by all threads: what others have to say while this one decodes must be heard.
+            warnings.filterwarnings("ignore", module=r"PIL\b")
             with Image.open(path) as picture:
+                if _OURS.limit is not None and picture.width * picture.height > _OURS.limit:
+                    raise _too_large(path, picture.width * picture.height, _OURS.limit)
                 yield picture
     except GlobalconvError:
         raise
@@ -98,16 +103,29 @@ def opened(path: Path) -> Iterator[Image.Image]:
         raise InputError(f"{path}: the file {what}; replace or remove it") from None
     except Image.DecompressionBombError as error:
         claimed = next((int(word[1:]) for word in str(error).split() if word[1:].isdigit()), 0)
-        limit = int(2 * (Image.MAX_IMAGE_PIXELS or 0))
-        raise InputError(
-            f"{path}: {claimed / 1e6:.4g} megapixels, above the limit of {limit / 1e6:.4g}, which looks like an attack"
-            f" on memory; cut the picture into parts, or let predict and evaluate take it with --max-pixels {claimed}"
-        ) from None
+        raise _too_large(path, claimed, int(2 * (Image.MAX_IMAGE_PIXELS or 0))) from None
     except PermissionError:
         raise InputError(f"{path}: this user may not read the file; correct its permissions") from None
     except Exception as error:  # Damaged files make Pillow's decoders raise almost anything.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path}: cannot be decoded ({reason}); the file is damaged, replace or remove it") from error
+
+
+def _too_large(path: Path, claimed: int, limit: int) -> InputError:
+    return InputError(
+        f"{path}: {claimed / 1e6:.4g} megapixels, above the limit of {limit / 1e6:.4g}, which looks like an attack"
+        f" on memory; cut the picture into parts, or let predict and evaluate take it with --max-pixels {claimed}"
+    )
+
+
+def _check_is_file(path: Path) -> None:
+    try:
+        if path.is_file():
+            return
+        why = "is not a file" if path.exists() else "there is no such file"
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        why = f"cannot be reached ({error.strerror})"
+    raise InputError(f"{path}: {why}; give the path of a picture")
 
 
 def _orientation(picture: Image.Image) -> int:

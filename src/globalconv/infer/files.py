@@ -1,6 +1,7 @@
 """Many image files in, a folder of predictions out, and what could not be done; three threads share the work."""
 
 import errno
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -56,6 +57,8 @@ def predict_files(
     """
     jobs = list_jobs(inputs, out)
     out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK | os.X_OK):  # else every image would be predicted for nothing
+        raise InputError(f"out={out}: this user may not write there; correct its permissions or choose another folder")
     work = _Work(predictor, out, {job.path.resolve() for job in jobs}, shares or Shares(*PARTS))
     failures: list[Failure] = []
     try:
@@ -107,13 +110,13 @@ class _Work:
                 yield waiting[0], waiting[1].result()
 
     def _predicted(self, jobs: Sequence[Job]) -> Iterator[Made]:
-        for batch in _batches(self._read_ahead(jobs), self.predictor.settings.batch_size):
+        for batch in _batches(self._read_ahead(jobs), self.predictor.images_at_once):
             with self.shares.part("network"):
                 made = self._predict(batch)
             yield from made
 
     def _read_ahead(self, jobs: Sequence[Job]) -> Iterator[Read]:
-        for job, future in zip(jobs, ahead(self._read, jobs, self.predictor.settings.batch_size), strict=True):
+        for job, future in zip(jobs, ahead(self._read, jobs, self.predictor.images_at_once), strict=True):
             yield job, future.result()
 
     def _read(self, job: Job) -> "Uint8Array | _LargeTiff | Failure":

@@ -66,10 +66,14 @@ def _results_inside(base: Path, out: Path) -> Path | None:
 
 def _folder(folder: Path, base: Path, results: Path | None) -> Iterator[tuple[Path, PurePosixPath]]:
     """Yield the images below `folder`, sorted, without those below `results`."""
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=_cannot_list):
         folders[:] = sorted(name for name in folders if name[0] != "." and (Path(place) / name).resolve() != results)
         for path in (Path(place) / name for name in sorted(files) if _is_image(name)):
             yield path, PurePosixPath(path.relative_to(base).as_posix())
+
+
+def _cannot_list(error: OSError) -> None:
+    raise InputError(f"{error.filename}: this folder cannot be listed ({error.strerror}); correct its permissions")
 
 
 def _is_image(name: str) -> bool:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from globalconv.errors import InputError
 from globalconv.files import write_atomic
@@ -25,6 +25,14 @@ MARK = "globalconv"
 """Written into every picture that is saved, so that only our own pictures are ever replaced."""
 
 _SOFTWARE_TAG = 305
+
+_OPENERS: dict[str, Callable[[Path], Image.Image]] = {
+    ".png": PngImagePlugin.PngImageFile,
+    ".jpg": JpegImagePlugin.JpegImageFile,
+    ".tif": TiffImagePlugin.TiffImageFile,
+}
+"""What reads the header of a result. `Image.open` would refuse those that are larger than the limit for images: an
+overlay has a legend below it."""
 
 _JPEG_LIMIT = 65_500
 """Most pixels that a side of a JPEG can have."""
@@ -76,10 +84,10 @@ def check_replaceable(path: Path) -> None:
     if not path.exists():
         return
     try:
-        with Image.open(path) as picture:
+        with _OPENERS[path.suffix](path) as picture:
             tiff_tags = getattr(picture, "tag_v2", {})
             mark = picture.info.get("Software") or picture.info.get("comment") or tiff_tags.get(_SOFTWARE_TAG)
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError):
         mark = None
     if mark not in (MARK, MARK.encode()):
         raise InputError(f"{path} exists and was not written by globalconv; move it or choose another folder")

@@ -3,7 +3,7 @@
 Shapes: K classes, H x W pixels of the image, h rows of it, N images or windows of equal size.
 """
 
-import contextlib
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +25,7 @@ from globalconv.infer.scales import ScoreRows, mean, view
 from globalconv.infer.settings import AUTO_TILE, PLAIN, WHOLE_PIXELS, InferenceSettings
 from globalconv.infer.tiles import Pixels, grid, tiled
 from globalconv.labels import LabelSpace
+from globalconv.pipeline import Override
 from globalconv.weights import AS_THEY_ARE, Geometry, load_weights
 
 Uint8Array = npt.NDArray[np.uint8]
@@ -43,6 +44,10 @@ TILED = (
 
 MAPPED_BYTES = 2**30
 """Probabilities larger than this are kept in a temporary file that is mapped into memory."""
+
+
+_TF32 = Override(torch.backends.cudnn, "allow_tf32")
+"""Off while a network computes, else a score would say float32 without being it; elsewhere as it was."""
 
 
 class ClassMap(Protocol):
@@ -172,6 +177,13 @@ class Predictor:
         bands = tiled(score, seen, windows, self.settings.batch_size)
         return ScoreRows(bands, seen.shape, image.shape, mirrored)
 
+    @property
+    def images_at_once(self) -> int:
+        """How many images of equal size are worth holding: one where each is scaled, cut or refined by itself."""
+        settings = self.settings
+        plain = settings.tile is None and settings.scales == (1.0,) and not settings.flip and self.refine is None
+        return settings.batch_size if plain else 1
+
     def is_one_pass(self, shape: tuple[int, ...]) -> bool:
         """Return whether an image of this shape goes through the network once and whole."""
         settings = self.settings
@@ -198,32 +210,22 @@ class Predictor:
         images_N3HW = images_N3HW.contiguous(memory_format=self.layout)
         low = self.precision == "bfloat16"
         try:
-            with torch.inference_mode(), _true_float32(), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+            with torch.inference_mode(), _TF32.to(False), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
                 logits_NKHW: Tensor = self.network(images_N3HW)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            raise InputError(
-                f"image of {width}x{height}: not enough memory on {self.device}; reduce the image, or let it be"
-                f" cut into tiles with --tile {_smaller_tile(height, width)}"
-            ) from error
+            remedy = f"reduce the image, or let it be cut into tiles with --tile {_smaller_tile(height, width)}"
+            what = f"image of {width}x{height}"
+            if (count := len(images_NHWC)) > 1:
+                what, remedy = f"{count} times {width}x{height} pixels", f"give a --batch-size below {count}"
+            raise InputError(f"{what}: not enough memory on {self.device}; {remedy}") from error
         return logits_NKHW[..., :height, :width]
 
 
 def _smaller_tile(height: int, width: int) -> int:
     """Return a tile that takes less than half the memory of the image."""
     return max(32, int((height * width / 2) ** 0.5) // 32 * 32)
-
-
-@contextlib.contextmanager
-def _true_float32() -> Iterator[None]:
-    """Keep cuDNN from TF32 inside, else a score would say float32 without being it; outside it stays as it was."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
 
 
 def _classes(scores_NKHW: Tensor) -> Uint8Array:
@@ -240,10 +242,19 @@ def _crf(name: str) -> Refine:
 
 def _room(shape: tuple[int, ...]) -> Float32Array:
     """Return an empty array: in memory, or where it is large in a file that is gone when nobody uses it any more."""
-    if 4 * np.prod(shape) <= MAPPED_BYTES:
+    size = 4 * int(np.prod(shape))
+    if size <= MAPPED_BYTES:
         return np.empty(shape, np.float32)
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, np.float32, "w+", shape=shape)
+    try:
+        with tempfile.TemporaryFile() as file:
+            if hasattr(os, "posix_fallocate"):  # a disk that is full only when a page is written kills the process
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, np.float32, "w+", shape=shape)
+    except OSError as error:
+        raise InputError(
+            f"{size / 1e9:.3g} GB of probabilities: no room in {tempfile.gettempdir()} ({error.strerror}); let TMPDIR"
+            " name a folder on a larger disk"
+        ) from error
 
 
 def _pixels(image: str | Path | Image.Image | Uint8Array) -> Uint8Array:
@@ -265,6 +276,8 @@ def _pixels(image: str | Path | Image.Image | Uint8Array) -> Uint8Array:
 
 def _decoded(picture: Image.Image) -> Uint8Array:
     """Return a Pillow picture, whose file may not have been read yet, as an upright array."""
+    if 0 in picture.size:
+        raise InputError(f"image of {picture.width}x{picture.height}: there is no pixel in it; give one that has some")
     try:
         return to_rgb(ImageOps.exif_transpose(picture), "image")
     except (OSError, SyntaxError) as error:

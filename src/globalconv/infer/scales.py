@@ -47,7 +47,7 @@ class Resized:
             first = int(index_hT.min())
             taken.append(slice(first, int(index_hT.max()) + 1))
             resampled.append((index_hT - first, weight_hT))
-        pixels_hw3 = torch.from_numpy(np.ascontiguousarray(self.image[taken[0], taken[1]])).float()
+        pixels_hw3 = torch.from_numpy(np.ascontiguousarray(self.image[taken[0], taken[1]]))
         for axis, (index_hT, weight_hT) in enumerate(resampled):
             pixels_hw3 = resample(pixels_hw3, axis, index_hT, weight_hT)
         resized: Uint8Array = pixels_hw3.round_().clamp_(0, 255).to(torch.uint8).numpy()
@@ -84,11 +84,14 @@ def taps(before: int, after: int, window: slice) -> tuple[Tensor, Tensor]:
 
 
 def resample(values: Tensor, axis: int, index_hT: Tensor, weight_hT: Tensor) -> Tensor:
-    """Return `values` with `axis` replaced by h weighted sums of T of its entries."""
+    """Return `values` with `axis` replaced by h weighted sums of T of its entries, in float32.
+
+    They are made floats as they are taken: a window may be a whole large image where the scale is small.
+    """
     shape = [-1 if number == axis else 1 for number in range(values.ndim)]
     total = torch.zeros(())
     for index_h, weight_h in zip(index_hT.T.to(values.device), weight_hT.T.to(values.device), strict=True):
-        part = values.index_select(axis, index_h).mul_(weight_h.view(shape))
+        part = values.index_select(axis, index_h).float().mul_(weight_h.view(shape))
         total = total.add_(part) if total.ndim else part
     return total
 

@@ -1,6 +1,7 @@
 """How a prediction is made beyond one pass of the network: scales, mirror images, tiles. Imports no torch."""
 
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from typing import Any, Literal
 
 from globalconv.errors import InputError
@@ -55,8 +56,9 @@ class InferenceSettings:
         if self.overlap is not None:
             _check_tile("--overlap", self.overlap, 0)
             if self.overlap >= (side := self.tile_side):
-                raise InputError(f"--overlap {self.overlap}: must be below the tile ({side}); try {side // 4}")
+                raise InputError(f"--overlap {self.overlap}: must be below the tile ({side}); try {_quarter(side)}")
         _check_scales(self.scales)
+        object.__setattr__(self, "scales", tuple(map(float, self.scales)))  # so that a list, or 1, is no other setting
         if self.fuse not in ("probabilities", "logits"):
             raise InputError(f"--fuse {self.fuse}: give probabilities or logits")
         for option, value in {"--batch-size": self.batch_size, "--max-pixels": self.max_pixels}.items():
@@ -71,13 +73,18 @@ class InferenceSettings:
     @property
     def tile_overlap(self) -> int:
         """Least overlap of two neighbouring tiles."""
-        return self.tile_side // 4 // CELL * CELL if self.overlap is None else self.overlap
+        return _quarter(self.tile_side) if self.overlap is None else self.overlap
 
     def changes(self) -> dict[str, Any]:
         """Return what a result depends on and differs from the defaults, as JSON values: {} for the plain network."""
         free = ("batch_size", "max_pixels")
         given = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
         return {name: value for name, value in asdict(self).items() if name in given and name not in free}
+
+
+def _quarter(side: int) -> int:
+    """Return the overlap of tiles where none is given."""
+    return side // 4 // CELL * CELL
 
 
 def _check_tile(option: str, value: Any, least: int) -> None:
@@ -88,8 +95,10 @@ def _check_tile(option: str, value: Any, least: int) -> None:
 def _check_scales(scales: Any) -> None:
     if not scales:
         raise InputError("--scales: none given; 1 is the image's own size")
+    if not isinstance(scales, list | tuple):
+        raise InputError(f"--scales {scales!r}: give a tuple of numbers; 1 is the image's own size")
     for scale in scales:
-        if not (isinstance(scale, int | float) and 0 < scale <= MAX_SCALE):  # nor is NaN
+        if not (isinstance(scale, Real) and 0 < float(scale) <= MAX_SCALE):  # nor is NaN
             raise InputError(f"--scales {scale}: must be above 0 and at most {MAX_SCALE:g}; 1 is the image's own size")
 
 

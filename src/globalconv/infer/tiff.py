@@ -3,8 +3,13 @@
 rasterio (the extra `tiff`) is imported where it is used.
 """
 
+import errno
+import os
+import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,7 +25,10 @@ from globalconv.infer.settings import WHOLE_PIXELS
 
 Uint8Array = npt.NDArray[np.uint8]
 
-ORIENTATION = 274
+BITS, PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES, SAMPLE_FORMAT = 258, 262, 274, 338, 339
+"""Numbers of TIFF tags."""
+PHOTOMETRICS = {"L": (1,), "RGB": (2, 6), "RGBA": (2,)}
+"""Modes whose samples are read by windows, and how these must be meant: 0 for black, as RGB or YCbCr."""
 BLOCK = 256
 """Side in pixels of the blocks that a class map is stored in."""
 
@@ -28,7 +36,8 @@ BLOCK = 256
 def is_large_tiff(path: Path) -> bool:
     """Return whether `path` is to be read by windows: a TIFF too large for one pass, and of a kind that can be.
 
-    That is upright 8-bit grey, RGB or RGBA. Others are decoded whole, as are all where rasterio is missing.
+    That is upright 8-bit grey, RGB or RGBA, which may have further bands. Others are decoded whole, as are all where
+    rasterio is missing.
     """
     if path.suffix.lower() not in (".tif", ".tiff") or find_spec("rasterio") is None:
         return False
@@ -36,8 +45,12 @@ def is_large_tiff(path: Path) -> bool:
     if width * height <= WHOLE_PIXELS:
         return False
     with opened(path) as picture:
-        upright = getattr(picture, "tag_v2", {}).get(ORIENTATION, 1) == 1
-        return upright and picture.mode in ("L", "RGB", "RGBA")
+        tags = getattr(picture, "tag_v2", {})
+        eight = set(tags.get(BITS, (1,))) == {8} and set(tags.get(SAMPLE_FORMAT, (1,))) == {1}
+        upright = tags.get(ORIENTATION, 1) == 1
+        known = tags.get(PHOTOMETRIC) in PHOTOMETRICS.get(picture.mode, ())
+        multiplied = 1 in tags.get(EXTRA_SAMPLES, ())  # colours that have been multiplied by alpha
+        return eight and upright and known and not multiplied
 
 
 def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
@@ -51,32 +64,67 @@ def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
     import rasterio
     import rasterio.errors
 
+    with opened(path) as picture:
+        bands = len(picture.getbands())
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         partial = Path(folder) / "partial.tif"
-        try:
-            with (
-                warnings.catch_warnings(action="ignore", category=rasterio.errors.NotGeoreferencedWarning),
-                rasterio.open(path) as source,
-                rasterio.Env(GDAL_CACHEMAX=_cache_megabytes(source, predictor)),
-                rasterio.open(partial, "w", **_profile(source)) as made,
-            ):
-                made.write_colormap(1, dict(enumerate(predictor.labels.colour_table())))
-                made.update_tags(TIFFTAG_SOFTWARE=MARK)
-                predictor.segment(TiffPixels(source), TiffClasses(made))
-        except rasterio.errors.RasterioError as error:
-            why = " ".join(str(error).split())
-            raise InputError(f"{path}: cannot be read or written by windows ({why}); look at the file") from error
+        with (
+            warnings.catch_warnings(action="ignore", category=rasterio.errors.NotGeoreferencedWarning),
+            _reading(path),
+            rasterio.open(path.absolute()) as source,  # absolute: a name such as s3:a.tif is no address
+            rasterio.Env(GDAL_CACHEMAX=_cache_megabytes(source, predictor)),
+            _writing(target),
+            rasterio.open(partial, "w", **_profile(source)) as made,
+        ):
+            made.write_colormap(1, dict(enumerate(predictor.labels.colour_table())))
+            made.update_tags(TIFFTAG_SOFTWARE=MARK)
+            predictor.segment(TiffPixels(path, source, bands), TiffClasses(made))
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
         partial.replace(target)
 
 
-class TiffPixels:
-    """A TIFF that looks like a uint8 array (H, W, 3): grey becomes RGB, what is transparent is laid on white."""
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Let what rasterio raises inside say that `path` cannot be read."""
+    from rasterio.errors import RasterioError
 
-    def __init__(self, source: Any) -> None:
-        self.source, self.shape = source, (source.height, source.width, 3)
+    try:
+        yield
+    except RasterioError as error:
+        raise InputError(f"{path}: cannot be read by windows ({_one_line(error)}); look at the file") from error
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Let what rasterio raises inside say that `target` cannot be written, or that the disk is full."""
+    from rasterio.errors import RasterioError
+
+    try:
+        yield
+    except RasterioError as error:
+        if shutil.disk_usage(target.parent).free < 2**20:  # GDAL tells it to standard error only
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
+        raise InputError(f"{target}: cannot be written ({_one_line(error)}); look at the disk") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+class TiffPixels:
+    """A TIFF that looks like a uint8 array (H, W, 3): grey becomes RGB, what is transparent is laid on white.
+
+    `bands` is how many of its bands are the picture: 1, 3, or 4 with alpha; what comes after them (infrared) is not.
+    """
+
+    def __init__(self, path: Path, source: Any, bands: int) -> None:
+        self.path, self.source, self.shape = path, source, (source.height, source.width, 3)
+        self.bands = list(range(1, bands + 1))
 
     def __getitem__(self, window: tuple[slice, slice], /) -> Uint8Array:
-        pixels_CHW = self.source.read(window=tuple((part.start, part.stop) for part in window))
+        with _reading(self.path):
+            pixels_CHW = self.source.read(self.bands, window=tuple((part.start, part.stop) for part in window))
         if len(pixels_CHW) == 4:
             alpha_HW = pixels_CHW[3].astype(np.float32) / 255
             pixels_CHW = np.rint(pixels_CHW[:3] * alpha_HW + 255 * (1 - alpha_HW)).astype(np.uint8)
@@ -109,5 +157,5 @@ def _cache_megabytes(source: Any, predictor: Predictor) -> int:
 
     GDAL's own default is a twentieth of the machine's memory.
     """
-    rows = predictor.settings.tile_side + 2 * int(source.block_shapes[0][0])
+    rows = min(predictor.settings.tile_side, int(source.height)) + 2 * int(source.block_shapes[0][0])
     return 16 + int(source.width) * (int(source.count) * rows + 2 * BLOCK) // 2**20
