@@ -62,7 +62,8 @@ def recipe(kernel: int, seed: int, steps: int, weights: Path | None = None) -> R
     model = replace(model, backbone_weights=None if weights is None else str(weights))
     data = DataSettings(layout="folder", augmentation=Augmentation(crop=(SIZE, SIZE)), workers=0)
     optim = replace(scenes.optim, lr=LR, weight_decay=WEIGHT_DECAY)
-    return replace(scenes, model=model, data=data, optim=optim, seed=seed, steps=steps, evaluate_every=steps)
+    setting = replace(scenes, model=model, data=data, optim=optim, seed=seed, steps=steps, evaluate_every=steps)
+    return replace(setting, epochs=1)  # unused, since `steps` counts, but part of the committed rows' fingerprint
 
 
 def start(out: Path, stop: StopRequest) -> Path:
