@@ -52,12 +52,13 @@ unit: export OMP_NUM_THREADS = 1
 unit: setup ## the tests, two at a time, one thread each; ARGS="..." goes to pytest
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
-bench: setup ## the benchmarks; figures go to benchmarks/results/ and docs/benchmarks.md
+bench: setup ## the quick benchmarks; figures go to benchmarks/results/ and docs/benchmarks.md
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[bench]"
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/scenes.py
 	$(BIN)/python benchmarks/network.py
+	$(BIN)/python benchmarks/tiles.py
 	$(BIN)/python benchmarks/table.py
 
 format: setup ## rewrite the sources in the one style

@@ -16,9 +16,10 @@ MARKS = ("<!-- results -->", "<!-- end of results -->")
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 INTRODUCTION = """# Benchmarks
 
-What is fast here and what is not, as found. `make bench` measures everything anew into `benchmarks/results/`, a file
-per benchmark and hardware, and writes this page from those files. Cases of one table were measured in turns in one
-run; the ratio is between medians, against the first case.
+What is fast here and what is not, as found. Every section names its command; results go to `benchmarks/results/`, and
+`python benchmarks/table.py` writes this page from them. `make bench` runs those that take minutes and need neither
+trained weights nor a compiler. Cases of one table were measured in turns in one run; the ratio is between medians,
+against the first case.
 """
 
 

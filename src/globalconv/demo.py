@@ -1,4 +1,4 @@
-"""The main job end to end on built-in data: train Baseline and GCN + BR, compare both in a report."""
+"""The main job end to end on built-in data: draw scenes, train Baseline and GCN + BR, compare both in a report."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,10 +8,12 @@ from pathlib import Path
 from PIL import Image
 
 from globalconv.api import report, train
+from globalconv.data.scenes.writing import SceneSet, write_scenes
 from globalconv.data.sources import Source, open_source
 from globalconv.errors import InputError
 from globalconv.files import write_atomic
 from globalconv.infer.predictor import load
+from globalconv.progress import Progress
 from globalconv.show.legend import entries
 from globalconv.show.overlay import overlay
 from globalconv.show.page import check_page
@@ -24,6 +26,9 @@ Say = Callable[[str], None]
 
 SHOWN = 6
 """Validation scenes in the pictures: the first ones, not the best ones."""
+
+DATA, VAL = "data", 100
+"""Folder of the scenes, and how many of them the networks are scored on."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +47,28 @@ CONTENDERS = (
 """Figure 2A with 1 x 1 heads and without refinement, and the whole of it; all other settings equal."""
 
 
-def run_demo(out: Path, steps: int | None, stop: StopRequest, say: Say) -> Path:
-    """Train, score and compare the contenders on generated scenes; return the report. A stopped demo goes on."""
+def run_demo(out: Path, scenes: int, steps: int | None, stop: StopRequest, say: Say) -> Path:
+    """Draw scenes, train the contenders on them, compare both; return the report. A stopped demo goes on.
+
+    The scenes are written as a folder data set, because both networks see each of them several times.
+    """
+    if scenes < 1:
+        raise InputError(f"--scenes {scenes}: give at least 1")
     recipe = RECIPES["scenes"]()
+    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, layout="folder"))
     if steps is not None:
         recipe = dataclasses.replace(recipe, steps=steps)
     _check_folder(out)
+    data = out / DATA
+    drawn = SceneSet(train=scenes, val=VAL)
+    with Progress("drawn", len(drawn.jobs()), "scenes") as progress:
+        write_scenes(data, drawn, on_progress=lambda done, total: progress.update(done))
     for number, contender in enumerate(CONTENDERS, start=1):
         say(f"\n== {number} of {len(CONTENDERS)}: {contender.name}, trained on generated scenes")
         changed = dataclasses.replace(recipe, model=contender.change(recipe.model))
         run = out / contender.folder
-        train(changed, None, run, resume=(run / "recipe.json").exists(), stop=stop)
-    write_scenes(out, open_source(None, recipe.data.val_split, "scenes"))
+        train(changed, data, run, resume=(run / "recipe.json").exists(), stop=stop)
+    write_pictures(out, open_source(data, recipe.data.val_split, "folder"))
     say(f"\n== {len(CONTENDERS)} networks on the same scenes")
     names = [contender.name for contender in CONTENDERS]
     return report([out / contender.folder for contender in CONTENDERS], out=out / "index.html", names=names)
@@ -61,7 +76,7 @@ def run_demo(out: Path, steps: int | None, stop: StopRequest, say: Say) -> Path:
 
 def _check_folder(out: Path) -> None:
     """Refuse a folder with anything in it that the demo did not make."""
-    ours = {contender.folder for contender in CONTENDERS} | {"index.html", "scenes.png"}
+    ours = {contender.folder for contender in CONTENDERS} | {DATA, "index.html", "scenes.png"}
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file; name a folder")
     if out.is_dir() and (others := sorted(path.name for path in out.iterdir() if path.name not in ours)):
@@ -69,7 +84,7 @@ def _check_folder(out: Path) -> None:
     check_page(out / "index.html")
 
 
-def write_scenes(out: Path, source: Source) -> None:
+def write_pictures(out: Path, source: Source) -> None:
     """Write `scenes.png`: rows of a scene, its true classes, and what each contender sees in it."""
     labels = source.labels
     predictors = [load(out / contender.folder, precision="float32") for contender in CONTENDERS]

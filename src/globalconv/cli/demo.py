@@ -13,7 +13,9 @@ class DemoOptions:
     """Options of `globalconv demo`."""
 
     out: Path = Path("runs/demo")
-    """Folder for the two runs, a picture and the report; a demo that was stopped goes on there."""
+    """Folder for the scenes, the two runs, a picture and the report; a demo that was stopped goes on there."""
+    scenes: int = 2000
+    """Scenes that are drawn and trained on."""
     steps: int | None = None
     """Steps of training per network, instead of the recipe's."""
 
@@ -23,6 +25,6 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     options = read_options(DemoOptions, "demo", arguments, "Train and compare two small networks on built-in scenes.")
     from globalconv.demo import run_demo
 
-    page = run_demo(options.out, options.steps, stop, tell)
+    page = run_demo(options.out, options.scenes, options.steps, stop, tell)
     print(page.resolve())
     return 0
