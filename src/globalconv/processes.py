@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
+from threading import Thread
 from typing import Any, TypeVar
 
 from globalconv.errors import InputError
@@ -65,8 +66,17 @@ def spread(
 
 def _begin(begin: Callable[..., object] | None, given: tuple[Any, ...]) -> None:
     ignore_signals()
+    Thread(target=_end_with_parent, daemon=True).start()
     if begin is not None:
         begin(*given)
+
+
+def _end_with_parent() -> None:
+    """Leave no worker behind that waits for ever, and heeds no signal, when its parent is killed."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _all(work: Callable[[J], R], jobs: Sequence[J]) -> list[R]:

@@ -10,6 +10,9 @@ from globalconv.reporting.doubt import Interval, difference_interval, miou_inter
 from globalconv.reporting.gather import BORDER, Counts, Findings, Result, Subject
 from globalconv.show.tables import signed
 
+LEAST = 0.0005
+"""A loss of a class below this is shown as zero, so it is not spoken of."""
+
 
 def describe(subject: Subject) -> str:
     """Return what a subject is, in the paper's words where it has some."""
@@ -95,7 +98,7 @@ def _by_class(best: Result, second: Result) -> Iterator[str]:
     names = best.score.labels.class_names
     order = [int(k) for k in np.argsort(-gains_K) if not np.isnan(gains_K[k])]
     better = [f"{names[k]} ({signed(gains_K[k])})" for k in order if gains_K[k] > 0]
-    worse = [f"{names[k]} ({signed(gains_K[k])})" for k in reversed(order) if gains_K[k] < 0]
+    worse = [f"{names[k]} ({signed(gains_K[k])})" for k in reversed(order) if gains_K[k] <= -LEAST]
     gained = f", most on {', '.join(better[:3])}" if better else ""
     lost = f"; it is worse on {', '.join(worse[:3])}{_more(worse)}" if worse else ""
     yield f"It is better on {len(better)} of {len(order)} classes{gained}{lost}."
