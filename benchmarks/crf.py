@@ -5,8 +5,9 @@
 
 Every call gets another picture, and goes from probabilities to probabilities. Pictures are the photographs of
 `$GLOBALCONV_DATA/voc-sample`, resized, or generated scenes where that is absent; probabilities are smooth and invented.
-Both packages are measured in turns; memory is what one call adds in a process of its own. The compiled code is timed in
-a fresh cache folder: once per machine it is compiled, later it is read.
+Both packages are measured in turns, each in a process of its own, so that neither works in what the other has left of
+the caches and of freed memory; memory is what one call adds there. The compiled code is timed in a fresh cache folder:
+once per machine it is compiled, later it is read.
 """
 
 import importlib.util
@@ -18,9 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import cycle
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +85,9 @@ def main(settings: Settings) -> None:
     for index in settings.cases:
         case = CASES[index]
         pictures = [picture(case, number) for number in range(PICTURES)]
-        seconds = measure({PEER: calls(PEER, case, pictures), OWN: calls(OWN, case, pictures)}, settings.repeats)
-        rows = compare(seconds, PEER)
+        with ExitStack() as pools:
+            turns = {name: pools.enter_context(turns_of(name, index)) for name in (PEER, OWN)}
+            rows = compare(measure(turns, settings.repeats), PEER)
         peaks = [peak(package, index) for package in (PEER, OWN)]
         own, other = run(OWN, case, *pictures[0]), run(PEER, case, *pictures[0])
         for row, mebibytes in zip(rows, peaks, strict=True):
@@ -116,10 +122,27 @@ def picture(case: Case, number: int) -> tuple[Any, Any]:
     return image, np.asarray(power / power.sum(0), np.float32)
 
 
-def calls(package: str, case: Case, pictures: list[tuple[Any, Any]]) -> Callable[[], object]:
-    """Return a call that takes the next picture each time."""
-    following = cycle(pictures)
-    return lambda: run(package, case, *next(following))
+@contextmanager
+def turns_of(package: str, index: int) -> Iterator[Callable[[], object]]:
+    """Yield a call that refines another picture each time, in a process that does nothing else."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        numbers = cycle(range(PICTURES))
+        for number in range(PICTURES):
+            pool.submit(make_picture, index, number).result()
+        yield lambda: pool.submit(turn, package, index, next(numbers)).result()
+
+
+def make_picture(index: int, number: int) -> None:
+    known_picture(index, number)
+
+
+@cache
+def known_picture(index: int, number: int) -> tuple[Any, Any]:
+    return picture(CASES[index], number)
+
+
+def turn(package: str, index: int, number: int) -> None:
+    run(package, CASES[index], *known_picture(index, number))
 
 
 def run(package: str, case: Case, image: Any, probabilities: Any) -> Any:
