@@ -84,7 +84,7 @@ def main(settings: Settings) -> None:
     tables: dict[str, Any] = {"DenseCRF: compiling": compiling()}
     for index in settings.cases:
         case = CASES[index]
-        pictures = [picture(case, number) for number in range(PICTURES)]
+        pictures = pictures_of(index)
         with ExitStack() as pools:
             turns = {name: pools.enter_context(turns_of(name, index)) for name in (PEER, OWN)}
             rows = compare(measure(turns, settings.repeats), PEER)
@@ -127,22 +127,21 @@ def turns_of(package: str, index: int) -> Iterator[Callable[[], object]]:
     """Yield a call that refines another picture each time, in a process that does nothing else."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         numbers = cycle(range(PICTURES))
-        for number in range(PICTURES):
-            pool.submit(make_picture, index, number).result()
+        pool.submit(prepare, index).result()
         yield lambda: pool.submit(turn, package, index, next(numbers)).result()
 
 
-def make_picture(index: int, number: int) -> None:
-    known_picture(index, number)
-
-
-@cache
-def known_picture(index: int, number: int) -> tuple[Any, Any]:
-    return picture(CASES[index], number)
+def prepare(index: int) -> None:
+    pictures_of(index)
 
 
 def turn(package: str, index: int, number: int) -> None:
-    run(package, CASES[index], *known_picture(index, number))
+    run(package, CASES[index], *pictures_of(index)[number])
+
+
+@cache
+def pictures_of(index: int) -> list[tuple[Any, Any]]:
+    return [picture(CASES[index], number) for number in range(PICTURES)]
 
 
 def run(package: str, case: Case, image: Any, probabilities: Any) -> Any:

@@ -30,7 +30,7 @@ from common import RESULTS, hardware, print_rows, write_report
 from globalconv.crf.dense import DenseCRF
 from globalconv.data.sources import open_source
 from globalconv.data.sources.source import Source
-from globalconv.evaluation.confusion import ConfusionMatrix
+from globalconv.evaluation.confusion import ConfusionMatrix, mean_iou
 from globalconv.evaluation.score import Contender, ScoredImage, score_together
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.predictor import load
@@ -45,7 +45,6 @@ from globalconv.search.trials import (
     described,
     keep_probabilities,
     matrices,
-    miou,
     published,
     tally,
 )
@@ -212,7 +211,7 @@ def row(case: Case, name: str, counted: dict[str, Counted], words: str) -> dict[
     return {
         "case": case.name,
         "way": name,
-        "miou": round(miou(np.sum(counted[name].tallies, 0)), 4),
+        "miou": round(mean_iou(*np.sum(counted[name].tallies, 0)), 4),
         "over": "" if base == name else base,
         "gain": None if base == name else round(verdict.gain, 4),
         "interval": "" if base == name else f"{low:+.4f} to {high:+.4f}",

@@ -7,7 +7,7 @@ python benchmarks/seams.py --weights RUN --data PATH --split val
 import argparse
 import os
 from collections.abc import Iterator
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from PIL import Image
 
 import globalconv
 from globalconv.data.sources import Source, open_source
+from globalconv.data.sources.source import evenly
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.infer.settings import InferenceSettings
+from globalconv.infer.tiles import starts
 from globalconv.show.overlay import overlay
 
 OVERLAPS = (0, 32, 64, 96, 128, 160)
@@ -51,7 +53,7 @@ def agreement(weights: Path, source: Source, count: int) -> list[dict[str, Any]]
     matrices = {name: ConfusionMatrix(source.labels.num_classes) for name in cases}
     equal = dict.fromkeys(cases, 0)
     pixels = 0
-    chosen = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(int).tolist()
+    chosen = evenly(len(source), count)
     for index in chosen:
         image, label_map = source.image(index), source.label_map(index)
         class_maps = {name: predictor.class_map(image) for name, predictor in cases.items()}
@@ -76,12 +78,12 @@ def draw_mosaic(weights: Path, source: Source, folder: Path, side: int = 8000) -
     for (top, left), image in zip(_places(source, side), _images(source), strict=False):
         cut = image[: side - top, : side - left]
         mosaic[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
-    predictor = globalconv.load(weights, precision="auto", settings=InferenceSettings(tile=1024))
+    settings = InferenceSettings(tile=1024)
+    predictor = globalconv.load(weights, precision="auto", settings=settings)
     prediction = predictor(mosaic)
     folder.mkdir(parents=True, exist_ok=True)
     prediction.save(folder, "mosaic")
-    # Tiles of 1024 start at 0, 672 and 1376 here, so they meet about 848 and 1536.
-    for top, left in ((704, 704), (1472, 704)):
+    for top, left in _corners(side, settings):
         part = (slice(top, top + 400), slice(left, left + 400))
         crop = overlay(mosaic[part], prediction.class_map[part], predictor.labels, legend=False)
         beside = Image.new("RGB", (800, 400))
@@ -89,6 +91,13 @@ def draw_mosaic(weights: Path, source: Source, folder: Path, side: int = 8000) -
         beside.paste(crop, (400, 0))
         beside.save(folder / f"crop-{top}-{left}.png")
     print(f"written: {folder}")
+
+
+def _corners(side: int, settings: InferenceSettings) -> list[tuple[int, int]]:
+    """Return the corners of two crops of 400 pixels around places where four tiles meet."""
+    firsts = starts(side, settings.tile_side, settings.tile_overlap)
+    seams = [(before + settings.tile_side + after) // 2 for before, after in pairwise(firsts)]
+    return [(top - 200, seams[0] - 200) for top in seams[:2]]
 
 
 def _places(source: Source, side: int) -> Iterator[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Work that overlaps: reading ahead in a thread, and what the time goes into."""
+"""Work that overlaps: reading ahead in a thread, what threads share while it lasts, and what the time goes into."""
 
 import threading
 import time

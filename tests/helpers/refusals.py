@@ -123,6 +123,7 @@ REFUSALS = [
     Refusal("groups by no expression", "crf-search run --data blobs --out new --group-by '('", "--group-by ("),
     Refusal("groups that no name has", "crf-search run --data blobs --out new --group-by x", "--group-by x"),
     Refusal("a report on what was searched on", "crf-search run --data blobs --out new --report-split val", "flatter"),
+    Refusal("a demo without a scene", "demo --out new --scenes 0", "--scenes 0"),
     Refusal("demo into a folder of other things", "demo --out blobs", "blobs"),
 ]
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from helpers.infer import LABELS, Brightest
 
-from globalconv.crf.chosen import crf_from
 from globalconv.data.sources.source import Source, Subset
 from globalconv.errors import InputError, StoppedError
 from globalconv.evaluation.score import score_source
+from globalconv.infer.chosen_crf import crf_from
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.settings import PLAIN, InferenceSettings
 from globalconv.labels import IGNORE

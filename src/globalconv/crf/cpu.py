@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from globalconv.crf.dense import DenseCRF
 
 
-_CHUNK = 4096
-
-
 def refine(
     crf: "DenseCRF", image_HWC: Array, scores_NK: Floats, classes: int, divergences: list[float] | None
 ) -> Floats:
@@ -42,11 +39,9 @@ def planes(beliefs_NK: Floats, classes: int, crew: Crew) -> Floats:
     beliefs_KN = np.empty((classes, len(beliefs_NK)), np.float32)
 
     def turn(begin: int, end: int) -> None:
-        for first in range(begin, end, _CHUNK):
-            last = min(end, first + _CHUNK)
-            beliefs_KN[:, first:last] = beliefs_NK[first:last, :classes].T
+        beliefs_KN[:, begin:end] = beliefs_NK[begin:end, :classes].T
 
-    crew.ranges(len(beliefs_NK), turn)
+    crew.chunks(len(beliefs_NK), turn)
     return beliefs_KN
 
 

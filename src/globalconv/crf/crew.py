@@ -6,13 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+from globalconv.processes import usable_cores
+
+CHUNK = 4096
+"""Pixels that `chunks` hands out at a time: what is known of them stays in the cache between the steps of the work."""
+
 
 def usable_threads() -> int:
     """Return how many threads to use: OMP_NUM_THREADS where it is set, as torch does, else the usable cores."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 class Crew:
@@ -52,6 +57,15 @@ class Crew:
     def ranges(self, count: int, work: Callable[[int, int], object]) -> None:
         """Call `work(begin, end)` for equal shares of 0 .. count-1."""
         self.every(lambda part: work(*share(count, part, self.threads)))
+
+    def chunks(self, count: int, work: Callable[[int, int], object]) -> None:
+        """Call `work(begin, end)` for 0 .. count-1 in pieces of at most `CHUNK`."""
+
+        def cut(begin: int, end: int) -> None:
+            for first in range(begin, end, CHUNK):
+                work(first, min(end, first + CHUNK))
+
+        self.ranges(count, cut)
 
 
 def share(count: int, part: int, parts: int) -> tuple[int, int]:

@@ -10,14 +10,11 @@ from typing import Literal
 import numpy as np
 
 from globalconv.crf import passes
-from globalconv.crf.crew import Crew
+from globalconv.crf.crew import CHUNK, Crew
 from globalconv.crf.lattice import Lattice, build
 from globalconv.crf.passes import Floats
 
 Normalisation = Literal["none", "before", "after", "symmetric"]
-
-_CHUNK = 4096
-"""Pixels that are updated at a time: their beliefs stay in the cache between the steps of an update."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +90,12 @@ class MeanField:
         """Replace the beliefs by what the terms tell: the second half of a step."""
 
         def update(begin: int, end: int) -> None:
-            for first in range(begin, end, _CHUNK):
-                last = min(end, first + _CHUNK)
-                beliefs_NK[first:last] = self._scores_NK[first:last]
-                for index in range(len(self._terms)):
-                    self._receive(beliefs_NK, index, first, last)
-                passes.softmax(beliefs_NK, first, last)
+            beliefs_NK[begin:end] = self._scores_NK[begin:end]
+            for index in range(len(self._terms)):
+                self._receive(beliefs_NK, index, begin, end)
+            passes.softmax(beliefs_NK, begin, end)
 
-        self._crew.ranges(len(beliefs_NK), update)
+        self._crew.chunks(len(beliefs_NK), update)
 
     def divergence(self, beliefs_NK: Floats) -> float:
         """Return the reference's KL divergence: sum of Q log Q - scores Q + Q compatibility(filter(Q)).
@@ -109,8 +104,8 @@ class MeanField:
         """
         self.filter(beliefs_NK)
         total = 0.0
-        for first in range(0, len(beliefs_NK), _CHUNK):
-            last = min(len(beliefs_NK), first + _CHUNK)
+        for first in range(0, len(beliefs_NK), CHUNK):
+            last = min(len(beliefs_NK), first + CHUNK)
             message = np.zeros((last - first, beliefs_NK.shape[1]), np.float32)
             for index in range(len(self._terms)):
                 self._receive(message, index, first, last, to=0)

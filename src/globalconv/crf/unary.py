@@ -18,7 +18,6 @@ CLIP = 1e-5
 TOLERANCE = 0.01
 """How far from 1 the probabilities of a pixel may add up to: half precision rounds that much."""
 
-_CHUNK = 4096
 _NOBODY = np.float32(-1e38)
 _MOST = np.float32(1e30)
 """Energies beyond are cut to this; the probability is 0 long before."""
@@ -34,14 +33,12 @@ def scores_from_probabilities(probabilities_KHW: npt.NDArray[np.generic], crew: 
     classes = len(given_KN)
 
     def convert(begin: int, end: int) -> None:
-        for first in range(begin, end, _CHUNK):
-            last = min(end, first + _CHUNK)
-            part = given_KN[:, first:last].astype(np.float32)
-            _check_sums(part)
-            np.clip(part, CLIP, 1, out=part)
-            scores_NK[first:last, :classes] = np.log(part, out=part).T
+        part = given_KN[:, begin:end].astype(np.float32)
+        _check_sums(part)
+        np.clip(part, CLIP, 1, out=part)
+        scores_NK[begin:end, :classes] = np.log(part, out=part).T
 
-    crew.ranges(len(scores_NK), convert)
+    crew.chunks(len(scores_NK), convert)
     return scores_NK
 
 

@@ -106,12 +106,16 @@ class ConfusionMatrix:
 
     def iou(self) -> Floats:
         """Return the IoU of every class (K,), nan where a class is absent from truth and predictions."""
-        hits = self.counts.diagonal()
-        return _ratio(hits, self.counts.sum(0) + self.counts.sum(1) - hits)
+        return _ratio(*self.overlap())
+
+    def overlap(self) -> tuple[Counts, Counts]:
+        """Return of every class the pixels that are right, and those that are of it in truth or prediction (K,)."""
+        hits_K = self.counts.diagonal()
+        return hits_K, self.counts.sum(0) + self.counts.sum(1) - hits_K
 
     def miou(self) -> float:
         """Return the mean IoU over the classes that occur; nan if not one pixel was counted."""
-        return _mean(self.iou())
+        return mean_iou(*self.overlap())
 
     def accuracy(self) -> Floats:
         """Return the share of every class's true pixels that were predicted as it (K,), nan where it has none."""
@@ -128,6 +132,11 @@ class ConfusionMatrix:
     def absent_classes(self) -> list[int]:
         """Return the classes that occur neither in the truth nor in the predictions: `miou` leaves them out."""
         return [index for index, value in enumerate(self.iou()) if np.isnan(value)]
+
+
+def mean_iou(hits_K: Counts, unions_K: Counts) -> float:
+    """Return the mean IoU of what `ConfusionMatrix.overlap` gave, or of a sum of several."""
+    return _mean(_ratio(hits_K, unions_K))
 
 
 def _indices(what: str, values: Any) -> Tensor:

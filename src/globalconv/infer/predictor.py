@@ -235,7 +235,7 @@ def _classes(scores_NKHW: Tensor) -> Uint8Array:
 
 
 def _crf(name: str) -> Refine:
-    from globalconv.crf.chosen import crf_from  # compiles, which only those wait for who use it
+    from globalconv.infer.chosen_crf import crf_from  # compiles, which only those wait for who use it
 
     return crf_from(name)
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.reporting.doubt import Interval
+from globalconv.evaluation.doubt import Interval
 
 Points = Sequence[tuple[float, float]]
 

@@ -96,10 +96,8 @@ def gather(subjects: list[Subject], source: Source, on_image: OnImage) -> Findin
         valid = image.label_map != IGNORE
         edge = contours(image.label_map, 2 * BORDER) & valid
         for number, (matrix, class_map) in enumerate(zip(image.matrices, image.class_maps, strict=True)):
-            right = matrix.counts.diagonal()
-            hits[number, image.index] = right
-            unions[number, image.index] = matrix.counts.sum(0) + matrix.counts.sum(1) - right
-            wrong[number, image.index] = matrix.counts.sum() - right.sum()
+            hits[number, image.index], unions[number, image.index] = matrix.overlap()
+            wrong[number, image.index] = matrix.counts.sum() - matrix.counts.trace()
             wrong_border[number, image.index] = (edge & (class_map != image.label_map)).sum()
         counted[image.index], border[image.index] = valid.sum(), edge.sum()
         pairs = combinations(image.class_maps, 2)

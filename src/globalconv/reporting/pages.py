@@ -5,11 +5,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from globalconv.data.sources.source import Source
+from globalconv.evaluation.doubt import miou_interval
 from globalconv.evaluation.score import Score
 from globalconv.reporting import sections
 from globalconv.reporting.advice import Advice, Comparison, Evidence, advise, compare, untried
 from globalconv.reporting.cost import cost, environments
-from globalconv.reporting.doubt import miou_interval
 from globalconv.reporting.gather import Findings, OnImage, Result, Subject, gather
 from globalconv.reporting.words import (
     ahead_by,

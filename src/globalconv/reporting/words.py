@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from globalconv.evaluation.doubt import Interval, difference_interval, miou_interval
 from globalconv.model.network import GlobalConvNet
 from globalconv.reporting.advice import SEED, row_shares
-from globalconv.reporting.doubt import Interval, difference_interval, miou_interval
 from globalconv.reporting.gather import BORDER, Counts, Findings, Result, Subject
 from globalconv.show.tables import signed
 

@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from globalconv.data.sources.source import Source, Subset
+from globalconv.data.sources.source import Source, Subset, evenly
 from globalconv.errors import InputError
 from globalconv.labels import CAMVID
 
@@ -77,8 +75,7 @@ def spread_over(source: Source, most: int) -> Source:
     """Return `source`, or `most` samples evenly spread over it."""
     if len(source) <= most:
         return source
-    chosen = np.linspace(0, len(source) - 1, most).round().astype(int)
-    return _subset(source, [int(index) for index in chosen], f"{most} of {len(source)} images")
+    return _subset(source, evenly(len(source), most), f"{most} of {len(source)} images")
 
 
 def same_place(one: Path | None, other: Path | None) -> bool:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from globalconv.crf.chosen import parameters_of
 from globalconv.crf.dense import DenseCRF
 from globalconv.data.sources.source import Source, Subset
 from globalconv.errors import InputError
 from globalconv.evaluation.score import Contender, Score, ScoredImage, score_together
 from globalconv.files import write_json
+from globalconv.infer.chosen_crf import parameters_of
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.predictor import Predictor
 from globalconv.progress import Progress

@@ -166,13 +166,5 @@ def _class_map(job: tuple[Candidate, int]) -> ClassMap:
 
 
 def tally(matrix: ConfusionMatrix) -> Tally:
-    """Return hits and unions (2, K) of a matrix."""
-    hits = matrix.counts.diagonal()
-    return np.stack([hits, matrix.counts.sum(0) + matrix.counts.sum(1) - hits])
-
-
-def miou(counted: Tally) -> float:
-    """Return the mIoU of a tally, as `ConfusionMatrix.miou` gives it."""
-    with np.errstate(invalid="ignore"):
-        ious_K = counted[0] / counted[1]
-    return float(np.nanmean(ious_K)) if counted[1].any() else float("nan")
+    """Return what `matrix` says about every class."""
+    return np.stack(matrix.overlap())

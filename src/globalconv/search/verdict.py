@@ -8,8 +8,10 @@ from typing import Literal
 import numpy as np
 
 from globalconv.errors import InputError
-from globalconv.reporting.doubt import FEWEST, Interval, difference_interval
-from globalconv.search.trials import Tally, miou
+from globalconv.evaluation.confusion import mean_iou
+from globalconv.evaluation.doubt import FEWEST, Interval, difference_interval
+from globalconv.infer.chosen_crf import USE
+from globalconv.search.trials import Tally
 
 Word = Literal["use it", "do not use it", "no difference shown"]
 
@@ -38,7 +40,7 @@ class Verdict:
         low, high = self.interval or (-1.0, 1.0)
         if high < 0:
             return "do not use it"
-        return "use it" if low > 0 and self.won_search else "no difference shown"
+        return USE if low > 0 and self.won_search else "no difference shown"
 
     def lines(self) -> list[str]:
         """Return the lines that end a search; the last is the word."""
@@ -71,7 +73,7 @@ def judge(off: Sequence[Tally], on: Sequence[Tally], groups: Sequence[str], won_
     units = list(groups) if by_group else [str(index) for index in range(len(groups))]
     pairs = [_summed(tallies, units) for tallies in (off, on)]
     interval = difference_interval((pairs[0][:, 0], pairs[0][:, 1]), (pairs[1][:, 0], pairs[1][:, 1]))
-    whole = [miou(np.sum(tallies, 0)) for tallies in (off, on)]
+    whole = [mean_iou(*np.sum(tallies, 0)) for tallies in (off, on)]
     unit: Literal["image", "group"] = "group" if by_group and distinct < len(groups) else "image"
     return Verdict(whole[0], whole[1], interval, unit, len(groups), distinct, won_search)
 

@@ -14,7 +14,7 @@ from globalconv.data.check.examine import Facts, examine
 from globalconv.data.check.findings import findings
 from globalconv.data.images import image_size
 from globalconv.data.sources import DrawnSource, FileSource, Source
-from globalconv.data.sources.source import sizes_differ
+from globalconv.data.sources.source import evenly, sizes_differ
 from globalconv.errors import InputError
 
 LOOKED_AT, SECONDS = 16, 5.0
@@ -66,7 +66,7 @@ def _files(source: FileSource | DrawnSource) -> Sequence[tuple[Path, Path | None
 
 def _looked_at(source: Source, split: str) -> list[Facts]:
     until = time.monotonic() + SECONDS
-    chosen = np.linspace(0, len(source) - 1, min(LOOKED_AT, len(source))).round().astype(int).tolist()
+    chosen = evenly(len(source), LOOKED_AT)
     return [examine(source, index, split) for index in chosen if time.monotonic() < until]
 
 

@@ -103,6 +103,11 @@ class Subset:
         return self.whole.label_map(self.indices[index])
 
 
+def evenly(count: int, most: int) -> list[int]:
+    """Return `most` of the indices of `count` samples, evenly spread from the first to the last; all of a few."""
+    return np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()  # type: ignore[no-any-return]
+
+
 def sizes_differ(where: str, what: str, drawn: tuple[int, int], image: Path, size: tuple[int, int]) -> str:
     """Return the line for a `what` of another (width, height) than its image."""
     hint = "make both the same size (labels resized by nearest neighbour only)"

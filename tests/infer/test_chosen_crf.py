@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from globalconv.crf.chosen import crf_from, parameters_of
 from globalconv.crf.dense import PRESETS, DenseCRF
 from globalconv.errors import InputError
+from globalconv.infer.chosen_crf import crf_from, parameters_of
 
 CRF = DenseCRF(7, 4.5, 33, (3, 4, 5), 2, 1.5)
 

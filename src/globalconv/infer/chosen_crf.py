@@ -3,7 +3,7 @@
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from globalconv.crf.dense import PRESETS, DenseCRF
 from globalconv.errors import InputError, nearest
@@ -13,7 +13,7 @@ PARAMETERS = (
 )  # fmt: skip
 """The fields of a DenseCRF that its file holds."""
 
-USE = "use it"
+USE: Final = "use it"
 """The verdict of a search that showed a gain."""
 
 
