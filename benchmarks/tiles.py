@@ -1,5 +1,7 @@
 """What tiles cost in memory: the peak of segmenting large images, as arrays and from TIFF to TIFF.
 
+And what one pass of a network takes without them, which says from what size on images are tiled unasked.
+
 python benchmarks/tiles.py
 """
 
@@ -18,14 +20,19 @@ import torch
 from common import print_rows, write_results
 from torch import nn
 
+import globalconv
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.settings import InferenceSettings
 from globalconv.infer.tiff import segment_tiff
 from globalconv.labels import LabelSpace
+from globalconv.memory import keep_freed_memory
 
 SIDES = (4000, 8000, 16000)
 TILE = 512
 CLASSES = 11
+BACKBONES = ("resnet18", "hrnet_w18_small", "resnet152")
+PASS = 1024
+"""Side of the image that goes through a network at once."""
 
 Array = npt.NDArray[np.uint8]
 
@@ -33,12 +40,14 @@ Array = npt.NDArray[np.uint8]
 def main() -> None:
     options = _options()
     if options.one:
-        print(json.dumps(one_memory(options.one[0], int(options.one[1]), options.file)))
+        way, what = options.one
+        print(json.dumps(one_pass(what) if way == "pass" else one_memory(way, int(what), options.file)))
         return
-    rows = memory(options.sides)
+    rows, passes = memory(options.sides), [alone("pass", backbone) for backbone in BACKBONES]
     print_rows("memory, MB", rows)
+    print_rows("one pass", passes)
     settings = {"network": f"one 1x1 convolution, {CLASSES} classes", "tile": TILE, "overlap": TILE // 4}
-    write_results("tiles", "cpu", settings, {"memory of tiles, MB": rows})
+    write_results("tiles", "cpu", settings, {"memory of tiles, MB": rows, f"memory of one pass, {PASS}x{PASS}": passes})
 
 
 def memory(sides: list[int]) -> list[dict[str, Any]]:
@@ -48,11 +57,28 @@ def memory(sides: list[int]) -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "image.tif"
             write_noise(file, side)
-            for way in ("memory", "tiff"):
-                command = [sys.executable, __file__, "--one", way, str(side), "--file", str(file)]
-                run = subprocess.run(command, check=True, capture_output=True, text=True)
-                rows.append(json.loads(run.stdout.splitlines()[-1]))
+            rows += [alone(way, str(side), "--file", str(file)) for way in ("memory", "tiff")]
     return rows
+
+
+def alone(*what: str) -> dict[str, Any]:
+    """Return the row that a process of its own makes."""
+    command = [sys.executable, __file__, "--one", *what]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    row: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return row
+
+
+def one_pass(backbone: str) -> dict[str, Any]:
+    """Return the bytes a pixel that an image takes in a network at once, in float32."""
+    keep_freed_memory()  # as the command line does
+    network = globalconv.GlobalConvNet(CLASSES, backbone).to(memory_format=torch.channels_last)
+    predictor = Predictor(network, labels(), "cpu", "float32")
+    predictor.class_map(np.zeros((64, 64, 3), np.uint8))  # libraries load
+    before = resident()
+    predictor.class_map(np.zeros((PASS, PASS, 3), np.uint8))
+    taken = peak() - before
+    return {"backbone": backbone, "MB": round(taken), "bytes a pixel": round(taken * 2**20 / PASS**2)}
 
 
 def one_memory(way: str, side: int, file: Path) -> dict[str, Any]:
@@ -68,15 +94,15 @@ def one_memory(way: str, side: int, file: Path) -> dict[str, Any]:
         predictor.segment(image, class_map)
     else:
         segment_tiff(predictor, file, file.with_name("map.tif"))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    most = peak()
     return {
         "image": f"{side}x{side}",
         "in and out": "arrays" if way == "memory" else "TIFF",
-        "peak": round(peak),
+        "peak": round(most),
         "program and network": round(before),
         "decoded input": round(held * 3 / 4),
         "class map": round(held / 4),
-        "the rest": round(peak - before - held),
+        "the rest": round(most - before - held),
     }
 
 
@@ -84,8 +110,12 @@ def small_network() -> Predictor:
     """Return a network that costs next to nothing: what is measured is what lies around it."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.AvgPool2d(32, ceil_mode=True), nn.Conv2d(3, CLASSES, 1), nn.Upsample(scale_factor=32))
-    labels = LabelSpace(tuple(f"class {index}" for index in range(CLASSES)))
-    return Predictor(Floating(network), labels, "cpu", "float32", settings=InferenceSettings(tile=TILE))
+    settings = InferenceSettings(tile=TILE, max_pixels=max(SIDES) ** 2)
+    return Predictor(Floating(network), labels(), "cpu", "float32", settings=settings)
+
+
+def labels() -> LabelSpace:
+    return LabelSpace(tuple(f"class {index}" for index in range(CLASSES)))
 
 
 class Floating(nn.Module):
@@ -105,6 +135,11 @@ def resident() -> float:
     """Return the memory that this process has now, in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
+
+
+def peak() -> float:
+    """Return the most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def write_noise(path: Path, side: int) -> None:

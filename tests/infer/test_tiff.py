@@ -74,6 +74,18 @@ def test_scales_and_flips_work_by_windows_too(tmp_path: Path) -> None:
     assert (read_tiff(tmp_path / "map.tif") == several.class_map(image)).all()
 
 
+def test_the_limit_on_pixels_is_the_predictors(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    path = write_tiff(tmp_path / "a.tif", noise(40, 60))
+    with pytest.raises(InputError, match="--max-pixels 2400"):
+        segment_tiff(predictor, path, tmp_path / "map.tif")
+    settings = InferenceSettings(tile=64, max_pixels=2400)
+    segment_tiff(Predictor(Narrow(), LABELS, "cpu", "float32", settings=settings), path, tmp_path / "map.tif")
+    assert read_tiff(tmp_path / "map.tif").shape == (40, 60)
+
+
 def test_grey_is_rgb_and_what_is_transparent_lies_on_white(predictor: Predictor, tmp_path: Path) -> None:
     image = noise(40, 50)
     alpha = np.where(np.arange(50) < 25, 255, 0).astype(np.uint8) * np.ones((40, 1), np.uint8)

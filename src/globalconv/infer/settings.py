@@ -10,9 +10,9 @@ CELL = 32
 """Tiles start at and measure multiples of the network's coarsest stride (`model.network.CELL`, which brings torch)."""
 
 WHOLE_PIXELS = 25_000_000
-"""Largest picture that the network sees at once unless `tile` says otherwise: it takes 600 to 700 bytes a pixel in
-float32 (ResNet-18 to ResNet-152), so about 16 GB; photographs of a 24-megapixel camera are still whole. It does not
-depend on the machine, because a prediction should not."""
+"""Largest picture that the network sees at once unless `tile` says otherwise: a pass takes 250 to 420 bytes a
+pixel in float32 (`benchmarks/tiles.py`), so up to 11 GB; photographs of a 24-megapixel camera are still whole. It does
+not depend on the machine, because a prediction should not."""
 
 AUTO_TILE = 1024
 """Side of the tiles of larger pictures."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from globalconv.data.images import image_size, opened
+from globalconv.data.images import image_size, opened, pixel_limit
 from globalconv.errors import InputError
 from globalconv.infer.prediction import MARK
 from globalconv.infer.predictor import Predictor
@@ -64,7 +64,7 @@ def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
     import rasterio
     import rasterio.errors
 
-    with opened(path) as picture:
+    with pixel_limit(predictor.settings.max_pixels), opened(path) as picture:
         bands = len(picture.getbands())
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         partial = Path(folder) / "partial.tif"
