@@ -136,6 +136,38 @@ def test_potts_is_a_matrix() -> None:
     assert DenseCRF(compatibility=np.zeros((3, 3)))(image, probabilities) == pytest.approx(probabilities, abs=2e-5)
 
 
+def test_a_crf_is_equal_to_one_of_the_same_costs_only() -> None:
+    potts, other = 1 - np.eye(3), np.array([[0, 1, 2], [1, 0, 3], [2, 3, 0]])
+    crf = DenseCRF(compatibility=potts)
+    same = DenseCRF(compatibility=potts.astype(int).tolist())
+    assert crf == same == replace(crf) and hash(crf) == hash(same) and len({crf, same, replace(crf)}) == 1
+    for different in (
+        DenseCRF(),
+        DenseCRF(compatibility=other),
+        DenseCRF(compatibility=1 - np.eye(4)),
+        replace(crf, iterations=1),
+    ):
+        assert crf != different and different != crf
+    assert crf != "crf" and len({crf, DenseCRF(), DenseCRF(compatibility=other)}) == 3
+    assert hash(DenseCRF(compatibility=-np.zeros((2, 2)))) == hash(DenseCRF(compatibility=np.zeros((2, 2))))
+
+
+def test_a_crf_keeps_its_costs() -> None:
+    """It is frozen, so neither what was handed in nor what it holds can change it."""
+    costs = (1 - np.eye(3)).astype(np.float32)
+    crf = DenseCRF(compatibility=costs)
+    costs[0, 1] = 7
+    assert crf == DenseCRF(compatibility=1 - np.eye(3))
+    with pytest.raises(ValueError, match="read-only"):
+        crf.compatibility[0, 1] = 7
+
+
+def test_the_room_has_a_face() -> None:
+    import globalconv.crf
+
+    assert globalconv.crf.DenseCRF is globalconv.DenseCRF and globalconv.crf.PRESETS is PRESETS
+
+
 def test_divergence_is_told_per_iteration_and_falls() -> None:
     image, probabilities = sample()
     refined, divergences = DenseCRF().trace(image, probabilities)

@@ -96,7 +96,7 @@ def planes(name: str, values: Any, image_HWC: Array) -> Array:
 
 
 def compatibility(values: Any) -> npt.NDArray[np.float32]:
-    """Return a compatibility matrix (K, K), made symmetric by averaging with its transpose."""
+    """Return a compatibility matrix (K, K) of its own, read-only, made symmetric by averaging with its transpose."""
     matrix_KK = numeric("compatibility", values)
     if matrix_KK.ndim != 2 or matrix_KK.shape[0] != matrix_KK.shape[1] or matrix_KK.size == 0:
         raise InputError(f"compatibility of shape {matrix_KK.shape}: give one row and one column per class")
@@ -105,4 +105,5 @@ def compatibility(values: Any) -> npt.NDArray[np.float32]:
         raise InputError(f"compatibility holds {largest:g}: give finite numbers, {LARGEST:g} at most")
     costs_KK = matrix_KK.astype(np.float32)
     symmetric_KK: npt.NDArray[np.float32] = (costs_KK + costs_KK.T) * np.float32(0.5)
+    symmetric_KK.flags.writeable = False  # it is part of a frozen CRF, and of its hash
     return symmetric_KK

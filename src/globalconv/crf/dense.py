@@ -6,7 +6,7 @@ K classes, H x W pixels, C channels of the image; N = H * W pixels row by row.
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from globalconv.crf.passes import Floats
 from globalconv.errors import InputError, nearest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DenseCRF:
     """Fully connected CRF with Gaussian edges (Kraehenbuehl and Koltun, NIPS 2011), by mean field.
 
@@ -44,9 +44,9 @@ class DenseCRF:
     """Cost of different classes at near pixels, whatever their colours; 0 switches the kernel off."""
     smoothness_xy: float = 1.0
     """Its standard deviation in pixels."""
-    compatibility: Any = field(default=None, compare=False)
+    compatibility: Any = None
     """What it costs to have class k beside class l (K, K), times the weights; averaged with its transpose, as the
-    reference does. None is Potts: 1 for different classes, 0 for the same."""
+    reference does, and read-only. None is Potts: 1 for different classes, 0 for the same."""
     device: str = "auto"
     """"auto" works where the probabilities are (arrays: on the CPU); "cpu" and "cuda" (or "cuda:1") there."""
 
@@ -67,6 +67,17 @@ class DenseCRF:
         object.__setattr__(self, "device", str(self.device))  # torch.device will do
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise InputError(f"device={self.device!r}: {nearest(self.device, ('auto', 'cpu', 'cuda', 'cuda:1'))}")
+
+    def __eq__(self, other: object) -> bool:
+        return self._values() == other._values() if isinstance(other, DenseCRF) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def _values(self) -> tuple[Any, ...]:
+        """Return all fields, the matrix as what can be compared and hashed."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return tuple(tuple(value.ravel().tolist()) if isinstance(value, np.ndarray) else value for value in values)
 
     @classmethod
     def preset(cls, name: str) -> "DenseCRF":

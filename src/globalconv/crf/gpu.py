@@ -81,7 +81,7 @@ def _device(name: str) -> torch.device:
 
 def _terms(crf: "DenseCRF", image_HWC: Array, device: torch.device) -> list[Term]:
     height, width, channels = image_HWC.shape
-    matrix_KK = None if crf.compatibility is None else torch.from_numpy(crf.compatibility).to(device)
+    matrix_KK = None if crf.compatibility is None else torch.tensor(crf.compatibility, device=device)
     terms = []
     if crf.appearance_weight:
         rgb = crf.deviations(channels)
