@@ -185,6 +185,18 @@ def test_labels_are_named_as_they_were_given(labels: list[int], zero_unsure: boo
         dcrf.unary_from_labels(labels, 3, 0.7, zero_unsure)
 
 
+def test_what_all_features_share_makes_no_difference() -> None:
+    features = np.random.default_rng(0).integers(0, 9, (3, 50)).astype(np.float64)
+    features[:, 0] = 0
+    beliefs = []
+    for shift in (0, 2.0**23):
+        model = dcrf.DenseCRF(50, 2)
+        model.setUnaryEnergy(np.stack([features[0], features[1]]))
+        model.addPairwiseEnergy(features + shift, 3)
+        beliefs.append(model.inference(3))
+    assert (beliefs[0] == beliefs[1]).all()
+
+
 def test_a_model_is_the_crf(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     image = random.integers(0, 255, (21, 19, 3), np.uint8)

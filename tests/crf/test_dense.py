@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import globalconv
-from globalconv.crf import checks, spatial
+from globalconv.crf import checks, features, spatial
 from globalconv.crf.dense import PRESETS, DenseCRF
 from globalconv.crf.lattice import key_multipliers
 from globalconv.errors import InputError
@@ -87,6 +87,27 @@ def test_a_deviation_per_channel() -> None:
     expected = DenseCRF(appearance_rgb=3)(image, probabilities)
     assert (DenseCRF(appearance_rgb=(3, 3, 3))(image, probabilities) == expected).all()
     assert (DenseCRF(appearance_rgb=(3, 3, 300))(image, probabilities) != expected).any()
+
+
+@pytest.mark.parametrize("offset", [1e6, -1e6, 1e12, (0, 1e6, -1e7)])
+@pytest.mark.parametrize("kind", [np.float64, np.int64])
+def test_what_all_pixels_share_makes_no_difference(offset: Any, kind: type) -> None:
+    """Kernels know differences alone; float32 could not place such pixels where they are."""
+    image, probabilities = sample()
+    image = image - image.min((0, 1))  # the channels' values nearest to 0 are where others are moved to
+    if np.max(offset) <= 0:
+        image = image - image.max((0, 1)).astype(int)
+    elif np.min(offset) < 0:
+        image = image - (image.max((0, 1)) * [0, 0, 1]).astype(int)
+    expected = DenseCRF()(image, probabilities)
+    assert (DenseCRF()((image + np.asarray(offset)).astype(kind), probabilities) == expected).all()
+
+
+def test_ordinary_images_stay_where_they_are() -> None:
+    """The lattice lies about 0, so that moving an image would leave the marginals of the reference."""
+    image, _ = sample()
+    for ordinary, sd in ((image, 3.0), (image / 255, 3 / 255), (image.astype(np.uint16) * 257, 3.0)):
+        assert features.near_zero(ordinary, (sd,) * 3) is ordinary
 
 
 def test_energies_and_labels() -> None:

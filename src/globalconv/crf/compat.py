@@ -66,7 +66,8 @@ class DenseCRF:
         if given.ndim != 2 or given.shape[1] != self._nvar or not len(given):
             raise InputError(f"Bad shape for pairwise energy (Need (?, {self._nvar}), got {given.shape})")
         checks.finite("features", given)
-        self._add(np.ascontiguousarray(given.T, np.float32), compat, kernel, normalization)
+        near = make_features.near_zero(given.T, (1.0,) * len(given))
+        self._add(np.ascontiguousarray(near, np.float32), compat, kernel, normalization)
 
     def inference(self, niter: int) -> Floats:
         """Return marginals (M, N) after `niter` iterations."""

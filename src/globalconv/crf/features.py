@@ -10,6 +10,10 @@ import numpy.typing as npt
 
 from globalconv.crf.passes import Floats
 
+FAR = 2.0**15
+"""Standard deviations from 0 from which on the reference's coordinates leave their 16 bits, so that it has no marginals
+to keep to, and float32 places pixels badly."""
+
 
 def spatial(height: int, width: int, sd_x: float, sd_y: float) -> Floats:
     """Return x / sd_x and y / sd_y of every pixel (N, 2)."""
@@ -24,6 +28,26 @@ def bilateral(image_HWC: npt.NDArray[np.generic], sd_x: float, sd_y: float, sd_c
     height, width, channels = image_HWC.shape
     features_HWd = np.empty((height, width, 2 + channels), np.float32)
     features_HWd[:, :, :2] = spatial(height, width, sd_x, sd_y).reshape(height, width, 2)
-    features_HWd[:, :, 2:] = image_HWC
+    features_HWd[:, :, 2:] = near_zero(image_HWC, sd_channels)
     features_HWd[:, :, 2:] /= np.asarray(sd_channels, np.float32)
     return features_HWd.reshape(-1, 2 + channels)
+
+
+def near_zero(values_XC: npt.NDArray[np.generic], sd_channels: Sequence[float]) -> npt.NDArray[np.generic]:
+    """Return values (..., C), those of channels that lie far from 0 as a whole moved there.
+
+    A Gaussian knows differences only. What float32 places well stays as it is: the lattice lies about 0, so moving it
+    changes the marginals a little.
+    """
+    largest = max(-values_XC.min().item(), values_XC.max().item())
+    if largest < FAR * min(sd_channels):
+        return values_XC
+    moved = [_moved(values_XC[..., channel], FAR * sd) for channel, sd in enumerate(sd_channels)]
+    return np.stack(moved, -1)
+
+
+def _moved(values_X: npt.NDArray[np.generic], far: float) -> npt.NDArray[np.generic]:
+    """Return values less the one nearest to 0, where even that is `far` away."""
+    low, high = values_X.min().item(), values_X.max().item()
+    shared = low if low >= far else high if high <= -far else None
+    return values_X if shared is None else np.subtract(values_X, shared)
