@@ -29,6 +29,7 @@ from globalconv.show.page import check_page
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import Recipe, flat
 from globalconv.training.recipes import RECIPES
+from globalconv.training.segmentation import Segmentation
 from globalconv.training.session import Session
 from globalconv.training.start import run_training
 
@@ -57,7 +58,8 @@ def train(
     root = None if data is None else Path(data)
     initial = None if init_from is None else Path(init_from)
     session = run_training(recipe, root, Path(out), resume, initial, stop or StopRequest(), tell)
-    _report_training(Path(out), session)
+    assert isinstance(session.task, Segmentation)
+    _report_training(Path(out), session, session.task.val_source)
     return Path(out)
 
 
@@ -215,12 +217,11 @@ def crf_search(
     return run_job(predictor, Path(weights), place, opened, Path(out), settings, resume, workers, tell)
 
 
-def _report_training(out: Path, session: Session) -> None:
+def _report_training(out: Path, session: Session, source: Source) -> None:
     """Write the page of a training that is complete: what goes wrong here must not make a night look lost."""
     again = f"the training is complete; globalconv report {shlex.quote(str(out))} writes its page"
     try:
         predictor = load(out, str(session.device), session.precision)
-        source = session.val_source
         _write_report(out / "report.html", [subject(out.resolve().name, predictor, source, out)], source)
     except StoppedError as stopped:
         raise StoppedError(f"{stopped} while writing the report; {again}", stopped.exit_code - 128) from None

@@ -61,7 +61,7 @@ def take(
 
 def same(one: list[Batch], two: list[Batch]) -> bool:
     return len(one) == len(two) and all(
-        a.names == b.names and torch.equal(a.images_N3HW, b.images_N3HW) and torch.equal(a.labels_NHW, b.labels_NHW)
+        a.names == b.names and torch.equal(a.images_N3HW, b.images_N3HW) and torch.equal(a.targets, b.targets)
         for a, b in zip(one, two, strict=True)
     )
 
@@ -69,8 +69,8 @@ def same(one: list[Batch], two: list[Batch]) -> bool:
 def test_shapes_and_types() -> None:
     (batch,) = take(1)
     assert (batch.images_N3HW.shape, batch.images_N3HW.dtype) == ((4, 3, 16, 24), torch.uint8)
-    assert (batch.labels_NHW.shape, batch.labels_NHW.dtype) == ((4, 16, 24), torch.uint8)
-    for name, labels_HW in zip(batch.names, batch.labels_NHW, strict=True):
+    assert (batch.targets.shape, batch.targets.dtype) == ((4, 16, 24), torch.uint8)
+    for name, labels_HW in zip(batch.names, batch.targets, strict=True):
         assert set(labels_HW.unique().tolist()) <= {int(name) % 3, IGNORE}
 
 

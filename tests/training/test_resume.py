@@ -157,7 +157,7 @@ def test_state_with_poisoned_settings_is_restored(blobs: Path, tmp_path: Path) -
     recipe = small_recipe()
     train(recipe, blobs, tmp_path / "whole")
     train_until_killed(recipe, blobs, tmp_path / "run", 6)
-    build = "globalconv.training.start.build_optimizer"
+    build = "globalconv.training.job.build_optimizer"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, lambda network, _: torch.optim.SGD(
             [{"params": [p for p in network.parameters() if p.ndim > 1]},

@@ -119,7 +119,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_everything(
 ) -> None:
     calls = iter(range(100))
     monkeypatch.setattr(
-        "globalconv.training.loop.segmentation_loss",
+        "globalconv.training.segmentation.segmentation_loss",
         lambda *given: segmentation_loss(*given) * (float("nan") if next(calls) == 4 else 1.0),
     )
     with pytest.raises(DivergedError) as caught:
@@ -150,6 +150,7 @@ def test_frozen_norm_stays_as_it_was_loaded(blobs: Path, tmp_path: Path, run: Pa
     recipe = dataclasses.replace(small_recipe(ema_decay=None), model=model)
     session = train(recipe, blobs, tmp_path / "frozen", init_from=run)
     before, after = load_weights(run).network, session.network
+    assert isinstance(after, GlobalConvNet)
     for old, new in zip(batch_norms(before.backbone), batch_norms(after.backbone), strict=True):
         assert old.running_mean is not None and new.running_mean is not None
         assert torch.equal(old.running_mean, new.running_mean)

@@ -5,6 +5,9 @@ permutation(seed, p // n)[p % n] of a source of n samples, augmented by random n
 holds positions b B .. (b + 1) B - 1. So a run that resumes at batch b sees exactly what it would have seen, whatever
 the number of workers.
 
+What a sample is made of is its maker's business (`MakeSample`): an image and its label map here, an image and its
+class in `globalconv.data.classified`.
+
 Shapes: N samples of a batch, H x W pixels of the crop, K classes.
 """
 
@@ -14,6 +17,7 @@ import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -41,12 +45,30 @@ Key = tuple[int, int]
 
 
 @dataclass
+class Sample:
+    """One augmented sample."""
+
+    image_3HW: Tensor
+    target: Tensor
+    """labels_HW of segmentation (uint8), the class of classification (int64)."""
+    name: str
+
+
+@dataclass
 class Batch:
     """What one training step sees."""
 
     images_N3HW: Tensor
-    labels_NHW: Tensor
+    targets: Tensor
+    """labels_NHW of segmentation (uint8), classes_N of classification (int64)."""
     names: list[str]
+
+
+MakeSample = Callable[[int, np.random.Generator], Sample]
+"""Makes sample number `index`, augmented by random numbers of that generator; `InputError` where it cannot be read.
+
+It goes to other processes, so it has to be picklable.
+"""
 
 
 def training_batches(
@@ -58,7 +80,25 @@ def training_batches(
     start: int = 0,
     workers: int = 0,
 ) -> Generator[Batch, None, None]:
-    """Return the endless stream of batches, from batch number `start` on.
+    """Return the endless stream of batches for segmentation, as `sample_batches` does."""
+    if len(source) == 0:
+        raise InputError(f"{source.name}: holds no samples; name a split that does")
+    make = partial(_augmented, source, augmentation, fill)
+    return sample_batches(make, len(source), batch_size, seed, start, workers)
+
+
+def _augmented(
+    source: Source, augmentation: Augmentation, fill: Colour, index: int, rng: np.random.Generator
+) -> Sample:
+    image, label_map = source.image(index), source.label_map(index)
+    image_3HW, labels_HW = augment(image, label_map, augmentation, fill, rng)
+    return Sample(image_3HW, labels_HW, source.sample_name(index))
+
+
+def sample_batches(
+    make: MakeSample, samples: int, batch_size: int, seed: int, start: int = 0, workers: int = 0
+) -> Generator[Batch, None, None]:
+    """Return the endless stream of batches of `samples` samples, from batch number `start` on.
 
     `workers` processes read ahead (0: none, samples are made when asked for). They ignore Ctrl-C and SIGTERM, which
     are the trainer's to handle, and end when the iterator is closed or dropped.
@@ -69,11 +109,9 @@ def training_batches(
         raise InputError(f"workers={workers}: give 0 or more processes")
     if seed < 0:
         raise InputError(f"seed={seed}: give a whole number from 0 on")
-    if len(source) == 0:
-        raise InputError(f"{source.name}: holds no samples; name a split that does")
     loader: DataLoader[Any] = DataLoader(
-        _Samples(source, augmentation, fill, seed),
-        batch_sampler=_Order(len(source), batch_size, seed, start),
+        _Samples(make, seed),
+        batch_sampler=_Order(samples, batch_size, seed, start),
         num_workers=workers,
         collate_fn=_collate,
         worker_init_fn=ignore_signals if workers else None,
@@ -127,30 +165,17 @@ class _Order:
             epoch, offset = epoch + 1, 0
 
 
-class _Samples(Dataset["Sample | InputError"]):
+class _Samples(Dataset[Sample | InputError]):
     """Augmented samples by key; an `InputError` is handed on as a value, for a raised one loses its message."""
 
-    def __init__(self, source: Source, augmentation: Augmentation, fill: Colour, seed: int) -> None:
-        self.source, self.augmentation, self.fill, self.seed = source, augmentation, fill, seed
+    def __init__(self, make: MakeSample, seed: int) -> None:
+        self.make, self.seed = make, seed
 
-    def __getitem__(self, key: Key) -> "Sample | InputError":
-        epoch, index = key
+    def __getitem__(self, key: Key) -> Sample | InputError:
         try:
-            image, label_map = self.source.image(index), self.source.label_map(index)
+            return self.make(key[1], np.random.default_rng([_AUGMENT, self.seed, *key]))
         except InputError as error:
             return error
-        rng = np.random.default_rng([_AUGMENT, self.seed, epoch, index])
-        image_3HW, labels_HW = augment(image, label_map, self.augmentation, self.fill, rng)
-        return Sample(image_3HW, labels_HW, self.source.sample_name(index))
-
-
-@dataclass
-class Sample:
-    """One augmented sample."""
-
-    image_3HW: Tensor
-    labels_HW: Tensor
-    name: str
 
 
 def _collate(samples: list[Sample | InputError]) -> Batch | InputError:
@@ -161,7 +186,7 @@ def _collate(samples: list[Sample | InputError]) -> Batch | InputError:
         good.append(sample)
     return Batch(
         torch.stack([sample.image_3HW for sample in good]),
-        torch.stack([sample.labels_HW for sample in good]),
+        torch.stack([sample.target for sample in good]),
         [sample.name for sample in good],
     )
 

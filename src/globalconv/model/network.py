@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from globalconv.errors import InputError, nearest
 from globalconv.model.backbone import STRIDES, Backbone
 from globalconv.model.blocks import BoundaryRefinement, build_head, check_kernel_size
+from globalconv.model.normalise import Normalised
 
 CELL = STRIDES[-1]
 """Inputs are padded to a multiple of the coarsest stride."""
@@ -26,7 +27,7 @@ SETTINGS = ("num_classes", "backbone", "kernel_size", "head", "stack_width", "bo
 """Constructor arguments that rebuild a network around saved weights."""
 
 
-class GlobalConvNet(nn.Module):
+class GlobalConvNet(Normalised):
     """Backbone, four heads, nine Boundary Refinements and five x2 upsamplings (Figure 2A).
 
     `images_N3HW` (RGB, uint8 or float in [0, 1], any H, W >= 1) -> `logits_NKHW`.
@@ -42,9 +43,6 @@ class GlobalConvNet(nn.Module):
     has them. An odd kernel of stride 2 centres a cell on its first pixel, so each level carries an offset of half a
     cell against the half-pixel centres of the upsampling, as in every such network.
     """
-
-    mean_C11: Tensor
-    std_C11: Tensor
 
     def __init__(
         self,
@@ -67,7 +65,7 @@ class GlobalConvNet(nn.Module):
             raise InputError(f"boundary_refinement={boundary_refinement!r}: give True or False")
         _check_numbers(num_classes, kernel_sizes, stack_width, heads)
         self.backbone = Backbone(backbone)
-        self.settings: dict[str, Any] = {
+        self.settings = {
             "num_classes": num_classes,
             "backbone": backbone,
             # What is built, so that equal networks have equal settings: a pointwise head is a kernel of 1.
@@ -88,8 +86,7 @@ class GlobalConvNet(nn.Module):
         self.upsamples = nn.ModuleList(_upsample(upsample, num_classes) for _ in range(5))
         if backbone_weights is not None:
             self.backbone.load(str(backbone_weights))
-        self.register_buffer("mean_C11", torch.tensor(self.backbone.mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std_C11", torch.tensor(self.backbone.std).view(-1, 1, 1), persistent=False)
+        self.normalise_with(self.backbone.mean, self.backbone.std)
         if backbone_norm == "frozen":
             self.freeze_backbone_norm()
 
@@ -115,15 +112,8 @@ class GlobalConvNet(nn.Module):
 
     def _normalise_and_pad(self, images_N3HW: Tensor) -> Tensor:
         """Return images_N3PQ, normalised; zero, the padding, is then the mean colour."""
-        if images_N3HW.ndim != 4 or images_N3HW.shape[1] != 3 or 0 in images_N3HW.shape:
-            raise ValueError(f"images of shape {tuple(images_N3HW.shape)}: expected (N, 3, H, W), none of them 0")
-        if images_N3HW.dtype == torch.uint8:
-            images_N3HW = images_N3HW.to(self.mean_C11.dtype) / 255
-        elif not images_N3HW.is_floating_point():
-            raise ValueError(f"images of {images_N3HW.dtype}: expected uint8 (0 .. 255) or float (0 .. 1)")
-        normalised_N3HW = (images_N3HW - self.mean_C11) / self.std_C11
         height, width = images_N3HW.shape[-2:]
-        return F.pad(normalised_N3HW, (0, -width % CELL, 0, -height % CELL))
+        return F.pad(self.normalised(images_N3HW), (0, -width % CELL, 0, -height % CELL))
 
 
 def _per_level(name: str, value: object) -> tuple[Any, ...]:

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import torch
 
-from globalconv.data.loading import Batch, training_batches
+from globalconv.data.loading import Batch
 from globalconv.errors import DivergedError, InputError
 from globalconv.hardware import is_out_of_memory
 from globalconv.progress import Progress
 from globalconv.stopping import StopRequest
-from globalconv.training.loss import segmentation_loss, valid_pixels
 from globalconv.training.schedule import learning_rate
 from globalconv.training.session import Session
 
@@ -21,10 +20,7 @@ from globalconv.training.session import Session
 def train_loop(session: Session, stop: StopRequest) -> None:
     """Train until the last step is done and evaluated, or until `stop`, with the state saved."""
     recipe, state = session.recipe, session.state
-    batches = training_batches(
-        session.train_source, recipe.data.augmentation, session.fill, recipe.data.batch_size, recipe.seed,
-        start=state.step * recipe.optim.accumulate, workers=session.workers,
-    )  # fmt: skip
+    batches = session.task.batches(state.step * recipe.optim.accumulate, session.workers)
     with contextlib.closing(batches), stop.patient(), session.progress() as progress:
         while True:
             if session.evaluation_due():
@@ -68,20 +64,18 @@ class StepResult:
 def train_step(session: Session, parts: list[Batch]) -> StepResult:
     """Take one step of the optimiser on `parts`, whose loss is that of one large batch."""
     network, optimizer, optim = session.wrapped, session.optimizer, session.recipe.optim
-    state = session.state
+    task, state = session.task, session.state
     # Dropout and the like become a function of (seed, step), so that a resumed run repeats them.
     torch.manual_seed((session.recipe.seed << 32) + state.step)
     lr = learning_rate(state.step, session.total_steps, optim)
     for group in optimizer.param_groups:
         group["lr"] = lr
     on_device = [session.to_device(part) for part in parts]
-    pixels = sum((valid_pixels(labels) for _, labels in on_device), start=torch.zeros((), device=session.device))
+    counted = sum((task.counted(targets) for _, targets in on_device), start=torch.zeros((), device=session.device))
     loss_value = 0.0
     try:
-        for images_N3HW, labels_NHW in on_device:
-            loss = segmentation_loss(
-                network(images_N3HW), labels_NHW, pixels, session.class_weights_K, optim.dice_weight / len(parts)
-            )
+        for images_N3HW, targets in on_device:
+            loss = task.loss(network(images_N3HW), targets, counted, len(parts))
             session.fabric.backward(loss)
             loss_value += loss.item()
     except RuntimeError as error:
@@ -122,7 +116,7 @@ def _report(session: Session, progress: Progress, result: StepResult, waited: fl
         session.log_step(
             {
                 "step": step,
-                "epoch": round(step * images / len(session.train_source), 4),
+                "epoch": round(step * images / session.task.images, 4),
                 "lr": result.lr,
                 "loss": result.loss,
                 "gradient_norm": result.gradient_norm,
@@ -130,13 +124,13 @@ def _report(session: Session, progress: Progress, result: StepResult, waited: fl
                 "data_seconds": round(waited, 4),
             }
         )
-    miou = session.state.last_miou
+    score = session.state.last_score
     progress.update(
         step,
         {
             "loss": f"{result.loss:.3f}",
             "lr": f"{result.lr:.2g}",
             "data wait": f"{session.data_wait:.0%}",
-            "mIoU": "-" if miou is None else f"{miou:.3f}",
+            session.task.title: "-" if score is None else f"{score:.3f}",
         },
     )

@@ -3,13 +3,13 @@
 import torch
 from torch import nn
 
-from globalconv.training.recipe import OptimSettings
+from globalconv.training.recipe import StepSettings
 
 
-def build_optimizer(network: nn.Module, settings: OptimSettings) -> torch.optim.Optimizer:
-    """Return SGD (the paper's) or AdamW over the trainable parameters; only weights of convolutions decay.
+def build_optimizer(network: nn.Module, settings: StepSettings) -> torch.optim.Optimizer:
+    """Return SGD (the paper's) or AdamW over the trainable parameters; only weights decay.
 
-    Where the decay applies is not stated in the paper; leaving out biases and norms is today's convention.
+    Biases and norms do not. Where the decay applies is not stated in the paper; this is today's convention.
     """
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [

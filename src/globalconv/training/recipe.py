@@ -7,7 +7,7 @@ dotted name (`--optim.lr 0.02`), and the resolved recipe is written to the run f
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_type_hints
 
 from globalconv.data.augment import Augmentation
 from globalconv.data.loading import ClassWeighting
@@ -40,7 +40,17 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
-class DataSettings:
+class SampleSettings:
+    """How samples come to the network, whatever they are."""
+
+    batch_size: int = 8
+    """Images per forward pass."""
+    workers: int | None = None
+    """Processes that decode samples; None takes half of the processor's cores, 0 decodes in the training process."""
+
+
+@dataclass(frozen=True)
+class DataSettings(SampleSettings):
     """What is trained and evaluated on, and how samples are made."""
 
     layout: str | None = None
@@ -50,25 +60,21 @@ class DataSettings:
     val_split: str = "val"
     """Split for the evaluations during training."""
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(crop=(256, 256)))
-    batch_size: int = 8
-    """Images per forward pass."""
-    workers: int | None = None
-    """Processes that decode samples; None takes half of the processor's cores, 0 decodes in the training process."""
 
 
 @dataclass(frozen=True)
-class OptimSettings:
-    """Optimiser, schedule and loss."""
+class StepSettings:
+    """Optimiser and schedule: what makes a step of a loss."""
 
     algorithm: Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.05
-    """Peak learning rate, for a loss that is a mean over valid pixels."""
+    """Peak learning rate, for a loss that is a mean over what counts: valid pixels, or images."""
     momentum: float = 0.9
     """Momentum of SGD; beta1 of AdamW."""
     nesterov: bool = False
     """Nesterov's form of the momentum (SGD only)."""
     weight_decay: float = 5e-4
-    """Decay of convolution weights; biases and norms have none."""
+    """Decay of the weights of convolutions and linear layers; biases and norms have none."""
     schedule: Literal["poly", "cosine", "constant"] = "poly"
     """Decay of the learning rate to zero over the run, as a closed form of the step."""
     warmup_steps: int = 0
@@ -79,6 +85,12 @@ class OptimSettings:
     """Batches per step; the loss is that of one large batch."""
     ema_decay: float | None = None
     """Decay of the moving average of the weights that is evaluated and saved; None uses the weights themselves."""
+
+
+@dataclass(frozen=True)
+class OptimSettings(StepSettings):
+    """Optimiser, schedule and loss."""
+
     class_weights: ClassWeighting = "none"
     """Weights of the classes in the loss: none, median-frequency, or its square root."""
     dice_weight: float = 0.0
@@ -86,12 +98,14 @@ class OptimSettings:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """One training, completely."""
+class BaseRecipe:
+    """What the loop has to know of a training, whatever is learnt."""
 
-    model: ModelSettings = ModelSettings()
-    data: DataSettings = DataSettings()
-    optim: OptimSettings = OptimSettings()
+    verb: ClassVar[str]
+    """The command that such a recipe belongs to."""
+    model: Any = None
+    data: SampleSettings = SampleSettings()
+    optim: StepSettings = StepSettings()
     epochs: float = 60
     """Passes over the training split."""
     steps: int | None = None
@@ -119,12 +133,27 @@ class Recipe:
         return _plain(self)  # type: ignore[no-any-return]
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> "Recipe":
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """Return the recipe that `to_json` wrote; an unknown field is refused, naming the nearest."""
         return _build(cls, fields, "")
 
 
-def _check(recipe: Recipe) -> None:
+@dataclass(frozen=True)
+class Recipe(BaseRecipe):
+    """One training of a segmentation network, completely."""
+
+    verb: ClassVar[str] = "train"
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    optim: OptimSettings = OptimSettings()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (weight := self.optim.dice_weight) >= 0:
+            raise InputError(f"--optim.dice-weight {weight}: must be at least 0")
+
+
+def _check(recipe: BaseRecipe) -> None:
     """Refuse values that no training can use, naming the option."""
     at_least = {
         "--data.batch-size": (recipe.data.batch_size, 1),
@@ -132,7 +161,6 @@ def _check(recipe: Recipe) -> None:
         "--optim.accumulate": (recipe.optim.accumulate, 1),
         "--optim.warmup-steps": (recipe.optim.warmup_steps, 0),
         "--optim.weight-decay": (recipe.optim.weight_decay, 0),
-        "--optim.dice-weight": (recipe.optim.dice_weight, 0),
         "--evaluate-every": (recipe.evaluate_every, 1),
         "--checkpoint-every": (recipe.checkpoint_every, 1),
         "--log-every": (recipe.log_every, 1),
@@ -169,8 +197,9 @@ D = TypeVar("D")
 
 def _build(kind: type[D], fields: Mapping[str, Any], path: str) -> D:
     hints = get_type_hints(kind)
-    if unknown := [name for name in fields if name not in hints]:
-        raise InputError(f"recipe field {path}{unknown[0]!r} is unknown; {nearest(unknown[0], hints)}")
+    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    if unknown := [name for name in fields if name not in known]:
+        raise InputError(f"recipe field {path}{unknown[0]!r} is unknown; {nearest(unknown[0], known)}")
     values: dict[str, Any] = {}
     for name, value in fields.items():
         hint = hints[name]
@@ -181,7 +210,7 @@ def _build(kind: type[D], fields: Mapping[str, Any], path: str) -> D:
     return kind(**values)
 
 
-def differences(old: Recipe, new: Recipe) -> list[str]:
+def differences(old: BaseRecipe, new: BaseRecipe) -> list[str]:
     """Return a phrase per field outside `FREE` that differs: `optim.lr (0.05, now 0.1)`."""
     before, after = flat(old.to_json()), flat(new.to_json())
     changed = [name for name in after if before[name] != after[name] and name not in FREE]

@@ -8,7 +8,7 @@ evaluated), TensorBoard's files in `tensorboard/`.
 import json
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 try:
     import fcntl
@@ -19,8 +19,10 @@ except ImportError:  # Windows
 
 from globalconv.errors import InputError
 from globalconv.files import naming, write_json
-from globalconv.training.recipe import Recipe, differences
+from globalconv.training.recipe import BaseRecipe, differences
 from globalconv.weights import MODEL_FILE, WEIGHTS_FILE
+
+R = TypeVar("R", bound=BaseRecipe)
 
 
 class RunFolder:
@@ -48,19 +50,19 @@ class RunFolder:
         return run
 
     @classmethod
-    def reopen(cls, path: Path, recipe: Recipe) -> "RunFolder":
+    def reopen(cls, path: Path, recipe: BaseRecipe) -> "RunFolder":
         """Return the folder of a run that `recipe` may continue; refused, naming the fields, if it has changed."""
         run = cls(path)
         if not run.recipe_file.is_file():
             raise InputError(f"--out {path}: holds no run to --resume; leave out --resume to start one")
-        if changed := differences(run.recipe(), recipe):
+        if changed := differences(run.recipe(type(recipe)), recipe):
             raise InputError(
                 f"--out {path}: its run was started with another recipe: {', '.join(changed)};"
                 f" resume it as it was, or name another folder"
             )
         return run
 
-    def begin(self, recipe: Recipe, dataset: dict[str, Any]) -> None:
+    def begin(self, recipe: BaseRecipe, dataset: dict[str, Any]) -> None:
         """Write down the recipe and what it is trained on, unless a resumed run has both; keep other processes out."""
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock()
@@ -107,12 +109,14 @@ class RunFolder:
             raise InputError(f"{self.dataset_file}: damaged ({error}); train into another --out") from error
         return facts
 
-    def recipe(self) -> Recipe:
-        """Return the recipe the run was started with."""
+    def recipe(self, kind: type[R]) -> R:
+        """Return the recipe the run was started with, which is of that kind."""
         try:
-            return Recipe.from_json(json.loads(self.recipe_file.read_text()))
+            return kind.from_json(json.loads(self.recipe_file.read_text()))
         except (ValueError, TypeError, AttributeError) as error:
-            raise InputError(f"{self.recipe_file}: not a recipe of this version ({error})") from error
+            raise InputError(
+                f"{self.recipe_file}: not a recipe of globalconv {kind.verb} of this version ({error})"
+            ) from error
 
     def check_dataset(self, dataset: dict[str, Any]) -> None:
         """Refuse to resume on other samples or classes than the run was started with."""

@@ -2,13 +2,13 @@
 
 import math
 
-from globalconv.training.recipe import OptimSettings
+from globalconv.training.recipe import StepSettings
 
 POLY_POWER = 0.9
 """Exponent of the poly schedule, DeepLab's (the paper does not state its schedule)."""
 
 
-def learning_rate(step: int, total: int, settings: OptimSettings) -> float:
+def learning_rate(step: int, total: int, settings: StepSettings) -> float:
     """Return the rate of step 0 .. total - 1: the schedule's decay times the linear warm-up."""
     left = 1 - step / total
     match settings.schedule:

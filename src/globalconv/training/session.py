@@ -9,21 +9,17 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from globalconv.data.loading import Batch
-from globalconv.data.sources.source import Source
 from globalconv.errors import DivergedError
-from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.evaluation.score import Score, score_source
-from globalconv.infer.predictor import Predictor
-from globalconv.labels import Colour
-from globalconv.model.network import GlobalConvNet
+from globalconv.hardware import Hardware
+from globalconv.model.normalise import Normalised
 from globalconv.progress import Progress
 from globalconv.stopping import StopRequest
 from globalconv.training.checkpoint import checkpoints, save_checkpoint
 from globalconv.training.ema import MovingAverage
-from globalconv.training.recipe import Recipe
+from globalconv.training.recipe import BaseRecipe
 from globalconv.training.run import RunFolder
+from globalconv.training.task import Evaluation, Numerics, Task
 from globalconv.training.tensorboard import TensorBoard
-from globalconv.weights import Geometry, save_weights
 
 
 @dataclass
@@ -33,8 +29,8 @@ class TrainingState:
     step: int = 0
     evaluated_step: int = 0
     """Step of the last evaluation that finished."""
-    last_miou: float | None = None
-    best_miou: float | None = None
+    last_score: float | None = None
+    best_score: float | None = None
     best_step: int = 0
     seconds: float = 0.0
     """Time spent in steps, over all resumed parts."""
@@ -44,25 +40,20 @@ class TrainingState:
 class Session:
     """Everything the loop works on; `globalconv.training.start` puts one together."""
 
-    recipe: Recipe
+    recipe: BaseRecipe
+    task: Task
     run: RunFolder
     fabric: Fabric
-    network: GlobalConvNet
+    network: Normalised
     average: MovingAverage | None
     wrapped: nn.Module
     """The network as Fabric runs it: on its device, in its precision."""
     optimizer: torch.optim.Optimizer
-    train_source: Source
-    val_source: Source
-    class_weights_K: Tensor | None
-    fill: Colour
     workers: int
     total_steps: int
-    precision: str
+    hardware: Hardware
     board: TensorBoard = field(default_factory=TensorBoard)
     state: TrainingState = field(default_factory=TrainingState)
-    held_out: list[str] | None = None
-    """Names of the validation samples, where they are a hold-out."""
     _saved: tuple[int, int] | None = None
     """Step and evaluated step of the newest checkpoint: the same state is not written twice."""
     data_wait: float = 0.0
@@ -73,33 +64,27 @@ class Session:
         return self.fabric.device
 
     @property
+    def precision(self) -> str:
+        return self.hardware.precision
+
+    @property
     def layout(self) -> torch.memory_format:
         return torch.channels_last if self.recipe.channels_last else torch.contiguous_format
 
-    @property
-    def geometry(self) -> Geometry:
-        """What whole images go through when they are predicted: padded as in training, where that did not scale them.
-
-        The paper pads images to 512 x 512 and never scales. Where scales are drawn, an image's size says nothing about
-        how much of the network's input it filled, so it is taken as it is.
-        """
-        augmentation = self.recipe.data.augmentation
-        return Geometry(augmentation.crop if augmentation.scale == (1.0, 1.0) else None, self.fill)
-
     def to_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return images_N3HW and labels_NHW of a batch where the network is, in the network's memory layout."""
+        """Return images_N3HW and targets of a batch where the network is, in the network's memory layout."""
         images_N3HW = batch.images_N3HW.to(self.device, non_blocking=True).contiguous(memory_format=self.layout)
-        return images_N3HW, batch.labels_NHW.to(self.device, non_blocking=True)
+        return images_N3HW, batch.targets.to(self.device, non_blocking=True)
 
     def progress(self) -> Progress:
         """Return the progress display of the whole run."""
         return Progress("step", self.total_steps, "steps", start=self.state.step)
 
-    def evaluated_network(self) -> GlobalConvNet:
+    def evaluated_network(self) -> Normalised:
         """Return the network whose scores count and whose weights are saved: the moving average where there is one."""
         if self.average is None:
             return self.network
-        assert isinstance(self.average.network, GlobalConvNet)
+        assert isinstance(self.average.network, Normalised)
         return self.average.network
 
     def evaluation_due(self) -> bool:
@@ -114,43 +99,34 @@ class Session:
         A stop breaks it off between two images, before anything is recorded.
         """
         network = self.evaluated_network()
-        labels, geometry = self.train_source.labels, self.geometry
-        predictor = Predictor(network.eval(), labels, self.device, self.precision, self.layout, geometry=geometry)
 
-        def on_image(done: int, matrix: ConfusionMatrix) -> None:
-            progress.update(self.state.step, {"evaluating": f"{done}/{len(self.val_source)}"})
+        def on_scored(done: int, images: int) -> None:
+            progress.update(self.state.step, {"evaluating": f"{done}/{images}"})
             stop.check()
 
-        score = score_source(predictor.class_map, self.val_source, self.precision, on_image)
+        found = self.task.evaluate(network.eval(), Numerics(self.device, self.precision, self.layout), on_scored)
         network.train(self.average is None)
         state = self.state
-        state.evaluated_step, state.last_miou = state.step, score.matrix.miou()
-        save_weights(self.run.last, network, labels, self._info(), geometry)
-        if state.best_miou is None or state.last_miou > state.best_miou:
-            state.best_miou, state.best_step = state.last_miou, state.step
-            save_weights(self.run.path, network, labels, self._info(), geometry)
-        self._log_score(score, progress)
+        state.evaluated_step, state.last_score = state.step, found.score
+        self.task.save(self.run.last, network, self._info())
+        if state.best_score is None or state.last_score > state.best_score:
+            state.best_score, state.best_step = state.last_score, state.step
+            self.task.save(self.run.path, network, self._info())
+        self._log_evaluation(found, progress)
 
-    def _log_score(self, score: Score, progress: Progress) -> None:
-        state = self.state
-        fields = {"step": state.step, **score.to_json(), "best_miou": state.best_miou, "best_step": state.best_step}
-        self.run.log("evaluation", fields)
-        self.board.scalars(
-            "evaluation", {"miou": state.last_miou, "pixel_accuracy": score.matrix.pixel_accuracy()}, state.step
-        )
-        mark = " (best so far, saved)" if state.best_step == state.step else f" (best {state.best_miou:.4f})"
-        progress.say(f"step {state.step}: mIoU {state.last_miou:.4f} on {self.recipe.data.val_split}{mark}")
+    def _log_evaluation(self, found: Evaluation, progress: Progress) -> None:
+        state, task = self.state, self.task
+        best = {f"best_{task.measure}": state.best_score, "best_step": state.best_step}
+        self.run.log("evaluation", {"step": state.step, **found.fields, **best})
+        self.board.scalars("evaluation", found.scalars, state.step)
+        mark = " (best so far, saved)" if state.best_step == state.step else f" (best {state.best_score:.4f})"
+        progress.say(f"step {state.step}: {task.title} {found.score:.4f} on {found.split}{mark}")
 
     def _info(self) -> dict[str, Any]:
-        data = self.recipe.data
         return {
             "recipe": self.recipe.to_json(),
-            "train_split": data.train_split,
-            "val_split": data.val_split,
-            "held_out": self.held_out,
-            "train_images": len(self.train_source),
             "step": self.state.step,
-            "miou": self.state.last_miou,
+            self.task.measure: self.state.last_score,
             "precision": self.precision,
         }
 
@@ -185,7 +161,8 @@ class Session:
         self.run.cut_log(0 if saved is None else saved["log_bytes"])
         if saved is None:
             return
-        self.state = TrainingState(**saved["state"])
+        # Before there was another score than mIoU, the state called it that.
+        self.state = TrainingState(**{name.replace("miou", "score"): value for name, value in saved["state"].items()})
         self._saved = (self.state.step, self.state.evaluated_step)
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.average is not None:
@@ -196,7 +173,7 @@ class Session:
         return next(iter(checkpoints(self.run.checkpoints)), None)
 
 
-def restore_network(network: GlobalConvNet, saved: dict[str, Any]) -> None:
+def restore_network(network: Normalised, saved: dict[str, Any]) -> None:
     """Give a fresh network the weights, statistics and normalisation of a checkpoint."""
     network.load_state_dict(saved["network"])
     network.mean_C11.copy_(saved["normalisation"]["mean"])

@@ -1,15 +1,10 @@
 """From a recipe, data and a folder to a trained network: put a session together, then run the loop."""
 
 import hashlib
-import json
-import logging
-import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 
 from globalconv.data.check.quick import quick_check
@@ -17,27 +12,21 @@ from globalconv.data.loading import class_pixels, class_weights
 from globalconv.data.sources import open_source, splits
 from globalconv.data.sources.source import Source
 from globalconv.data.sources.splits import held_out
-from globalconv.environment import environment, peak_memory
-from globalconv.errors import InputError, StoppedError
-from globalconv.hardware import Hardware, choose_hardware
+from globalconv.errors import InputError
+from globalconv.hardware import choose_hardware
 from globalconv.labels import Colour, LabelSpace
 from globalconv.memory import keep_freed_memory
 from globalconv.model.backbone import batch_norms
 from globalconv.model.network import CELL, GlobalConvNet
-from globalconv.processes import usable_cores
 from globalconv.progress import Progress
 from globalconv.stopping import StopRequest
 from globalconv.training.checkpoint import load_newest
-from globalconv.training.ema import MovingAverage
-from globalconv.training.loop import train_loop
-from globalconv.training.optimizer import build_optimizer
+from globalconv.training.job import Say, assemble, carry_out
 from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
 from globalconv.training.run import RunFolder
+from globalconv.training.segmentation import Segmentation
 from globalconv.training.session import Session, restore_network
 from globalconv.weights import init_from as load_initial_weights
-
-Say = Callable[[str], None]
-FABRIC_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
 def run_training(
@@ -57,26 +46,11 @@ def run_training(
     if resume and init_from is None and (recorded := run.initial_weights()) is not None:
         init_from = Path(recorded)
     network = build_network(recipe, train_source.labels, init_from, saved, say)
-    weights_K = _class_weights(recipe, train_source, say)
-    session = assemble(recipe, run, hardware, network, train_source, val_source, weights_K)
-    session.held_out = dataset["val"]["held_out"]
-    run.begin(recipe, dataset)
-    if resume:
-        session.restore(saved)
-        say(f"resume      {f'after step {session.state.step}' if saved else 'no checkpoint yet: from the start'}")
-    session.board.open(run.path / "tensorboard", session.state.step)
-    _announce(session, say)
-    facts = {"step": session.state.step, "steps": session.total_steps, "hardware": hardware.description}
-    run.log("start", {**facts, "precision": hardware.precision, **environment()})
-    try:
-        train_loop(session, stop)
-        run.log("end", {"seconds": session.state.seconds, "peak_memory": peak_memory(session.device)})
-    except StoppedError as stopped:
-        where = f"after step {session.state.step}, saved in {out}; the same command with --resume goes on"
-        raise StoppedError(f"{stopped} {where}", stopped.exit_code - 128) from None
-    finally:
-        session.board.close()
-        run.close()
+    weights_K = _class_weights(recipe, train_source, hardware.device, say)
+    chosen = dataset["val"]["held_out"]
+    task = Segmentation(recipe, train_source, val_source, fill_colour(network), weights_K, chosen)
+    session = assemble(recipe, task, run, hardware, network)
+    carry_out(session, dataset, saved, resume, stop, say)
     return session
 
 
@@ -162,7 +136,7 @@ def _fingerprint(source: Source) -> dict[str, Any]:
     return {"images": len(source), "fingerprint": hashlib.sha256(names.encode()).hexdigest()}
 
 
-def _class_weights(recipe: Recipe, source: Source, say: Say) -> Tensor | None:
+def _class_weights(recipe: Recipe, source: Source, device: torch.device, say: Say) -> Tensor | None:
     if recipe.optim.class_weights == "none":
         return None
     with Progress("counting classes", len(source), "label maps") as progress:
@@ -170,64 +144,10 @@ def _class_weights(recipe: Recipe, source: Source, say: Say) -> Tensor | None:
     weights = class_weights(pixels, recipe.optim.class_weights)
     named = zip(source.labels.class_names, weights.tolist(), strict=True)
     say(f"weights     {', '.join(f'{name} {weight:.2f}' for name, weight in named)}")
-    return torch.as_tensor(weights, dtype=torch.float32)
-
-
-def assemble(
-    recipe: Recipe,
-    run: RunFolder,
-    hardware: Hardware,
-    network: GlobalConvNet,
-    train_source: Source,
-    val_source: Source,
-    class_weights_K: Tensor | None,
-) -> Session:
-    """Return a session at step 0, on its device."""
-    for chatty in ("lightning.fabric", "lightning.pytorch"):  # what they say, `_announce` says in our words
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    device = hardware.device
-    fabric = Fabric(
-        accelerator=device.type,
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision=FABRIC_PRECISION[hardware.precision],  # type: ignore[arg-type]
-    )
-    network.to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
-    network.to(fabric.device).train()
-    average = None if recipe.optim.ema_decay is None else MovingAverage(network, recipe.optim.ema_decay)
-    wrapped, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim))
-    images_per_step = recipe.data.batch_size * recipe.optim.accumulate
-    total = recipe.steps or math.ceil(recipe.epochs * len(train_source) / images_per_step)
-    return Session(
-        recipe, run, fabric, network, average, wrapped, optimizer, train_source, val_source,
-        None if class_weights_K is None else class_weights_K.to(fabric.device),
-        fill_colour(network), worker_count(recipe.data.workers), total, hardware.precision,
-    )  # fmt: skip
+    return torch.as_tensor(weights, dtype=torch.float32, device=device)
 
 
 def fill_colour(network: GlobalConvNet) -> Colour:
     """Return the colour that the network's normalisation maps (almost) to zero: the fill of padding."""
     red, green, blue = (round(255 * value) for value in network.mean_C11.flatten().tolist())
     return (red, green, blue)
-
-
-def worker_count(asked: int | None) -> int:
-    """Return how many processes decode: as asked, else half of the cores this process may use, at most 8."""
-    if asked is not None:
-        return asked
-    return min(8, usable_cores() // 2)
-
-
-def _announce(session: Session, say: Say) -> None:
-    recipe, parameters = session.recipe, sum(p.numel() for p in session.network.parameters())
-    say(f"data        {session.train_source.name}: {len(session.train_source)} images;"
-        f" {session.val_source.name}: {len(session.val_source)}")  # fmt: skip
-    say(f"network     {json.dumps(session.network.settings)}, {parameters / 1e6:.2f} M parameters")
-    say(f"training    {session.total_steps} steps of {recipe.data.batch_size * recipe.optim.accumulate} images,"
-        f" {session.workers} workers; run folder {session.run.path}")  # fmt: skip
-    if (warmup := recipe.optim.warmup_steps) > session.total_steps / 2:
-        say(f"warning     --optim.warmup-steps {warmup} is more than half of the {session.total_steps} steps: the rate"
-            f" hardly comes to its peak; lower it for so short a run")  # fmt: skip
-    if not session.board.available:
-        say(
-            "tensorboard not installed, so no event files (pip install globalconv[log]); metrics.jsonl has every number"
-        )
