@@ -18,6 +18,7 @@ from globalconv.infer.chosen_crf import crf_from
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.settings import PLAIN, InferenceSettings
 from globalconv.labels import IGNORE
+from globalconv.search import run as run_module
 from globalconv.search import trials
 from globalconv.search.job import run_job
 from globalconv.search.settings import Grid, SearchSettings
@@ -50,7 +51,7 @@ def test_a_crf_that_helps(brightest: Predictor, helps: Source, tmp_path: Path) -
     assert not set(question["searched_on"]) & set(question["reported_on"])
     assert len(lines(tmp_path / "out" / "trials.jsonl")) == result["search"]["trials"] == CANDIDATES
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "crf.json", "report.jsonl", "search.json", "trials.jsonl",
+        ".lock", "crf.json", "report.jsonl", "search.json", "trials.jsonl",
     ]  # fmt: skip
 
 
@@ -183,6 +184,32 @@ def test_one_film_on_both_sides_is_said(brightest: Predictor, helps: Source, tmp
     for group_by, many in ((None, 0), ("^val", 1)):
         run(brightest, helps, tmp_path / f"out{many}", replace(SETTINGS, group_by=group_by), say=said.append)
         assert len([line for line in said if "in both parts: group val; its images" in line]) == many
+
+
+def test_two_searches_in_one_folder_are_refused(
+    brightest: Predictor, helps: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second comes while the first one works: neither may write into the other's lines."""
+    real, refused = trials.keep_probabilities, list[str]()
+
+    def meanwhile(*given: Any) -> Any:
+        monkeypatch.setattr(run_module, "keep_probabilities", real)
+        with pytest.raises(InputError) as error:
+            run(brightest, helps, tmp_path / "out", resume=True)
+        refused.append(str(error.value))
+        return real(*given)
+
+    monkeypatch.setattr(run_module, "keep_probabilities", meanwhile)
+    verdict = run(brightest, helps, tmp_path / "out")
+    assert refused == [f"--out {tmp_path / 'out'}: another process searches there; wait for it or stop it"]
+    assert run(brightest, helps, tmp_path / "out", resume=True) == verdict
+
+
+def test_what_a_start_left_that_failed_is_no_obstacle(brightest: Predictor, helps: Source, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for name in (".lock", ".search.json.abc.partial"):
+        (tmp_path / "out" / name).touch()
+    run(brightest, helps, tmp_path / "out")
 
 
 def test_folders_that_are_no_place_for_a_search(brightest: Predictor, helps: Source, tmp_path: Path) -> None:

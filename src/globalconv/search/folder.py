@@ -7,6 +7,7 @@
 | report.jsonl | one line per image of the report part: pixels right and involved per class, without and with the CRF |
 | probabilities/ | what the network says about the search part; removed when the search is done |
 | crf.json | the result, which `--crf` takes |
+| .lock | keeps a second process from searching there; empty |
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any
 
 from globalconv.errors import InputError
 from globalconv.files import write_json, write_text
+from globalconv.locks import FolderLock, is_free
 
 QUESTION = "search.json"
 LONG = 60
@@ -23,7 +25,7 @@ LONG = 60
 
 
 class SearchFolder:
-    """Get one from `new` or `reopen`; nothing is written before the first result."""
+    """Get one from `new` or `reopen`, which keep other processes out until `close`."""
 
     def __init__(self, path: Path, question: Mapping[str, Any]) -> None:
         self.path = path
@@ -32,17 +34,20 @@ class SearchFolder:
         self.report = path / "report.jsonl"
         self.probabilities = path / "probabilities"
         self.result = path / "crf.json"
+        self._lock = FolderLock(path)
 
     @classmethod
     def new(cls, path: Path, question: Mapping[str, Any]) -> "SearchFolder":
         """Return the folder of a search to be; refused where there is something already."""
         if (path / QUESTION).exists():
             raise InputError(f"--out {path}: holds a search already; add --resume to go on, or name another folder")
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not (path.is_dir() and is_free(path, QUESTION)):
             raise InputError(f"--out {path}: is {'not empty' if path.is_dir() else 'a file'}; name a new folder")
         path.mkdir(parents=True, exist_ok=True)
+        folder = cls(path, question)
+        folder._lock.take("searches")
         write_json(path / QUESTION, question)
-        return cls(path, question)
+        return folder
 
     @classmethod
     def reopen(cls, path: Path, question: Mapping[str, Any]) -> "SearchFolder":
@@ -61,7 +66,13 @@ class SearchFolder:
                 f"--out {path}: its search was started with other settings: {', '.join(changed)}; resume it as it was,"
                 " or name another folder"
             )
-        return cls(path, question)
+        folder = cls(path, question)
+        folder._lock.take("searches")
+        return folder
+
+    def close(self) -> None:
+        """Let other processes go on with the search."""
+        self._lock.release()
 
     def append(self, file: Path, record: Mapping[str, Any]) -> None:
         """Add one line to `file`."""

@@ -40,11 +40,13 @@ def run_job(
         chosen = best(trials[1:])
         say(f"report      on {len(reported)} others: {reported.name}")
         verdict = report(predictor, chosen.crf, reported, settings.group_by, chosen.miou > trials[0].miou, folder, say)
+        write_result(folder, trials, verdict)
+        return verdict
     except StoppedError as stopped:
         kept = f"what was tried is kept in {out}; the same command with --resume goes on"
         raise StoppedError(f"{stopped}: {kept}", stopped.exit_code - 128) from None
-    write_result(folder, trials, verdict)
-    return verdict
+    finally:
+        folder.close()
 
 
 def _parts(data: Path | None, opened: Opened, settings: SearchSettings) -> tuple[Source, Source]:

@@ -8,17 +8,11 @@ evaluated), TensorBoard's files in `tensorboard/`.
 import json
 import os
 from pathlib import Path
-from typing import IO, Any, TypeVar
-
-try:
-    import fcntl
-
-    CAN_LOCK = True
-except ImportError:  # Windows
-    CAN_LOCK = False
+from typing import Any, TypeVar
 
 from globalconv.errors import InputError
 from globalconv.files import naming, write_json
+from globalconv.locks import FolderLock, is_free
 from globalconv.training.recipe import BaseRecipe, differences
 from globalconv.weights import MODEL_FILE, WEIGHTS_FILE
 
@@ -35,7 +29,7 @@ class RunFolder:
         self.log_file = path / "metrics.jsonl"
         self.checkpoints = path / "checkpoints"
         self.last = path / "last"
-        self._lock_file: IO[str] | None = None
+        self._lock = FolderLock(path)
 
     @classmethod
     def new(cls, path: Path) -> "RunFolder":
@@ -45,7 +39,7 @@ class RunFolder:
             raise InputError(f"--out {path}: holds a run already; add --resume to continue it, or name another folder")
         if path.exists() and not path.is_dir():
             raise InputError(f"--out {path}: is a file; name a folder")
-        if path.exists() and any(not _left_by_a_failed_start(file.name) for file in path.iterdir()):
+        if path.exists() and not is_free(path, run.recipe_file.name):
             raise InputError(f"--out {path}: is not empty; name a new folder")
         return run
 
@@ -65,7 +59,7 @@ class RunFolder:
     def begin(self, recipe: BaseRecipe, dataset: dict[str, Any]) -> None:
         """Write down the recipe and what it is trained on, unless a resumed run has both; keep other processes out."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock()
+        self._lock.take("trains")
         if not self.recipe_file.exists():
             write_json(self.recipe_file, recipe.to_json())
         if not self.dataset_file.exists():
@@ -80,20 +74,9 @@ class RunFolder:
         for partial in (*partials, *self.checkpoints.glob(".step-*.partial")):
             partial.unlink()
 
-    def _lock(self) -> None:
-        """Refuse to train where another process does; the lock ends with the process, however that ends."""
-        if not CAN_LOCK:
-            return
-        self._lock_file = (self.path / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"--out {self.path}: another process trains there; wait for it or stop it") from error
-
     def close(self) -> None:
         """Let other processes resume the run."""
-        if self._lock_file is not None:
-            self._lock_file.close()
+        self._lock.release()
 
     def initial_weights(self) -> str | None:
         """Return the `--init-from` that the run was started with."""
@@ -146,11 +129,6 @@ class RunFolder:
         """Cut the log back to `size` bytes: drop what was written after a checkpoint."""
         if self.log_size() > size:
             os.truncate(self.log_file, size)
-
-
-def _left_by_a_failed_start(name: str) -> bool:
-    """Return whether a file is what a kill or a full disk may leave before a run has a recipe."""
-    return name == ".lock" or (name.startswith(".recipe.json.") and name.endswith(".partial"))
 
 
 def _are_facts(facts: Any) -> bool:
