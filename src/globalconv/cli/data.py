@@ -1,4 +1,4 @@
-"""`globalconv data JOB`: look at a data set before it costs anyone a night, or make one of generated scenes."""
+"""`globalconv data JOB`: look at a data set before it costs a night, fetch an official one, or make one of scenes."""
 
 import json
 import shlex
@@ -54,6 +54,22 @@ class ScenesOptions:
     """Processes that draw; one per core where not given."""
 
 
+@dataclass(frozen=True)
+class PrepareOptions:
+    """Options of `globalconv data prepare`."""
+
+    name: tyro.conf.Positional[str]
+    """voc, sbd, coco, cityscapes or imagenet."""
+    out: Path
+    """Folder below which the data set gets its official layout; several may share it. The same call goes on."""
+    archives: Path | None = None
+    """Folder with archives that you downloaded yourself, as those of cityscapes and imagenet have to be."""
+    packages: tuple[str, ...] = field(default_factory=tuple)
+    """Parts of the data set (docs/data.md); by default the usual ones and those in --archives."""
+    mirror: str | None = None
+    """Address that holds the public archives under their official names, in place of the official one."""
+
+
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Hand over to the job."""
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -97,6 +113,17 @@ def _scenes(arguments: list[str]) -> int:
     return 0
 
 
+def _prepare(arguments: list[str]) -> int:
+    options = read_options(
+        PrepareOptions, "data prepare", arguments, "Download, check and unpack an official data set."
+    )
+    from globalconv.data.prepare import prepare
+
+    root = prepare(options.name, options.out, options.archives, options.packages, options.mirror)
+    print(f"done: {root}\nnext: globalconv data check {shlex.quote(str(root))}")
+    return 0
+
+
 def _at_least_one(workers: int | None) -> None:
     if workers is not None and workers < 1:
         raise InputError(f"--workers {workers}: give at least 1")
@@ -104,5 +131,6 @@ def _at_least_one(workers: int | None) -> None:
 
 JOBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
     "check": ("read a whole data set and report what is wrong with it", _check),
+    "prepare": ("download, check and unpack an official data set: voc, sbd, coco, cityscapes, imagenet", _prepare),
     "scenes": ("write generated scenes as an ordinary folder data set", _scenes),
 }
