@@ -31,7 +31,7 @@ def test_help_names_every_verb_in_one_line(capsys: pytest.CaptureFixture[str]) -
         assert sum(text.split()[:1] == [verb] and line in text for text in lines) == 1
 
 
-@pytest.mark.parametrize("verb", [*(verb for verb in VERBS if verb != "data"), "data check"])
+@pytest.mark.parametrize("verb", [*(verb for verb in VERBS if verb != "data"), "data check", "data prepare"])
 def test_every_verb_explains_its_options(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main([*verb.split(), "--help"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from helpers.archives import zip_of
 from helpers.training import small_recipe, train, write_blobs
 from PIL import Image
 from safetensors.numpy import save_file
@@ -78,6 +79,22 @@ REFUSALS = [
     Refusal("a check of a folder that is no data set", "data check empty", "empty"),
     Refusal("a check without a process", "data check blobs --workers 0", "--workers 0"),
     Refusal("a check that cannot show anything as JPEG", "data check blobs --sheet sheet.jpg", "--sheet sheet.jpg"),
+    Refusal("an official data set that does not exist", "data prepare vocc --out new", "did you mean 'voc'?"),
+    Refusal("one that needs an account", "data prepare cityscapes --out new", "--archives FOLDER"),
+    Refusal("archives that are not there", "data prepare imagenet --out new --archives nowhere", "--archives nowhere"),
+    Refusal(
+        "a package it does not have", "data prepare coco --out new --packages train2018", "did you mean 'train2017'"
+    ),
+    Refusal("a mirror that is no server", "data prepare voc --out new --mirror photos", "--mirror photos"),
+    Refusal("an official data set into a file", "data prepare voc --out photo.png", "--out photo.png"),
+    Refusal(
+        "an archive that writes elsewhere",
+        "data prepare cityscapes --out new --archives hostile --packages gtFine",
+        "'../../evil' leads out",
+    ),
+    Refusal(
+        "an archive that is none", "data prepare cityscapes --out new --archives damaged --packages gtFine", "damaged"
+    ),
     Refusal("scenes in a folder of other things", "data scenes --out blobs", "--out blobs"),
     Refusal("a cue farther away than the scene is wide", "data scenes --out new --distance 300", "--distance 300"),
     Refusal("a cue of no such kind", "data scenes --out new --cue near", "near"),
@@ -157,7 +174,15 @@ def prepare(root: Path) -> None:
     save_file({"some.tensor": np.zeros(3, np.float32)}, root / "other.safetensors")
     for name in ("photo.png", "photos/photo.png"):
         shutil.copy(blobs / image, root / name)
+    _archives(root)
     (root / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+
+
+def _archives(root: Path) -> None:
+    """Write two archives under the name of an official one: one that writes elsewhere, one that is none."""
+    (root / "hostile").mkdir()
+    (root / "hostile" / "gtFine_trainvaltest.zip").write_bytes(zip_of({"../../evil": b"x"}))
+    (root / "damaged" / "gtFine_trainvaltest.zip").write_bytes(b"<html>please log in</html>")
 
 
 def _edit(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
