@@ -2,10 +2,10 @@
 
 import shlex
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from globalconv.data.images import pixel_limit
 from globalconv.data.sources import Source, open_held_out, open_source
@@ -13,6 +13,7 @@ from globalconv.errors import InputError, StoppedError, nearest, tell
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.score import PARTS as SCORING
 from globalconv.evaluation.score import OnImage, Score, class_maps_in, score_batches, score_predictions
+from globalconv.files import as_path
 from globalconv.infer.files import PARTS as PREDICTING
 from globalconv.infer.files import Failure, predict_files
 from globalconv.infer.predictor import Predictor, load
@@ -179,16 +180,26 @@ def predict(
     and listed in `failures.json`. Of a TIFF above 25 megapixels only the class map is written, as a TIFF.
     """
     predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
-    inputs = [str(images)] if isinstance(images, str | Path) else list(map(str, images))
+    inputs = _inputs(images)
     shares = Shares(*PREDICTING)
     with Progress("predicted", len(inputs), "images") as progress:
 
         def on_file(done: int, total: int, path: Path, failure: Failure | None) -> None:
             progress.update(done, total=total)
 
-        failures = predict_files(predictor, inputs, Path(out), on_file, shares)
+        failures = predict_files(predictor, inputs, as_path("out", out), on_file, shares)
         progress.say(shares.line(progress.total, "images"))
     return failures
+
+
+def _inputs(images: Any) -> list[str]:
+    """Return the files, folders and globs that are named, by one path or several."""
+    one = isinstance(images, str | Path) or not isinstance(images, Iterable)
+    several = [images] if one else list(images)
+    if wrong := [image for image in several if not isinstance(image, str | Path)]:
+        kind = type(wrong[0]).__name__
+        raise InputError(f"images: holds {kind}: give paths of files, folders or globs; an array goes to a Predictor")
+    return list(map(str, several))
 
 
 def crf_search(
@@ -247,7 +258,7 @@ def _source(data: str | Path | None, split: str, layout: str | None, labels: Lab
     """Open what is to be scored; only the generated scenes have no place."""
     if data is None and layout != "scenes":
         raise InputError("--data is missing: name the root of the data set (or --layout scenes for the built-in ones)")
-    return open_source(None if data is None else Path(data), split, layout, labels)
+    return open_source(None if data is None else as_path("data", data), split, layout, labels)
 
 
 def _held_out(predictor: Predictor, data: str | Path | None, split: str, layout: str | None) -> Source | None:
@@ -255,7 +266,7 @@ def _held_out(predictor: Predictor, data: str | Path | None, split: str, layout:
     names = predictor.info.get("held_out")
     if not names or data is None or split != predictor.info.get("val_split"):
         return None
-    return open_held_out(Path(data), set(names), layout, predictor.labels)
+    return open_held_out(as_path("data", data), set(names), layout, predictor.labels)
 
 
 def _progress(source: Source) -> Progress:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from globalconv.errors import InputError
+
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
@@ -18,6 +20,13 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename is None:
             error.filename = str(path)
         raise
+
+
+def as_path(name: str, value: object) -> Path:
+    """Return `value`, which a caller from Python handed over as `name`, as a path; `InputError` for what is none."""
+    if not isinstance(value, str | Path) or not str(value):
+        raise InputError(f"{name}={value!r}: give a path")
+    return Path(value)
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:

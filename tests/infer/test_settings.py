@@ -1,14 +1,19 @@
 """Settings: what is refused, in one line that names the option; and a fuzz of everything that is not."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from helpers.infer import Narrow
+from helpers.infer import LABELS, Narrow
 from torch import nn
 
+import globalconv
 from globalconv.cli.options import with_value
+from globalconv.crf.dense import DenseCRF
 from globalconv.errors import InputError
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.settings import PLAIN, InferenceSettings
@@ -39,12 +44,63 @@ from globalconv.labels import LabelSpace
         ({"fuse": "votes"}, "--fuse votes: give probabilities or logits"),
         ({"batch_size": 0}, "--batch-size 0: must be a whole number, at least 1"),
         ({"max_pixels": 0}, "--max-pixels 0"),
+        ({"max_pixels": "9"}, "--max-pixels 9: must be a whole number, at least 1"),
+        ({"batch_size": None}, "--batch-size None: must be a whole number, at least 1"),
+        ({"tile": np.array([64, 64])}, r"--tile \[64 64\]: give a multiple of 32, or cityscapes"),
+        ({"scales": np.array([0.5, 1])}, r"--scales array\(\[0\.5, 1\. \]\): give a tuple"),
+        ({"scales": None}, "--scales None: give a tuple"),
+        ({"scales": (True,)}, "--scales True: must be above 0"),
+        ({"flip": "no"}, "--flip 'no': give True or False"),
+        ({"flip": 1}, "--flip 1: give True or False"),
+        ({"fuse": np.array(["logits", "votes"])}, "--fuse .*: give probabilities or logits"),
+        ({"crf": 3}, "--crf 3: give the name of a published setting, or the path of a crf.json"),
+        ({"crf": True}, "--crf True: give the name"),
+        ({"crf": DenseCRF()}, "a DenseCRF is handed to Predictor as refine"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says) as refused:
         InferenceSettings(**fields)
     assert "\n" not in str(refused.value)
+
+
+def test_numbers_of_numpy_and_paths_will_do() -> None:
+    settings = InferenceSettings(tile=np.int64(64), batch_size=np.int32(2), crf=Path("crf.json"))  # type: ignore[arg-type]
+    assert settings == InferenceSettings(tile=64, batch_size=2, crf="crf.json")
+    assert json.dumps(settings.changes()) == '{"tile": 64, "crf": "crf.json"}'
+
+
+@pytest.mark.parametrize("settings", [{"tile": 64}, None, InferenceSettings])
+def test_what_are_no_settings_is_refused(settings: Any) -> None:
+    with pytest.raises(InputError, match="give an InferenceSettings"):
+        Predictor(Narrow(), LABELS, "cpu", settings=settings)
+    with pytest.raises(InputError, match="give an InferenceSettings"):
+        globalconv.load("nowhere", settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: globalconv.load(3), "path=3: give a path"),  # type: ignore[arg-type]
+        (lambda: globalconv.load(""), "path='': give a path"),
+        (lambda: globalconv.load("nowhere", optimise="no"), "optimise='no': give True or False"),  # type: ignore[arg-type]
+        (lambda: Predictor(Narrow(), LABELS, 3, "float32"), "device='3': known"),  # type: ignore[arg-type]
+        (lambda: Predictor(Narrow(), LABELS, "cpu", 3), "precision=3: known"),  # type: ignore[arg-type]
+        (lambda: globalconv.predict(small(), 3, "out"), "images: holds int: give paths"),  # type: ignore[arg-type]
+        (lambda: globalconv.predict(small(), [np.zeros(3)], "out"), "an array goes to"),  # type: ignore[list-item]
+        (lambda: globalconv.predict(small(), "", "out"), "an image's name is empty"),
+        (lambda: globalconv.predict(small(), "a.png", 3), "out=3: give a path"),  # type: ignore[arg-type]
+        (lambda: globalconv.evaluate(small(), 3), "data=3: give a path"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_path_or_word_is_refused(call: Callable[[], object], says: str) -> None:
+    with pytest.raises(InputError, match=says) as refused:
+        call()
+    assert "\n" not in str(refused.value)
+
+
+def small() -> Predictor:
+    return Predictor(Narrow(), LABELS, "cpu", "float32")
 
 
 def test_what_a_score_depends_on_is_told() -> None:

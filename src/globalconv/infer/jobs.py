@@ -24,6 +24,8 @@ def list_jobs(inputs: Sequence[str], out: Path) -> list[Job]:
     """Return the images that `inputs` name, each once, with distinct names; `InputError` for an input without any."""
     found: dict[Path, tuple[Path, PurePosixPath]] = {}
     for text in inputs:
+        if not text:  # a variable of the shell that is not set; as a path it would be the folder one is in
+            raise InputError("an image's name is empty: name image files, folders or globs")
         matches = list(_matches(text, out))
         if not matches:
             raise InputError(f"{text}: {_why_nothing(text)}")

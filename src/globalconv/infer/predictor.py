@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from globalconv.data.images import pixel_limit, read_image, to_rgb
 from globalconv.errors import InputError
+from globalconv.files import as_path
 from globalconv.hardware import choose_hardware, is_out_of_memory
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.scales import ScoreRows, mean, view
-from globalconv.infer.settings import AUTO_TILE, PLAIN, WHOLE_PIXELS, InferenceSettings
+from globalconv.infer.settings import AUTO_TILE, PLAIN, WHOLE_PIXELS, InferenceSettings, check_settings
 from globalconv.infer.tiles import Pixels, grid, tiled
 from globalconv.labels import LabelSpace
 from globalconv.pipeline import Override
@@ -69,7 +70,10 @@ def load(
     natively), "float32", "bfloat16". `optimise` lays the weights out for speed (channels last); it changes rounding
     only. `settings`: tiles, scales and so on. `InputError` for whatever is missing or refused.
     """
-    model = load_weights(Path(path))
+    check_settings(settings)
+    if not isinstance(optimise, bool):
+        raise InputError(f"optimise={optimise!r}: give True or False")
+    model = load_weights(as_path("path", path))
     layout = torch.channels_last if optimise else torch.contiguous_format
     network = model.network.to(memory_format=layout)
     return Predictor(network, model.labels, device, precision, layout, model.info, model.geometry, settings)
@@ -96,6 +100,7 @@ class Predictor:
         settings: InferenceSettings = PLAIN,
         refine: Refine | None = None,
     ) -> None:
+        check_settings(settings)
         hardware = choose_hardware(str(device), precision)
         self.labels = labels
         self.device = hardware.device

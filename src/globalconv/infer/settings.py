@@ -1,7 +1,8 @@
 """How a prediction is made beyond one pass of the network: scales, mirror images, tiles. Imports no torch."""
 
 from dataclasses import asdict, dataclass, fields
-from numbers import Real
+from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, Literal
 
 from globalconv.errors import InputError
@@ -47,23 +48,27 @@ class InferenceSettings:
     """Refuse to open larger pictures, because a small file may claim any size; by default above 178 megapixels."""
 
     def __post_init__(self) -> None:
+        for name in ("tile", "overlap", "batch_size", "max_pixels", "crf"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+        self._check_tiles()
+        _check_scales(self.scales)
+        object.__setattr__(self, "scales", tuple(map(float, self.scales)))  # so that a list, or 1, is no other setting
+        _check_words(self.flip, self.fuse, self.crf)
+        _check_count("--batch-size", self.batch_size)
+        if self.max_pixels is not None:
+            _check_count("--max-pixels", self.max_pixels)
+
+    def _check_tiles(self) -> None:
         if isinstance(self.tile, int):
             _check_tile("--tile", self.tile, CELL)
-        elif self.tile not in (None, "cityscapes"):
+        elif self.tile is not None and str(self.tile) != "cityscapes":  # an array has no truth to compare it by
             raise InputError(f"--tile {self.tile}: give a multiple of {CELL}, or cityscapes")
-        if self.tile == "cityscapes" and (self.scales != (1.0,) or self.overlap is not None):
+        if self.tile == "cityscapes" and (self.overlap is not None or not _is_one(self.scales)):
             raise InputError("--tile cityscapes: its four crops are fixed; leave out --scales and --overlap")
         if self.overlap is not None:
             _check_tile("--overlap", self.overlap, 0)
             if self.overlap >= (side := self.tile_side):
                 raise InputError(f"--overlap {self.overlap}: must be below the tile ({side}); try {_quarter(side)}")
-        _check_scales(self.scales)
-        object.__setattr__(self, "scales", tuple(map(float, self.scales)))  # so that a list, or 1, is no other setting
-        if self.fuse not in ("probabilities", "logits"):
-            raise InputError(f"--fuse {self.fuse}: give probabilities or logits")
-        for option, value in {"--batch-size": self.batch_size, "--max-pixels": self.max_pixels}.items():
-            if value is not None and (not _is_whole(value) or value < 1):
-                raise InputError(f"{option} {value}: must be a whole number, at least 1")
 
     @property
     def tile_side(self) -> int:
@@ -92,18 +97,53 @@ def _check_tile(option: str, value: Any, least: int) -> None:
         raise InputError(f"{option} {value}: must be a multiple of {CELL}, at least {least}")
 
 
+def _plain(value: Any) -> Any:
+    """Return a whole number of numpy's as one of Python's, and a path as its text: what JSON can hold."""
+    if type(value) is not bool and isinstance(value, Integral):
+        return int(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def _is_one(scales: Any) -> bool:
+    return isinstance(scales, list | tuple) and tuple(scales) == (1.0,)
+
+
+def _check_words(flip: Any, fuse: Any, crf: Any) -> None:
+    if not isinstance(flip, bool):
+        raise InputError(f"--flip {flip!r}: give True or False")
+    if not isinstance(fuse, str) or fuse not in ("probabilities", "logits"):
+        raise InputError(f"--fuse {fuse}: give probabilities or logits")
+    if not (crf is None or isinstance(crf, str)):
+        raise InputError(
+            f"--crf {crf!r}: give the name of a published setting, or the path of a crf.json; a DenseCRF is handed to"
+            " Predictor as refine"
+        )
+
+
+def _check_count(option: str, value: Any) -> None:
+    if not _is_whole(value) or value < 1:
+        raise InputError(f"{option} {value}: must be a whole number, at least 1")
+
+
 def _check_scales(scales: Any) -> None:
-    if not scales:
-        raise InputError("--scales: none given; 1 is the image's own size")
     if not isinstance(scales, list | tuple):
         raise InputError(f"--scales {scales!r}: give a tuple of numbers; 1 is the image's own size")
+    if not scales:
+        raise InputError("--scales: none given; 1 is the image's own size")
     for scale in scales:
-        if not (isinstance(scale, Real) and 0 < float(scale) <= MAX_SCALE):  # nor is NaN
+        number = isinstance(scale, Real) and not isinstance(scale, bool)
+        if not (number and 0 < float(scale) <= MAX_SCALE):  # nor is NaN
             raise InputError(f"--scales {scale}: must be above 0 and at most {MAX_SCALE:g}; 1 is the image's own size")
 
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def check_settings(settings: object) -> None:
+    """Refuse what is no `InferenceSettings`."""
+    if not isinstance(settings, InferenceSettings):
+        raise InputError(f"settings={settings!r}: give an InferenceSettings (globalconv.infer.settings)")
 
 
 PLAIN = InferenceSettings()
