@@ -1,6 +1,6 @@
 """One contract for every backbone: feature maps at strides 4, 8, 16, 32, and how many channels each has.
 
-timm is behind it, so any of its models that yields those four strides will do.
+timm is behind it, so any of its models that yields those four strides will do; ResNet-GCN is made known to it here.
 """
 
 import difflib
@@ -12,6 +12,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+import globalconv.model.resnet_gcn  # noqa: F401 (timm then knows resnet50_gcn by its name)
 from globalconv.errors import InputError
 from globalconv.model.pretrained import load_pretrained, pretrained_config
 from globalconv.model.state import one_line
@@ -96,7 +97,7 @@ def _has_statistics(layer: _BatchNorm) -> bool:
 
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not timm.is_model(name):
-        close = difflib.get_close_matches(str(name).partition(".")[0], timm.list_models(), n=3)
+        close = difflib.get_close_matches(str(name).partition(".")[0].lower(), timm.list_models(), n=3)
         hint = f"did you mean {', '.join(map(repr, close))}?" if close else "timm.list_models() names them all"
         raise InputError(f"backbone={name!r}: timm knows no such model; {hint}")
 
