@@ -1,15 +1,16 @@
 """The jobs of the program, each one function, for Python and the command line alike."""
 
+import contextlib
 import shlex
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from globalconv.data.images import pixel_limit
 from globalconv.data.sources import Source, open_held_out, open_source
-from globalconv.errors import InputError, StoppedError, nearest, tell
+from globalconv.errors import InputError, StoppedError, tell
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.score import PARTS as SCORING
 from globalconv.evaluation.score import OnImage, Score, class_maps_in, score_batches, score_predictions
@@ -24,14 +25,15 @@ from globalconv.progress import Progress
 from globalconv.reporting.gather import Subject
 from globalconv.reporting.history import History
 from globalconv.reporting.pages import write_report
-from globalconv.reporting.runs import check_alike, noted_data, run_names, subject
+from globalconv.reporting.runs import check_alike, noted_data, run_names, stage_runs, subject
 from globalconv.search.settings import SEARCH, SearchSettings
 from globalconv.show.page import check_page
 from globalconv.stopping import StopRequest
-from globalconv.training.recipe import Recipe, flat
-from globalconv.training.recipes import RECIPES
+from globalconv.training.recipe import Recipe, StagedRecipe, flat
+from globalconv.training.recipes import recipe_named
 from globalconv.training.segmentation import Segmentation
 from globalconv.training.session import Session
+from globalconv.training.stages import run_stages
 from globalconv.training.start import run_training
 
 if TYPE_CHECKING:
@@ -39,29 +41,33 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: Recipe | str,
+    recipe: Recipe | StagedRecipe | str,
     data: str | Path | None = None,
     out: str | Path = "runs/train",
     resume: bool = False,
     init_from: str | Path | None = None,
     stop: StopRequest | None = None,
 ) -> Path:
-    """Train `recipe` (a `Recipe` or the name of one) on `data` into the run folder `out`, and return `out`.
+    """Train `recipe` (or the one of that name) on `data` into the run folder `out`, and return `out`.
 
-    `data` is what `--data` is: the root of a data set, or None for generated scenes. `init_from` is a run folder or a
-    folder with weights whose network starts this one. A `stop` that listens makes signals save the state first.
+    Of a staged recipe every stage has a run folder in `out`; with `resume`, stages that are done are skipped. `data` is
+    what `--data` is: the root of a data set, or None for generated scenes. `init_from` is a run folder or a folder with
+    weights whose network starts this one. A `stop` that listens makes signals save the state first.
     Raises `InputError` for refused input, `DivergedError` where the loss stops being finite.
     """
-    if isinstance(recipe, str):
-        if recipe not in RECIPES:
-            raise InputError(f"recipe {recipe!r} is unknown; {nearest(recipe, RECIPES)}")
-        recipe = RECIPES[recipe]()
+    recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
     root = None if data is None else Path(data)
     initial = None if init_from is None else Path(init_from)
-    session = run_training(recipe, root, Path(out), resume, initial, stop or StopRequest(), tell)
-    assert isinstance(session.task, Segmentation)
-    _report_training(Path(out), session, session.task.val_source)
-    return Path(out)
+    place, stop = Path(out), stop or StopRequest()
+    if isinstance(recipe, StagedRecipe):
+        run_stages(recipe, root, place, resume, initial, stop, tell)
+        with _no_reason_to_fail(place):
+            _report_stages(recipe, root, place)
+    else:
+        session = run_training(recipe, root, place, resume, initial, stop, tell)
+        with _no_reason_to_fail(place):
+            _report_training(place, session)
+    return place
 
 
 def evaluate(
@@ -146,7 +152,7 @@ def report(
     precision: str = "float32",
     names: Sequence[str] = (),
 ) -> Path:
-    """Write a page about a run, or about several side by side, and return its path.
+    """Write a page about a run, or about several side by side, and return its path; of a staged run, its stages.
 
     `data` is by default where the trainings noted it. `out` is by default `report.html` in the run's folder, for
     several runs `comparison.html` beside the first run. `names` are what the page calls the runs.
@@ -154,10 +160,12 @@ def report(
     folders = [Path(run) for run in runs]
     if not folders:
         raise InputError("report: no run given; name one run folder, or several to compare")
-    called = names or run_names(folders)
     beside = folders[0] / "report.html" if len(folders) == 1 else folders[0].parent / "comparison.html"
     path = beside if out is None else Path(out)
     check_page(path)
+    if len(folders) == 1 and (stages := stage_runs(folders[0])):
+        folders, names = list(stages.values()), list(stages)
+    called = names or run_names(folders)
     predictors = [load(folder, device, precision) for folder in folders]
     check_alike(folders, predictors, split)
     source = _to_score(predictors[0], noted_data(folders) if data is None else data, split, layout)
@@ -228,16 +236,29 @@ def crf_search(
     return run_job(predictor, Path(weights), place, opened, Path(out), settings, resume, workers, tell)
 
 
-def _report_training(out: Path, session: Session, source: Source) -> None:
-    """Write the page of a training that is complete: what goes wrong here must not make a night look lost."""
+@contextlib.contextmanager
+def _no_reason_to_fail(out: Path) -> Iterator[None]:
+    """Write the page of a training that is complete: what goes wrong inside must not make a night look lost."""
     again = f"the training is complete; globalconv report {shlex.quote(str(out))} writes its page"
     try:
-        predictor = load(out, str(session.device), session.precision)
-        _write_report(out / "report.html", [subject(out.resolve().name, predictor, source, out)], source)
+        yield
     except StoppedError as stopped:
         raise StoppedError(f"{stopped} while writing the report; {again}", stopped.exit_code - 128) from None
     except Exception as error:
-        warnings.warn(f"no report.html: {error}; {again}", stacklevel=2)
+        warnings.warn(f"no report.html: {error}; {again}", stacklevel=3)
+
+
+def _report_training(out: Path, session: Session) -> None:
+    predictor = load(out, str(session.device), session.precision)
+    assert isinstance(session.task, Segmentation)
+    source = session.task.val_source
+    _write_report(out / "report.html", [subject(out.resolve().name, predictor, source, out)], source)
+
+
+def _report_stages(recipe: StagedRecipe, data: Path | None, out: Path) -> None:
+    """Compare the stages of a training, each by its best network."""
+    last = list(recipe.stages.values())[-1]
+    report([out], data, device=last.device, precision=last.precision)
 
 
 def _write_report(path: Path, subjects: list[Subject], source: Source) -> list[Score]:

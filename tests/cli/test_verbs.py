@@ -31,18 +31,26 @@ def test_help_names_every_verb_in_one_line(capsys: pytest.CaptureFixture[str]) -
         assert sum(text.split()[:1] == [verb] and line in text for text in lines) == 1
 
 
-@pytest.mark.parametrize("verb", [*(verb for verb in VERBS if verb != "data"), "data check", "data prepare"])
+LISTING = ("data", "train")
+"""Verbs whose own help lists what comes next: jobs, recipes."""
+LISTED = ("data check", "data prepare", "train folder")
+
+
+@pytest.mark.parametrize("verb", [*(verb for verb in VERBS if verb not in LISTING), *LISTED])
 def test_every_verb_explains_its_options(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main([*verb.split(), "--help"])
     assert not end.value.code
-    assert f"globalconv {verb}" in capsys.readouterr().out
+    assert f"globalconv {verb.split(maxsplit=1)[0]}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["data"], ["data", "--help"]])
-def test_data_lists_its_jobs(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments) == 0
-    assert "check" in capsys.readouterr().out
+@pytest.mark.parametrize(("verb", "listed"), [("data", "check"), ("train", "camvid")])
+@pytest.mark.parametrize("help_", [[], ["--help"]])
+def test_what_comes_next_is_listed(
+    verb: str, listed: str, help_: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([verb, *help_]) == 0
+    assert listed in capsys.readouterr().out
 
 
 def test_train_help_explains_every_field(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,15 +1,14 @@
 """`globalconv recipes [NAME]`: what there is, what each costs and reaches."""
 
-import inspect
 import json
 from dataclasses import dataclass
 
 import tyro
 
 from globalconv.cli.options import read_options
-from globalconv.errors import InputError, nearest
 from globalconv.stopping import StopRequest
-from globalconv.training.recipes import RECIPES
+from globalconv.training.recipe import StagedRecipe
+from globalconv.training.recipes import RECIPES, STAGED, description, recipe_named
 
 
 @dataclass(frozen=True)
@@ -23,13 +22,16 @@ class RecipesOptions:
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Print the docstrings of all recipes, or one with its settings as JSON."""
     options = read_options(RecipesOptions, "recipes", arguments, "List the recipes.")
-    if options.name is not None and options.name not in RECIPES:
-        raise InputError(f"recipe {options.name!r} is unknown; {nearest(options.name, RECIPES)}")
-    for name in RECIPES if options.name is None else [options.name]:
-        print(f"{name}\n{_indented(inspect.getdoc(RECIPES[name]) or '')}\n")
+    for name in (*RECIPES, *STAGED) if options.name is None else [options.name]:
+        print(f"{name}{_stages(name)}\n{_indented(description(name))}\n")
     if options.name is not None:
-        print(json.dumps(RECIPES[options.name]().to_json(), indent=2))
+        print(json.dumps(recipe_named(options.name).to_json(), indent=2))
     return 0
+
+
+def _stages(name: str) -> str:
+    recipe = recipe_named(name)
+    return f" (stages {', '.join(recipe.stages)})" if isinstance(recipe, StagedRecipe) else ""
 
 
 def _indented(text: str) -> str:

@@ -11,20 +11,22 @@ from globalconv.api import train
 from globalconv.cli.options import read_options
 from globalconv.errors import InputError, nearest
 from globalconv.stopping import StopRequest
-from globalconv.training.recipes import RECIPES
+from globalconv.training.recipe import Recipe, StagedRecipe
+from globalconv.training.recipes import RECIPES, STAGED, first_line, recipe_named
+
+USAGE = """usage: globalconv train RECIPE --data PATH --out RUN [--FIELD VALUE ...] [--resume] [--init-from WEIGHTS]
+
+{recipes}
+
+globalconv train RECIPE --help lists all fields of a recipe; globalconv recipes says what each costs and reaches.
+"""
 
 
-def _options() -> Any:
-    """Return the type of the options: every recipe is a subcommand whose fields are options."""
-    recipes = tyro.extras.subcommand_type_from_defaults(
-        {name: make() for name, make in RECIPES.items()},
-        descriptions={name: (make.__doc__ or "").split("\n")[0] for name, make in RECIPES.items()},
-        prefix_names=False,
-    )
+def _options(default: Recipe) -> Any:
+    """Return the type of the options, of which all fields of the recipe are some."""
 
     @dataclass(frozen=True)
     class TrainOptions:
-        recipe: Annotated[recipes, tyro.conf.arg(name="")]  # type: ignore[valid-type]
         out: Path
         """Run folder to make (with --resume: to go on with)."""
         data: Path | None = None
@@ -33,18 +35,53 @@ def _options() -> Any:
         """Go on where the run in --out stopped."""
         init_from: Path | None = None
         """Run folder, or folder with weights.safetensors and model.json, whose network this one starts from."""
+        recipe: Annotated[Recipe, tyro.conf.arg(name="")] = default
 
     return TrainOptions
 
 
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Train; say at the end where the network is and what to do with it."""
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in RECIPES:
-        raise InputError(f"recipe {arguments[0]!r} is unknown; {nearest(arguments[0], RECIPES)}")
-    options = read_options(_options(), "train", arguments, "Train a recipe; any of its fields is an option.")
-    out = train(options.recipe, options.data, options.out, options.resume, options.init_from, stop)
+    name, *rest = arguments or ["--help"]
+    if name in ("-h", "--help"):
+        known = {**RECIPES, **STAGED}
+        width = max(map(len, known))
+        print(USAGE.format(recipes="\n".join(f"  {name:<{width}}  {first_line(name)}" for name in known)), end="")
+        return 0
+    if name.startswith("-"):
+        raise InputError(f"train {name}: name a recipe first; {nearest(name, {**RECIPES, **STAGED})}")
+    recipe, options = _read(recipe_named(name), name, rest)
+    out = train(recipe, options.data, options.out, options.resume, options.init_from, stop)
     run_folder = shlex.quote(str(out))
     data = "" if options.data is None else f" --data {shlex.quote(str(options.data))}"
     print(f"done: {out}; its report: {out / 'report.html'}\nnext: globalconv evaluate {run_folder}{data}")
     print(f"      globalconv predict {run_folder} IMAGE --out FOLDER")
     return 0
+
+
+def _read(recipe: Recipe | StagedRecipe, name: str, arguments: list[str]) -> tuple[Recipe | StagedRecipe, Any]:
+    """Return the recipe with its fields as given, and the other options."""
+    if isinstance(recipe, Recipe):
+        options = read_options(_options(recipe), f"train {name}", arguments, first_line(name))
+        return options.recipe, options
+    stages = ", ".join(recipe.stages)
+    about = f"{first_line(name)} Stages: {stages}; --FIELD is for all of them, --STAGE.FIELD for one."
+    read = {
+        stage: read_options(_options(default), f"train {name}", _of_stage(stage, recipe, arguments), about)
+        for stage, default in recipe.stages.items()
+    }
+    return StagedRecipe({stage: options.recipe for stage, options in read.items()}), next(iter(read.values()))
+
+
+def _of_stage(stage: str, recipe: StagedRecipe, arguments: list[str]) -> list[str]:
+    """Return the words that concern a stage: those for all, then, without its name, its own, so that these win."""
+    shared: list[str] = []
+    own: list[str] = []
+    group = shared
+    for word in arguments:
+        if word.startswith("--"):
+            named, _, field = word[2:].partition(".")
+            group = own if named == stage else [] if named in recipe.stages else shared
+            word = f"--{field}" if named == stage else word
+        group.append(word)
+    return shared + own

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from globalconv.errors import InputError
-from globalconv.training.recipe import flat
+from globalconv.training.recipe import flat, stage_folders
 
 Points = list[tuple[float, float]]
 
@@ -63,9 +63,19 @@ class History:
 
 
 def read_history(folder: Path, recipe: Mapping[str, Any] | None = None) -> History:
-    """Return what lies in `folder`; `recipe` stands in for a recipe.json that is not there."""
-    settings = _json(folder / "recipe.json") or recipe or {}
+    """Return what lies in `folder`, of a staged run that of its last stage.
+
+    `recipe` stands in for a recipe.json that is not there.
+    """
+    settings = read_recipe(folder) or recipe or {}
+    if stages := settings.get("stages"):
+        return read_history(list(stage_folders(folder, stages).values())[-1], recipe)
     return History(flat(settings), _json(folder / "dataset.json") or {}, _events(folder / "metrics.jsonl"))
+
+
+def read_recipe(folder: Path) -> dict[str, Any]:
+    """Return the settings in `folder`, as they are; nothing where there are none."""
+    return _json(folder / "recipe.json") or {}
 
 
 def _json(file: Path) -> dict[str, Any] | None:

@@ -9,8 +9,9 @@ from globalconv.errors import InputError
 from globalconv.evaluation.score import predicted
 from globalconv.infer.predictor import Predictor
 from globalconv.reporting.gather import Subject
-from globalconv.reporting.history import History, read_history
-from globalconv.training.recipe import flat
+from globalconv.reporting.history import History, read_history, read_recipe
+from globalconv.training.recipe import flat, stage_folders
+from globalconv.weights import MODEL_FILE
 
 
 def subject(name: str, predictor: Predictor, source: Source, folder: Path | None) -> Subject:
@@ -18,6 +19,12 @@ def subject(name: str, predictor: Predictor, source: Source, folder: Path | None
     recipe = predictor.info.get("recipe", {})
     history = History(flat(recipe)) if folder is None else read_history(folder, recipe)
     return Subject(name, predicted(predictor.class_map, source, predictor.precision), history, predictor)
+
+
+def stage_runs(folder: Path) -> dict[str, Path]:
+    """Return the run folders of a staged run by the names of their stages, as far as there are networks in them."""
+    stages = read_recipe(folder).get("stages", {})
+    return {name: run for name, run in stage_folders(folder, stages).items() if (run / MODEL_FILE).exists()}
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:

@@ -65,8 +65,9 @@ def carry_out(
         say(f"resume      {f'after step {session.state.step}' if saved else 'no checkpoint yet: from the start'}")
     session.board.open(run.path / "tensorboard", session.state.step)
     _announce(session, say)
-    facts = {"step": session.state.step, "steps": session.total_steps, "hardware": session.hardware.description}
-    run.log("start", {**facts, "precision": session.hardware.precision, **environment()})
+    facts = {"step": session.state.step, "steps": session.total_steps, **session.task.facts()}
+    ran = {"hardware": session.hardware.description, "precision": session.hardware.precision}
+    run.log("start", {**facts, **ran, **environment()})
     try:
         train_loop(session, stop)
         run.log("end", {"seconds": session.state.seconds, "peak_memory": peak_memory(session.device)})

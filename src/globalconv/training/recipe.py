@@ -1,12 +1,14 @@
 """Recipes: every setting of a training, typed, frozen, saved beside its results.
 
 A recipe is returned by a plain function (`globalconv.training.recipes`); the command line overrides any field by its
-dotted name (`--optim.lr 0.02`), and the resolved recipe is written to the run folder as `recipe.json`.
+dotted name (`--optim.lr 0.02`), and the resolved recipe is written to the run folder as `recipe.json`. A staged recipe
+is several of them in a row, each with a name; `--optim.lr` is then for all, `--NAME.optim.lr` for one.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_type_hints
 
 from globalconv.data.augment import Augmentation
@@ -153,6 +155,50 @@ class Recipe(BaseRecipe):
             raise InputError(f"--optim.dice-weight {weight}: must be at least 0")
 
 
+@dataclass(frozen=True)
+class StagedRecipe:
+    """Trainings of one network in a row: each starts from the weights of the one before."""
+
+    verb: ClassVar[str] = "train, of stages"
+    stages: Mapping[str, Recipe]
+    """Name of a stage -> its recipe, in their order."""
+
+    def __post_init__(self) -> None:
+        assert self.stages.keys().isdisjoint(field.name for field in dataclasses.fields(Recipe))
+        (first, recipe), *others = self.stages.items()
+        for name, other in others:
+            for setting in _ARCHITECTURE:
+                theirs, ours = (getattr(stage.model, setting) for stage in (other, recipe))
+                if theirs != ours:
+                    option = f"model.{setting}".replace("_", "-")
+                    raise InputError(
+                        f"--{name}.{option} {theirs}: {first} has {ours}, and every stage trains the same network;"
+                        f" give --{option} for all"
+                    )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipes of the stages as JSON values, in their order."""
+        return {"stages": {name: recipe.to_json() for name, recipe in self.stages.items()}}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the staged recipe that `to_json` wrote."""
+        if "stages" not in fields:
+            raise InputError("it has no stages")
+        return cls({name: Recipe.from_json(stage) for name, stage in fields["stages"].items()})
+
+
+_ARCHITECTURE = tuple(
+    field.name for field in dataclasses.fields(ModelSettings) if field.name not in ("backbone_weights", "backbone_norm")
+)
+"""Fields of the network that no stage can change, for it starts from the weights of the one before."""
+
+
+def stage_folders(out: Path, stages: Iterable[str]) -> dict[str, Path]:
+    """Return the run folder of each stage: `OUT/1-NAME`, `OUT/2-NAME`, ..."""
+    return {name: out / f"{number}-{name}" for number, name in enumerate(stages, start=1)}
+
+
 def _check(recipe: BaseRecipe) -> None:
     """Refuse values that no training can use, naming the option."""
     at_least = {
@@ -210,11 +256,19 @@ def _build(kind: type[D], fields: Mapping[str, Any], path: str) -> D:
     return kind(**values)
 
 
-def differences(old: BaseRecipe, new: BaseRecipe) -> list[str]:
-    """Return a phrase per field outside `FREE` that differs: `optim.lr (0.05, now 0.1)`."""
-    before, after = flat(old.to_json()), flat(new.to_json())
-    changed = [name for name in after if before[name] != after[name] and name not in FREE]
+def differences(old: BaseRecipe | StagedRecipe, new: BaseRecipe | StagedRecipe) -> list[str]:
+    """Return a phrase per field outside `FREE` that differs: `optim.lr (0.05, now 0.1)`, `coco.optim.lr (...)`."""
+    stages = [list(recipe.stages) if isinstance(recipe, StagedRecipe) else [] for recipe in (old, new)]
+    if stages[0] != stages[1]:
+        then, now = (f"of {', '.join(names)}" if names else "none" for names in stages)
+        return [f"stages ({then}, now {now})"]
+    before, after = (flat(recipe.to_json().get("stages", recipe.to_json())) for recipe in (old, new))
+    changed = [name for name in after if before[name] != after[name] and not _is_free(name, staged=bool(stages[0]))]
     return [f"{name} ({before[name]}, now {after[name]})" for name in changed]
+
+
+def _is_free(name: str, staged: bool) -> bool:
+    return (name.partition(".")[2] if staged else name) in FREE
 
 
 def flat(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -8,15 +8,15 @@ evaluated), TensorBoard's files in `tensorboard/`.
 import json
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from globalconv.errors import InputError
 from globalconv.files import naming, write_json
 from globalconv.locks import FolderLock, is_free
-from globalconv.training.recipe import BaseRecipe, differences
+from globalconv.training.recipe import BaseRecipe, StagedRecipe, differences
 from globalconv.weights import MODEL_FILE, WEIGHTS_FILE
 
-R = TypeVar("R", bound=BaseRecipe)
+R = TypeVar("R", bound=BaseRecipe | StagedRecipe)
 
 
 class RunFolder:
@@ -44,7 +44,7 @@ class RunFolder:
         return run
 
     @classmethod
-    def reopen(cls, path: Path, recipe: BaseRecipe) -> "RunFolder":
+    def reopen(cls, path: Path, recipe: BaseRecipe | StagedRecipe) -> "RunFolder":
         """Return the folder of a run that `recipe` may continue; refused, naming the fields, if it has changed."""
         run = cls(path)
         if not run.recipe_file.is_file():
@@ -56,13 +56,13 @@ class RunFolder:
             )
         return run
 
-    def begin(self, recipe: BaseRecipe, dataset: dict[str, Any]) -> None:
+    def begin(self, recipe: BaseRecipe | StagedRecipe, dataset: dict[str, Any] | None = None) -> None:
         """Write down the recipe and what it is trained on, unless a resumed run has both; keep other processes out."""
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock.take("trains")
         if not self.recipe_file.exists():
             write_json(self.recipe_file, recipe.to_json())
-        if not self.dataset_file.exists():
+        if dataset is not None and not self.dataset_file.exists():
             write_json(self.dataset_file, dataset)
         self._sweep()
 
@@ -95,7 +95,7 @@ class RunFolder:
     def recipe(self, kind: type[R]) -> R:
         """Return the recipe the run was started with, which is of that kind."""
         try:
-            return kind.from_json(json.loads(self.recipe_file.read_text()))
+            return cast("R", kind.from_json(json.loads(self.recipe_file.read_text())))
         except (ValueError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{self.recipe_file}: not a recipe of globalconv {kind.verb} of this version ({error})"
@@ -115,6 +115,13 @@ class RunFolder:
                     f"--data: the {split} split has changed since the run in {self.path} began ({then} images then,"
                     f" {now} now); give the data as it was, or train into another --out"
                 )
+
+    def is_finished(self) -> bool:
+        """Return whether the training that is logged here came to its end."""
+        if not self.log_file.exists():
+            return False
+        last = self.log_file.read_text().rpartition("\n")[0].rpartition("\n")[2]
+        return last.startswith('{"event": "end"')
 
     def log(self, event: str, fields: dict[str, Any]) -> None:
         """Append one line to `metrics.jsonl`."""

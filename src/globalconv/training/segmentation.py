@@ -54,7 +54,13 @@ class Segmentation(Task):
 
     def describe(self) -> str:
         train, val = self.train_source, self.val_source
-        return f"{train.name}: {len(train)} images; {val.name}: {len(val)}"
+        size = "x".join(map(str, self.recipe.data.augmentation.crop))
+        kernels = ", ".join(map(str, self.recipe.model.kernel_size))
+        return f"{train.name}: {len(train)} images; {val.name}: {len(val)}; cropped or padded to {size}, k = {kernels}"
+
+    def facts(self) -> dict[str, Any]:
+        data, model = self.recipe.data, self.recipe.model
+        return {**super().facts(), "crop": list(data.augmentation.crop), "kernel_size": list(model.kernel_size)}
 
     def batches(self, start: int, workers: int) -> Generator[Batch, None, None]:
         data = self.recipe.data

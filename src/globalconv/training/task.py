@@ -55,6 +55,10 @@ class Task(ABC):
     def describe(self) -> str:
         """Return what is trained and evaluated on, on one line."""
 
+    def facts(self) -> dict[str, Any]:
+        """Return what the log says at the start, as JSON values."""
+        return {"images": self.images}
+
     @abstractmethod
     def batches(self, start: int, workers: int) -> Generator[Batch, None, None]:
         """Return the endless stream of batches from batch number `start` on."""

@@ -1,8 +1,10 @@
-"""The recipes there are: plain functions that return a `Recipe`, looked up by the name on the command line."""
+"""The recipes there are: plain functions that return one, looked up by the name on the command line."""
 
+import inspect
 from collections.abc import Callable
 
-from globalconv.training.recipe import Recipe
+from globalconv.errors import InputError, nearest
+from globalconv.training.recipe import Recipe, StagedRecipe
 from globalconv.training.recipes.camvid import camvid
 from globalconv.training.recipes.folder import folder
 from globalconv.training.recipes.msrc21 import msrc21
@@ -16,3 +18,28 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "paper-ablation": paper_ablation,
     "scenes": scenes,
 }
+
+STAGED: dict[str, Callable[[], StagedRecipe]] = {}
+"""Those of several trainings in a row."""
+
+
+def recipe_named(name: str) -> Recipe | StagedRecipe:
+    """Return the recipe of this name, as it is before any field is changed."""
+    return _maker(name)()
+
+
+def description(name: str) -> str:
+    """Return what the recipe of this name says about itself."""
+    return inspect.getdoc(_maker(name)) or ""
+
+
+def first_line(name: str) -> str:
+    """Return what the recipe of this name is, in a line."""
+    return description(name).partition("\n")[0]
+
+
+def _maker(name: str) -> Callable[[], Recipe | StagedRecipe]:
+    known: dict[str, Callable[[], Recipe | StagedRecipe]] = {**RECIPES, **STAGED}
+    if name not in known:
+        raise InputError(f"recipe {name!r} is unknown; {nearest(name, known)}")
+    return known[name]

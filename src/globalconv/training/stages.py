@@ -1,0 +1,62 @@
+"""A staged recipe, run: one training after the other, each from the best weights of the one before.
+
+`OUT/recipe.json` holds all stages. Each has an ordinary run folder, `OUT/1-NAME`, `OUT/2-NAME`, ..., and the network of
+the last one is copied to `OUT` when it is done, so that `OUT` can be evaluated like any run.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from globalconv.files import write_atomic
+from globalconv.stopping import StopRequest
+from globalconv.training.job import Say
+from globalconv.training.recipe import StagedRecipe, stage_folders
+from globalconv.training.run import RunFolder
+from globalconv.training.start import open_splits, run_training
+from globalconv.weights import MODEL_FILE, WEIGHTS_FILE
+
+
+def run_stages(
+    recipe: StagedRecipe, data: Path | None, out: Path, resume: bool, init_from: Path | None, stop: StopRequest,
+    say: Say,
+) -> None:  # fmt: skip
+    """Train the stages of `recipe` that are not done; `init_from` starts the first one.
+
+    The data of all of them are opened before the first one trains: what is missing is said now, not in three days.
+    """
+    run = RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
+    folders = stage_folders(out, recipe.stages)
+    waiting = [name for name, folder in folders.items() if not RunFolder(folder).is_finished()]
+    for name in waiting[1:]:
+        open_splits(recipe.stages[name].data, data)
+    run.begin(recipe)
+    try:
+        start = init_from
+        for number, (name, folder) in enumerate(folders.items(), start=1):
+            where = f"stage {number} of {len(folders)}"
+            if name in waiting:
+                say(f"\n{where}: {name}{_origin(start)}")
+                began = (folder / "recipe.json").exists()
+                run_training(recipe.stages[name], data, folder, began, start, stop, say)
+            say(f"{where}: {name} is done, {_result(folder)}")
+            start = folder
+        _publish(folder, out)
+    finally:
+        run.close()
+
+
+def _origin(start: Path | None) -> str:
+    return "" if start is None else f", from {start}"
+
+
+def _result(folder: Path) -> str:
+    info = json.loads((folder / MODEL_FILE).read_text())["info"]
+    return f"mIoU {info['miou']:.4f} on {info['val_split']} (step {info['step']}), in {folder}"
+
+
+def _publish(last: Path, out: Path) -> None:
+    """Copy the network of the last stage to `out`."""
+    for name in (WEIGHTS_FILE, MODEL_FILE):
+        with (last / name).open("rb") as file:
+            write_atomic(out / name, lambda copy: shutil.copyfileobj(file, copy))
