@@ -24,7 +24,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_flagnames_every_verb_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_verb_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     for verb, line in VERBS.items():
@@ -46,12 +46,14 @@ def test_every_verb_explains_its_options(verb: str, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize(("verb", "listed"), [("data", "check"), ("train", "camvid")])
 @pytest.mark.parametrize("flag", [[], ["--help"]])
-def test_flaglists_what_comes_next(verb: str, listed: str, flag: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_what_comes_next(
+    verb: str, listed: str, flag: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([verb, *flag]) == 0
     assert listed in capsys.readouterr().out
 
 
-def test_train_flagexplains_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_help_explains_every_field(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", "camvid", "--help"])
     said = capsys.readouterr().out
