@@ -1,5 +1,6 @@
 """TIFF files by windows: the class map of the whole image, where it lies on Earth, and what is refused."""
 
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -177,6 +178,30 @@ def test_a_window_is_the_picture_that_would_be_decoded(
     if by_windows:
         segment_tiff(predictor, path, tmp_path / "map.tif")
         assert (read_tiff(tmp_path / "map.tif") == predictor.class_map(read_image(path))).all()
+
+
+@pytest.mark.parametrize("blocks", [{}, {"tiled": True, "blockxsize": 64, "blockysize": 64}])
+def test_coarse_colours_are_those_of_the_picture_that_would_be_decoded(
+    predictor: Predictor, tmp_path: Path, blocks: dict[str, Any]
+) -> None:
+    """GDAL repeats the colours of a JPEG where Pillow interpolates them."""
+    path = write_tiff(tmp_path / "a.tif", noise(100, 130), photometric="ycbcr", compress="jpeg", **blocks, **UTM)
+    assert is_large_tiff(path)
+    with rasterio.open(path) as file:
+        assert (file.read().transpose(1, 2, 0) != read_image(path)).any(), "they are read alike: no exception is needed"
+    with pytest.warns(UserWarning, match=r"a\.tif: stores one colour for several pixels .* as a whole: 0 MB; stored"):
+        segment_tiff(predictor, path, tmp_path / "map.tif")
+    assert (read_tiff(tmp_path / "map.tif") == predictor.class_map(read_image(path))).all()
+    with rasterio.open(tmp_path / "map.tif") as made:
+        assert made.crs == UTM["crs"] and made.transform == UTM["transform"]
+
+
+def test_colours_as_fine_as_the_pixels_are_read_by_windows(predictor: Predictor, tmp_path: Path) -> None:
+    Image.fromarray(noise(60, 70)).convert("YCbCr").save(tmp_path / "a.tif", compression="tiff_lzw")
+    assert is_large_tiff(tmp_path / "a.tif")
+    with warnings.catch_warnings(action="error", category=UserWarning):
+        segment_tiff(predictor, tmp_path / "a.tif", tmp_path / "map.tif")
+    assert (read_tiff(tmp_path / "map.tif") == predictor.class_map(read_image(tmp_path / "a.tif"))).all()
 
 
 def test_a_name_is_no_address_and_a_tile_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from globalconv.data.images import image_size, opened, pixel_limit
+from globalconv.data.images import image_size, opened, pixel_limit, read_image
 from globalconv.errors import InputError
 from globalconv.infer.prediction import MARK
 from globalconv.infer.predictor import Predictor
@@ -25,12 +26,18 @@ from globalconv.infer.settings import WHOLE_PIXELS
 
 Uint8Array = npt.NDArray[np.uint8]
 
-BITS, PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES, SAMPLE_FORMAT = 258, 262, 274, 338, 339
+BITS, PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES, SAMPLE_FORMAT, SUBSAMPLING = 258, 262, 274, 338, 339, 530
 """Numbers of TIFF tags."""
 PHOTOMETRICS = {"L": (1,), "RGB": (2, 6), "RGBA": (2,)}
 """Modes whose samples are read by windows, and how these must be meant: 0 for black, as RGB or YCbCr."""
+YCBCR = 6
 BLOCK = 256
 """Side in pixels of the blocks that a class map is stored in."""
+
+COARSE = (
+    "{path}: stores one colour for several pixels (YCbCr), which windows would not interpolate, so it is decoded as a"
+    " whole: {megabytes} MB; stored as RGB with deflate, it is read by windows"
+)
 
 
 def is_large_tiff(path: Path) -> bool:
@@ -57,7 +64,8 @@ def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
     """Write the class map of the TIFF file `path` as the TIFF file `target`, both by windows.
 
     `target` is a tiled, compressed TIFF of class indices with a palette; coordinate system and transform are those of
-    `path`. It appears when it is complete. Memory grows with the width of the image, not with its area.
+    `path`. It appears when it is complete. Memory grows with the width of the image, not with its area, unless its
+    colours are coarser than its pixels (see `has_coarse_colours`): then it is decoded as a whole, which a warning says.
     """
     if predictor.refine is not None:
         raise InputError(f"{path}: a CRF needs the whole image, which is read by windows; leave out --crf, or cut it")
@@ -66,6 +74,9 @@ def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
 
     with pixel_limit(predictor.settings.max_pixels), opened(path) as picture:
         bands = len(picture.getbands())
+        whole = read_image(path) if has_coarse_colours(picture) else None
+    if whole is not None:
+        warnings.warn(COARSE.format(path=path, megabytes=whole.nbytes // 10**6), stacklevel=2)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         partial = Path(folder) / "partial.tif"
         with (
@@ -78,10 +89,20 @@ def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
         ):
             made.write_colormap(1, dict(enumerate(predictor.labels.colour_table())))
             made.update_tags(TIFFTAG_SOFTWARE=MARK)
-            predictor.segment(TiffPixels(path, source, bands), TiffClasses(made))
+            pixels = TiffPixels(path, source, bands) if whole is None else whole
+            predictor.segment(pixels, TiffClasses(made))
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(target)
+
+
+def has_coarse_colours(picture: Image.Image) -> bool:
+    """Return whether a TIFF stores one colour for several pixels, as JPEG in YCbCr mostly does.
+
+    Pillow interpolates between such colours and GDAL repeats them, so a picture would depend on how it is read.
+    """
+    tags = getattr(picture, "tag_v2", {})
+    return tags.get(PHOTOMETRIC) == YCBCR and tuple(tags.get(SUBSAMPLING, (2, 2))) != (1, 1)
 
 
 @contextmanager
