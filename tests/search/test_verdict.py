@@ -56,3 +56,16 @@ def test_frames_of_a_clip_are_drawn_together() -> None:
     assert clips.unit == "group" and clips.images == 20 and clips.interval == pytest.approx(alone.interval)
     few = judge(off * 2, on * 2, [str(index % 2) for index in range(20)], True)
     assert few.unit == "image" and "fewer than 8 groups" in "\n".join(few.lines())
+
+
+@pytest.mark.parametrize(
+    ("groups", "on", "word"),
+    [
+        (1, 0.6, "helps on these groups"), (7, 0.6, "helps on these groups"), (8, 0.6, "use it"), (20, 0.6, "use it"),
+        (1, 0.4, "do not use it"), (1, 0.5, "no difference shown"),
+    ],
+)  # fmt: skip
+def test_a_few_clips_are_no_reason_to_use_it_everywhere(groups: int, on: float, word: str) -> None:
+    """Their frames resemble each other, so that however many there are, nothing is known about other clips."""
+    verdict = judge(images(0.5), images(on), [str(index % groups) for index in range(20)], True)
+    assert verdict.word == verdict.lines()[-1] == word

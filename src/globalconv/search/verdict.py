@@ -13,7 +13,7 @@ from globalconv.evaluation.doubt import FEWEST, Interval, difference_interval
 from globalconv.infer.chosen_crf import USE
 from globalconv.search.trials import Tally
 
-Word = Literal["use it", "do not use it", "no difference shown"]
+Word = Literal["use it", "helps on these groups", "do not use it", "no difference shown"]
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,21 @@ class Verdict:
 
     @property
     def word(self) -> Word:
-        """ "use it" only for a gain that is sure; a sure loss is "do not use it"; anything else shows nothing."""
+        """ "use it" only for a gain that is sure; a sure loss is "do not use it"; anything else shows nothing.
+
+        A gain on a few groups (clips) whose frames were drawn one by one is sure for these alone, and the word says so.
+        """
         low, high = self.interval or (-1.0, 1.0)
         if high < 0:
             return "do not use it"
-        return USE if low > 0 and self.won_search else "no difference shown"
+        if low <= 0 or not self.won_search:
+            return "no difference shown"
+        return "helps on these groups" if self.few_groups else USE
+
+    @property
+    def few_groups(self) -> bool:
+        """Whether images were drawn that belong to groups, because these are too few to be drawn themselves."""
+        return self.unit == "image" and self.groups < self.images
 
     def lines(self) -> list[str]:
         """Return the lines that end a search; the last is the word."""
@@ -51,8 +61,9 @@ class Verdict:
         else:
             low, high = self.interval
             said += [f"gain        {self.gain:+.4f} (95 % of the bootstrap by {self.unit}: {low:+.4f} to {high:+.4f})"]
-        if self.unit == "image" and self.groups < self.images:
+        if self.few_groups:
             said += [f"note        fewer than {FEWEST} groups: by image the interval is narrower than the truth"]
+            said += ["note        about other groups it says nothing: --report-split or --report-data can name more"]
         if not self.won_search:
             said += ["note        on the search part nothing was better than no CRF"]
         return [*said, self.word]
