@@ -31,7 +31,7 @@ def test_torch_equals_numba(name: str) -> None:
     expected, divergences = crf.trace(image, probabilities)
     with Crew() as crew:
         scores_NK = unary.scores_from_probabilities(probabilities, crew)
-    found: list[float] = []
-    beliefs_KN = gpu.refine(crf, image, scores_NK, classes, found, "cpu")
+        found: list[float] = []
+        beliefs_KN = gpu.refine(crf, image, scores_NK, classes, found, "cpu", crew)
     assert np.abs(beliefs_KN.reshape(expected.shape) - expected).max() <= 1e-4
     assert found == pytest.approx(divergences, rel=1e-4, abs=1e-2)

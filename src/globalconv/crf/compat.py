@@ -67,7 +67,8 @@ class DenseCRF:
             raise InputError(f"Bad shape for pairwise energy (Need (?, {self._nvar}), got {given.shape})")
         checks.finite("features", given)
         near = make_features.near_zero(given.T, (1.0,) * len(given))
-        self._add(np.ascontiguousarray(near, np.float32), compat, kernel, normalization)
+        with Crew() as crew:
+            self._add(np.ascontiguousarray(near, np.float32), compat, kernel, normalization, crew)
 
     def inference(self, niter: int) -> Floats:
         """Return marginals (M, N) after `niter` iterations."""
@@ -85,24 +86,24 @@ class DenseCRF:
 
     def stepInference(self, q: Floats, tmp1: None = None, tmp2: None = None) -> None:
         """Make one iteration on beliefs (M, N), in place."""
-        rows_NK = self._rows(q)
         with Crew() as crew:
+            rows_NK = self._rows(q, crew)
             self._field(crew).step(rows_NK)
             q[:] = planes(rows_NK, self._nlabels, crew)
 
     def klDivergence(self, q: Floats) -> float:
         """Return the KL divergence of beliefs (M, N), up to a constant; see `MeanField.divergence`."""
         with Crew() as crew:
-            return self._field(crew).divergence(self._rows(q))
+            return self._field(crew).divergence(self._rows(q, crew))
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"{name!r} is not supported: compat has pydensecrf's inference, not its learning")
 
-    def _rows(self, q: Floats) -> Floats:
+    def _rows(self, q: Floats, crew: Crew) -> Floats:
         """Return beliefs (M, N) pixel by pixel, padded."""
         if np.shape(q) != (self._nlabels, self._nvar):
             raise InputError(f"Bad shape for beliefs (Need {(self._nlabels, self._nvar)}, got {np.shape(q)})")
-        rows_NK = passes.empty_rows(self._nvar, passes.padded(self._nlabels))
+        rows_NK: Floats = crew.scratch.empty((self._nvar, passes.padded(self._nlabels)), np.float32)
         rows_NK[:, : self._nlabels], rows_NK[:, self._nlabels :] = np.asarray(q).T, 0
         return rows_NK
 
@@ -112,10 +113,9 @@ class DenseCRF:
         assert self._scores_NK is not None
         return MeanField(self._scores_NK, self._nlabels, self._terms, crew)
 
-    def _add(self, features_Nd: Floats, compat: Any, kernel_type: int, normalization: int) -> None:
+    def _add(self, features_Nd: Floats, compat: Any, kernel_type: int, normalization: int, crew: Crew) -> None:
         costs = self._costs(compat)
-        with Crew() as crew:
-            made = make_kernel(features_Nd, crew, _normalisation(kernel_type, normalization))
+        made = make_kernel(features_Nd, crew, _normalisation(kernel_type, normalization))
         self._terms.append(_term(made, costs))
 
     def _costs(self, compat: Any) -> float | Floats:
@@ -144,10 +144,10 @@ class DenseCRF2D(DenseCRF):
     ) -> None:
         """Add a kernel over places; `sxy`: one standard deviation or (x, y), in pixels."""
         (sx, sy), costs = _deviations("sxy", sxy, 2), self._costs(compat)
-        if _normalisation(kernel, normalization) != "symmetric":
-            self._add(make_features.spatial(self._h, self._w, sx, sy), compat, kernel, normalization)
-            return
         with Crew() as crew:
+            if _normalisation(kernel, normalization) != "symmetric":
+                self._add(make_features.spatial(self._h, self._w, sx, sy), compat, kernel, normalization, crew)
+                return
             self._terms.append(_term(spatial_kernel(self._h, self._w, sx, sy, crew), costs))
 
     def addPairwiseBilateral(
@@ -164,7 +164,8 @@ class DenseCRF2D(DenseCRF):
                 f"addPairwiseBilateral takes RGB images of uint8, not {image.shape[2]} channels of {image.dtype}; for"
                 " others use `create_pairwise_bilateral` and `addPairwiseEnergy`"
             )
-        self._add(make_features.bilateral(image, sx, sy, colours), compat, kernel, normalization)
+        with Crew() as crew:
+            self._add(make_features.bilateral(image, sx, sy, colours, crew), compat, kernel, normalization, crew)
 
 
 def _normalisation(kernel_type: int, normalization: int) -> Normalisation:

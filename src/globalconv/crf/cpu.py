@@ -16,22 +16,21 @@ if TYPE_CHECKING:
 
 
 def refine(
-    crf: "DenseCRF", image_HWC: Array, scores_NK: Floats, classes: int, divergences: list[float] | None
+    crf: "DenseCRF", image_HWC: Array, scores_NK: Floats, classes: int, divergences: list[float] | None, crew: Crew
 ) -> Floats:
     """Return beliefs (K, N) after the iterations; `divergences` receives one number before and after each.
 
     `scores_NK` are padded rows, as `unary` makes them.
     """
-    with Crew() as crew:
-        terms = make_terms(crf, image_HWC, crew) if crf.iterations or divergences is not None else []
-        field = MeanField(scores_NK, classes, terms, crew)
-        beliefs_NK = field.start()
-        for step in range(crf.iterations + 1):
-            if step:
-                field.step(beliefs_NK)
-            if divergences is not None:
-                divergences.append(field.divergence(beliefs_NK))
-        return planes(beliefs_NK, classes, crew)
+    terms = make_terms(crf, image_HWC, crew) if crf.iterations or divergences is not None else []
+    field = MeanField(scores_NK, classes, terms, crew)
+    beliefs_NK = field.start()
+    for step in range(crf.iterations + 1):
+        if step:
+            field.step(beliefs_NK)
+        if divergences is not None:
+            divergences.append(field.divergence(beliefs_NK))
+    return planes(beliefs_NK, classes, crew)
 
 
 def planes(beliefs_NK: Floats, classes: int, crew: Crew) -> Floats:
@@ -51,7 +50,7 @@ def make_terms(crf: "DenseCRF", image_HWC: Array, crew: Crew) -> list[Term]:
     terms = []
     if crf.appearance_weight:
         rgb = crf.deviations(channels)
-        near = features.bilateral(image_HWC, crf.appearance_xy, crf.appearance_xy, rgb)
+        near = features.bilateral(image_HWC, crf.appearance_xy, crf.appearance_xy, rgb, crew)
         terms.append(Term(kernel(near, crew), crf.appearance_weight, crf.compatibility))
     if crf.smoothness_weight:
         places = spatial_kernel(height, width, crf.smoothness_xy, crf.smoothness_xy, crew)

@@ -1,4 +1,4 @@
-"""A few plain threads that share loops. What comes out does not depend on how many there are."""
+"""A few plain threads that share loops, and memory. What comes out does not depend on how many there are."""
 
 import os
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+from globalconv.crf.scratch import Scratch
 from globalconv.processes import usable_cores
 
 CHUNK = 4096
@@ -26,8 +27,11 @@ class Crew:
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or usable_threads()
         self._helpers = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
+        self.scratch = Scratch()
+        """Memory that lasts as long as the crew."""
 
     def __enter__(self) -> Self:
+        self.scratch.__enter__()
         return self
 
     def __exit__(
@@ -35,6 +39,7 @@ class Crew:
     ) -> None:
         if self._helpers:
             self._helpers.shutdown()
+        self.scratch.__exit__(kind, error, trace)
 
     def every(self, work: Callable[[int], object]) -> None:
         """Call `work(part)` for every part 0 .. threads-1 at the same time; return when all are done."""

@@ -113,7 +113,8 @@ class DenseCRF:
         if labels_HW.shape != image_HWC.shape[:2]:
             raise InputError(f"labels of shape {labels_HW.shape} do not fit an image of {image_HWC.shape[:2]} pixels")
         scores_NK = unary.scores_from_labels(labels_HW, num_classes, confidence, unknown)
-        return self._run(image_HWC, scores_NK, num_classes, None, _device_of(labels))
+        with Crew() as crew:
+            return self._run(image_HWC, scores_NK, num_classes, None, _device_of(labels), crew)
 
     def trace(self, image: Any, probabilities: Any) -> tuple[Any, list[float]]:
         """Return what a call returns for one image, and the KL divergence before and after each iteration.
@@ -147,26 +148,27 @@ class DenseCRF:
     def _refine(self, image: Any, name: str, given: Any, divergences: list[float] | None) -> Any:
         image_HWC = checks.picture(_array(image))
         given_KHW = checks.planes(name, _array(given), image_HWC)
-        if name == "energies":
-            scores_NK = unary.scores_from_energies(given_KHW)
-        else:
-            with Crew() as crew:
+        with Crew() as crew:
+            if name == "energies":
+                scores_NK = unary.scores_from_energies(given_KHW)
+            else:
                 scores_NK = unary.scores_from_probabilities(given_KHW, crew)
-        return self._run(image_HWC, scores_NK, len(given_KHW), divergences, _device_of(given))
+            return self._run(image_HWC, scores_NK, len(given_KHW), divergences, _device_of(given), crew)
 
     def _run(
-        self, image_HWC: Array, scores_NK: Floats, classes: int, divergences: list[float] | None, home: str | None
-    ) -> Any:
+        self, image_HWC: Array, scores_NK: Floats, classes: int, divergences: list[float] | None, home: str | None,
+        crew: Crew,
+    ) -> Any:  # fmt: skip
         """Iterate where `device` says; the answer is a tensor on `home`, or an array where that is None."""
         if self.compatibility is not None and len(self.compatibility) != classes:
             raise InputError(f"compatibility is for {len(self.compatibility)} classes: the pixels have {classes}")
         place = (home or "cpu") if self.device == "auto" else self.device
         if place == "cpu":
-            beliefs_KN = cpu.refine(self, image_HWC, scores_NK, classes, divergences)
+            beliefs_KN = cpu.refine(self, image_HWC, scores_NK, classes, divergences, crew)
         else:
             from globalconv.crf.gpu import refine as refine_on_gpu
 
-            beliefs_KN = refine_on_gpu(self, image_HWC, scores_NK, classes, divergences, place)
+            beliefs_KN = refine_on_gpu(self, image_HWC, scores_NK, classes, divergences, place, crew)
         refined_KHW = beliefs_KN.reshape(classes, *image_HWC.shape[:2])
         return refined_KHW if home is None else _tensor(refined_KHW, home)
 

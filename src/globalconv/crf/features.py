@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from globalconv.crf.crew import Crew
 from globalconv.crf.passes import Floats
 
 FAR = 2.0**15
@@ -23,13 +24,23 @@ def spatial(height: int, width: int, sd_x: float, sd_y: float) -> Floats:
     return features_HW2.reshape(-1, 2)
 
 
-def bilateral(image_HWC: npt.NDArray[np.generic], sd_x: float, sd_y: float, sd_channels: Sequence[float]) -> Floats:
-    """Return x / sd_x, y / sd_y and each channel divided by its standard deviation (N, 2 + C)."""
+def bilateral(
+    image_HWC: npt.NDArray[np.generic], sd_x: float, sd_y: float, sd_channels: Sequence[float], crew: Crew
+) -> Floats:
+    """Return x / sd_x, y / sd_y and each channel divided by its standard deviation (N, 2 + C), valid with the crew."""
     height, width, channels = image_HWC.shape
-    features_HWd = np.empty((height, width, 2 + channels), np.float32)
-    features_HWd[:, :, :2] = spatial(height, width, sd_x, sd_y).reshape(height, width, 2)
-    features_HWd[:, :, 2:] = near_zero(image_HWC, sd_channels)
-    features_HWd[:, :, 2:] /= np.asarray(sd_channels, np.float32)
+    features_HWd: Floats = crew.scratch.empty((height, width, 2 + channels), np.float32)
+    near_HWC, sd_C = near_zero(image_HWC, sd_channels), np.asarray(sd_channels, np.float32)
+    x_W = np.arange(width, dtype=np.float32) / np.float32(sd_x)
+    y_H = np.arange(height, dtype=np.float32) / np.float32(sd_y)
+
+    def fill(begin: int, end: int) -> None:
+        part_HWd = features_HWd[begin:end]
+        part_HWd[:, :, 0], part_HWd[:, :, 1] = x_W, y_H[begin:end, None]
+        with np.errstate(over="ignore"):  # the lattice refuses what is too large, infinity too
+            np.divide(near_HWC[begin:end], sd_C, out=part_HWd[:, :, 2:], dtype=np.float32, casting="unsafe")
+
+    crew.ranges(height, fill)
     return features_HWd.reshape(-1, 2 + channels)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from globalconv.crf import features
 from globalconv.crf.checks import Array
+from globalconv.crf.crew import Crew
 from globalconv.crf.lattice import key_multipliers, lattice_scale
 from globalconv.crf.passes import Floats
 from globalconv.errors import InputError
@@ -54,12 +55,13 @@ class Term:
 
 
 def refine(
-    crf: "DenseCRF", image_HWC: Array, scores_NK: Floats, classes: int, divergences: list[float] | None, device: str
-) -> Floats:
+    crf: "DenseCRF", image_HWC: Array, scores_NK: Floats, classes: int, divergences: list[float] | None, device: str,
+    crew: Crew,
+) -> Floats:  # fmt: skip
     """Return beliefs (K, N) after the iterations, as `cpu.refine` does."""
     place = _device(device)
     scores = torch.from_numpy(scores_NK[:, :classes]).to(place)
-    terms = _terms(crf, image_HWC, place)
+    terms = _terms(crf, image_HWC, place, crew)
     beliefs_NK = scores.softmax(1)
     for step in range(crf.iterations + 1):
         if step:
@@ -79,13 +81,13 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _terms(crf: "DenseCRF", image_HWC: Array, device: torch.device) -> list[Term]:
+def _terms(crf: "DenseCRF", image_HWC: Array, device: torch.device, crew: Crew) -> list[Term]:
     height, width, channels = image_HWC.shape
     matrix_KK = None if crf.compatibility is None else torch.tensor(crf.compatibility, device=device)
     terms = []
     if crf.appearance_weight:
         rgb = crf.deviations(channels)
-        near = features.bilateral(image_HWC, crf.appearance_xy, crf.appearance_xy, rgb)
+        near = features.bilateral(image_HWC, crf.appearance_xy, crf.appearance_xy, rgb, crew)
         terms.append(_term(near, crf.appearance_weight, matrix_KK, device))
     if crf.smoothness_weight:
         places = features.spatial(height, width, crf.smoothness_xy, crf.smoothness_xy)

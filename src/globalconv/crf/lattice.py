@@ -11,6 +11,7 @@ import numpy as np
 from globalconv.crf import passes, simplex
 from globalconv.crf.crew import Crew, share
 from globalconv.crf.passes import Floats, Indices, Ints
+from globalconv.crf.scratch import Scratch
 from globalconv.crf.vectors import WIDTH
 from globalconv.errors import InputError
 
@@ -27,19 +28,16 @@ class Lattice:
     """
 
     offsets_Nr: Indices
-    """The vertices of each pixel, one of each remainder."""
+    """The vertices of each pixel, one of each remainder; ~vertex where no pixel before touches it."""
     weights_Nr: Floats
     """Its barycentric weights."""
-    firsts: tuple[int, ...]
-    """The first vertex of each remainder, and M."""
+    vertices: int
+    """M, in the order in which pixels touch them first."""
+    touched: int
+    """How many of them have a pixel; the others only pass on what reaches them."""
     orders: tuple[Indices, ...]
     """Per axis the vertices to blur, chain after chain; see `simplex.chains`."""
     alpha: float
-
-    @property
-    def vertices(self) -> int:
-        """M."""
-        return self.firsts[-1]
 
     @property
     def nbytes(self) -> int:
@@ -48,33 +46,44 @@ class Lattice:
 
     def splat(self, values_MK: Floats, rows_NK: Floats, scale_N: Floats, part: int, parts: int) -> None:
         """Fill the vertices of one part's share of the remainders from all pixels, times `scale_N`."""
+        values_MK[self.touched :] = 0
         first, last = share(len(self.orders), part, parts)
         if first < last:
-            values_MK[self.firsts[first] : self.firsts[last]] = 0
             passes.splat(values_MK, rows_NK, self.offsets_Nr, self.weights_Nr, scale_N, first, last)
 
-    def blur(self, values_MK: Floats, axis: int, part: int, parts: int) -> None:
-        """Blur one part's share of the chains along one axis."""
-        order = self.orders[axis]
-        begin, end = (_next_chain(order, len(order) * p // parts) for p in (part, part + 1))
-        passes.blur(values_MK, order, begin, end)
+    def blur(self, values_MK: Floats, crew: Crew) -> None:
+        """Blur along the axes in turn; threads share the chains of each."""
+        for order in self.orders:
 
-    def gather(self, rows_NK: Floats, values_MK: Floats, scale_N: Floats, begin: int, end: int, to: int) -> None:
-        """Add scale * sliced values of pixels begin .. end-1 to the rows from `to` on."""
-        passes.gather(rows_NK, values_MK, self.offsets_Nr, self.weights_Nr, scale_N, begin, end, to)
+            def part(index: int, order: Indices = order) -> None:
+                begin, end = (_next_chain(order, len(order) * place // crew.threads) for place in (index, index + 1))
+                passes.blur(values_MK, order, begin, end)
+
+            crew.every(part)
+
+    def gather(
+        self, rows_nK: Floats, more_nK: Floats, values_MK: Floats, scale_N: Floats, begin: int, end: int
+    ) -> None:
+        """Write more + scale * sliced values of pixels begin .. end-1 into their rows; `more` may be the rows."""
+        passes.gather(rows_nK, more_nK, values_MK, self.offsets_Nr, self.weights_Nr, scale_N, begin, end)
 
     def filter_ones(self, crew: Crew) -> Floats:
         """Return the filter's answer to 1 everywhere (N,), which normalisation divides by."""
-        rows_NK = passes.empty_rows(len(self.offsets_Nr), WIDTH)
-        values_MK = passes.empty_rows(self.vertices, WIDTH)
-        rows_NK[:] = 1
-        scale_N = np.ones(len(rows_NK), np.float32)
-        crew.every(lambda part: self.splat(values_MK, rows_NK, scale_N, part, crew.threads))
-        for axis in range(len(self.orders)):
-            crew.every(lambda part, axis=axis: self.blur(values_MK, axis, part, crew.threads))  # type: ignore[misc]
-        rows_NK[:], scale_N[:] = 0, self.alpha
-        crew.ranges(len(rows_NK), lambda begin, end: self.gather(rows_NK, values_MK, scale_N, begin, end, begin))
-        return rows_NK[:, 0].copy()
+        with Scratch() as scratch:
+            rows_NK = scratch.empty((len(self.offsets_Nr), WIDTH), np.float32)
+            values_MK = scratch.empty((self.vertices, WIDTH), np.float32)
+            rows_NK[:] = 1
+            scale_N = np.ones(len(rows_NK), np.float32)
+            crew.every(lambda part: self.splat(values_MK, rows_NK, scale_N, part, crew.threads))
+            self.blur(values_MK, crew)
+            rows_NK[:], scale_N[:] = 0, self.alpha
+
+            def gather(begin: int, end: int) -> None:
+                rows_nK = rows_NK[begin:end]
+                self.gather(rows_nK, rows_nK, values_MK, scale_N, begin, end)
+
+            crew.ranges(len(rows_NK), gather)
+            return rows_NK[:, 0].copy()
 
 
 def _next_chain(order: Indices, place: int) -> int:
@@ -96,42 +105,48 @@ def build(features_Nd: Floats, crew: Crew) -> Lattice:
     scale_d, multipliers_d = lattice_scale(d), key_multipliers(features_Nd)
     if count % 4:
         features_Nd = np.concatenate([features_Nd, np.zeros((1, d), np.float32)])
-    keys_rN = np.empty((d + 1, len(features_Nd)), np.int64)
     weights_Nr = np.empty((len(features_Nd), d + 1), np.float32)
-    crew.ranges(
-        len(features_Nd),
-        lambda begin, end: simplex.embed(features_Nd, scale_d, multipliers_d, keys_rN, weights_Nr, begin, end),
-    )
-    return _connect(keys_rN, weights_Nr[:count], multipliers_d, crew)
+    with Scratch() as scratch:
+        keys_rN = scratch.empty((d + 1, len(features_Nd)), np.int64)
+        crew.ranges(
+            len(features_Nd),
+            lambda begin, end: simplex.embed(features_Nd, scale_d, multipliers_d, keys_rN, weights_Nr, begin, end),
+        )
+        return _connect(keys_rN, weights_Nr[:count], multipliers_d, crew, scratch)
 
 
-def _connect(keys_rN: Ints, weights_Nr: Floats, multipliers_d: Ints, crew: Crew) -> Lattice:
+def _connect(keys_rN: Ints, weights_Nr: Floats, multipliers_d: Ints, crew: Crew, scratch: Scratch) -> Lattice:
     """Number the vertices, and find the chains of neighbours along each axis."""
     remainders = len(keys_rN)
     offsets_Nr = np.empty(weights_Nr.shape, np.int32)
-    found: list[tuple[Ints, Ints]] = [(keys_rN[:0], keys_rN[0, :0])] * remainders
+    found: list[tuple[Indices, Ints]] = [(offsets_Nr[:0, 0], keys_rN[0, :0])] * remainders
 
     def number(r: int) -> None:
         found[r] = simplex.number(keys_rN[r], offsets_Nr, r)
 
     crew.tasks(remainders, number)
-    firsts = (0, *np.cumsum([len(keys) for _, keys in found]).tolist())
+    firsts = np.array([0, *np.cumsum([len(keys) for _, keys in found])])
+    places_M = np.empty(firsts[-1], np.int32)
+    touched = simplex.arrange(offsets_Nr, firsts, places_M)
+    places = np.split(places_M, firsts[1:-1])
     steps = np.append(remainders * multipliers_d, 0) - multipliers_d.sum()
-    next_jM = np.empty((remainders, firsts[-1]), np.int32)
+    next_jM: Indices = scratch.empty((remainders, len(places_M)), np.int32)
+    led_jM = np.zeros(next_jM.shape, np.bool_)
 
     def link(r: int) -> None:
-        before = (r - 1) % remainders
-        simplex.follow(found[r][1], firsts[r], found[before][0], firsts[before], steps, next_jM)
-        offsets_Nr[:, r] += firsts[r]
+        table, keys = found[r - 1]
+        simplex.follow(found[r][1], places[r], table, keys, places[r - 1], steps, next_jM, led_jM)
+        simplex.move(offsets_Nr, r, places[r])
 
     crew.tasks(remainders, link)
     orders = [next_jM[0]] * remainders
 
     def chain(j: int) -> None:
-        orders[j] = simplex.chains(next_jM[j])
+        orders[j] = simplex.chains(next_jM[j], led_jM[j])
 
     crew.tasks(remainders, chain)
-    return Lattice(offsets_Nr, weights_Nr, firsts, tuple(orders), 1 / (1 + 2.0 ** (1 - remainders)))
+    alpha = 1 / (1 + 2.0 ** (1 - remainders))
+    return Lattice(offsets_Nr, weights_Nr, len(places_M), touched, tuple(orders), alpha)
 
 
 def lattice_scale(d: int) -> Floats:

@@ -67,16 +67,16 @@ class MeanField:
     """
 
     def __init__(self, scores_NK: Floats, classes: int, terms: Sequence[Term], crew: Crew) -> None:
-        """Take scores in rows that are padded as `unary` makes them; beliefs have the same shape."""
+        """Take scores in rows that are padded as `unary` makes them; beliefs are alike, and end with the crew."""
         self._scores_NK, self._classes = scores_NK, classes
         self._terms, self._crew = terms, crew
         self._scales = [term.kernel.after_N * np.float32(term.weight) for term in terms]
         columns = scores_NK.shape[1]
-        self._values = [passes.empty_rows(term.kernel.lattice.vertices, columns) for term in terms]
+        self._values = [crew.scratch.empty((term.kernel.lattice.vertices, columns), np.float32) for term in terms]
 
     def start(self) -> Floats:
         """Return softmax(scores) (N, K)."""
-        beliefs_NK = passes.empty_rows(*self._scores_NK.shape)
+        beliefs_NK: Floats = self._crew.scratch.empty(self._scores_NK.shape, np.float32)
         beliefs_NK[:] = self._scores_NK
         self._crew.ranges(len(beliefs_NK), lambda begin, end: passes.softmax(beliefs_NK, begin, end))
         return beliefs_NK
@@ -90,9 +90,7 @@ class MeanField:
         """Replace the beliefs by what the terms tell: the second half of a step."""
 
         def update(begin: int, end: int) -> None:
-            beliefs_NK[begin:end] = self._scores_NK[begin:end]
-            for index in range(len(self._terms)):
-                self._receive(beliefs_NK, index, begin, end)
+            self._told(beliefs_NK[begin:end], begin, end)
             passes.softmax(beliefs_NK, begin, end)
 
         self._crew.chunks(len(beliefs_NK), update)
@@ -106,40 +104,43 @@ class MeanField:
         total = 0.0
         for first in range(0, len(beliefs_NK), CHUNK):
             last = min(len(beliefs_NK), first + CHUNK)
-            message = np.zeros((last - first, beliefs_NK.shape[1]), np.float32)
-            for index in range(len(self._terms)):
-                self._receive(message, index, first, last, to=0)
+            told = np.empty((last - first, beliefs_NK.shape[1]), np.float32)
+            self._told(told, first, last)
             q = beliefs_NK[first:last, : self._classes]
-            told = self._scores_NK[first:last, : self._classes] + message[:, : self._classes]
             entropy = np.log(np.maximum(q, np.float32(1e-20)))
-            total += float(np.einsum("nk,nk->", q, entropy - told, dtype=np.float64))
+            total += float(np.einsum("nk,nk->", q, entropy - told[:, : self._classes], dtype=np.float64))
         return total
 
     def filter(self, beliefs_NK: Floats) -> None:
-        """Splat and blur the beliefs in all terms' lattices: the first half of a step."""
-        lattices = [(term.kernel.lattice, values) for term, values in zip(self._terms, self._values, strict=True)]
+        """Splat and blur the beliefs in all terms' lattices: the first half of a step.
 
-        def splat(part: int) -> None:
-            for term, values in zip(self._terms, self._values, strict=True):
-                term.kernel.lattice.splat(values, beliefs_NK, term.kernel.before_N, part, self._crew.threads)
+        Vertices of all remainders lie side by side, so a thread that splats some of a lattice's passes all of its
+        memory: threads take a lattice each as long as there are any. Lattices are blurred one after the other, so that
+        as much as can be stays in the cache.
+        """
+        crew, filters = self._crew, [(t.kernel, v) for t, v in zip(self._terms, self._values, strict=True)]
+        parts = max(1, crew.threads // max(1, len(filters)))
 
-        self._crew.every(splat)
-        for axis in range(max((len(lattice.orders) for lattice, _ in lattices), default=0)):
+        def splat(task: int) -> None:
+            kernel, values_MK = filters[task // parts]
+            kernel.lattice.splat(values_MK, beliefs_NK, kernel.before_N, task % parts, parts)
 
-            def blur(part: int, axis: int = axis) -> None:
-                for lattice, values in lattices:
-                    if axis < len(lattice.orders):
-                        lattice.blur(values, axis, part, self._crew.threads)
+        crew.tasks(parts * len(filters), splat)
+        for kernel, values_MK in filters:
+            kernel.lattice.blur(values_MK, crew)
 
-            self._crew.every(blur)
-
-    def _receive(self, rows_NK: Floats, index: int, begin: int, end: int, to: int | None = None) -> None:
-        """Add what one term tells pixels begin .. end-1 to the rows from `to` on (their own, unless told otherwise)."""
-        term, values, scale_N = self._terms[index], self._values[index], self._scales[index]
-        to = begin if to is None else to
-        if term.matrix_KK is None:
-            term.kernel.lattice.gather(rows_NK, values, scale_N, begin, end, to)
-            return
-        message = np.zeros((end - begin, rows_NK.shape[1]), np.float32)
-        term.kernel.lattice.gather(message, values, scale_N, begin, end, 0)
-        rows_NK[to : to + end - begin, : self._classes] -= message[:, : self._classes] @ term.matrix_KK
+    def _told(self, rows_nK: Floats, begin: int, end: int) -> None:
+        """Write what pixels begin .. end-1 are told: their scores and the messages of all terms."""
+        more_nK = self._scores_NK[begin:end]
+        for term, values_MK, scale_N in zip(self._terms, self._values, self._scales, strict=True):
+            lattice = term.kernel.lattice
+            if term.matrix_KK is None:
+                lattice.gather(rows_nK, more_nK, values_MK, scale_N, begin, end)
+            else:
+                heard_nK = np.zeros(rows_nK.shape, np.float32)
+                lattice.gather(heard_nK, heard_nK, values_MK, scale_N, begin, end)
+                rows_nK[:] = more_nK
+                rows_nK[:, : self._classes] -= heard_nK[:, : self._classes] @ term.matrix_KK
+            more_nK = rows_nK
+        if not self._terms:
+            rows_nK[:] = more_nK

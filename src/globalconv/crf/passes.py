@@ -5,6 +5,8 @@ innermost loop runs over the classes of one row. Every thread writes rows of its
 does not depend on how many there are. K is padded to a multiple of 8.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,8 +19,6 @@ Floats = npt.NDArray[np.float32]
 
 _AHEAD = 16
 """How many rows ahead memory is asked for."""
-_ALIGN = 64
-"""Bytes of a cache line, where rows begin: a row then lies in as few lines as it can."""
 _THREE = 3 * WIDTH
 """Columns that are summed at a time where there are as many: 21 classes are one go."""
 
@@ -28,119 +28,158 @@ def padded(columns: int) -> int:
     return -(-columns // WIDTH) * WIDTH
 
 
-def empty_rows(count: int, columns: int) -> Floats:
-    """Return uninitialised rows (count, columns), a multiple of `WIDTH`, which begin at a cache line."""
-    raw = np.empty(4 * count * columns + _ALIGN, np.uint8)
-    first = -raw.ctypes.data % _ALIGN
-    return raw[first : first + 4 * count * columns].view(np.float32).reshape(count, columns)
+@compiled_fast
+def _plain(vertex: np.int32) -> np.int32:
+    """Return the vertex, which is held as ~vertex where something is to be said about it."""
+    return vertex ^ (vertex >> np.int32(31))
 
 
 @compiled_fast
 def splat(
     values_MK: Floats, rows_NK: Floats, offsets_Nr: Indices, weights_Nr: Floats, scale_N: Floats, first: int, last: int
 ) -> None:
-    """values[v] += weight * scale * rows[pixel] for the vertices of remainders first .. last-1 of every pixel.
+    """values[v] = sum of weight * scale * rows[pixel], for the vertices of remainders first .. last-1.
 
-    Vertices of different remainders are different, so that threads share the remainders and never meet.
+    Nothing has to be cleared: the first pixel that touches a vertex, which says so by ~vertex, does not add. Vertices
+    of different remainders are different, so that threads share the remainders and never add to one vertex.
     """
     columns = values_MK.shape[1]
-    for n in range(rows_NK.shape[0]):
-        k = 0
-        while k < columns:
-            three = k + _THREE <= columns
+    for k in range(0, columns, _THREE):
+        two, three = k + WIDTH < columns, k + 2 * WIDTH < columns
+        for n in range(rows_NK.shape[0]):
             a, b, c = add_scaled(zero(), scale_N[n], load(rows_NK, n, k)), zero(), zero()
-            if three:
+            if two:
                 b = add_scaled(b, scale_N[n], load(rows_NK, n, k + WIDTH))
+            if three:
                 c = add_scaled(c, scale_N[n], load(rows_NK, n, k + 2 * WIDTH))
             for r in range(first, last):
-                vertex, weight = offsets_Nr[n, r], weights_Nr[n, r]
-                store(values_MK, vertex, k, add_scaled(load(values_MK, vertex, k), weight, a))
+                weight, vertex, new = weights_Nr[n, r], _plain(offsets_Nr[n, r]), offsets_Nr[n, r] < 0
+                _add(values_MK, vertex, k, weight, a, new)
+                if two:
+                    _add(values_MK, vertex, k + WIDTH, weight, b, new)
                 if three:
-                    store(values_MK, vertex, k + WIDTH, add_scaled(load(values_MK, vertex, k + WIDTH), weight, b))
-                    two = k + 2 * WIDTH
-                    store(values_MK, vertex, two, add_scaled(load(values_MK, vertex, two), weight, c))
-            k += _THREE if three else WIDTH
+                    _add(values_MK, vertex, k + 2 * WIDTH, weight, c, new)
+
+
+@compiled_fast
+def _add(values_MK: Floats, vertex: np.int32, k: int, weight: np.float32, row: Any, new: bool) -> None:
+    """Add weight * row to what lies at a vertex, or write it there if it is new."""
+    before = zero() if new else load(values_MK, vertex, k)
+    store(values_MK, vertex, k, add_scaled(before, weight, row))
 
 
 @compiled_fast
 def blur(values_MK: Floats, order: Indices, begin: int, end: int) -> None:
-    """values[v] += (values before v + values after v) / 2 along the chains order[begin:end] of one axis, in place."""
-    columns, half = values_MK.shape[1], np.float32(0.5)
-    before = np.zeros((1, columns), np.float32)
+    """values[v] += (values before v + values after v) / 2 along the chains order[begin:end] of one axis, in place.
+
+    Chains are short, and a branch at their ends is guessed wrong each time: so what lies beyond an end is multiplied by
+    0 instead. Whatever comes next in `order` is read once, as a neighbour now and as the vertex itself a turn later.
+    """
+    columns = values_MK.shape[1]
+    for k in range(0, columns, _THREE):
+        b, c = min(k + WIDTH, columns - WIDTH), min(k + 2 * WIDTH, columns - WIDTH)
+        _blur_columns(values_MK, order, begin, end, k, b, c)
+
+
+@compiled_fast
+def _blur_columns(values_MK: Floats, order: Indices, begin: int, end: int, k: int, b: int, c: int) -> None:
+    """Blur the columns from k, b and c on; where b or c is no new one, it is only read."""
+    if begin == end:
+        return
+    two, three = b > k, c > b
+    half, nothing = np.float32(0.5), np.float32(0)
+    vertex = _plain(order[begin])
+    own_k, own_b, own_c = load(values_MK, vertex, k), load(values_MK, vertex, b), load(values_MK, vertex, c)
+    before_k, before_b, before_c = zero(), zero(), zero()
     for place in range(begin, end):
-        if place + _AHEAD < end:
-            ahead = order[place + _AHEAD]
-            prefetch(values_MK, ahead ^ (ahead >> 31))  # ~ahead at the end of a chain
-        vertex = order[place]
-        if vertex >= 0:
-            after = order[place + 1]
-            after ^= after >> 31
-            for k in range(0, columns, WIDTH):
-                own = load(values_MK, vertex, k)
-                around = add(load(before, 0, k), load(values_MK, after, k))
-                store(values_MK, vertex, k, add_scaled(own, half, around))
-                store(before, 0, k, own)
-        else:
-            for k in range(0, columns, WIDTH):
-                store(values_MK, ~vertex, k, add_scaled(load(values_MK, ~vertex, k), half, load(before, 0, k)))
-                store(before, 0, k, zero())
+        prefetch(values_MK, _plain(order[min(place + _AHEAD, end - 1)]), k)
+        vertex, after = _plain(order[place]), _plain(order[min(place + 1, end - 1)])
+        share = half if order[place] >= 0 else nothing
+        next_k = load(values_MK, after, k)
+        store(values_MK, vertex, k, add_scaled(add(own_k, before_k), share, next_k))
+        before_k, own_k = add_scaled(zero(), share, own_k), next_k
+        if two:
+            next_b = load(values_MK, after, b)
+            store(values_MK, vertex, b, add_scaled(add(own_b, before_b), share, next_b))
+            before_b, own_b = add_scaled(zero(), share, own_b), next_b
+        if three:
+            next_c = load(values_MK, after, c)
+            store(values_MK, vertex, c, add_scaled(add(own_c, before_c), share, next_c))
+            before_c, own_c = add_scaled(zero(), share, own_c), next_c
 
 
 @compiled_fast
 def gather(
-    rows_NK: Floats, values_MK: Floats, offsets_Nr: Indices, weights_Nr: Floats, scale_N: Floats,
-    begin: int, end: int, to: int,
+    rows_NK: Floats, more_NK: Floats, values_MK: Floats, offsets_Nr: Indices, weights_Nr: Floats, scale_N: Floats,
+    begin: int, end: int,
 ) -> None:  # fmt: skip
-    """rows[to], rows[to+1] ... += scale * sum of weight * values over the vertices of pixels begin .. end-1."""
-    columns, remainders, shift = values_MK.shape[1], offsets_Nr.shape[1], to - begin
-    for n in range(begin, end):
-        k = 0
-        while k < columns:
-            three = k + _THREE <= columns
-            a, b, c = load(rows_NK, n + shift, k), zero(), zero()
+    """rows = more + scale * sum of weight * values over the vertices of pixels begin .. end-1, whose rows these are."""
+    columns, remainders = values_MK.shape[1], offsets_Nr.shape[1]
+    for k in range(0, columns, _THREE):
+        two, three = k + WIDTH < columns, k + 2 * WIDTH < columns
+        for n in range(begin, end):
+            row = n - begin
+            a, b, c = load(more_NK, row, k), zero(), zero()
+            if two:
+                b = load(more_NK, row, k + WIDTH)
             if three:
-                b, c = load(rows_NK, n + shift, k + WIDTH), load(rows_NK, n + shift, k + 2 * WIDTH)
+                c = load(more_NK, row, k + 2 * WIDTH)
             for r in range(remainders):
-                weight, vertex = scale_N[n] * weights_Nr[n, r], offsets_Nr[n, r]
+                weight, vertex = scale_N[n] * weights_Nr[n, r], _plain(offsets_Nr[n, r])
                 a = add_scaled(a, weight, load(values_MK, vertex, k))
-                if three:
+                if two:
                     b = add_scaled(b, weight, load(values_MK, vertex, k + WIDTH))
+                if three:
                     c = add_scaled(c, weight, load(values_MK, vertex, k + 2 * WIDTH))
-            store(rows_NK, n + shift, k, a)
+            store(rows_NK, row, k, a)
+            if two:
+                store(rows_NK, row, k + WIDTH, b)
             if three:
-                store(rows_NK, n + shift, k + WIDTH, b)
-                store(rows_NK, n + shift, k + 2 * WIDTH, c)
-            k += _THREE if three else WIDTH
+                store(rows_NK, row, k + 2 * WIDTH, c)
+
+
+_TOGETHER = 32
+"""Rows whose exponentials are one loop, which is longer than a row."""
 
 
 @compiled_fast
 def softmax(rows_NK: Floats, begin: int, end: int) -> None:
     """Turn each row into exp(row) / sum of exp(row), in place.
 
-    exp is 2^n times a polynomial of degree 7 (Cephes' expf, off by 2 units in the last place at most). Differences to
-    the largest below -60 count as -60: below 1e-26, and no number is so small that arithmetic slows down.
+    Differences to the largest below -60 count as -60: below 1e-26, and none is so small that arithmetic slows down.
     """
-    one = np.float32(1)
-    for n in range(begin, end):
-        largest = rows_NK[n, 0]
-        for k in range(rows_NK.shape[1]):
-            largest = max(largest, rows_NK[n, k])
-        total = np.float32(0)
-        for k in range(rows_NK.shape[1]):
-            x = max(rows_NK[n, k] - largest, np.float32(-60))
-            power = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
-            rest = x - power * np.float32(0.693359375) + power * np.float32(2.12194440e-4)
-            value = np.float32(1.9875691500e-4)
-            value = value * rest + np.float32(1.3981999507e-3)
-            value = value * rest + np.float32(8.3334519073e-3)
-            value = value * rest + np.float32(4.1665795894e-2)
-            value = value * rest + np.float32(1.6666665459e-1)
-            value = value * rest + np.float32(5.0000001201e-1)
-            value = value * rest * rest + rest + one
-            exponent = (np.int32(power) + np.int32(127)) << np.int32(23)
-            value *= np.int32(exponent).view(np.float32)
-            rows_NK[n, k] = value
-            total += value
-        scale = one / total
-        for k in range(rows_NK.shape[1]):
-            rows_NK[n, k] *= scale
+    columns = rows_NK.shape[1]
+    for first in range(begin, end, _TOGETHER):
+        last = min(end, first + _TOGETHER)
+        for n in range(first, last):
+            largest = rows_NK[n, 0]
+            for k in range(columns):
+                largest = max(largest, rows_NK[n, k])
+            for k in range(columns):
+                rows_NK[n, k] = max(rows_NK[n, k] - largest, np.float32(-60))
+        flat = rows_NK[first:last].reshape((last - first) * columns)
+        for i in range(flat.shape[0]):
+            flat[i] = _exp(flat[i])
+        for n in range(first, last):
+            total = np.float32(0)
+            for k in range(columns):
+                total += rows_NK[n, k]
+            scale = np.float32(1) / total
+            for k in range(columns):
+                rows_NK[n, k] *= scale
+
+
+@compiled_fast
+def _exp(x: np.float32) -> np.float32:
+    """Return 2^n times a polynomial of degree 7 (Cephes' expf, off by 2 units in the last place at most)."""
+    power = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
+    rest = x - power * np.float32(0.693359375) + power * np.float32(2.12194440e-4)
+    value = np.float32(1.9875691500e-4)
+    value = value * rest + np.float32(1.3981999507e-3)
+    value = value * rest + np.float32(8.3334519073e-3)
+    value = value * rest + np.float32(4.1665795894e-2)
+    value = value * rest + np.float32(1.6666665459e-1)
+    value = value * rest + np.float32(5.0000001201e-1)
+    value = value * rest * rest + rest + np.float32(1)
+    exponent = (np.int32(power) + np.int32(127)) << np.int32(23)
+    return value * np.int32(exponent).view(np.float32)  # type: ignore[no-any-return]

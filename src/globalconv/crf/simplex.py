@@ -19,6 +19,7 @@ from globalconv.crf.compiled import compiled
 Ints = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
 
 _SPREAD = np.int64(-7046029254386353131)
 """2^64 / golden ratio: spreads keys over a table."""
@@ -105,78 +106,114 @@ def _weigh(elevated: Floats, near: Floats, rank: Ints, multipliers_d: Ints, weig
 
 
 @compiled
-def _slot(table: Ints, key: np.int64) -> np.int64:
-    """Return where `key` is in the table of (key, number), or the free place (number -1) where it belongs."""
-    mask = table.shape[0] - 1
+def _home(mask: int, key: np.int64) -> np.int64:
+    """Return the first place of a table where `key` may lie."""
     place: np.int64 = key * _SPREAD
-    place = (place ^ place >> 32) & mask
-    while table[place, 1] >= 0 and table[place, 0] != key:
+    return (place ^ place >> 32) & mask
+
+
+@compiled
+def _find(table: Indices, known: Ints, key: np.int64) -> np.int64:
+    """Return the place in the table of the number that `key` has in `known`, or the free one (-1) where it belongs."""
+    mask = table.shape[0] - 1
+    place = _home(mask, key)
+    while table[place] >= 0 and known[table[place]] != key:
         place = (place + 1) & mask
     return place
 
 
 @compiled
-def number(keys_N: Ints, offsets_Nr: Indices, remainder: int) -> tuple[Ints, Ints]:
+def number(keys_N: Ints, offsets_Nr: Indices, remainder: int) -> tuple[Indices, Ints]:
     """Number the distinct keys in the order of first touch; return the table to find them in, and the keys by number.
 
     Column `remainder` of `offsets_Nr` receives the number of each pixel's vertex. Keys beyond the pixels only count.
+    The table holds numbers alone and is a quarter full at most: small enough for the cache, few keys off their place.
     """
-    table = np.full((1 << 12, 2), -1, np.int64)
-    known = np.empty(1 << 11, np.int64)
-    count, last_key, last = 0, np.int64(0), np.int64(-1)
+    table, known, count = np.full(1 << 12, -1, np.int32), np.empty(1 << 10, np.int64), 0
     for n in range(keys_N.shape[0]):
-        key = keys_N[n]
-        if last < 0 or key != last_key:
-            last_key = key
-            place = _slot(table, key)
-            last = table[place, 1]
-            if last < 0:
-                if count == known.shape[0]:
-                    table, known = _grown(known)
-                    place = _slot(table, key)
-                table[place, 0], table[place, 1], known[count] = key, count, key
-                last = np.int64(count)
-                count += 1
+        place = _find(table, known, keys_N[n])
+        if table[place] < 0:
+            if count == known.shape[0]:
+                table, known = _grown(known)
+                place = _find(table, known, keys_N[n])
+            table[place], known[count] = count, keys_N[n]
+            count += 1
         if n < offsets_Nr.shape[0]:
-            offsets_Nr[n, remainder] = last
+            offsets_Nr[n, remainder] = table[place]
     return table, known[:count].copy()
 
 
 @compiled
-def _grown(known: Ints) -> tuple[Ints, Ints]:
+def _grown(known: Ints) -> tuple[Indices, Ints]:
     """Return a table and a list of keys with room for twice as many."""
     count = known.shape[0]
     more = np.empty(2 * count, np.int64)
     more[:count] = known
-    table = np.full((4 * count, 2), -1, np.int64)
+    table = np.full(8 * count, -1, np.int32)
     for vertex in range(count):
-        place = _slot(table, known[vertex])
-        table[place, 0], table[place, 1] = known[vertex], vertex
+        table[_find(table, known, known[vertex])] = vertex
     return table, more
 
 
 @compiled
-def follow(keys: Ints, first: int, table: Ints, table_first: int, steps: Ints, next_jM: Indices) -> None:
-    """Write for each vertex of one remainder and each axis j the vertex one step on, or -1 where there is none.
+def arrange(offsets_Nr: Indices, firsts: Ints, places_M: Indices) -> int:
+    """Give every vertex its place among all: in the order of first touch, whatever its remainder.
 
-    `first` is the number of this remainder's first vertex among all, `table_first` that of the remainder in `table`.
+    So what is near in the picture is near in memory. `offsets_Nr` holds numbers within a remainder, where the one to be
+    touched next is one more than the last. `places_M` receives the place of each vertex, remainder after remainder from
+    `firsts` on. Vertices that no pixel touches come last; returned is how many are touched.
     """
-    for vertex in range(keys.shape[0]):
-        for j in range(steps.shape[0]):
-            found = table[_slot(table, keys[vertex] + steps[j]), 1]
-            next_jM[j, first + vertex] = table_first + found if found >= 0 else -1
+    remainders, place = offsets_Nr.shape[1], 0
+    following = np.zeros(remainders, np.int64)
+    for n in range(offsets_Nr.shape[0]):
+        for r in range(remainders):
+            if offsets_Nr[n, r] == following[r]:
+                places_M[firsts[r] + following[r]] = place
+                following[r] += 1
+                place += 1
+    touched = place
+    for r in range(remainders):
+        for vertex in range(firsts[r] + following[r], firsts[r + 1]):
+            places_M[vertex] = place
+            place += 1
+    return touched
 
 
 @compiled
-def chains(next_M: Indices) -> Indices:
+def move(offsets_Nr: Indices, remainder: int, places: Indices) -> None:
+    """Turn the numbers within a remainder into places among all; ~place where a pixel is the first to touch it."""
+    following = 0
+    for n in range(offsets_Nr.shape[0]):
+        vertex = offsets_Nr[n, remainder]
+        first = vertex == following
+        following += first
+        offsets_Nr[n, remainder] = ~places[vertex] if first else places[vertex]
+
+
+@compiled
+def follow(
+    keys: Ints, places: Indices, table: Indices, other_keys: Ints, other_places: Indices, steps: Ints,
+    next_jM: Indices, led_jM: Flags,
+) -> None:  # fmt: skip
+    """Write for each vertex of one remainder and each axis j the vertex one step on, or -1 where there is none.
+
+    `table`, `other_keys` and `other_places` are those of the remainder that a step leads to, whose vertices `led_jM`
+    receives if a step leads there.
+    """
+    for vertex in range(keys.shape[0]):
+        for j in range(steps.shape[0]):
+            found, place = table[_find(table, other_keys, keys[vertex] + steps[j])], places[vertex]
+            next_jM[j, place] = other_places[found] if found >= 0 else -1
+            if found >= 0:
+                led_jM[j, other_places[found]] = True
+
+
+@compiled
+def chains(next_M: Indices, led_M: Flags) -> Indices:
     """Return the vertices that have a neighbour along one axis, chain after chain; the last of a chain as ~vertex."""
-    led = np.zeros(next_M.shape[0], np.bool_)
-    for vertex in range(next_M.shape[0]):
-        if next_M[vertex] >= 0:
-            led[next_M[vertex]] = True
     order, length = np.empty(next_M.shape[0], np.int32), 0
     for head in range(next_M.shape[0]):
-        if led[head] or next_M[head] < 0:
+        if led_M[head] or next_M[head] < 0:
             continue
         vertex = head
         while next_M[vertex] >= 0:

@@ -8,8 +8,8 @@ from globalconv.crf import features
 from globalconv.crf.crew import Crew
 from globalconv.crf.meanfield import Kernel, kernel
 
-KEPT_BYTES = 64 << 20
-"""Bound of the memory that kept kernels hold together: several sizes of photographs, none beyond about a megapixel."""
+KEPT_BYTES = 128 << 20
+"""Bound of the memory that kept kernels hold together: several sizes of photographs, or one of 2 megapixels."""
 
 _kept: OrderedDict[tuple[int, int, float, float], Kernel] = OrderedDict()
 _lock = threading.Lock()

@@ -24,13 +24,13 @@ _MOST = np.float32(1e30)
 
 
 def scores_from_probabilities(probabilities_KHW: npt.NDArray[np.generic], crew: Crew) -> Floats:
-    """Return log(probabilities), clipped to `CLIP` .. 1, pixel by pixel (N, K).
+    """Return log(probabilities), clipped to `CLIP` .. 1, pixel by pixel (N, K), valid as long as the crew.
 
     `InputError` where a probability is negative (by more than rounding) or nan, or those of a pixel do not add up to 1.
     """
     given_KN = probabilities_KHW.reshape(len(probabilities_KHW), -1)
-    scores_NK = _padded_rows(*given_KN.shape[::-1])
     classes = len(given_KN)
+    scores_NK = _padded(crew.scratch.empty((given_KN.shape[1], passes.padded(classes)), np.float32), classes)
 
     def convert(begin: int, end: int) -> None:
         part = given_KN[:, begin:end].astype(np.float32)
@@ -58,7 +58,7 @@ def scores_from_energies(energies_KHW: npt.NDArray[np.generic]) -> Floats:
     """Return -energies, pixel by pixel (N, K); `InputError` where one is not finite in float32."""
     checks.finite("energies", energies_KHW)
     energies_KN = energies_KHW.reshape(len(energies_KHW), -1)
-    scores_NK = _padded_rows(*energies_KN.shape[::-1])
+    scores_NK = _rows(*energies_KN.shape[::-1])
     filled_NK = scores_NK[:, : len(energies_KN)]
     filled_NK[:] = energies_KN.T
     np.negative(filled_NK, out=filled_NK)
@@ -66,9 +66,12 @@ def scores_from_energies(energies_KHW: npt.NDArray[np.generic]) -> Floats:
     return scores_NK
 
 
-def _padded_rows(pixels: int, classes: int) -> Floats:
+def _rows(pixels: int, classes: int) -> Floats:
     """Return rows whose first columns are yet to be filled."""
-    scores_NK = passes.empty_rows(pixels, passes.padded(classes))
+    return _padded(np.empty((pixels, passes.padded(classes)), np.float32), classes)
+
+
+def _padded(scores_NK: Floats, classes: int) -> Floats:
     scores_NK[:, classes:] = _NOBODY
     return scores_NK
 
@@ -92,7 +95,7 @@ def scores_from_labels(labels_HW: npt.NDArray[np.generic], num_classes: int, con
             f"labels hold {', '.join(map(str, wrong[:5]))}: expected 0 to {num_classes - 1}, or {unknown} (unknown)"
         )
     other = (1 - confidence) / max(1, num_classes - 1)
-    scores_NK = _padded_rows(len(labels_N), num_classes)
+    scores_NK = _rows(len(labels_N), num_classes)
     scores_NK[:, :num_classes] = np.log(other)
     scores_NK[known_N, labels_N[known_N]] = np.log(confidence)
     scores_NK[~known_N, :num_classes] = -np.log(num_classes)

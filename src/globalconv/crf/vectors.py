@@ -103,12 +103,11 @@ def _spread(builder: Any, factor: Any) -> Any:
     return builder.shuffle_vector(one, one, _ir.Constant(_ir.VectorType(_ir.IntType(32), WIDTH), [0] * WIDTH))
 
 
-def _prefetch(typing_context: Any, rows: Any, row: Any) -> Any:
-    """Ask for the first two cache lines of rows[row] before they are needed. Reads nothing, so any row will do."""
+def _prefetch(typing_context: Any, rows: Any, row: Any, column: Any) -> Any:
+    """Ask for two cache lines from rows[row, column] on before they are needed. Reads nothing, so any place will do."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        column = context.get_constant(types.intp, 0)
-        first = _place(context, builder, types.void(rows, row, types.intp), [*arguments, column])
+        first = _place(context, builder, signature, arguments)
         byte, number = _ir.IntType(8).as_pointer(), _ir.IntType(32)
         kind = _ir.FunctionType(_ir.VoidType(), [byte, number, number, number])
         ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
@@ -118,7 +117,7 @@ def _prefetch(typing_context: Any, rows: Any, row: Any) -> Any:
             builder.call(ask, [place, number(0), number(3), number(1)])  # for reading, keep it, data
         return context.get_dummy_value()
 
-    return types.void(rows, row), emit
+    return types.void(rows, row, column), emit
 
 
 load: Callable[..., Any] = intrinsic(_load)
