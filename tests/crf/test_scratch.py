@@ -36,7 +36,7 @@ def test_memory_comes_back_and_is_lent_again() -> None:
         first = lent.empty((1000, 1000), np.float32).ctypes.data
         assert kept() == 0
     with Scratch() as lent:
-        assert lent.empty((1050, 1000), np.float32).ctypes.data == first  # a little larger fits, too
+        assert lent.empty((1200, 1000), np.float32).ctypes.data == first  # a little larger fits, too
         assert lent.empty((1000, 1000), np.float32).ctypes.data != first
     with Scratch() as lent:
         small = lent.empty((10,), np.float32)
@@ -52,11 +52,11 @@ def test_memory_comes_back_from_a_call_that_fails() -> None:
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch, "KEPT_BYTES", 5_000_000)
+    monkeypatch.setattr(scratch, "KEPT_BYTES", 6_000_000)
     with Scratch() as lent:
         for _ in range(3):
             lent.empty((1000, 1000), np.float32)
-    assert 4_000_000 <= kept() <= 5_000_000
+    assert 4_000_000 <= kept() <= 6_000_000
 
 
 def test_a_crf_needs_no_more_memory_at_the_next_call_and_gives_none_of_it_away() -> None:

@@ -54,12 +54,11 @@ class Scratch:
 def _take(size: int) -> npt.NDArray[np.uint8]:
     """Return the smallest free block that is large enough and not four times too large, or a new one.
 
-    New ones are up to a quarter larger, so that the lattice of the next picture, a little larger, fits too; pages that
-    nobody touches cost nothing.
+    New ones are a quarter larger, so that the lattice of the next picture fits, too; pages that nobody touches cost
+    nothing.
     """
     with _lock:
         fitting = [i for i, block in enumerate(_free) if size <= block.nbytes <= 4 * size]
         if fitting:
             return _free.pop(min(fitting, key=lambda i: _free[i].nbytes))
-    step = 1 << max(12, size.bit_length() - 3)
-    return np.empty(-(-size // step) * step, np.uint8)
+    return np.empty(size + size // 4, np.uint8)
