@@ -115,12 +115,121 @@ def one_channel(package: ModuleType, utils: ModuleType, steps: int) -> tuple[Any
     return np.array(q), model.klDivergence(q)
 
 
-@pytest.mark.parametrize("steps", [0, 5, 25])
+@pytest.mark.parametrize("steps", [0, 5, 25, 75])
 def test_example_of_one_channel(peers: tuple[ModuleType, ModuleType], steps: int) -> None:
     own, own_divergence = one_channel(dcrf, dcrf, steps)
     beliefs, divergence = one_channel(*peers, steps)
     assert np.abs(own - beliefs).max() <= 1e-3
     assert own_divergence == pytest.approx(divergence, rel=1e-3)
+
+
+def test_without_kernels_energies_stay_what_they_are(either: tuple[ModuleType, ModuleType]) -> None:
+    """The notebook's first inference: ten iterations of nothing."""
+    random = np.random.default_rng(0)
+    probabilities = np.ascontiguousarray(random.dirichlet(np.ones(2), (12, 9)).transpose(2, 0, 1))
+    model = either[0].DenseCRF2D(9, 12, 2)
+    model.setUnaryEnergy(either[1].unary_from_softmax(probabilities))
+    assert np.array(model.inference(10)) == pytest.approx(probabilities.reshape(2, -1), abs=1e-5)
+
+
+def four_channels(package: ModuleType, utils: ModuleType, schan: Any) -> Any:
+    """The test of issue 26: channels that are not three, one deviation for all, many iterations."""
+    y, x = np.mgrid[:40, :40]
+    blob = np.exp(-((y - 20) ** 2 + (x - 20) ** 2) / 200)
+    image = np.zeros((40, 40, 4), np.uint8)
+    image[12:28, 12:28] = 1
+    model = package.DenseCRF2D(40, 40, 2)
+    model.setUnaryEnergy(utils.unary_from_softmax(np.stack([0.4 + 0.2 * blob, 0.6 - 0.2 * blob])))
+    model.addPairwiseEnergy(utils.create_pairwise_bilateral(sdims=(10, 10), schan=schan, img=image, chdim=2), compat=10)
+    return np.array(model.inference(100))
+
+
+@pytest.mark.parametrize("schan", [0.01, (0.01,) * 4])
+def test_example_of_four_channels(peers: tuple[ModuleType, ModuleType], schan: Any) -> None:
+    assert np.abs(four_channels(dcrf, dcrf, schan) - four_channels(*peers, schan)).max() <= 1e-3
+
+
+def test_a_square_comes_out_of_four_channels(either: tuple[ModuleType, ModuleType]) -> None:
+    labels = four_channels(*either, 0.01).argmax(0).reshape(40, 40)
+    assert (labels[12:28, 12:28] == 0).all() and labels.mean() == pytest.approx(1 - (16 / 40) ** 2)
+
+
+def volume(package: ModuleType, utils: ModuleType) -> Any:
+    """The test of issue 29: a picture in three dimensions, a full kernel."""
+    shape, random = (6, 5, 7), np.random.default_rng(0)
+    model = package.DenseCRF(210, 5)
+    probabilities = np.ascontiguousarray(random.dirichlet(np.ones(5), shape).transpose(3, 0, 1, 2))
+    model.setUnaryEnergy(utils.unary_from_softmax(probabilities))
+    features = utils.create_pairwise_gaussian(sdims=(1.0, 1.0, 1.0), shape=shape)
+    model.addPairwiseEnergy(features, compat=3, kernel=package.FULL_KERNEL, normalization=package.NORMALIZE_SYMMETRIC)
+    return np.array(model.inference(5))
+
+
+def test_example_of_a_volume(peers: tuple[ModuleType, ModuleType]) -> None:
+    assert np.abs(volume(dcrf, dcrf) - volume(*peers)).max() <= 1e-3
+
+
+def test_energies_of_another_shape_are_refused_at_once(either: tuple[ModuleType, ModuleType]) -> None:
+    package, utils = either
+    with pytest.raises(ValueError, match="Bad shape for unary energy"):
+        package.DenseCRF(210, 5).setUnaryEnergy(utils.unary_from_softmax(np.full((5, 5, 7), 0.2, np.float32)))
+
+
+def test_unary_of_labels_by_hand(either: tuple[ModuleType, ModuleType]) -> None:
+    """0 may be anything; 1 to 3 are right with 0.8, and the others share the rest."""
+    columns = np.array([[1 / 3] * 3, [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]]).T
+    expected = -np.log(columns[:, [0, 1, 2, 3, 3, 2, 1, 0]])
+    for function in (either[1].compute_unary, either[1].unary_from_labels):
+        assert function(np.array([[0, 1, 2, 3], [3, 2, 1, 0]]), 3, 0.8) == pytest.approx(expected, abs=1e-6)
+
+
+def test_names_of_old(either: tuple[ModuleType, ModuleType]) -> None:
+    package, utils = either
+    shares = np.ascontiguousarray(np.random.default_rng(0).dirichlet(np.ones(3), 8).T)
+    assert utils.softmax_to_unary(shares) == pytest.approx(-np.log(shares), abs=1e-6)
+    assert utils.softmax_to_unary(shares, 0.7) == pytest.approx(utils.unary_from_softmax(shares, 0.7, None), abs=1e-6)
+    energies = utils.unary_from_softmax(shares)
+    weights, features = np.eye(3, dtype=np.float32), energies
+    expected = np.exp(-energies) / np.exp(-energies).sum(0)
+    for unary in (package.ConstUnary(energies), package.LogisticUnary(weights, features)):
+        model = package.DenseCRF(8, 3)
+        model.setUnary(unary)
+        assert np.array(model.inference(1)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_is_handed_over_is_kept_and_comes_back_as_a_matrix(either: tuple[ModuleType, ModuleType]) -> None:
+    """What pydensecrf's test of its matrices shows: values survive, float32, two dimensions, rows before columns."""
+    energies = np.random.default_rng(0).normal(0, 1, (3, 4)).astype(np.float32)
+    model = either[0].DenseCRF(4, 3)
+    model.setUnaryEnergy(energies)
+    beliefs = np.array(model.inference(0))
+    assert beliefs.shape == (3, 4) and beliefs.dtype == np.float32
+    assert np.log(beliefs[0] / beliefs[2]) == pytest.approx(energies[2] - energies[0], abs=1e-5)
+    start, *_ = model.startInference()
+    assert (np.array(start) == beliefs).all()
+
+
+NO_MATRIX = {"three dimensions": np.ones((3, 4, 1), np.float32), "one": np.ones(12, np.float32), "nothing": None}
+
+
+@pytest.mark.parametrize("kind", NO_MATRIX)
+def test_what_is_no_matrix_is_refused(either: tuple[ModuleType, ModuleType], kind: str) -> None:
+    model = either[0].DenseCRF(4, 3)
+    for call in (model.setUnaryEnergy, lambda given: model.addPairwiseEnergy(given, 3)):
+        with pytest.raises((ValueError, TypeError)):
+            call(NO_MATRIX[kind])
+
+
+def test_wider_numbers_are_taken() -> None:
+    """pydensecrf refuses float64, "a pretty common user error": here they are what they look like."""
+    energies, features = np.random.default_rng(0).normal(0, 1, (2, 3, 4))
+    beliefs = []
+    for kind in (np.float32, np.float64):
+        model = dcrf.DenseCRF(4, 3)
+        model.setUnaryEnergy(energies.astype(kind))
+        model.addPairwiseEnergy(features.astype(kind), 3)
+        beliefs.append(model.inference(2))
+    assert beliefs[0] == pytest.approx(beliefs[1], abs=1e-6)
 
 
 def general_model(package: ModuleType, normalization: str, compat: Any) -> Any:
@@ -210,6 +319,7 @@ def test_a_model_is_the_crf(tmp_path: Path) -> None:
 
 REFUSED: dict[str, Any] = {
     "gradient": lambda model: model.gradient,
+    "no unary": lambda model: model.setUnary(np.ones((2, 100))),
     "unary": lambda model: model.setUnaryEnergy(np.ones((3, 100))),
     "nan": lambda model: model.setUnaryEnergy(np.full((2, 100), np.nan)),
     "weights of features": lambda model: model.setUnaryEnergy(np.ones((2, 5)), np.ones((4, 100))),

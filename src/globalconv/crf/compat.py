@@ -32,6 +32,20 @@ NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER, NORMALIZE_SYMMETRIC = range
 _NORMALISATIONS: tuple[Normalisation, ...] = ("none", "before", "after", "symmetric")
 
 
+class ConstUnary:
+    """Unary energies (M, N), for `setUnary`."""
+
+    def __init__(self, u: Any) -> None:
+        self.given: tuple[Any, ...] = (u,)
+
+
+class LogisticUnary:
+    """Unary energies L @ f of weights (M, d) and features (d, N), for `setUnary`."""
+
+    def __init__(self, L: Any, f: Any) -> None:
+        self.given: tuple[Any, ...] = (L, f)
+
+
 class DenseCRF:
     """A CRF over `nvar` variables with `nlabels` labels and any features."""
 
@@ -40,6 +54,12 @@ class DenseCRF:
         self._nlabels = checks.whole("nlabels", nlabels, least=1)
         self._scores_NK: Floats | None = None
         self._terms: list[Term] = []
+
+    def setUnary(self, u: ConstUnary | LogisticUnary) -> None:
+        """Take unary energies as an object."""
+        if not isinstance(u, ConstUnary | LogisticUnary):
+            raise InputError(f"u is {type(u).__name__}: give a ConstUnary or a LogisticUnary, or use `setUnaryEnergy`")
+        self.setUnaryEnergy(*u.given)
 
     def setUnaryEnergy(self, u: Any, f: Any = None) -> None:
         """Take unary energies (M, N), or their weights (M, d) for features `f` (d, N): energies = u @ f."""
@@ -223,6 +243,16 @@ def unary_from_labels(labels: Any, n_labels: int, gt_prob: float, zero_unsure: b
         raise InputError(f"labels hold {wrong[0]}: expected 0 to {last}")
     scores_NK = unary.scores_from_labels(indices.astype(np.int64) - first, n_labels, gt_prob, unknown=-1)
     return np.ascontiguousarray(-scores_NK[:, :n_labels].T)
+
+
+def compute_unary(labels: Any, M: int, GT_PROB: float = 0.5) -> Floats:
+    """Return what `unary_from_labels` does: its name of old."""
+    return unary_from_labels(labels, M, GT_PROB)
+
+
+def softmax_to_unary(sm: Any, GT_PROB: float = 1) -> Floats:
+    """Return what `unary_from_softmax` does with this scale, unclipped: its name of old."""
+    return unary_from_softmax(sm, None if GT_PROB == 1 else GT_PROB, clip=None)
 
 
 def create_pairwise_gaussian(sdims: Any, shape: Any) -> Floats:
