@@ -59,6 +59,7 @@ bench: setup ## the quick benchmarks; figures go to benchmarks/results/ and docs
 	$(BIN)/python benchmarks/scenes.py
 	$(BIN)/python benchmarks/network.py
 	$(BIN)/python benchmarks/tiles.py
+	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/table.py
 
 format: setup ## rewrite the sources in the one style

@@ -8,8 +8,10 @@ from types import ModuleType
 
 import pytest
 import torch
+from helpers.infer import LABELS, Brightest
 from torch import nn
 
+from globalconv.infer.predictor import Predictor
 from globalconv.model.network import GlobalConvNet
 from globalconv.training.recipes import RECIPES
 
@@ -149,3 +151,20 @@ def test_parts_of_a_crf_are_those_of_a_call(monkeypatch: pytest.MonkeyPatch) -> 
     rows = crf.breakdown(case, [(image, probabilities)], repeats=2)
     assert [row["part"] for row in rows][-2:] == ["update: slice and softmax", "result"]
     assert crf.run(crf.OWN, case, image, probabilities).shape == (3, 20, 30)
+
+
+def test_every_way_to_predict_writes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GLOBALCONV_DATA", raising=False)
+    predict = load("predict")
+    images = predict.pictures(tmp_path / "pictures", 3)
+    predictor = Predictor(Brightest(), LABELS, "cpu", "float32")
+    made = {}
+    for name, call in predict.cases(predictor, images, tmp_path / "out").items():
+        call()
+        made[name] = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+        assert len(made[name]) == 2 * len(images)
+        for path in (tmp_path / "out").iterdir():
+            path.unlink()
+    assert len(made) == 4 and all(files == made[predict.APART] for files in made.values())
+    (row,) = predict.share(predictor, images, tmp_path / "out")
+    assert "network" in row["line"]
