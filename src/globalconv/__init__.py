@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from globalconv.api import crf_search, evaluate, predict, report, train
+    from globalconv.api import crf_search, evaluate, predict, pretrain, report, train
     from globalconv.crf.dense import DenseCRF
     from globalconv.errors import InputError
     from globalconv.evaluation.confusion import ConfusionMatrix
@@ -29,6 +29,7 @@ __all__ = [
     "DenseCRF",
     "load",
     "train",
+    "pretrain",
     "evaluate",
     "report",
     "predict",
@@ -49,6 +50,7 @@ _HOMES = {
     "DenseCRF": "crf.dense",
     "load": "infer.predictor",
     "train": "api",
+    "pretrain": "api",
     "evaluate": "api",
     "report": "api",
     "predict": "api",

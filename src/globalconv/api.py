@@ -29,12 +29,15 @@ from globalconv.reporting.runs import check_alike, noted_data, run_names, stage_
 from globalconv.search.settings import SEARCH, SearchSettings
 from globalconv.show.page import check_page
 from globalconv.stopping import StopRequest
+from globalconv.training.pretrain import run_pretraining
+from globalconv.training.pretrain_recipe import PretrainRecipe
 from globalconv.training.recipe import Recipe, StagedRecipe, flat
 from globalconv.training.recipes import recipe_named
 from globalconv.training.segmentation import Segmentation
 from globalconv.training.session import Session
 from globalconv.training.stages import run_stages
 from globalconv.training.start import run_training
+from globalconv.weights import BACKBONE_FILE
 
 if TYPE_CHECKING:
     from globalconv.search.verdict import Verdict
@@ -68,6 +71,21 @@ def train(
         with _no_reason_to_fail(place):
             _report_training(place, session)
     return place
+
+
+def pretrain(
+    recipe: PretrainRecipe,
+    data: str | Path,
+    out: str | Path = "runs/pretrain",
+    resume: bool = False,
+    stop: StopRequest | None = None,
+) -> Path:
+    """Pre-train the backbone of `recipe` on the pictures in `data` (`train/CLASS/`, `val/CLASS/`) into a run folder.
+
+    Return the file that `GlobalConvNet(backbone_weights=...)` takes. Raises what `train` raises.
+    """
+    run_pretraining(recipe, as_path("data", data), as_path("out", out), resume, stop or StopRequest(), tell)
+    return Path(out) / BACKBONE_FILE
 
 
 def evaluate(

@@ -33,6 +33,9 @@ FORMAT = 1
 WEIGHTS_FILE = "weights.safetensors"
 MODEL_FILE = "model.json"
 
+BACKBONE_FILE = "backbone.safetensors"
+"""What a pre-training leaves in place of the two above: no whole network, but a backbone for `backbone_weights`."""
+
 MAX_PADDED = 16_384
 """Largest side to pad to that is believed: every image takes that much memory."""
 
@@ -169,6 +172,11 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors of a folder and the description that belongs to them."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give a run folder, or one with {WEIGHTS_FILE} and {MODEL_FILE}")
+    if (folder / BACKBONE_FILE).is_file() and not (folder / MODEL_FILE).is_file():
+        raise InputError(
+            f"{folder}: holds a pre-trained backbone, no segmentation network; train one from it with"
+            f" globalconv train ... --model.backbone-weights {folder / BACKBONE_FILE}"
+        )
     if missing := [name for name in (WEIGHTS_FILE, MODEL_FILE) if not (folder / name).is_file()]:
         raise InputError(
             f"{folder}: no {' and no '.join(missing)} in it; give a run folder whose training has been evaluated at"

@@ -15,6 +15,7 @@ VERBS = {
     "recipes": "list the recipes: what each is, costs and reaches",
     "data": "check a data set: what is wrong with it, before it costs a night",
     "train": "train a recipe on a data set into a run folder",
+    "pretrain": "pre-train a backbone on pictures with a class each, as ImageNet's",
     "evaluate": "score a trained network, or a folder of class maps, on a data set",
     "report": "write a page about a run, or compare several: scores, curves, pictures, what to try next",
     "predict": "segment images: class map and overlay of each, at its own size",

@@ -14,7 +14,7 @@ Shapes: N samples of a batch, H x W pixels of the crop, K classes.
 import atexit
 import signal
 import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -109,9 +109,19 @@ def sample_batches(
         raise InputError(f"workers={workers}: give 0 or more processes")
     if seed < 0:
         raise InputError(f"seed={seed}: give a whole number from 0 on")
+    return _batches(make, seed, _Order(samples, batch_size, seed, start), workers)
+
+
+def each_once(make: MakeSample, samples: int, batch_size: int, workers: int = 0) -> Generator[Batch, None, None]:
+    """Return the batches of one pass in order, the last one smaller where it does not come out even."""
+    keys = [(0, index) for index in range(samples)]
+    return _batches(make, 0, [keys[at : at + batch_size] for at in range(0, samples, batch_size)], workers)
+
+
+def _batches(make: MakeSample, seed: int, order: Iterable[list[Key]], workers: int) -> Generator[Batch, None, None]:
     loader: DataLoader[Any] = DataLoader(
         _Samples(make, seed),
-        batch_sampler=_Order(samples, batch_size, seed, start),
+        batch_sampler=order,
         num_workers=workers,
         collate_fn=_collate,
         worker_init_fn=ignore_signals if workers else None,

@@ -14,7 +14,7 @@ from globalconv.errors import InputError
 from globalconv.files import naming, write_json
 from globalconv.locks import FolderLock, is_free
 from globalconv.training.recipe import BaseRecipe, StagedRecipe, differences
-from globalconv.weights import MODEL_FILE, WEIGHTS_FILE
+from globalconv.weights import BACKBONE_FILE, MODEL_FILE, WEIGHTS_FILE
 
 R = TypeVar("R", bound=BaseRecipe | StagedRecipe)
 
@@ -68,7 +68,7 @@ class RunFolder:
 
     def _sweep(self) -> None:
         """Remove what a kill left of a file that was being written."""
-        files = (WEIGHTS_FILE, MODEL_FILE, self.recipe_file.name, self.dataset_file.name)
+        files = (WEIGHTS_FILE, MODEL_FILE, BACKBONE_FILE, self.recipe_file.name, self.dataset_file.name)
         places = (self.path, self.last)
         partials = [partial for name in files for place in places for partial in place.glob(f".{name}.*.partial")]
         for partial in (*partials, *self.checkpoints.glob(".step-*.partial")):

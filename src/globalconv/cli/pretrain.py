@@ -1,0 +1,39 @@
+"""`globalconv pretrain --data PATH --out RUN`: pre-train a backbone on pictures with a class each."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from globalconv.api import pretrain
+from globalconv.cli.options import read_options
+from globalconv.stopping import StopRequest
+from globalconv.training.pretrain_recipe import PretrainRecipe
+
+RECIPE = PretrainRecipe()
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """Options of `globalconv pretrain`."""
+
+    data: Path
+    """Folder with train/CLASS/ and val/CLASS/, as ImageNet is unpacked."""
+    out: Path
+    """Run folder to make (with --resume: to go on with)."""
+    recipe: Annotated[PretrainRecipe, tyro.conf.arg(name="")] = RECIPE
+    resume: bool = False
+    """Go on where the run in --out stopped."""
+
+
+def run(arguments: list[str], stop: StopRequest) -> int:
+    """Pre-train; say at the end where the file is and how a segmentation network takes it."""
+    about = "Pre-train a backbone on pictures with a class each (docs/pretraining.md)."
+    options = read_options(PretrainOptions, "pretrain", arguments, about)
+    file = shlex.quote(str(pretrain(options.recipe, options.data, options.out, options.resume, stop)))
+    backbone = options.recipe.model.backbone
+    print(f"done: {file}")
+    print(f"next: globalconv train RECIPE --model.backbone {backbone} --model.backbone-weights {file} ...")
+    return 0
