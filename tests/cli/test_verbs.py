@@ -166,3 +166,13 @@ def test_demo_makes_a_page_with_pictures_and_prints_it_last(tmp_path: Path, caps
     with Image.open(tmp_path / "demo" / "scenes.png") as picture:
         assert picture.width > 1000
     assert main(command) == 0  # a second time: nothing to train, the same page
+
+
+def test_a_skipped_file_is_one_line_whatever_its_name(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a\nb.png").touch()
+    assert main(["predict", f"{place}/run", f"{tmp_path}/in", "--out", f"{tmp_path}/out"]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("globalconv: skipped")]
+    assert len(lines) == 1 and lines[0].endswith("a b.png: the file is empty; replace or remove it")

@@ -226,6 +226,22 @@ def test_a_folder_that_may_not_be_written_to_is_refused_before_any_work(
         predict_files(brightest, ["a.png"], OUT)
 
 
+def test_results_go_into_a_folder(brightest: Predictor) -> None:
+    write_image(Path("a.png"))
+    for path in ("a.png", "notes.txt"):
+        Path("notes.txt").touch()
+        with pytest.raises(InputError, match=f"out={path}: is a file; name a folder"):
+            predict_files(brightest, ["a.png"], Path(path))
+
+
+def test_a_name_that_is_empty_is_not_the_folder_one_is_in(brightest: Predictor) -> None:
+    """What the shell makes of a variable that is not set."""
+    write_image(Path("a.png"))
+    with pytest.raises(InputError, match="an image's name is empty"):
+        predict_files(brightest, ["a.png", ""], OUT)
+    assert not OUT.exists()
+
+
 def test_a_folder_that_cannot_be_listed_is_no_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(folder: str) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", folder)

@@ -43,6 +43,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     )
     for failure in failures:
         path = "" if failure.path in failure.error else f"{failure.path}: "
-        print(f"globalconv: skipped {path}{failure.error}", file=sys.stderr)
+        line = " ".join(f"{path}{failure.error}".split())  # a file's name may hold line breaks
+        print(f"globalconv: skipped {line}", file=sys.stderr)
     print(f"done: {options.out}" + (f"; {len(failures)} skipped, listed in failures.json" if failures else ""))
     return 2 if failures else 0

@@ -56,6 +56,8 @@ def predict_files(
     Images are read ahead by one thread and written by another; `shares` counts the time of each part.
     """
     jobs = list_jobs(inputs, out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"out={out}: is a file; name a folder")
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK | os.X_OK):  # else every image would be predicted for nothing
         raise InputError(f"out={out}: this user may not write there; correct its permissions or choose another folder")
