@@ -22,7 +22,7 @@ from trainings import Case, run, still_valid
 
 from globalconv.data.augment import PAPER
 from globalconv.stopping import StopRequest
-from globalconv.training.recipe import ModelSettings
+from globalconv.training.recipe import ModelSettings, Recipe
 from globalconv.training.recipes import RECIPES
 
 
@@ -94,6 +94,11 @@ def data(name: str) -> Path:
     return Path(os.environ["GLOBALCONV_DATA"]) / name
 
 
+def shortened(case: Case, epochs: float) -> Case:
+    assert isinstance(case.recipe, Recipe)
+    return replace(case, recipe=replace(case.recipe, epochs=epochs, steps=None))
+
+
 def write(settings: Settings, cases: list[Case], made: dict[str, Any]) -> None:
     """Write the row `made` among those of the other cases, made before or elsewhere, of the same recipe."""
     path, title = RESULTS / f"accuracy-{settings.experiment}.json", f"mIoU: {settings.experiment}"
@@ -119,7 +124,7 @@ def main(settings: Settings) -> None:
         raise SystemExit(f"experiment {settings.experiment!r}: one of {', '.join(EXPERIMENTS)}")
     cases = EXPERIMENTS[settings.experiment](settings)
     if settings.epochs is not None:
-        cases = [replace(case, recipe=replace(case.recipe, epochs=settings.epochs, steps=None)) for case in cases]
+        cases = [shortened(case, settings.epochs) for case in cases]
     chosen = [case for case in cases if settings.only in (None, case.name)]
     if not chosen:
         raise SystemExit(f"--only {settings.only!r}: one of {', '.join(case.name for case in cases)}")

@@ -178,6 +178,7 @@ def main(settings: Settings) -> None:
         settings.out.mkdir(parents=True, exist_ok=True)
         start(settings.out, stop)
         for dial, case in cases(settings.out, settings.seeds):
+            assert isinstance(case.recipe, Recipe)
             write_scenes(case.data, SceneSet(SCENES, VAL, dial=dial, seed=case.recipe.seed), workers=1)
             write(settings.out, [run(case, settings.out, stop)])
     rows = gains(json.loads((RESULTS / "cue.json").read_text())["runs"])

@@ -11,7 +11,7 @@ import globalconv
 from globalconv.environment import processor
 from globalconv.errors import DivergedError
 from globalconv.stopping import StopRequest
-from globalconv.training.recipe import Recipe
+from globalconv.training.recipe import Recipe, StagedRecipe, stage_folders
 
 COLUMNS = ("miou", "pixel_accuracy", "images", "steps", "best_step", "wall_minutes")
 
@@ -21,7 +21,7 @@ class Case:
     """One training and the split it is scored on."""
 
     name: str
-    recipe: Recipe
+    recipe: Recipe | StagedRecipe
     data: Path
     starts_from: str | None = None
     """Case of the same experiment whose network this one starts from."""
@@ -29,6 +29,12 @@ class Case:
     def fingerprint(self) -> str:
         """Return what tells this case's recipe from an older one of the same name."""
         return hashlib.sha256(json.dumps(self.recipe.to_json()).encode()).hexdigest()[:8]
+
+    def parts(self, out: Path) -> list[tuple[Recipe, Path]]:
+        """Return the trainings that this is made of, and the run folder of each in `out`."""
+        if isinstance(self.recipe, Recipe):
+            return [(self.recipe, out)]
+        return list(zip(self.recipe.stages.values(), stage_folders(out, self.recipe.stages).values(), strict=True))
 
 
 def run(case: Case, runs: Path, stop: StopRequest) -> dict[str, Any]:
@@ -48,23 +54,36 @@ def folder(name: str, runs: Path) -> Path:
 
 def row(case: Case, weights: Path) -> dict[str, Any]:
     """Score saved weights, in float32, on the case's validation split; add what the run's log says."""
-    settings = case.recipe.data
+    parts = case.parts(weights)
+    settings = parts[-1][0].data
     fields = globalconv.evaluate(weights, case.data, settings.val_split, settings.layout).to_json()
-    events = [json.loads(line) for line in (weights / "metrics.jsonl").read_text().splitlines()]
     scores = {"miou": round(fields["miou"], 4), "pixel_accuracy": round(fields["pixel_accuracy"], 4)}
-    evaluated = [event for event in events if event["event"] == "evaluation"]
-    steps = {"steps": evaluated[-1]["step"], "best_step": evaluated[-1]["best_step"]}
-    starts = [event["step"] for event in events if event["event"] == "start"]
-    in_one_go = all(step == steps["steps"] for step in starts[1:])  # later starts only came to be scored
-    wall = wall_minutes(weights) if in_one_go else None
+    trained = [_last_evaluation(folder) for _, folder in parts]
+    steps = {"steps": sum(last["step"] for last in trained), "best_step": trained[-1]["best_step"]}
+    walls = [wall_minutes(folder) for _, folder in parts if _in_one_go(folder)]
+    wall = round(sum(walls), 1) if len(walls) == len(parts) else None
     found = {"images": fields["images"], **steps, "wall_minutes": wall, "note": ""}
     return {"case": case.name, **scores, **found, **provenance(case, weights)}
 
 
+def _last_evaluation(run: Path) -> dict[str, Any]:
+    return _events(run, "evaluation")[-1]
+
+
+def _in_one_go(run: Path) -> bool:
+    """Return whether later starts only came to be scored."""
+    return all(start["step"] == _last_evaluation(run)["step"] for start in _events(run, "start")[1:])
+
+
+def _events(run: Path, kind: str) -> list[dict[str, Any]]:
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [event for event in events if event["event"] == kind]
+
+
 def provenance(case: Case, out: Path) -> dict[str, str]:
     """Return which recipe was trained, and where, as the run itself noted it."""
-    with (out / "metrics.jsonl").open() as log:
-        trained_on = json.loads(log.readline())["hardware"]
+    first = case.parts(out)[0][1]
+    trained_on = _events(first, "start")[0]["hardware"]
     return {"recipe": case.fingerprint(), "machine": f"{processor()}: {trained_on}"}
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from helpers.infer import LABELS, Brightest
@@ -168,3 +169,42 @@ def test_every_way_to_predict_writes_the_same(tmp_path: Path, monkeypatch: pytes
     assert len(made) == 4 and all(files == made[predict.APART] for files in made.values())
     (row,) = predict.share(predictor, images, tmp_path / "out")
     assert "network" in row["line"]
+
+
+def test_coarse_labels_are_rough_and_right() -> None:
+    """A disc and a sliver on a ground with a margin: the disc is drawn inside itself, the sliver is not drawn."""
+    coarse = load("coarse")
+    label_map = np.zeros((120, 160), np.uint8)
+    rows, columns = np.mgrid[:120, :160]
+    label_map[(rows - 60) ** 2 + (columns - 60) ** 2 < 30**2] = 1
+    label_map[10:110, 130:134] = 2
+    rough = coarse.coarse(label_map)
+    assert (rough == coarse.coarse(label_map)).all()
+    assert set(np.unique(rough)) == {0, 1, 255}
+    drawn = rough != 255
+    assert 0.6 < drawn.mean() < 0.95
+    assert (rough == label_map)[drawn].mean() > 0.99
+    disc = rough == 1
+    assert disc.sum() < (label_map == 1).sum() and not disc[label_map != 1].any()
+
+
+def test_simplified_outlines_stay_within_the_tolerance() -> None:
+    coarse = load("coarse")
+    zigzag = np.array([(x, (x % 2) * 0.9) for x in range(50)], float)
+    assert len(coarse.simplified(zigzag, 1.0)) == 2
+    assert len(coarse.simplified(zigzag, 0.4)) > 40
+
+
+def test_the_gain_of_stages_is_paired_by_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = load("stages")
+    monkeypatch.setattr(stages, "folds", lambda: ["a", "b", "c"])
+    scores = {"a fine": 0.40, "a staged": 0.43, "b fine": 0.50, "b staged": 0.51, "c fine": 0.6}
+    table = stages.gains([{"case": case, "miou": miou} for case, miou in scores.items()])
+    assert [(row["fold"], row["gain"]) for row in table] == [("a", 3.0), ("b", 1.0), ("mean", 2.0)]
+
+
+def test_both_cases_of_stages_have_the_same_budget(real_data: Path) -> None:
+    stages = load("stages")
+    fine, staged = (recipe for _, recipe in stages.recipes("day-0006R0", 601))
+    assert sum(stage.steps for stage in staged.stages.values()) == fine.steps == 601
+    assert staged.stages["fine"].data == fine.data
