@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from globalconv.api import crf_search, evaluate, predict, pretrain, report, train
+    from globalconv.api import crf_search, evaluate, predict, pretrain, report, submit, train
     from globalconv.crf.dense import DenseCRF
     from globalconv.errors import InputError
     from globalconv.evaluation.confusion import ConfusionMatrix
@@ -34,6 +34,7 @@ __all__ = [
     "report",
     "predict",
     "crf_search",
+    "submit",
     "LabelSpace",
     "InputError",
     "__version__",
@@ -55,6 +56,7 @@ _HOMES = {
     "report": "api",
     "predict": "api",
     "crf_search": "api",
+    "submit": "api",
     "LabelSpace": "labels",
     "InputError": "errors",
 }

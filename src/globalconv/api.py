@@ -29,6 +29,8 @@ from globalconv.reporting.runs import check_alike, noted_data, run_names, stage_
 from globalconv.search.settings import SEARCH, SearchSettings
 from globalconv.show.page import check_page
 from globalconv.stopping import StopRequest
+from globalconv.submission.benchmarks import Competition
+from globalconv.submission.job import Submission, run_submission
 from globalconv.training.pretrain import run_pretraining
 from globalconv.training.pretrain_recipe import PretrainRecipe
 from globalconv.training.recipe import Recipe, StagedRecipe, flat
@@ -252,6 +254,30 @@ def crf_search(
 
     place = None if data is None else Path(data)
     return run_job(predictor, Path(weights), place, opened, Path(out), settings, resume, workers, tell)
+
+
+def submit(
+    benchmark: str,
+    weights: str | Path,
+    data: str | Path,
+    out: str | Path,
+    split: str = "test",
+    competition: Competition = "comp6",
+    device: str = "auto",
+    precision: str = "float32",
+    settings: InferenceSettings = PLAIN,
+    trial: bool = False,
+) -> int:
+    """Write the archive `out` that the server of `benchmark` ("voc", "cityscapes") takes; return its predictions.
+
+    All pictures of the split below `data` are predicted at their own size into a folder beside the archive, checked,
+    and packed; a call that was stopped is continued by the same call. `trial` takes an incomplete split. Raises
+    `InputError` for a network of other classes and for whatever the server would refuse.
+    """
+    submission = Submission(benchmark, Path(out), split, competition, trial)
+    submission.check()
+    predictor = load(weights, device, precision, settings=settings)
+    return run_submission(submission, Path(weights), predictor, Path(data))
 
 
 @contextlib.contextmanager

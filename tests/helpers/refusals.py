@@ -11,9 +11,14 @@ from typing import Any
 
 import numpy as np
 from helpers.archives import zip_of
+from helpers.datasets import picture
 from helpers.training import small_recipe, train, write_blobs
 from PIL import Image
 from safetensors.numpy import save_file
+
+from globalconv.labels import VOC
+from globalconv.model.network import GlobalConvNet
+from globalconv.weights import save_weights
 
 PAGE = Path(__file__).parents[2] / "docs" / "refusals.md"
 
@@ -140,6 +145,16 @@ REFUSALS = [
     Refusal("groups by no expression", "crf-search run --data blobs --out new --group-by '('", "--group-by ("),
     Refusal("groups that no name has", "crf-search run --data blobs --out new --group-by x", "--group-by x"),
     Refusal("a report on what was searched on", "crf-search run --data blobs --out new --report-split val", "flatter"),
+    Refusal("a submission to nobody", "submit ade20k run --data blobs --out new.tgz", "ade20k"),
+    Refusal("a submission of other classes", "submit voc run --data blobs --out new.tgz", "PASCAL VOC 2012 has 21"),
+    Refusal("an archive the server does not take", "submit voc run --data blobs --out new.zip", "call it new.tgz"),
+    Refusal(
+        "a competition Cityscapes does not have",
+        "submit cityscapes run --data blobs --out new.zip --competition comp5",
+        "--competition comp5",
+    ),
+    Refusal("a submission without its pictures", "submit voc voc --data blobs --out new.tgz", "JPEGImages"),
+    Refusal("a submission of a part of the pictures", "submit voc voc --data few --out new.tgz", "--trial"),
     Refusal("a demo without a scene", "demo --out new --scenes 0", "--scenes 0"),
     Refusal("demo into a folder of other things", "demo --out blobs", "blobs"),
 ]
@@ -175,6 +190,7 @@ def prepare(root: Path) -> None:
     for name in ("photo.png", "photos/photo.png"):
         shutil.copy(blobs / image, root / name)
     _archives(root)
+    _submission(root)
     (root / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
 
 
@@ -183,6 +199,14 @@ def _archives(root: Path) -> None:
     (root / "hostile").mkdir()
     (root / "hostile" / "gtFine_trainvaltest.zip").write_bytes(zip_of({"../../evil": b"x"}))
     (root / "damaged" / "gtFine_trainvaltest.zip").write_bytes(b"<html>please log in</html>")
+
+
+def _submission(root: Path) -> None:
+    """Write a network of VOC's classes, `voc`, and one picture of VOC's test split, `few`."""
+    save_weights(root / "voc", GlobalConvNet(VOC.num_classes, backbone="test_resnet", kernel_size=3), VOC, {})
+    picture(root / "few" / "JPEGImages" / "2008_000001.jpg")
+    (root / "few" / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (root / "few" / "ImageSets" / "Segmentation" / "test.txt").write_text("2008_000001\n")
 
 
 def _edit(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

@@ -13,12 +13,13 @@ from globalconv.stopping import StopRequest
 VERBS = {
     "demo": "train and compare two small networks on built-in scenes; writes the report of both",
     "recipes": "list the recipes: what each is, costs and reaches",
-    "data": "check a data set: what is wrong with it, before it costs a night",
+    "data": "check a data set before it costs a night; download an official one; write generated scenes",
     "train": "train a recipe on a data set into a run folder",
     "pretrain": "pre-train a backbone on pictures with a class each, as ImageNet's",
     "evaluate": "score a trained network, or a folder of class maps, on a data set",
     "report": "write a page about a run, or compare several: scores, curves, pictures, what to try next",
     "predict": "segment images: class map and overlay of each, at its own size",
+    "submit": "predict a test split and pack it as the servers of PASCAL VOC and Cityscapes take it",
     "crf-search": "find the parameters of a CRF on one part of a data set, and show on another what they are worth",
 }
 """Every verb and its one line; `globalconv.cli.VERB` (with _ for -) holds `run(arguments, stop)`."""

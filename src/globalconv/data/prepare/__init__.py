@@ -11,8 +11,7 @@ What is done shows in the files themselves, so that any call goes on where an ea
 
 import shutil
 import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +22,7 @@ from globalconv.data.prepare.placing import place
 from globalconv.data.prepare.unpacking import Place, unpack
 from globalconv.data.prepare.verifying import check_archive, missing
 from globalconv.errors import InputError, StoppedError, nearest
-
-try:
-    import fcntl
-
-    CAN_LOCK = True
-except ImportError:  # Windows
-    CAN_LOCK = False
+from globalconv.locks import FolderLock
 
 SPARE = 1.05
 """What is unpacked takes somewhat more room on a disk than its bytes."""
@@ -62,14 +55,17 @@ def prepare(
     if mirror is not None and urllib.parse.urlsplit(mirror).scheme not in ("http", "https"):
         raise InputError(f"--mirror {mirror}: give an address that begins with http:// or https://")
     wanted = _chosen(name, data_set, packages, archives)
-    job = _Job(name, data_set, out, archives, mirror, tell)
+    job, lock = _Job(name, data_set, out, archives, mirror, tell), FolderLock(out / "archives")
     try:
         left = job.left(wanted)
-        with _alone(out):
-            job.run(left)
+        (out / "archives").mkdir(parents=True, exist_ok=True)
+        lock.take("prepares data")
+        job.run(left)
     except StoppedError as stopped:
         again = "the same command goes on where it was"
         raise StoppedError(f"{stopped}; {again}", stopped.exit_code - 128) from None
+    finally:
+        lock.release()
     return out / data_set.root
 
 
@@ -81,19 +77,6 @@ def _chosen(name: str, data_set: DataSet, names: Sequence[str], archives: Path |
     found = [p.name for p in data_set.packages if archives is not None and (archives / p.file).is_file()]
     wanted = names or (*data_set.usual, *found)
     return [package for package in data_set.packages if package.name in wanted]
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Refuse to work where another process does; the lock ends with the process, however that ends."""
-    (out / "archives").mkdir(parents=True, exist_ok=True)
-    with (out / "archives" / ".lock").open("w") as lock:
-        if CAN_LOCK:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise InputError(f"--out {out}: another process prepares data there; wait for it or stop it") from error
-        yield
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,56 @@
+"""`globalconv submit voc|cityscapes WEIGHTS --data PATH --out FILE`: the archive that a test server takes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from globalconv.cli.options import read_options, with_value
+from globalconv.infer.settings import CRF, PLAIN, InferenceSettings
+from globalconv.stopping import StopRequest
+
+
+@dataclass(frozen=True)
+class SubmitOptions:
+    """Options of `globalconv submit`."""
+
+    benchmark: tyro.conf.Positional[Literal["voc", "cityscapes"]]
+    """Whose server."""
+    weights: tyro.conf.Positional[Path]
+    """Run folder, or folder with weights.safetensors and model.json."""
+    data: Path
+    """Root of the official data set: VOCdevkit/VOC2012, or the folder that holds leftImg8bit."""
+    out: Path
+    """Archive to write: .tgz, .tar.gz or .tar for voc, .zip for cityscapes. The same call goes on where one stopped."""
+    split: Literal["test", "val"] = "test"
+    """Split to predict."""
+    competition: Literal["comp5", "comp6"] = "comp6"
+    """Of voc: comp5 if the network has learned from VOC 2012's trainval and nothing else, comp6 otherwise."""
+    trial: bool = False
+    """Pack an incomplete split or pictures of other sizes too, which the server would refuse."""
+    device: str = "auto"
+    """auto, cpu, cuda, mps or cuda:N."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Arithmetic of the network."""
+    inference: tyro.conf.OmitArgPrefixes[InferenceSettings] = PLAIN
+
+
+def run(arguments: list[str], stop: StopRequest) -> int:
+    """Predict, check and pack; say where to upload it."""
+    given = with_value(arguments, "--crf", CRF)
+    options = read_options(SubmitOptions, "submit", given, "Predict a test split for a benchmark's server.")
+    from globalconv.api import submit
+    from globalconv.submission.benchmarks import BENCHMARKS
+
+    count = submit(
+        options.benchmark, options.weights, options.data, options.out, options.split, options.competition,
+        options.device, options.precision, options.inference, options.trial,
+    )  # fmt: skip
+    print(f"done: {options.out} with {count} predictions; {options.out}.predictions is not needed any more")
+    server = BENCHMARKS[options.benchmark]
+    if options.trial or options.split != "test":
+        print(f"next: look at it; the server takes the whole test split only, {server.counts['test']} pictures")
+    else:
+        print(f"next: upload it at {server.upload}")
+    return 0
