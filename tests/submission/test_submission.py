@@ -257,7 +257,7 @@ def test_batches_and_settings_give_what_the_predictor_gives(place: Path, tmp_pat
 
 def test_an_incomplete_split_is_refused_before_anything(place: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"--split test: 2 pictures were found, PASCAL VOC 2012 has 1456 there.*--trial"
+        InputError, match=r"--split test: found 2 of the 1456 pictures that PASCAL VOC 2012 has there.*--trial"
     ):
         submit(place, tmp_path / "voc.tgz", trial=False)
     assert not any(tmp_path.iterdir())

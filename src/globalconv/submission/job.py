@@ -79,7 +79,7 @@ def _check_official(submission: Submission, pictures: Sequence[Picture]) -> None
     free = "; --trial writes an archive all the same, which the server would refuse"
     if len(pictures) != (count := benchmark.counts[split]):
         raise InputError(
-            f"--split {split}: {len(pictures)} pictures were found, {benchmark.title} has {count} there; unpack its"
+            f"--split {split}: found {len(pictures)} of the {count} pictures that {benchmark.title} has there; unpack its"
             f" archives again{free}"
         )
     if benchmark.size is None:
