@@ -79,8 +79,8 @@ def _check_official(submission: Submission, pictures: Sequence[Picture]) -> None
     free = "; --trial writes an archive all the same, which the server would refuse"
     if len(pictures) != (count := benchmark.counts[split]):
         raise InputError(
-            f"--split {split}: found {len(pictures)} of the {count} pictures that {benchmark.title} has there; unpack its"
-            f" archives again{free}"
+            f"--split {split}: found {len(pictures)} of the {count} pictures that {benchmark.title} has there; unpack"
+            f" its archives again{free}"
         )
     if benchmark.size is None:
         return
