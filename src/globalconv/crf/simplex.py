@@ -25,84 +25,102 @@ _SPREAD = np.int64(-7046029254386353131)
 """2^64 / golden ratio: spreads keys over a table."""
 
 
+_BLOCK = 64
+"""Pixels that are placed together: the innermost loops run over them, so that the compiler makes vectors of them."""
+
+
 @compiled
 def embed(
     features_Nd: Floats, scale_d: Floats, multipliers_d: Ints, keys_rN: Ints, weights_Nr: Floats, begin: int, end: int
 ) -> None:
     """Write the keys and barycentric weights of the simplex of each pixel begin .. end-1."""
-    d = features_Nd.shape[1]
-    elevated, near = np.empty(d + 1, np.float32), np.empty(d + 1, np.float32)
-    rank, holder = np.empty(d + 1, np.int64), np.empty(d + 1, np.int64)
-    weights = np.empty(d + 2, np.float32)
-    step = multipliers_d.sum()
-    for n in range(begin, end):
-        _elevate(features_Nd[n], scale_d, elevated)
+    shape = (features_Nd.shape[1] + 1, _BLOCK)
+    elevated, near, excess = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.float32)
+    rank, turns = np.empty(shape, np.int32), np.empty(shape, np.int64)
+    for first in range(begin, end, _BLOCK):
+        count = min(_BLOCK, end - first)
+        _elevate(features_Nd[first : first + count], scale_d, elevated)
         _nearest(elevated, near, rank)
-        key = _weigh(elevated, near, rank, multipliers_d, weights, holder)
-        for r in range(d + 1):
-            if r > 0:  # from remainder to remainder every coordinate gains 1, the one whose turn it is loses d+1
-                key += step
-                i = holder[d - r + 1]
-                if i < d:
-                    key -= (d + 1) * multipliers_d[i]
-            keys_rN[r, n] = key
-            weights_Nr[n, r] = weights[r]
+        _sort(elevated, near, rank, multipliers_d, excess, turns)
+        _write(near, excess, turns, multipliers_d, keys_rN[:, first : first + count], weights_Nr[first : first + count])
 
 
 @compiled
-def _elevate(feature_d: Floats, scale_d: Floats, elevated: Floats) -> None:
-    """Place a feature on the plane of d+1 coordinates that add up to 0."""
-    total = np.float32(0)
-    for j in range(feature_d.shape[0], 0, -1):
-        scaled = feature_d[j - 1] * scale_d[j - 1]
-        elevated[j] = total - np.float32(j) * scaled
-        total += scaled
-    elevated[0] = total
+def _elevate(features_nd: Floats, scale_d: Floats, elevated_rB: Floats) -> None:
+    """Place features on the plane of d+1 coordinates that add up to 0."""
+    total, scaled = np.zeros(_BLOCK, np.float32), np.zeros(_BLOCK, np.float32)
+    for j in range(features_nd.shape[1], 0, -1):
+        for p in range(features_nd.shape[0]):
+            scaled[p] = features_nd[p, j - 1] * scale_d[j - 1]
+        for p in range(_BLOCK):
+            elevated_rB[j, p] = total[p] - np.float32(j) * scaled[p]
+            total[p] += scaled[p]
+    elevated_rB[0] = total
 
 
 @compiled
-def _nearest(elevated: Floats, near: Floats, rank: Ints) -> None:
+def _nearest(elevated_rB: Floats, near_rB: Floats, rank_rB: Indices) -> None:
     """Find the closest vertex of remainder 0, and the order of the distances to it: rank 0 is the largest."""
-    d = elevated.shape[0] - 1
+    d = elevated_rB.shape[0] - 1
     up, down = np.float32(d + 1), np.float32(1) / np.float32(d + 1)
-    excess = np.float32(0)
+    excess, distance = np.zeros(_BLOCK, np.float32), np.empty(elevated_rB.shape, np.float32)
+    rank_rB[:] = 0
     for i in range(d + 1):
-        rounded = np.rint(down * elevated[i])
-        near[i] = rounded * up
-        excess += rounded
-        rank[i] = 0
+        for p in range(_BLOCK):
+            rounded = np.rint(down * elevated_rB[i, p])
+            near_rB[i, p] = rounded * up
+            excess[p] += rounded
+            distance[i, p] = elevated_rB[i, p] - near_rB[i, p]
     for i in range(d):
-        distance = elevated[i] - near[i]
         for j in range(i + 1, d + 1):
-            below = distance < elevated[j] - near[j]
-            rank[i] += below
-            rank[j] += 1 - below
-    for i in range(d + 1):  # a vertex off the plane is brought back
-        rank[i] += np.int64(excess)
-        if rank[i] < 0:
-            rank[i] += d + 1
-            near[i] += up
-        elif rank[i] > d:
-            rank[i] -= d + 1
-            near[i] -= up
+            for p in range(_BLOCK):
+                below = np.int32(distance[i, p] < distance[j, p])
+                rank_rB[i, p] += below
+                rank_rB[j, p] += np.int32(1) - below
+    for i in range(d + 1):
+        for p in range(_BLOCK):  # a vertex off the plane is brought back
+            moved = rank_rB[i, p] + np.int32(excess[p])
+            back = np.int32(moved < 0) - np.int32(moved > d)
+            rank_rB[i, p] = moved + np.int32(d + 1) * back
+            near_rB[i, p] += up * np.float32(back)
 
 
 @compiled
-def _weigh(elevated: Floats, near: Floats, rank: Ints, multipliers_d: Ints, weights: Floats, holder: Ints) -> np.int64:
-    """Compute the barycentric weights, and which coordinate holds which rank; return the key of `near`."""
-    d = elevated.shape[0] - 1
+def _sort(
+    elevated_rB: Floats, near_rB: Floats, rank_rB: Indices, multipliers_d: Ints, excess_rB: Floats, turns_rB: Ints
+) -> None:
+    """Write by rank how far a coordinate is from `near`, in steps of d+1, and its multiplier (0 of the last one)."""
+    d = elevated_rB.shape[0] - 1
     down = np.float32(1) / np.float32(d + 1)
-    weights[:] = 0
-    key = np.int64(0)
     for i in range(d + 1):
-        part = (elevated[i] - near[i]) * down
-        weights[d - rank[i]] += part
-        weights[d - rank[i] + 1] -= part
-        holder[rank[i]] = i
-        if i < d:
-            key += np.int64(near[i]) * multipliers_d[i]
-    weights[0] += np.float32(1) + weights[d + 1]
-    return key
+        multiplier = multipliers_d[i] if i < d else np.int64(0)
+        for rank in range(d + 1):
+            for p in range(_BLOCK):
+                here = rank_rB[i, p] == rank
+                far = (elevated_rB[i, p] - near_rB[i, p]) * down
+                excess_rB[rank, p] = far if here else excess_rB[rank, p]
+                turns_rB[rank, p] = multiplier if here else turns_rB[rank, p]
+
+
+@compiled
+def _write(
+    near_rB: Floats, excess_rB: Floats, turns_rB: Ints, multipliers_d: Ints, keys_rn: Ints, weights_nr: Floats
+) -> None:
+    """Write keys and barycentric weights.
+
+    From remainder to remainder every coordinate gains 1, and the one whose turn it is loses d+1.
+    """
+    d, step = near_rB.shape[0] - 1, multipliers_d.sum()
+    for p in range(weights_nr.shape[0]):
+        key = np.int64(0)
+        for i in range(d):
+            key += np.int64(near_rB[i, p]) * multipliers_d[i]
+        keys_rn[0, p] = key
+        weights_nr[p, 0] = excess_rB[d, p] + (np.float32(1) - excess_rB[0, p])
+        for r in range(1, d + 1):
+            key += step - (d + 1) * turns_rB[d - r + 1, p]
+            keys_rn[r, p] = key
+            weights_nr[p, r] = excess_rB[d - r, p] - excess_rB[d - r + 1, p]
 
 
 @compiled
