@@ -176,8 +176,9 @@ def test_a_stop_keeps_what_is_predicted(place: Path, tmp_path: Path, written: li
     with pytest.raises(StoppedError, match="the same command keeps what is predicted and goes on") as error:
         submit(place, tmp_path / "voc.tgz")
     assert error.value.exit_code == 130 and not (tmp_path / "voc.tgz").exists()
+    (tmp_path / "voc.tgz.predictions/.a.png.x.partial").touch()  # as a kill leaves it
     submit(place, tmp_path / "voc.tgz")
-    assert written == [f"{VOC_TEST[1]}.png"]
+    assert written == [f"{VOC_TEST[1]}.png"] and not list((tmp_path / "voc.tgz.predictions").glob(".*.partial"))
     submit(place, tmp_path / "other.tgz")
     assert (tmp_path / "voc.tgz").read_bytes() == (tmp_path / "other.tgz").read_bytes()
     written.clear()

@@ -69,6 +69,8 @@ class Predictions:
             raise InputError(f"--out {self.archive}: is there already and was not written here; name another file")
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock.take("predicts")
+        for partial in self.path.glob(".*.partial"):  # what a kill left of a file that was being written
+            partial.unlink()
         write_json(note, dict(made))
 
     def close(self) -> None:

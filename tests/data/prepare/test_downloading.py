@@ -100,6 +100,24 @@ def test_not_there_is_said_at_once(server: Server, tmp_path: Path, status: int) 
     assert len(server.asked) == 1
 
 
+def test_a_connection_that_stalls_counts_as_cut(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloading, "TIMEOUT", 0.2)
+    hold = threading.Event()
+    server.script = [Behaviour(cut_after=300_000, hold=hold)]
+    try:
+        assert fetch(server, tmp_path) == CONTENT
+    finally:
+        hold.set()
+    assert len(server.asked) >= 2
+
+
+def test_a_server_that_does_not_say_how_long_the_file_is(server: Server, tmp_path: Path) -> None:
+    server.script = [Behaviour(promise_length=False, cut_after=300_000), Behaviour(promise_length=False)]
+    assert fetch(server, tmp_path) == CONTENT
+
+
 def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloading, "PAUSES", (0.0,))
     monkeypatch.setenv("no_proxy", "127.0.0.1")

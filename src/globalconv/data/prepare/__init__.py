@@ -58,6 +58,8 @@ def prepare(
     job, lock = _Job(name, data_set, out, archives, mirror, tell), FolderLock(out / "archives")
     try:
         left = job.left(wanted)
+        if not left:
+            return out / data_set.root
         (out / "archives").mkdir(parents=True, exist_ok=True)
         lock.take("prepares data")
         job.run(left)
