@@ -77,8 +77,12 @@ class MeanField:
     def start(self) -> Floats:
         """Return softmax(scores) (N, K)."""
         beliefs_NK: Floats = self._crew.scratch.empty(self._scores_NK.shape, np.float32)
-        beliefs_NK[:] = self._scores_NK
-        self._crew.ranges(len(beliefs_NK), lambda begin, end: passes.softmax(beliefs_NK, begin, end))
+
+        def start(begin: int, end: int) -> None:
+            beliefs_NK[begin:end] = self._scores_NK[begin:end]
+            passes.softmax(beliefs_NK, begin, end)
+
+        self._crew.chunks(len(beliefs_NK), start)
         return beliefs_NK
 
     def step(self, beliefs_NK: Floats) -> None:
