@@ -156,6 +156,7 @@ def test_a_file_with_holes(tmp_path: Path) -> None:
         ("page.tar", b"<html>please log in</html>" * 40),
         ("page.zip", b"<html>please log in</html>" * 40),
         ("empty.tar", b""),
+        ("compressed.tar", tar_of(GOOD, "w:gz")),
         ("flipped.zip", zip_of({"top/1": bytes(range(256))}).replace(bytes(range(50, 60)), bytes(10))),
     ],
 )

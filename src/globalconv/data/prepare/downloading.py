@@ -76,9 +76,12 @@ def _fetch(address: str, part: Path, size: int) -> None:
                 fruitless = 0 if reached > farthest else fruitless + 1
                 farthest = max(farthest, reached)
                 if fruitless > len(PAUSES):
+                    kept = (
+                        f"; {in_words(reached)} of {in_words(size)} are kept, and the same command goes on from there"
+                    )
                     raise InputError(
-                        f"{address}: given up after {fruitless} attempts in a row ({error}); {in_words(reached)} of"
-                        f" {in_words(size)} are kept in {part}, from which the same command goes on; {_ASK_ELSEWHERE}"
+                        f"{address}: given up after {fruitless} attempts in a row ({error}){kept if reached else ''};"
+                        f" {_ASK_ELSEWHERE}"
                     ) from None
                 pause = max(error.pause, PAUSES[max(fruitless - 1, 0)])
                 progress.say(f"{part.stem}: {error} at {in_words(reached)}; going on in {pause:.3g} s")
@@ -179,6 +182,7 @@ def _judge(address: str, error: urllib.error.HTTPError, part: Path) -> None:
 
 def _reason(error: Exception) -> str:
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    reason = reason.strerror or reason if isinstance(reason, OSError) else reason
     return " ".join(str(reason).split()) or type(error).__name__
 
 

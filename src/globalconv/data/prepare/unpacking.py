@@ -91,9 +91,13 @@ def _unpack_zip(archive: Path, judge: Judge, writer: _Writer, progress: Progress
 
 
 def _unpack_tar(archive: Path, judge: Judge, writer: _Writer, progress: Progress) -> None:
-    """Read a tape from its beginning to its end, as compressed ones have to be."""
+    """Read a tape from its beginning to its end, as compressed ones have to be.
+
+    One that is not called so is not decompressed: tarfile reads long headers into memory, whatever they grow to.
+    """
+    mode = "r|gz" if archive.suffix in (".tgz", ".gz") else "r|"
     with archive.open("rb") as file:
-        _read_tape(file, "r|*", "", judge, writer, lambda: progress.update(file.tell() // MB))
+        _read_tape(file, mode, "", judge, writer, lambda: progress.update(file.tell() // MB))
 
 
 def _read_tape(
