@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from globalconv.data.images import pixel_limit
-from globalconv.data.sources import Source, open_held_out, open_source
+from globalconv.data.sources import Data, Root, Source, as_root, open_held_out, open_source
 from globalconv.errors import InputError, StoppedError, tell
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.score import PARTS as SCORING
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 def train(
     recipe: Recipe | StagedRecipe | str,
-    data: str | Path | None = None,
+    data: Data = None,
     out: str | Path = "runs/train",
     resume: bool = False,
     init_from: str | Path | None = None,
@@ -56,12 +56,13 @@ def train(
     """Train `recipe` (or the one of that name) on `data` into the run folder `out`, and return `out`.
 
     Of a staged recipe every stage has a run folder in `out`; with `resume`, stages that are done are skipped. `data` is
-    what `--data` is: the root of a data set, or None for generated scenes. `init_from` is a run folder or a folder with
-    weights whose network starts this one. A `stop` that listens makes signals save the state first.
+    what `--data` is: the root of a data set, roots by the names of data sets, or None for generated scenes. `init_from`
+    is a run folder or a folder with weights whose network starts this one. A `stop` that listens makes signals save the
+    state first.
     Raises `InputError` for refused input, `DivergedError` where the loss stops being finite.
     """
     recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
-    root = None if data is None else Path(data)
+    root = as_root(data)
     initial = None if init_from is None else Path(init_from)
     place, stop = Path(out), stop or StopRequest()
     if isinstance(recipe, StagedRecipe):
@@ -92,7 +93,7 @@ def pretrain(
 
 def evaluate(
     weights: str | Path | Predictor,
-    data: str | Path | None = None,
+    data: Data = None,
     split: str | None = None,
     layout: str | None = None,
     device: str = "auto",
@@ -140,7 +141,7 @@ def _with_settings(asked: Subject, settings: InferenceSettings) -> Subject:
 
 def evaluate_predictions(
     predictions: str | Path,
-    data: str | Path | None = None,
+    data: Data = None,
     split: str = "val",
     layout: str | None = None,
     report: str | Path | None = None,
@@ -164,7 +165,7 @@ def _evaluate_predictions(predictions: str | Path, source: Source, report: str |
 
 def report(
     runs: Sequence[str | Path],
-    data: str | Path | None = None,
+    data: Data = None,
     out: str | Path | None = None,
     split: str | None = None,
     layout: str | None = None,
@@ -232,7 +233,7 @@ def _inputs(images: Any) -> list[str]:
 
 def crf_search(
     weights: str | Path,
-    data: str | Path | None,
+    data: Data,
     out: str | Path,
     settings: SearchSettings = SEARCH,
     resume: bool = False,
@@ -249,11 +250,10 @@ def crf_search(
 
     predictor = load(weights, device, settings.precision, settings=settings.inference)
 
-    def opened(root: Path | None, split: str | None) -> Source:
+    def opened(root: Root | None, split: str | None) -> Source:
         return _to_score(predictor, root, split, settings.layout)
 
-    place = None if data is None else Path(data)
-    return run_job(predictor, Path(weights), place, opened, Path(out), settings, resume, workers, tell)
+    return run_job(predictor, Path(weights), as_root(data), opened, Path(out), settings, resume, workers, tell)
 
 
 def submit(
@@ -299,7 +299,7 @@ def _report_training(out: Path, session: Session) -> None:
     _write_report(out / "report.html", [subject(out.resolve().name, predictor, source, out)], source)
 
 
-def _report_stages(recipe: StagedRecipe, data: Path | None, out: Path) -> None:
+def _report_stages(recipe: StagedRecipe, data: Root | None, out: Path) -> None:
     """Compare the stages of a training, each by its best network."""
     last = list(recipe.stages.values())[-1]
     report([out], data, device=last.device, precision=last.precision)
@@ -310,7 +310,7 @@ def _write_report(path: Path, subjects: list[Subject], source: Source) -> list[S
         return write_report(path, subjects, source, _counted(progress))
 
 
-def _to_score(predictor: Predictor, data: str | Path | None, split: str | None, layout: str | None) -> Source:
+def _to_score(predictor: Predictor, data: Data, split: str | None, layout: str | None) -> Source:
     """Open what a network is to be scored on: unless told otherwise, what its training was validated on."""
     noted = predictor.info.get("recipe", {}).get("data", {})
     split = split or noted.get("val_split", "val")
@@ -319,19 +319,19 @@ def _to_score(predictor: Predictor, data: str | Path | None, split: str | None, 
     return _held_out(predictor, data, split, layout) or _source(data, split, layout, predictor.labels)
 
 
-def _source(data: str | Path | None, split: str, layout: str | None, labels: LabelSpace | None = None) -> Source:
+def _source(data: Data, split: str, layout: str | None, labels: LabelSpace | None = None) -> Source:
     """Open what is to be scored; only the generated scenes have no place."""
     if data is None and layout != "scenes":
         raise InputError("--data is missing: name the root of the data set (or --layout scenes for the built-in ones)")
-    return open_source(None if data is None else as_path("data", data), split, layout, labels)
+    return open_source(as_root(data), split, layout, labels)
 
 
-def _held_out(predictor: Predictor, data: str | Path | None, split: str, layout: str | None) -> Source | None:
+def _held_out(predictor: Predictor, data: Data, split: str, layout: str | None) -> Source | None:
     """Return the samples that the training held out, where it had to: pictures added since must not change them."""
-    names = predictor.info.get("held_out")
-    if not names or data is None or split != predictor.info.get("val_split"):
+    names, root = predictor.info.get("held_out"), as_root(data)
+    if not names or not isinstance(root, Path) or split != predictor.info.get("val_split"):
         return None
-    return open_held_out(as_path("data", data), set(names), layout, predictor.labels)
+    return open_held_out(root, set(names), layout, predictor.labels)
 
 
 def _progress(source: Source) -> Progress:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from globalconv.data.check import Finding, Report, check_data
+from globalconv.data.sources import Root, in_words, to_json
 from globalconv.errors import InputError
 from globalconv.files import write_atomic
 from globalconv.progress import Progress
@@ -25,7 +26,7 @@ SHOWN, COLUMNS = 12, 4
 MARKS = {"error": "ERROR  ", "warning": "warning", "note": "note   "}
 
 
-def check(root: Path, layout: str | None = None, splits: Sequence[str] = (), workers: int | None = None) -> Report:
+def check(root: Root, layout: str | None = None, splits: Sequence[str] = (), workers: int | None = None) -> Report:
     """Return what `globalconv.data.check.check_data` finds at `root`, with progress shown on standard error."""
     with Progress("checked", 0, "images") as progress:
         return check_data(root, layout, splits, workers, lambda done, total: progress.update(done, total=total))
@@ -46,7 +47,7 @@ def report_text(report: Report) -> str:
     verdict = "ready" if report.ready else f"not ready: {errors} kind{'s' if errors > 1 else ''} of error to mend first"
     return "\n".join(
         [
-            f"{report.root}: layout {report.layout}, {report.labels.num_classes} classes; {counts}",
+            f"{in_words(report.root)}: layout {report.layout}, {report.labels.num_classes} classes; {counts}",
             f"sizes      {sizes}" + (", ..." if summary.sizes[SIZES:] else ""),
             f"void       {summary.void_share:.2%} of all pixels, in {summary.void_images} pictures (255 is void)",
             "",
@@ -70,13 +71,17 @@ def _line(finding: Finding) -> str:
 def report_json(report: Report) -> dict[str, Any]:
     """Return the report for a program."""
     return {
-        "root": str(report.root),
+        "root": to_json(report.root),
         "layout": report.layout,
         "ready": report.ready,
         "labels": report.labels.to_json(),
         **report.summary.to_json(),
         "findings": [asdict(finding) for finding in report.findings],
     }
+
+
+def _title(root: Root) -> str:
+    return root.name if isinstance(root, Path) else ", ".join(root)
 
 
 def write_sheet(report: Report, file: Path) -> None:
@@ -100,7 +105,7 @@ def write_sheet(report: Report, file: Path) -> None:
         [""] * columns,
         [row + [blank] * (columns - len(row)) for row in rows],
         entries(range(report.labels.num_classes), report.labels),
-        title=f"{report.root.name}: masks over pictures",
+        title=f"{_title(report.root)}: masks over pictures",
     )
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, lambda stream: sheet.save(stream, format="PNG"))

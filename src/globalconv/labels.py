@@ -109,6 +109,12 @@ VOC = LabelSpace(
 )  # fmt: skip
 """The 21 classes of PASCAL VOC, in its order and colours; 255 is void."""
 
+COCO_TO_VOC: Mapping[int, int] = {
+    5: 1, 2: 2, 16: 3, 9: 4, 44: 5, 6: 6, 3: 7, 17: 8, 62: 9, 21: 10, 67: 11, 18: 12, 19: 13, 4: 14, 1: 15, 64: 16,
+    20: 17, 63: 18, 7: 19, 72: 20,
+}  # fmt: skip
+"""COCO's category ids -> VOC's indices; the other 60 categories are no class of VOC."""
+
 CITYSCAPES = LabelSpace(
     class_names=(
         "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",

@@ -40,6 +40,13 @@ COCO_IDS = {
 APPLE, BENCH = 53, 15
 """Categories that are none of VOC's."""
 
+CATEGORIES = {
+    1: "person", 2: "bicycle", 3: "car", 4: "motorcycle", 5: "airplane", 6: "bus", 7: "train", 9: "boat", 15: "bench",
+    16: "bird", 17: "cat", 18: "dog", 19: "horse", 20: "sheep", 21: "cow", 44: "bottle", 53: "apple", 62: "chair",
+    63: "couch", 64: "potted plant", 67: "dining table", 72: "tv",
+}  # fmt: skip
+"""The categories that occur, under COCO's ids and names."""
+
 CITIES = {
     "train": ("aachen_000000_000019", "aachen_000001_000019", "bochum_000000_000313", "bochum_000000_000600"),
     "val": ("frankfurt_000000_000294", "frankfurt_000001_083852", "munster_000000_000019"),
@@ -113,8 +120,7 @@ def coco_tree(root: Path, size: tuple[int, int] = (96, 72), year: int = 2017, tr
             annotations += found
         for number, annotation in enumerate(annotations):
             annotation["id"] = 1000 + number
-        used = {*COCO_IDS.values(), APPLE, BENCH} - {0}
-        categories = [{"id": i, "name": f"category {i}", "supercategory": "things"} for i in sorted(used)]
+        categories = [{"id": i, "name": name, "supercategory": "things"} for i, name in sorted(CATEGORIES.items())]
         content = {"info": {"year": year}, "licenses": [], "images": images, "annotations": annotations}
         file = base / f"annotations/instances_{split}{year}.json"
         file.parent.mkdir(parents=True, exist_ok=True)

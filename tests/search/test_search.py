@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers.infer import LABELS, Brightest
 
+from globalconv.data.roots import Root
 from globalconv.data.sources.source import Source, Subset
 from globalconv.errors import InputError, StoppedError
 from globalconv.evaluation.score import score_source
@@ -144,7 +145,7 @@ def test_another_question_is_refused(brightest: Predictor, helps: Source, harms:
 def test_a_report_on_the_same_data_by_another_name_is_refused(
     brightest: Predictor, helps: Source, tmp_path: Path
 ) -> None:
-    def opened(root: Path | None, split: str | None) -> Source:
+    def opened(root: Root | None, split: str | None) -> Source:
         return Subset(f"folder {root} ({split})", helps, tuple(range(20)))
 
     settings = replace(SETTINGS, report_data=Path.cwd() / "place")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import tyro
 
-from globalconv.cli.options import read_options
+from globalconv.cli.options import DataOption, read_options
+from globalconv.data.roots import parse_data
 from globalconv.search.settings import SEARCH, SearchSettings
 from globalconv.stopping import StopRequest
 
@@ -19,8 +20,8 @@ class CrfSearchOptions:
     """Run folder, or folder with weights.safetensors and model.json."""
     out: Path
     """Folder to make for crf.json and the trials (with --resume: to go on with)."""
-    data: Path | None = None
-    """Root of the data set; the built-in scenes need none."""
+    data: DataOption = ()
+    """Root of the data set, or voc=PATH sbd=PATH ...; the built-in scenes need none."""
     resume: bool = False
     """Go on where the search in --out stopped."""
     workers: int | None = None
@@ -36,7 +37,13 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     from globalconv.api import crf_search
 
     verdict = crf_search(
-        options.weights, options.data, options.out, options.settings, options.resume, options.workers, options.device
+        options.weights,
+        parse_data(options.data),
+        options.out,
+        options.settings,
+        options.resume,
+        options.workers,
+        options.device,
     )
     print(f"written     {options.out / 'crf.json'}")
     if verdict.word == "use it":

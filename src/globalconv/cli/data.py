@@ -10,6 +10,7 @@ from typing import Literal
 import tyro
 
 from globalconv.cli.options import read_options
+from globalconv.data.roots import Root, parse_data
 from globalconv.errors import InputError, nearest
 from globalconv.stopping import StopRequest
 
@@ -18,8 +19,8 @@ from globalconv.stopping import StopRequest
 class CheckOptions:
     """Options of `globalconv data check`."""
 
-    path: tyro.conf.Positional[Path]
-    """Root of the data set."""
+    path: tyro.conf.Positional[tuple[str, ...]]
+    """Root of the data set; or several by their names, voc=PATH sbd=PATH coco=PATH cityscapes=PATH."""
     layout: str | None = None
     """Layout of the data (docs/data.md); recognised where not given."""
     splits: tuple[str, ...] = field(default_factory=tuple)
@@ -91,11 +92,18 @@ def _check(arguments: list[str]) -> int:
         )
     from globalconv.checking import check, report_json, report_text, write_sheet
 
-    report = check(options.path, options.layout, options.splits, options.workers)
+    report = check(_named(options.path), options.layout, options.splits, options.workers)
     print(json.dumps(report_json(report), indent=2) if options.json else report_text(report))
     if options.sheet is not None:
         write_sheet(report, options.sheet)
     return 0 if report.ready else 2
+
+
+def _named(words: tuple[str, ...]) -> Root:
+    root = parse_data(words)
+    if root is None:
+        raise InputError("data check: name the root of the data set")
+    return root
 
 
 def _scenes(arguments: list[str]) -> int:

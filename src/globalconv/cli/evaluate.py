@@ -7,7 +7,8 @@ from typing import Literal
 
 import tyro
 
-from globalconv.cli.options import read_options, with_value
+from globalconv.cli.options import DataOption, read_options, with_value
+from globalconv.data.roots import parse_data
 from globalconv.errors import InputError
 from globalconv.infer.settings import CRF, PLAIN, InferenceSettings
 from globalconv.stopping import StopRequest
@@ -21,8 +22,8 @@ class EvaluateOptions:
     """Run folder, or folder with weights.safetensors and model.json."""
     predictions: Path | None = None
     """Score a folder of class maps (palette or index PNGs named like the images) instead of a network."""
-    data: Path | None = None
-    """Root of the data set; the built-in scenes need none."""
+    data: DataOption = ()
+    """Root of the data set, or voc=PATH sbd=PATH ...; the built-in scenes need none."""
     layout: str | None = None
     """Layout of the data (docs/data.md); recognised where not given."""
     split: str | None = None
@@ -51,12 +52,12 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         if (options.device, options.precision, free) != ("auto", "float32", PLAIN):
             raise InputError("evaluate --predictions: no network runs, so leave out --device, --tile and their like")
         score = evaluate_predictions(
-            options.predictions, options.data, options.split or "val", options.layout, options.report,
+            options.predictions, parse_data(options.data), options.split or "val", options.layout, options.report,
             options.inference.max_pixels,
         )  # fmt: skip
     else:
         score = evaluate(
-            options.weights, options.data, options.split, options.layout, options.device, options.precision,
+            options.weights, parse_data(options.data), options.split, options.layout, options.device, options.precision,
             options.report, options.inference,
         )  # fmt: skip
     print(json.dumps(score.to_json(), indent=2) if options.json else score.table())

@@ -9,6 +9,9 @@ import tyro
 
 from globalconv.errors import InputError
 
+DataOption = tyro.conf.UseAppendAction[tuple[str, ...]]
+"""`--data PATH`, or `--data voc=PATH sbd=PATH`: words for `parse_data`."""
+
 _OPTION = re.compile(r"--[\w.-]+")
 _PLACE = re.compile(r"^Error parsing \w+: (?=--)")
 """Names a group of options, which nobody typed."""
@@ -25,7 +28,7 @@ def read_options(kind: Any, verb: str, arguments: list[str], description: str) -
             return tyro.cli(
                 kind,
                 prog=f"globalconv {verb}",
-                args=arguments,
+                args=_each_by_itself(arguments, "--data"),
                 description=description,
                 config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.CascadeSubcommandArgs),
             )
@@ -42,6 +45,25 @@ def with_value(arguments: list[str], option: str, value: str) -> list[str]:
         alone = word == option and all(following.startswith("--") for following in arguments[place + 1 : place + 2])
         filled += [word, value] if alone else [word]
     return filled
+
+
+def _each_by_itself(arguments: list[str], option: str) -> list[str]:
+    """Return `arguments` with `option` before each NAME=PATH that follows it: `--data voc=A sbd=B`.
+
+    Only words of that form are taken for its own, so that what else stands behind a path keeps its meaning.
+    """
+    spread: list[str] = []
+    goes_on = False
+    for word in arguments:
+        named = re.match(r"\w+=", word) is not None
+        if spread[-1:] == [option]:
+            goes_on = named
+        elif goes_on and named:
+            spread.append(option)
+        else:
+            goes_on = re.match(rf"{option}=\w+=", word) is not None
+        spread.append(word)
+    return spread
 
 
 def _one_line(box: str, verb: str) -> str:

@@ -6,7 +6,8 @@ from typing import Literal
 
 import tyro
 
-from globalconv.cli.options import read_options
+from globalconv.cli.options import DataOption, read_options
+from globalconv.data.roots import parse_data
 from globalconv.stopping import StopRequest
 
 
@@ -18,8 +19,8 @@ class ReportOptions:
     """Run folder, or several to compare."""
     out: Path | None = None
     """HTML file to write: by default report.html in the run, for several comparison.html beside the first."""
-    data: Path | None = None
-    """Root of the data set; by default where the training noted it."""
+    data: DataOption = ()
+    """Root of the data set, or voc=PATH sbd=PATH ...; by default where the training noted it."""
     layout: str | None = None
     """Layout of the data (docs/data.md); by default the training's."""
     split: str | None = None
@@ -36,7 +37,13 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     from globalconv.api import report
 
     page = report(
-        options.runs, options.data, options.out, options.split, options.layout, options.device, options.precision
+        options.runs,
+        parse_data(options.data),
+        options.out,
+        options.split,
+        options.layout,
+        options.device,
+        options.precision,
     )
     print(page.resolve())
     return 0

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import tyro
 
 from globalconv.api import train
-from globalconv.cli.options import read_options
+from globalconv.cli.options import DataOption, read_options
+from globalconv.data.roots import parse_data
 from globalconv.errors import InputError, nearest
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import Recipe, StagedRecipe
@@ -29,8 +30,8 @@ def _options(default: Recipe) -> Any:
     class TrainOptions:
         out: Path
         """Run folder to make (with --resume: to go on with)."""
-        data: Path | None = None
-        """Root of the data set; the built-in scenes need none."""
+        data: DataOption = ()
+        """Root of the data set, or voc=PATH sbd=PATH ...; the built-in scenes need none."""
         resume: bool = False
         """Go on where the run in --out stopped."""
         init_from: Path | None = None
@@ -51,9 +52,9 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     if name.startswith("-"):
         raise InputError(f"train {name}: name a recipe first; {nearest(name, {**RECIPES, **STAGED})}")
     recipe, options = _read(recipe_named(name), name, rest)
-    out = train(recipe, options.data, options.out, options.resume, options.init_from, stop)
+    out = train(recipe, parse_data(options.data), options.out, options.resume, options.init_from, stop)
     run_folder = shlex.quote(str(out))
-    data = "" if options.data is None else f" --data {shlex.quote(str(options.data))}"
+    data = "".join([" --data", *(f" {shlex.quote(word)}" for word in options.data)]) if options.data else ""
     print(f"done: {out}; its report: {out / 'report.html'}\nnext: globalconv evaluate {run_folder}{data}")
     print(f"      globalconv predict {run_folder} IMAGE --out FOLDER")
     return 0

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from globalconv.data.images import Uint8Array, opened, upright
+from globalconv.data.images import Uint8Array, image_size, opened, upright
+from globalconv.data.mat import MAT, read_mat
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE, Colour, LabelSpace
 
@@ -40,6 +41,11 @@ class MaskFormat:
     0 takes exact colours only and refuses all others."""
     binary: bool = False
     """Masks hold 0 and 255, and 255 is class 1."""
+    palette: tuple[Colour, ...] = ()
+    """Colours that the palette of a palette PNG must begin with; none means any. Another palette's order of classes is
+    another one's, perhaps."""
+    ids: tuple[int, ...] = ()
+    """What the stored values 0, 1, 2, ... mean: a class, or `IGNORE`; none means themselves."""
 
 
 INDICES = MaskFormat()
@@ -52,11 +58,15 @@ def read_label_map(path: Path, labels: LabelSpace, masks: MaskFormat = INDICES) 
         return _from_colours(stored, masks, path)
     if masks.binary:
         return _from_binary(stored, path)
+    if masks.ids:
+        return _from_ids(stored, masks.ids, path)
     return translate(stored, labels, path)
 
 
 def read_mask(path: Path, masks: MaskFormat = INDICES) -> NDArray[np.generic]:
     """Return the mask `path` as it is stored: integers (H, W), or colours (H, W, 3) where `masks` declares some."""
+    if path.suffix.lower() == MAT:
+        return read_mat(path)
     with opened(path) as picture:
         picture.load()
         if picture.format in LOSSY and not masks.tolerance:
@@ -69,8 +79,18 @@ def read_mask(path: Path, masks: MaskFormat = INDICES) -> NDArray[np.generic]:
             return np.asarray(upright(picture).convert("RGB"))
         if picture.mode not in ("P", "L", "1") and not picture.mode.startswith("I"):
             raise InputError(f"{path}: {_not_indices(picture)}", "mask-mode")
+        if masks.palette and picture.mode == "P":
+            _check_palette(picture, masks.palette, path)
         values = np.asarray(upright(picture))
         return values.astype(np.uint8) if values.dtype == bool else values
+
+
+def mask_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) of the mask `path`; of a picture, from its header."""
+    if path.suffix.lower() == MAT:
+        height, width = read_mat(path).shape
+        return width, height
+    return image_size(path)
 
 
 def _by_colour(picture: Image.Image, masks: MaskFormat) -> bool:
@@ -114,6 +134,16 @@ def values_of(values: NDArray[np.generic]) -> list[int]:
     else:
         present = np.unique(values).astype(np.int64)
     return [int(value) for value in present]
+
+
+def _check_palette(picture: Image.Image, palette: tuple[Colour, ...], path: Path) -> None:
+    expected = [channel for colour in palette for channel in colour]
+    if (picture.getpalette("RGB") or [])[: len(expected)] != expected:
+        raise InputError(
+            f"{path}: its palette is not VOC's, so its indices may mean other classes; take the mask of the official"
+            " archive, or give masks with classes of their own as a data set of their own (without voc=)",
+            "palette",
+        )
 
 
 def palette_of(path: Path) -> list[Colour]:
@@ -187,6 +217,19 @@ def _from_binary(values: NDArray[np.generic], path: Path) -> Uint8Array:
     return foreground
 
 
+def _from_ids(values: NDArray[np.generic], ids: tuple[int, ...], path: Path) -> Uint8Array:
+    """Map stored ids to classes; ids of no meaning are refused."""
+    present = values_of(values)
+    wrong = [value for value in present if not 0 <= value < len(ids)]
+    if wrong:
+        hint = "copy the file from the official archive again"
+        if wrong == [IGNORE] and max(present[:-1], default=0) < CITYSCAPES_CLASSES:
+            hint = "these look like train ids where label ids belong; " + hint
+        raise InputError(f"{path}: {_some(wrong)} not among the ids 0 to {len(ids) - 1}; {hint}", "ids")
+    label_map: Uint8Array = np.array(ids, np.uint8)[values.astype(np.uint8, copy=False)]
+    return label_map
+
+
 def _not_indices(picture: Image.Image) -> str:
     """Say why a picture's mode cannot be class indices, and what to do."""
     bands = picture.getbands()
@@ -206,9 +249,13 @@ def _not_indices(picture: Image.Image) -> str:
 
 def _out_of_range(path: Path, wrong: list[int], present: list[int], labels: LabelSpace) -> str:
     """Name the file, the values, the likely cause and the remedy."""
-    shown = ", ".join(map(str, wrong[:8])) + (f", ... ({len(wrong)} values)" if len(wrong) > 8 else "")
-    said = f"{path}: label value{'s' if len(wrong) > 1 else ''} {shown} out of range ({known_values(labels)})"
+    said = f"{path}: {_some(wrong)} out of range ({known_values(labels)})"
     return f"{said}; {likely_cause(wrong, present, labels.num_classes)}"
+
+
+def _some(values: list[int]) -> str:
+    shown = ", ".join(map(str, values[:8])) + (f", ... ({len(values)} values)" if len(values) > 8 else "")
+    return f"label value{'s' if len(values) > 1 else ''} {shown}"
 
 
 def known_values(labels: LabelSpace) -> str:

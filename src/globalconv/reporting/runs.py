@@ -1,9 +1,10 @@
 """The runs that a report is about: their names, and what they must have in common to be compared."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from globalconv.data.roots import Root, as_root
 from globalconv.data.sources.source import Source
 from globalconv.errors import InputError
 from globalconv.evaluation.score import predicted
@@ -39,7 +40,7 @@ def run_names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def noted_data(folders: Sequence[Path]) -> Path | None:
+def noted_data(folders: Sequence[Path]) -> Root | None:
     """Return where the data of all runs lie, as their trainings noted it; None for generated scenes."""
     noted = [read_history(folder).dataset.get("data") for folder in folders]
     for folder, place in zip(folders, noted, strict=True):
@@ -48,9 +49,11 @@ def noted_data(folders: Sequence[Path]) -> Path | None:
                 f"{folder}: was trained on {place or 'other data'}, {folders[0]} on {noted[0] or 'other data'};"
                 " say with --data what to score both on"
             )
-    if noted[0] is not None and not Path(noted[0]).exists():
-        raise InputError(f"{folders[0]}: its data are not at {noted[0]} any more; say with --data where they are")
-    return None if noted[0] is None else Path(noted[0])
+    root = as_root(noted[0])
+    places = root.values() if isinstance(root, Mapping) else [] if root is None else [root]
+    if gone := [place for place in places if not place.exists()]:
+        raise InputError(f"{folders[0]}: its data are not at {gone[0]} any more; say with --data where they are")
+    return root
 
 
 def check_alike(folders: Sequence[Path], predictors: Sequence[Predictor], split: str | None) -> None:

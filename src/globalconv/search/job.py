@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from globalconv.data.roots import Root, to_json
 from globalconv.data.sources.source import Source
 from globalconv.errors import InputError, StoppedError
 from globalconv.infer.predictor import Predictor
@@ -17,12 +18,12 @@ from globalconv.search.trials import coarse
 from globalconv.search.verdict import Verdict
 from globalconv.weights import WEIGHTS_FILE
 
-Opened = Callable[[Path | None, str | None], Source]
+Opened = Callable[[Root | None, str | None], Source]
 """(root of the data, split) -> samples, as the network is to be scored on them."""
 
 
 def run_job(
-    predictor: Predictor, weights: Path, data: Path | None, opened: Opened, out: Path, settings: SearchSettings,
+    predictor: Predictor, weights: Path, data: Root | None, opened: Opened, out: Path, settings: SearchSettings,
     resume: bool, workers: int | None, say: Say,
 ) -> Verdict:  # fmt: skip
     """Search, report, write `crf.json` into `out`, and return the verdict; everything is refused before work begins."""
@@ -49,7 +50,7 @@ def run_job(
         folder.close()
 
 
-def _parts(data: Path | None, opened: Opened, settings: SearchSettings) -> tuple[Source, Source]:
+def _parts(data: Root | None, opened: Opened, settings: SearchSettings) -> tuple[Source, Source]:
     """Return what to search on and what to report on."""
     searched = opened(data, settings.split)
     if settings.report_split is None and settings.report_data is None:
@@ -63,7 +64,7 @@ def _parts(data: Path | None, opened: Opened, settings: SearchSettings) -> tuple
     return spread_over(searched, settings.images), reported
 
 
-def _notes(data: Path | None, searched: Source, reported: Source, settings: SearchSettings) -> list[str]:
+def _notes(data: Root | None, searched: Source, reported: Source, settings: SearchSettings) -> list[str]:
     """Return what makes the report less than it looks: frames of one film on both sides."""
     if not same_place(data, settings.report_data or data):
         return []
@@ -77,7 +78,7 @@ def _notes(data: Path | None, searched: Source, reported: Source, settings: Sear
 
 
 def _question(
-    weights: Path, data: Path | None, searched: Source, reported: Source, settings: SearchSettings
+    weights: Path, data: Root | None, searched: Source, reported: Source, settings: SearchSettings
 ) -> dict[str, Any]:
     """Return everything that the result depends on."""
     folder = weights if weights.is_dir() else weights.parent
@@ -85,7 +86,7 @@ def _question(
     return {
         "weights": str(weights),
         "weights_sha256": digest,
-        "data": None if data is None else str(data),
+        "data": to_json(data),
         **settings.to_json(),
         "searched_on": names(searched),
         "reported_on": names(reported),

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from globalconv.data.roots import Root
 from globalconv.data.sources.source import Source, Subset, evenly
 from globalconv.errors import InputError
 from globalconv.labels import CAMVID
@@ -78,11 +79,11 @@ def spread_over(source: Source, most: int) -> Source:
     return _subset(source, evenly(len(source), most), f"{most} of {len(source)} images")
 
 
-def same_place(one: Path | None, other: Path | None) -> bool:
-    """Tell whether both are one folder, however it is spelled; None are the built-in scenes."""
-    if one is None or other is None:
-        return one is other
-    return one.resolve() == other.resolve()
+def same_place(one: Root | None, other: Root | None) -> bool:
+    """Tell whether both are the same folders, however they are spelled; None are the built-in scenes."""
+    if isinstance(one, Path) and isinstance(other, Path):
+        return one.resolve() == other.resolve()
+    return one == other
 
 
 def refuse_overlap(search: Source, report: Source) -> None:

@@ -8,6 +8,7 @@ import json
 import shutil
 from pathlib import Path
 
+from globalconv.data.roots import Root
 from globalconv.files import write_atomic
 from globalconv.stopping import StopRequest
 from globalconv.training.job import Say
@@ -18,7 +19,7 @@ from globalconv.weights import MODEL_FILE, WEIGHTS_FILE
 
 
 def run_stages(
-    recipe: StagedRecipe, data: Path | None, out: Path, resume: bool, init_from: Path | None, stop: StopRequest,
+    recipe: StagedRecipe, data: Root | None, out: Path, resume: bool, init_from: Path | None, stop: StopRequest,
     say: Say,
 ) -> None:  # fmt: skip
     """Train the stages of `recipe` that are not done; `init_from` starts the first one.

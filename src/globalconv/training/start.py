@@ -9,7 +9,7 @@ from torch import Tensor
 
 from globalconv.data.check.quick import quick_check
 from globalconv.data.loading import class_pixels, class_weights
-from globalconv.data.sources import open_source, splits
+from globalconv.data.sources import Root, in_words, open_source, splits, to_json
 from globalconv.data.sources.source import Source
 from globalconv.data.sources.splits import held_out
 from globalconv.errors import InputError
@@ -30,7 +30,7 @@ from globalconv.weights import init_from as load_initial_weights
 
 
 def run_training(
-    recipe: Recipe, data: Path | None, out: Path, resume: bool, init_from: Path | None, stop: StopRequest, say: Say
+    recipe: Recipe, data: Root | None, out: Path, resume: bool, init_from: Path | None, stop: StopRequest, say: Say
 ) -> Session:
     """Train `recipe` on `data` into the run folder `out`; return the session as the loop left it."""
     keep_freed_memory()
@@ -54,7 +54,7 @@ def run_training(
     return session
 
 
-def open_splits(settings: DataSettings, data: Path | None) -> tuple[Source, Source]:
+def open_splits(settings: DataSettings, data: Root | None) -> tuple[Source, Source]:
     """Open the two splits of a training; their classes must be the same."""
     if data is None and settings.layout != "scenes":
         raise InputError("--data is missing: name the root of the data set (only the recipe scenes needs none)")
@@ -62,7 +62,7 @@ def open_splits(settings: DataSettings, data: Path | None) -> tuple[Source, Sour
     val_source = open_source(data, settings.val_split, settings.layout, train_source.labels)
     for split, source in ((settings.train_split, train_source), (settings.val_split, val_source)):
         if len(source) == 0:
-            raise InputError(f"--data {data}: the split {split!r} holds no sample")
+            raise InputError(f"--data {in_words(data)}: the split {split!r} holds no sample")
     return train_source, val_source
 
 
@@ -108,11 +108,11 @@ def _check_batch_norm(recipe: Recipe, settings: ModelSettings, network: GlobalCo
 
 
 def dataset_facts(
-    settings: DataSettings, data: Path | None, init_from: Path | None, train_source: Source, val_source: Source
+    settings: DataSettings, data: Root | None, init_from: Path | None, train_source: Source, val_source: Source
 ) -> dict[str, Any]:
     """Return what a run records of where it started: data, splits, a fingerprint of the samples' names, weights."""
     return {
-        "data": None if data is None else str(data),
+        "data": to_json(data),
         "init_from": None if init_from is None else str(init_from.resolve()),
         "labels": train_source.labels.to_json(),
         "train": {"split": settings.train_split, **_fingerprint(train_source)},
@@ -124,9 +124,9 @@ def dataset_facts(
     }
 
 
-def _held_out(settings: DataSettings, data: Path | None, val_source: Source) -> list[str] | None:
+def _held_out(settings: DataSettings, data: Root | None, val_source: Source) -> list[str] | None:
     """Return the names of the validation samples where they are a hold-out, which only their names identify."""
-    if data is None or settings.val_split != "val" or not held_out(splits(data, settings.layout)):
+    if not isinstance(data, Path) or settings.val_split != "val" or not held_out(splits(data, settings.layout)):
         return None
     return [val_source.sample_name(index) for index in range(len(val_source))]
 

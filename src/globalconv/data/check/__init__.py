@@ -12,7 +12,17 @@ from globalconv.data.check.finding import SEVERITIES, Finding
 from globalconv.data.check.findings import findings
 from globalconv.data.check.summary import Summary, summarise
 from globalconv.data.check.unused import unused_pictures
-from globalconv.data.sources import LAYOUTS, DrawnSource, Source, open_source, recognise, splits
+from globalconv.data.sources import (
+    LAYOUTS,
+    DrawnSource,
+    Root,
+    Source,
+    holds_several,
+    in_words,
+    open_source,
+    recognise,
+    splits,
+)
 from globalconv.data.sources.splits import ALL, dividing
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
@@ -28,8 +38,9 @@ Job = tuple[str, int]
 class Report:
     """What `data check` found."""
 
-    root: Path
+    root: Root
     layout: str
+    """What the data are: a layout, or the data sets whose names tell the splits."""
     labels: LabelSpace
     sources: dict[str, Source]
     """Readable part of each split."""
@@ -44,33 +55,50 @@ class Report:
 
 
 def check_data(
-    root: Path,
+    root: Root,
     layout: str | None = None,
     chosen: Sequence[str] = (),
     workers: int | None = None,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> Report:
-    """Read every sample of the data set at `root` and return what there is to say.
+    """Read every sample of the data at `root` and return what there is to say.
 
     `chosen` names the splits (by default those that divide the data: no lists in subfolders, no "trainval"). `workers`
     processes read (None: one per core). `on_progress` is called with the number read and the number in all. Raises
     `InputError` where there is no data set at all.
     """
+    layout = _layout(root, layout, chosen)
+    sources, listing = _opened(root, layout, chosen)
+    if not sources:
+        raise listing[0] if listing else InputError(f"{in_words(root)}: has no split; name one with --splits")
+    one = next(iter(sources.values()))
+    for split, source in sources.items():
+        if source.labels.class_names != one.labels.class_names:
+            raise InputError(f"--splits {split}: has other classes than {next(iter(sources))}; check each by itself")
+    samples = _examined(sources, workers, on_progress)
+    found = findings(samples, listing, one)
+    if layout is not None:
+        assert isinstance(root, Path)
+        found += unused_pictures(root, layout, isinstance(one, DrawnSource))
+    ordered = sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+    said = layout or "by name"
+    return Report(root, said, one.labels, sources, samples, tuple(ordered), summarise(samples, one.labels))
+
+
+def _layout(root: Root, layout: str | None, chosen: Sequence[str]) -> str | None:
+    """Return the layout of a data set on disk; None where splits are told by the names of data sets."""
+    if holds_several(root) or any(":" in split for split in chosen):
+        if layout is not None:
+            raise InputError(f"--layout {layout}: the names of the data sets say it; leave it out")
+        return None
+    assert isinstance(root, Path)
     recognised = recognise(root)
     if layout not in (None, recognised) and not _could_be(root, str(layout)):
         raise InputError(f"--layout {layout}: {root} is not in that layout; it looks like {recognised}")
-    layout = layout or recognised
-    sources, listing = _opened(root, layout, chosen)
-    if not sources:
-        raise listing[0] if listing else InputError(f"{root}: has no split; name one with --splits")
-    samples = _examined(sources, workers, on_progress)
-    one = next(iter(sources.values()))
-    found = findings(samples, listing, one) + unused_pictures(root, layout, isinstance(one, DrawnSource))
-    ordered = sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
-    return Report(root, layout, one.labels, sources, samples, tuple(ordered), summarise(samples, one.labels))
+    return layout or recognised
 
 
-def _opened(root: Path, layout: str, chosen: Sequence[str]) -> tuple[dict[str, Source], list[InputError]]:
+def _opened(root: Root, layout: str | None, chosen: Sequence[str]) -> tuple[dict[str, Source], list[InputError]]:
     """Return the readable part of each split, and what is wrong with the rest, each once."""
     listing: dict[str, InputError] = {}
     sources: dict[str, Source] = {}
@@ -78,7 +106,8 @@ def _opened(root: Path, layout: str, chosen: Sequence[str]) -> tuple[dict[str, S
     def note(error: InputError) -> None:
         listing.setdefault(str(error), error)
 
-    for split in chosen or [*dict.fromkeys(("train", *dividing(splits(root, layout)))), ALL]:
+    divided = splits(root) if layout is None else [*dict.fromkeys(("train", *dividing(splits(root, layout)))), ALL]
+    for split in chosen or divided:
         if split == ALL and sources:  # everything, where nothing else can be opened: too little to divide, say
             break
         try:

@@ -5,7 +5,6 @@ Shapes: H x W pixels of the image.
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -13,7 +12,8 @@ from scipy import ndimage
 
 from globalconv.data.images import Uint8Array, frame_count
 from globalconv.data.masks import inexact_pixels, stored_pixels
-from globalconv.data.sources import DrawnSource, FileSource, Source
+from globalconv.data.mat import MAT
+from globalconv.data.sources import FileSource, Source, origin, sample_files
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE
 
@@ -61,10 +61,12 @@ class Facts:
 def examine(source: Source, index: int, split: str) -> Facts:
     """Return the facts of one sample; whatever cannot be read becomes a problem, never an exception."""
     name, problems = source.sample_name(index), []
+    source, index = origin(source, index)
     facts: dict[str, object] = {}
     try:
         facts |= _of_image(source.image(index))
-        facts["frames"] = max(map(frame_count, _files(source, index)))
+        pictures = (file for file in sample_files(source, index) if file.suffix != MAT)
+        facts["frames"] = max(map(frame_count, pictures), default=1)
     except Exception as error:  # one odd file must not cost the report on all others
         problems.append(_problem(error, name, "image"))
     try:
@@ -79,13 +81,6 @@ def examine(source: Source, index: int, split: str) -> Facts:
         if not problems or str(error) != problems[0].message:
             problems.append(_problem(error, name, "mask"))
     return Facts(name, split, problems=tuple(problems), **facts)  # type: ignore[arg-type]
-
-
-def _files(source: Source, index: int) -> list[Path]:
-    """Return the pictures that a sample lies in, its mask last."""
-    if isinstance(source, FileSource):
-        return [source.pairs[index].image, source.pairs[index].label]
-    return [source.drawings[index].image] if isinstance(source, DrawnSource) else []
 
 
 def _problem(error: Exception, name: str, what: str) -> Problem:

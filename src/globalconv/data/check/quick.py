@@ -5,15 +5,14 @@ The headers of all files, as far as a few seconds reach, and a few masks of each
 
 import os
 import time
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from globalconv.data.check.examine import Facts, examine
 from globalconv.data.check.findings import findings
 from globalconv.data.images import image_size
-from globalconv.data.sources import DrawnSource, FileSource, Source
+from globalconv.data.masks import mask_size
+from globalconv.data.sources import Source, sample_files
 from globalconv.data.sources.source import evenly, sizes_differ
 from globalconv.errors import InputError
 
@@ -26,7 +25,7 @@ TOLD = ("binary", "small", "tolerance", "undrawn", "void-only")
 
 def quick_check(train: Source, val: Source) -> list[str]:
     """Return warnings about the data of a training; what would stop it on its way is an `InputError` now."""
-    if not isinstance(train, FileSource | DrawnSource) or not isinstance(val, FileSource | DrawnSource):
+    if not sample_files(train, 0) or not sample_files(val, 0):
         return []  # generated scenes
     broken = [error for source in (train, val) for error in _of_headers(source)]
     facts = [] if broken else _looked_at(train, "train") + _looked_at(val, "val")
@@ -38,30 +37,24 @@ def quick_check(train: Source, val: Source) -> list[str]:
     return _learnt_and_scored(train, val) + told
 
 
-def _of_headers(source: FileSource | DrawnSource) -> list[str]:
+def _of_headers(source: Source) -> list[str]:
     """Return what is wrong with pictures and masks as far as their headers tell: no file, no picture, another size.
 
     Of millions of files there is time for some: they are taken in a shuffled order that is always the same.
     """
     broken = []
-    files, until = _files(source), time.monotonic() + SECONDS
-    for index in np.random.default_rng(0).permutation(len(files)).tolist():
+    until = time.monotonic() + SECONDS
+    for index in np.random.default_rng(0).permutation(len(source)).tolist():
         if time.monotonic() > until:
             break
-        picture, mask = files[index]
+        picture, *masks = sample_files(source, index)
         try:
             size = image_size(picture)
-            if mask is not None and (drawn := image_size(mask)) != size:
-                broken.append(sizes_differ(str(mask), "label map", drawn, picture, size))
+            if masks and (drawn := mask_size(masks[0])) != size:
+                broken.append(sizes_differ(str(masks[0]), "label map", drawn, picture, size))
         except InputError as error:
             broken.append(str(error))
     return broken
-
-
-def _files(source: FileSource | DrawnSource) -> Sequence[tuple[Path, Path | None]]:
-    if isinstance(source, DrawnSource):
-        return [(drawing.image, None) for drawing in source.drawings]
-    return [(pair.image, pair.label) for pair in source.pairs]
 
 
 def _looked_at(source: Source, split: str) -> list[Facts]:
@@ -70,9 +63,11 @@ def _looked_at(source: Source, split: str) -> list[Facts]:
     return [examine(source, index, split) for index in chosen if time.monotonic() < until]
 
 
-def _learnt_and_scored(train: FileSource | DrawnSource, val: FileSource | DrawnSource) -> list[str]:
+def _learnt_and_scored(train: Source, val: Source) -> list[str]:
     """Warn of files that both splits name."""
-    learnt, scored = ({os.path.realpath(picture) for picture, _ in _files(source)} for source in (train, val))
+    learnt, scored = (
+        {os.path.realpath(sample_files(source, index)[0]) for index in range(len(source))} for source in (train, val)
+    )
     if not (both := learnt & scored):
         return []
     return [f"{len(both)} of {len(scored)} validation pictures are training pictures too; scores say little then"]

@@ -1,31 +1,44 @@
 """Data sets: `open_source` returns one split of whatever lies under a path, or of the built-in scenes."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from globalconv.data.masks import MaskFormat
+from globalconv.data.roots import Data, Root, as_root, data_folder, in_words, parse_data, to_json
 from globalconv.data.scenes import SCENES, scene_source
-from globalconv.data.sources import coco, cvat, folder, labelme, list_file, voc
+from globalconv.data.sources import cityscapes, coco, cvat, folder, labelme, list_file, sbd, voc
 from globalconv.data.sources.class_list import VOID_NAMES, few, read_class_list
 from globalconv.data.sources.classes import agreed_classes, declared_classes, holds_binary, scanned_classes
+from globalconv.data.sources.coco_voc import CocoAsVoc
 from globalconv.data.sources.drawn import Drawing, DrawnSource, drawn_classes, understood
-from globalconv.data.sources.source import FileSource, Pair, Source, Subset
+from globalconv.data.sources.named import NAMED, all_splits, found_below, named_splits, open_named
+from globalconv.data.sources.source import FileSource, Mixture, Pair, Source, Subset, origin
 from globalconv.data.sources.splits import ALL, held_out
 from globalconv.errors import Complain, InputError, nearest, refuse
-from globalconv.labels import CAMVID, VOC, LabelSpace
+from globalconv.labels import CAMVID, CITYSCAPES, VOC, LabelSpace
 
 __all__ = [
     "LAYOUTS",
+    "Data",
     "DrawnSource",
     "FileSource",
+    "Mixture",
     "Pair",
+    "Root",
     "Source",
+    "as_root",
+    "holds_several",
+    "in_words",
     "open_held_out",
     "open_source",
+    "origin",
+    "parse_data",
     "recognise",
     "splits",
+    "to_json",
+    "sample_files",
     "used_files",
 ]
 
@@ -41,30 +54,44 @@ class Layout:
     """Returns the samples of a split: pairs, or drawings where there are `names`."""
     names: Callable[[Path], Sequence[str]] | None = None
     """Returns the class names of drawings, where no class list fixes them."""
+    classes: tuple[LabelSpace, MaskFormat] | None = None
+    """The classes of masks and how they hold them, where the layout is that of one data set."""
 
 
 _ON_DISK = {
-    "camvid": Layout(list_file.is_camvid_layout, list_file.list_splits, list_file.read_list),
+    "camvid": Layout(
+        list_file.is_camvid_layout, list_file.list_splits, list_file.read_list, classes=(CAMVID, MaskFormat())
+    ),
     "list": Layout(lambda root: bool(list_file.list_splits(root)), list_file.list_splits, list_file.read_list),
+    "cityscapes": Layout(
+        cityscapes.is_cityscapes_layout, cityscapes.cityscapes_splits, cityscapes.read_cityscapes,
+        classes=(CITYSCAPES, cityscapes.CITYSCAPES_MASKS),
+    ),
+    "sbd": Layout(
+        lambda root: sbd.sbd_home(root) is not None, sbd.sbd_splits, sbd.read_sbd, classes=(VOC, MaskFormat())
+    ),
     "voc": Layout(voc.is_voc_layout, voc.voc_splits, voc.read_voc),
     "coco": Layout(coco.is_coco_layout, coco.coco_splits, coco.read_coco, coco.coco_names),
     "cvat": Layout(cvat.is_cvat_layout, cvat.cvat_splits, cvat.read_cvat, cvat.cvat_names),
     "folder": Layout(folder.is_folder_layout, folder.folder_splits, folder.read_folder),
     "labelme": Layout(labelme.is_labelme_layout, labelme.labelme_splits, labelme.read_labelme, labelme.labelme_names),
-}
+}  # fmt: skip
 """In the order in which they are tried: the surest signs first."""
 
 LAYOUTS = (*_ON_DISK, "scenes")
 
 
 def open_source(
-    root: Path | None,
+    root: Root | None,
     split: str,
     layout: str | None = None,
     labels: LabelSpace | None = None,
     complain: Complain = refuse,
 ) -> Source:
     """Return the split of the data set at `root` (None: the built-in scenes).
+
+    A split may also name the paper's data sets, and join several: "sbd:train+voc:train" (see `named`); `root` is then
+    a folder that holds them, or says by their names where they are.
 
     `layout` is one of `LAYOUTS`, recognised if None. Classes are those the data declare (in a class list; CamVid's
     for layout "camvid"); if they declare none, they are `labels`, and without those what is found in all annotations.
@@ -73,12 +100,19 @@ def open_source(
     """
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"layout={layout!r}: {nearest(layout, LAYOUTS)}")
+    if root is not None and (terms := named_splits(split, root)):
+        if layout is not None:
+            raise InputError(f"layout={layout!r}: the split {split!r} says what the data are; leave the layout out")
+        source = open_named(root, terms, complain)
+        agreed_classes(source.labels, labels, in_words(root))
+        return source
+    assert not isinstance(root, Mapping)
     if root is None or layout == "scenes":
         return _scenes(root, split, layout, labels)
     layout = layout or recognise(root)
     name = f"{layout} {root} ({split})"
     with understood(str(root)):
-        samples = _ON_DISK[layout].read(_folder(root), split, complain)
+        samples = _ON_DISK[layout].read(data_folder(root), split, complain)
     if _ON_DISK[layout].names is not None:
         return _drawn(name, root, layout, samples, labels)
     # Whoever notes what is wrong reads every sample later, and notes broken masks then.
@@ -107,19 +141,29 @@ def open_held_out(root: Path, names: Collection[str], layout: str | None, labels
     return Subset(f"{whole.name}, held out in training", whole, tuple(sorted(there[name] for name in names)))
 
 
-def splits(root: Path, layout: str | None = None) -> list[str]:
-    """Return the splits that the data set at `root` has on disk; [""] where there are none."""
+def splits(root: Root, layout: str | None = None) -> list[str]:
+    """Return the splits that the data at `root` have on disk; [""] where there are none.
+
+    Of several data sets, those of each with its name before: "voc:train".
+    """
+    if isinstance(root, Mapping) or (layout is None and holds_several(root)):
+        return all_splits(root)
     if layout is not None and layout not in _ON_DISK:
         raise InputError(f"layout={layout!r}: {nearest(layout, _ON_DISK)}")
     with understood(str(root)):
-        return list(_ON_DISK[layout or recognise(root)].splits(_folder(root)))
+        return list(_ON_DISK[layout or recognise(root)].splits(data_folder(root)))
 
 
 def recognise(root: Path) -> str:
     """Return the layout of the data set at `root`."""
-    for name, layout in _ON_DISK.items():
-        if layout.recognises(_folder(root)):
-            return name
+    found = _first_fit(data_folder(root))
+    if names := _together(root, found):
+        raise InputError(
+            f"{root}: holds several data sets ({', '.join(names)}); name each split with its data set, as in"
+            f" {names[0]}:train (joined by +)"
+        )
+    if found is not None:
+        return found
     if (error := list_file.almost_a_list(root)) is not None:
         raise error
     raise InputError(
@@ -129,10 +173,20 @@ def recognise(root: Path) -> str:
     )
 
 
-def _folder(root: Path) -> Path:
-    if not root.is_dir():
-        raise InputError(f"{root}: {'is a file' if root.exists() else 'there is no such folder'}; give a data folder")
-    return root
+def holds_several(root: Root) -> bool:
+    """Say whether the paper's data sets lie at `root` that only their names tell apart."""
+    return isinstance(root, Mapping) or bool(_together(root, _first_fit(data_folder(root))))
+
+
+def _first_fit(root: Path) -> str | None:
+    return next((name for name, layout in _ON_DISK.items() if layout.recognises(root)), None)
+
+
+def _together(root: Path, found: str | None) -> list[str]:
+    """Return the names of several data sets in one folder, which looks like the layout `found`."""
+    itself = found is not None and (found not in NAMED or NAMED[found].home(root) == root)
+    names = [] if itself else found_below(root)
+    return names if len(names) > 1 else []
 
 
 def _classes(
@@ -142,14 +196,32 @@ def _classes(
     if declared := declared_classes(root, pairs):
         labels = agreed_classes(declared.labels, expected, str(root))
         masks = declared.masks
-    elif layout == "camvid" or (layout == "voc" and expected is None and voc.voc_classes(pairs)):
-        labels, masks = agreed_classes(CAMVID if layout == "camvid" else VOC, expected, str(root)), MaskFormat()
+    elif (fixed := _ON_DISK[layout].classes or _vocs_own(layout, pairs, expected)) is not None:
+        labels, masks = agreed_classes(fixed[0], expected, str(root)), fixed[1]
     elif expected is not None:
         labels, masks = expected, MaskFormat()
     else:
         return scanned_classes(tuple(_everything(root, layout)), complain)
     binary = holds_binary(labels, masks, _everything(root, layout), complain)
     return labels, MaskFormat(binary=True) if binary else masks
+
+
+def _vocs_own(
+    layout: str, pairs: tuple[Pair, ...], expected: LabelSpace | None
+) -> tuple[LabelSpace, MaskFormat] | None:
+    """Return VOC's classes for masks in VOC's layout that are as VOC's own, unless other classes are expected."""
+    wanted = expected is None or expected.class_names == VOC.class_names
+    return (VOC, voc.VOC_MASKS) if layout == "voc" and wanted and voc.voc_classes(pairs) else None
+
+
+def sample_files(source: Source, index: int) -> tuple[Path, ...]:
+    """Return the files that hold one sample and nothing else, its picture first; none of a generated one."""
+    whole, place = origin(source, index)
+    if isinstance(whole, FileSource):
+        return whole.pairs[place].image, whole.pairs[place].label
+    if isinstance(whole, DrawnSource):
+        return (whole.drawings[place].image,)
+    return (whole.file(place),) if isinstance(whole, CocoAsVoc) else ()
 
 
 def used_files(root: Path, layout: str) -> set[Path]:

@@ -6,7 +6,7 @@ object that only groups others, as Roboflow's first does, becomes none. Objects 
 later ones over earlier ones; crowds count as their category. Outlines and run lengths are rasterised by pycocotools, so
 that masks are those of the format's own tool.
 
-That is for your own data: the mapping of the COCO data set to VOC's classes, with its rules, is another matter.
+That is for your own data, and for COCO's own 80 classes. COCO as pictures of VOC's 20 is `coco_voc`.
 """
 
 import functools
@@ -16,10 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from globalconv.data.polygons import FARTHEST, Shape
+from globalconv.data.outlines import covered
+from globalconv.data.polygons import Shape
 from globalconv.data.sources.class_list import READERS, few
 from globalconv.data.sources.drawn import Drawing, collected, entry, find_image, read_json, safe_name
 from globalconv.data.sources.splits import ALIASES, choose, on_disk
@@ -160,66 +158,5 @@ def _drawing(
 def _read(
     size: tuple[int, int], objects: Sequence[tuple[str, Any]], where: str
 ) -> tuple[tuple[int, int], list[tuple[str, Shape]]]:
-    drawn = [(name, _mask(segmentation, size, where)) for name, segmentation in objects]
+    drawn = [(name, covered([segmentation], size, where)) for name, segmentation in objects]
     return size, [(name, Shape("mask", ((0.0, 0.0),), 0, mask)) for name, mask in drawn]
-
-
-def _mask(segmentation: Any, size: tuple[int, int], where: str) -> NDArray[np.bool_]:
-    """Return the pixels of one object."""
-    if not segmentation:
-        raise InputError(f"{where}: an object has a box and no outline; draw its outline, or remove it", "shape")
-    try:
-        from pycocotools import mask as coco
-    except ImportError:
-        raise InputError(f"{where}: COCO needs pycocotools; pip install globalconv[coco]") from None
-    width, height = size
-    try:
-        _check(segmentation, size)
-        if isinstance(segmentation, list):
-            runs = coco.merge(coco.frPyObjects(segmentation, height, width))
-        elif isinstance(segmentation["counts"], list):
-            runs = coco.frPyObjects(segmentation, height, width)
-        else:
-            runs = segmentation
-        decoded: NDArray[np.bool_] = coco.decode(runs).astype(bool)
-    except Exception as error:  # the C code inside raises almost anything
-        raise InputError(f"{where}: a segmentation cannot be rasterised ({error}); export it again") from None
-    if decoded.shape != (height, width):
-        raise InputError(f"{where}: a segmentation is of size {decoded.shape[::-1]}, its image of {size}; export again")
-    return decoded
-
-
-def _check(segmentation: Any, size: tuple[int, int]) -> None:
-    """Refuse, as `ValueError`, what the C code would take for memory: it trusts every number it is given."""
-    if isinstance(segmentation, list):
-        for polygon in segmentation:
-            if len(polygon) < 6 or len(polygon) % 2:
-                raise ValueError(f"a polygon of {len(polygon)} numbers")
-            if not all(isinstance(value, int | float) and abs(value) <= FARTHEST for value in polygon):
-                raise ValueError("a coordinate is no number, or far outside")
-        return
-    counts = segmentation["counts"]
-    lengths = counts if isinstance(counts, list) else _lengths(counts)
-    if min(lengths, default=0) < 0 or sum(lengths) != size[0] * size[1]:
-        raise ValueError(f"run lengths of {sum(lengths)} pixels for an image of {size[0]}x{size[1]}")
-
-
-def _lengths(counts: str | bytes) -> list[int]:
-    """Return the run lengths of COCO's compressed form: six bits a character, from the third on as differences."""
-    lengths: list[int] = []
-    value = shift = 0
-    for code in counts.encode("ascii") if isinstance(counts, str) else counts:
-        bits = code - 48
-        if not 0 <= bits < 64:
-            raise ValueError(f"the character {chr(code)!r} in run lengths")
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-        value = shift = 0
-    if shift:
-        raise ValueError("run lengths that end in the middle")
-    return lengths

@@ -1,5 +1,8 @@
 """What a data set is to the rest of the program: a number of samples, each an image and its label map."""
 
+import bisect
+import functools
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -101,6 +104,55 @@ class Subset:
 
     def label_map(self, index: int) -> Uint8Array:
         return self.whole.label_map(self.indices[index])
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Several sources of the same classes, one after the other."""
+
+    parts: tuple[Source, ...]
+    prefixes: tuple[str, ...]
+    """What the names of each part's samples begin with, so that no two are equal."""
+
+    @property
+    def name(self) -> str:
+        return " + ".join(f"{part.name}: {len(part)}" for part in self.parts)
+
+    @property
+    def labels(self) -> LabelSpace:
+        return self.parts[0].labels
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    @functools.cached_property
+    def _ends(self) -> list[int]:
+        return list(itertools.accumulate(map(len, self.parts)))
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Return the part a sample is of, and its index there."""
+        part = bisect.bisect_right(self._ends, index)
+        return part, index - (self._ends[part - 1] if part else 0)
+
+    def sample_name(self, index: int) -> str:
+        part, within = self.place(index)
+        return f"{self.prefixes[part]}/{self.parts[part].sample_name(within)}"
+
+    def image(self, index: int) -> Uint8Array:
+        part, within = self.place(index)
+        return self.parts[part].image(within)
+
+    def label_map(self, index: int) -> Uint8Array:
+        part, within = self.place(index)
+        return self.parts[part].label_map(within)
+
+
+def origin(source: Source, index: int) -> tuple[Source, int]:
+    """Return what really holds a sample, and its index there: behind mixtures and subsets."""
+    if isinstance(source, Mixture):
+        part, within = source.place(index)
+        return origin(source.parts[part], within)
+    return origin(source.whole, source.indices[index]) if isinstance(source, Subset) else (source, index)
 
 
 def evenly(count: int, most: int) -> list[int]:
