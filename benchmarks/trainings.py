@@ -11,7 +11,7 @@ import globalconv
 from globalconv.environment import processor
 from globalconv.errors import DivergedError
 from globalconv.stopping import StopRequest
-from globalconv.training.recipe import Recipe, StagedRecipe, stage_folders
+from globalconv.training.recipe import Recipe, StagedRecipe, flat, stage_folders
 
 COLUMNS = ("miou", "pixel_accuracy", "images", "steps", "best_step", "wall_minutes")
 
@@ -27,14 +27,23 @@ class Case:
     """Case of the same experiment whose network this one starts from."""
 
     def fingerprint(self) -> str:
-        """Return what tells this case's recipe from an older one of the same name."""
-        return hashlib.sha256(json.dumps(self.recipe.to_json()).encode()).hexdigest()[:8]
+        """Return what tells this case's recipe from an older one of the same name, whatever the order of its fields."""
+        settings = {name: value for name, value in flat(self.recipe.to_json()).items() if not _came_later(name, value)}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
     def parts(self, out: Path) -> list[tuple[Recipe, Path]]:
         """Return the trainings that this is made of, and the run folder of each in `out`."""
         if isinstance(self.recipe, Recipe):
             return [(self.recipe, out)]
         return list(zip(self.recipe.stages.values(), stage_folders(out, self.recipe.stages).values(), strict=True))
+
+
+LATER = {"optim.hardest": None}
+"""Fields that recipes did not have when the first rows were made -> what they did then: no reason to drop a row."""
+
+
+def _came_later(name: str, value: object) -> bool:
+    return any(name.endswith(field) and value == then for field, then in LATER.items())
 
 
 def run(case: Case, runs: Path, stop: StopRequest) -> dict[str, Any]:

@@ -208,3 +208,13 @@ def test_both_cases_of_stages_have_the_same_budget(real_data: Path) -> None:
     fine, staged = (recipe for _, recipe in stages.recipes("day-0006R0", 601))
     assert sum(stage.steps for stage in staged.stages.values()) == fine.steps == 601
     assert staged.stages["fine"].data == fine.data
+
+
+@pytest.mark.parametrize("experiment", ["camvid", "msrc21", "paper"])
+def test_committed_rows_are_of_todays_recipes(experiment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field that is added or moved must not drop what took days to measure (see `trainings.LATER`)."""
+    monkeypatch.setenv("GLOBALCONV_DATA", "data")
+    accuracy = load("accuracy")
+    cases = accuracy.EXPERIMENTS[experiment](accuracy.Settings(experiment))
+    (rows,) = json.loads((BENCHMARKS / "results" / f"accuracy-{experiment}.json").read_text())["tables"].values()
+    assert load("trainings").still_valid(cases, rows) == rows

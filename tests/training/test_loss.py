@@ -1,5 +1,7 @@
 """The loss counts valid pixels and nothing else."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -119,3 +121,39 @@ def test_reduced_in_float32_from_low_precision() -> None:
     logits_NKHW, labels_NHW = sample()
     loss = segmentation_loss(logits_NKHW.bfloat16(), labels_NHW, valid_pixels(labels_NHW))
     assert loss.dtype == torch.float32
+
+
+def hardest_by_hand(logits_NKHW: torch.Tensor, labels_NHW: torch.Tensor, share: float) -> float:
+    losses = sorted(
+        by_hand(logits_NKHW[n : n + 1, :, y : y + 1, x : x + 1], labels_NHW[n : n + 1, y : y + 1, x : x + 1], [1.0] * 4)
+        for n, y, x in np.ndindex(*labels_NHW.shape)
+        if int(labels_NHW[n, y, x]) != IGNORE
+    )
+    kept = math.ceil(share * len(losses))
+    return sum(losses[-kept:]) / kept
+
+
+@pytest.mark.parametrize("share", [0.01, 0.25, 1.0])
+def test_the_hardest_pixels_are_those_with_the_largest_loss(share: float) -> None:
+    logits_NKHW, labels_NHW = sample()
+    loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), hardest=share)
+    assert loss.item() == pytest.approx(hardest_by_hand(logits_NKHW, labels_NHW, share), rel=1e-5)
+
+
+def test_only_the_hardest_pixels_have_a_gradient() -> None:
+    logits_NKHW, labels_NHW = sample()
+    logits_NKHW.requires_grad_()
+    segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), hardest=0.25).backward()
+    assert logits_NKHW.grad is not None
+    moved_NHW = logits_NKHW.grad.abs().sum(1) > 0
+    assert int(moved_NHW.sum()) == math.ceil(0.25 * int(valid_pixels(labels_NHW)))
+
+
+def test_the_hardest_of_no_pixels_is_nothing() -> None:
+    logits_NKHW, labels_NHW = sample()
+    logits_NKHW.requires_grad_()
+    labels_NHW.fill_(IGNORE)
+    loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), hardest=0.25)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert logits_NKHW.grad is not None and not logits_NKHW.grad.any()

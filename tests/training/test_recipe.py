@@ -6,8 +6,8 @@ import json
 import pytest
 
 from globalconv.errors import InputError
-from globalconv.training.recipe import DataSettings, OptimSettings, Recipe, differences
-from globalconv.training.recipes import RECIPES
+from globalconv.training.recipe import DataSettings, OptimSettings, Recipe, StagedRecipe, differences
+from globalconv.training.recipes import RECIPES, STAGED, description
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -16,9 +16,15 @@ def test_survives_json(name: str) -> None:
     assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", STAGED)
+def test_stages_survive_json(name: str) -> None:
+    recipe = STAGED[name]()
+    assert StagedRecipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+@pytest.mark.parametrize("name", [*RECIPES, *STAGED])
 def test_docstring_says_what_a_reader_needs(name: str) -> None:
-    said = RECIPES[name].__doc__ or ""
+    said = description(name)
     assert "paper" in said.lower()
     assert "Ours:" in said or "your data" in said
 
@@ -41,6 +47,8 @@ def test_unknown_field_is_refused_with_the_nearest_name() -> None:
         (lambda: Recipe(optim=OptimSettings(accumulate=0)), "--optim.accumulate"),
         (lambda: Recipe(optim=OptimSettings(clip_norm=-1)), "--optim.clip-norm"),
         (lambda: Recipe(optim=OptimSettings(dice_weight=-1)), "--optim.dice-weight"),
+        (lambda: Recipe(optim=OptimSettings(hardest=0)), "--optim.hardest"),
+        (lambda: Recipe(optim=OptimSettings(hardest=0.5, accumulate=2)), "--optim.hardest"),
         (lambda: Recipe(optim=OptimSettings(algorithm="adamw", nesterov=True)), "--optim.nesterov"),
         (lambda: Recipe(epochs=-1), "--epochs"),
         (lambda: Recipe(steps=0), "--steps"),

@@ -1,5 +1,7 @@
 """The loss: cross-entropy over the pixels that count, and soft Dice beside it where a recipe asks for it."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,6 +20,7 @@ def segmentation_loss(
     pixels: Tensor,
     class_weights_K: Tensor | None = None,
     dice_weight: float = 0.0,
+    hardest: float | None = None,
 ) -> Tensor:
     """Return the cross-entropy summed over valid pixels, divided by `pixels`, plus `dice_weight` times `dice_loss`.
 
@@ -25,17 +28,28 @@ def segmentation_loss(
     parts add up to the loss of one large batch. With class weights the sum is weighted and the divisor is not, so a
     weight is the factor it says. Without any valid pixel the loss is zero, and so is its gradient.
 
+    With `hardest` only that share of these pixels counts, those with the largest (weighted) loss, rounded up, and the
+    divisor is their number: online hard example mining (Shrivastava et al. 2016) of pixels. It is not the paper's.
+
     The paper does not state its normalisation; FCN, whose other numbers it uses, divides by nothing: its learning
     rate is the one here divided by the number of valid pixels. The Dice term is not the paper's.
     """
-    log_probabilities_NKHW = logits_NKHW.float().log_softmax(1)
-    summed = F.nll_loss(
-        log_probabilities_NKHW, labels_NHW.long(), class_weights_K, ignore_index=IGNORE, reduction="sum"
-    )
-    loss = summed / pixels.clamp(min=1).to(torch.float32)
+    precise = torch.promote_types(logits_NKHW.dtype, torch.float32)
+    log_probabilities_NKHW = logits_NKHW.to(precise).log_softmax(1)
+    if hardest is None:
+        summed = _nll(log_probabilities_NKHW, labels_NHW, class_weights_K, "sum")
+        loss = summed / pixels.clamp(min=1).to(precise)
+    else:
+        losses_P = _nll(log_probabilities_NKHW, labels_NHW, class_weights_K, "none")[labels_NHW != IGNORE]
+        kept = math.ceil(hardest * len(losses_P))
+        loss = losses_P.topk(kept).values.sum() / max(kept, 1)
     if dice_weight:
         loss = loss + dice_weight * dice_loss(log_probabilities_NKHW, labels_NHW)
     return loss
+
+
+def _nll(log_probabilities_NKHW: Tensor, labels_NHW: Tensor, weights_K: Tensor | None, reduction: str) -> Tensor:
+    return F.nll_loss(log_probabilities_NKHW, labels_NHW.long(), weights_K, ignore_index=IGNORE, reduction=reduction)
 
 
 def dice_loss(log_probabilities_NKHW: Tensor, labels_NHW: Tensor) -> Tensor:

@@ -97,6 +97,8 @@ class OptimSettings(StepSettings):
     """Weights of the classes in the loss: none, median-frequency, or its square root."""
     dice_weight: float = 0.0
     """Weight of soft Dice beside the cross-entropy (0 = off): helps thin and rare classes."""
+    hardest: float | None = None
+    """Share of a batch's valid pixels whose cross-entropy counts, those where it is largest; None counts all."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,13 @@ class Recipe(BaseRecipe):
         super().__post_init__()
         if not (weight := self.optim.dice_weight) >= 0:
             raise InputError(f"--optim.dice-weight {weight}: must be at least 0")
+        if (share := self.optim.hardest) is not None and not 0 < share <= 1:
+            raise InputError(f"--optim.hardest {share}: is a share of the pixels, above 0 and up to 1")
+        if share is not None and self.optim.accumulate > 1:
+            raise InputError(
+                f"--optim.hardest {share}: the hardest pixels of a step are not those of its {self.optim.accumulate}"
+                " batches; use --optim.accumulate 1"
+            )
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,9 @@ class Segmentation(Task):
         return valid_pixels(targets)
 
     def loss(self, outputs: Tensor, targets: Tensor, counted: Tensor, parts: int) -> Tensor:
-        dice_weight = self.recipe.optim.dice_weight / parts
-        return segmentation_loss(outputs, targets, counted, self.class_weights_K, dice_weight)
+        optim = self.recipe.optim
+        dice_weight = optim.dice_weight / parts
+        return segmentation_loss(outputs, targets, counted, self.class_weights_K, dice_weight, optim.hardest)
 
     def evaluate(self, network: Normalised, numerics: Numerics, on_scored: OnScored) -> Evaluation:
         predictor = Predictor(

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from globalconv.errors import InputError, nearest
 from globalconv.training.recipe import Recipe, StagedRecipe
 from globalconv.training.recipes.camvid import camvid
+from globalconv.training.recipes.cityscapes import cityscapes, cityscapes_modern
 from globalconv.training.recipes.folder import folder
 from globalconv.training.recipes.msrc21 import msrc21
 from globalconv.training.recipes.paper_ablation import paper_ablation
 from globalconv.training.recipes.scenes import scenes
+from globalconv.training.recipes.table6 import table6, table6_modern
+from globalconv.training.recipes.voc import voc, voc_modern
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "camvid": camvid,
@@ -17,9 +20,16 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "msrc21": msrc21,
     "paper-ablation": paper_ablation,
     "scenes": scenes,
+    "table6": table6,
+    "table6-modern": table6_modern,
 }
 
-STAGED: dict[str, Callable[[], StagedRecipe]] = {}
+STAGED: dict[str, Callable[[], StagedRecipe]] = {
+    "cityscapes": cityscapes,
+    "cityscapes-modern": cityscapes_modern,
+    "voc": voc,
+    "voc-modern": voc_modern,
+}
 """Those of several trainings in a row."""
 
 
