@@ -1,0 +1,374 @@
+"""The paper's data sets as unpacked, in miniature: label maps against independent readings, mixtures, broken trees."""
+
+import contextlib
+import io as text_io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.official import (
+    SBD_TRAIN,
+    SBD_VAL,
+    VOC_TEST,
+    VOC_TRAIN,
+    VOC_VAL,
+    cityscapes_tree,
+    coco_tree,
+    sbd_tree,
+    voc_tree,
+)  # fmt: skip
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import io
+
+from globalconv.checking import check, report_json
+from globalconv.data.check.quick import quick_check
+from globalconv.data.roots import parse_data
+from globalconv.data.sources import FileSource, Mixture, Root, Source, open_source, published, recognise, splits
+from globalconv.data.sources.coco_voc import drawn
+from globalconv.errors import InputError
+from globalconv.evaluation.confusion import ConfusionMatrix
+from globalconv.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, COCO_TO_VOC, IGNORE, VOC
+
+COCO_NEEDED = "pycocotools is optional"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("official")
+    for build in (voc_tree, sbd_tree, coco_tree, cityscapes_tree):
+        build(root)
+    return root
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    """A copy that a test may break."""
+    return Path(shutil.copytree(made, tmp_path / "data"))
+
+
+def names(source: Source) -> list[str]:
+    return [source.sample_name(index) for index in range(len(source))]
+
+
+def refused(root: Root, split: str, said: str, read: bool = True) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        source = open_source(root, split)
+        for index in range(len(source) if read else 0):
+            source.image(index)
+            source.label_map(index)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("place", ["VOCdevkit/VOC2012", "VOCdevkit"])
+def test_voc_by_its_folder_its_devkit_and_what_holds_it(place: str, root: Path) -> None:
+    for other in ("benchmark_RELEASE", "coco", "cityscapes"):
+        shutil.rmtree(root / other)
+    for folder in (root / place, root):
+        source = open_source(folder, "train")
+        assert (recognise(folder), source.labels, names(source)) == ("voc", VOC, [*VOC_TRAIN])
+    assert names(open_source(root, "trainval")) == [*VOC_TRAIN, *VOC_VAL]
+    with Image.open(root / f"VOCdevkit/VOC2012/SegmentationClass/{VOC_TRAIN[0]}.png") as stored:
+        assert (np.asarray(stored) == open_source(root, "train").label_map(0)).all()
+    assert (open_source(root, "train").label_map(0) == IGNORE).any()
+    refused(root, "test", f"has no mask of the {len(VOC_TEST)} images of the split 'test'; VOC publishes none")
+
+
+def test_sbd_holds_what_scipy_reads(made: Path) -> None:
+    for place in ("benchmark_RELEASE", "benchmark_RELEASE/dataset"):
+        source = open_source(made / place, "train")
+        assert (recognise(made / place), names(source), source.labels) == ("sbd", [*SBD_TRAIN], VOC)
+    for index, name in enumerate(SBD_TRAIN):
+        stored = io.loadmat(made / f"benchmark_RELEASE/dataset/cls/{name}.mat")["GTcls"]["Segmentation"][0, 0]
+        assert (source.label_map(index) == stored).all()
+        assert source.image(index).shape[:2] == stored.shape
+
+
+def by_pycocotools(file: Path, image: int) -> NDArray[np.uint8]:
+    """Return a picture's map, each pixel decided by the set of annotations that cover it."""
+    from pycocotools.coco import COCO
+
+    with contextlib.redirect_stdout(text_io.StringIO()):
+        coco = COCO(str(file))
+    annotations = [a for a in coco.imgToAnns[image] if a["category_id"] in COCO_TO_VOC]
+    masks = [coco.annToMask(annotation).astype(bool) for annotation in annotations]
+    height, width = masks[0].shape
+    found = np.zeros((height, width), np.uint8)
+    for row in range(height):
+        for column in range(width):
+            over = [a for a, mask in zip(annotations, masks, strict=True) if mask[row, column]]
+            classes = {COCO_TO_VOC[a["category_id"]] for a in over if not a["iscrowd"]}
+            crowds = {COCO_TO_VOC[a["category_id"]] for a in over if a["iscrowd"]}
+            if len(classes) > 1 or crowds - classes:
+                found[row, column] = IGNORE
+            elif classes:
+                found[row, column] = classes.pop()
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("year", [2014, 2017])
+def test_coco_as_voc_is_what_pycocotools_says_of_every_pixel(year: int, tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools", reason=COCO_NEEDED)
+    home = coco_tree(tmp_path, size=(72, 48), year=year)
+    source = open_source(home, "coco:train")
+    listed = json.loads((home / f"annotations/instances_train{year}.json").read_text())["images"]
+    assert len(listed) == 6 and len(source) == 5, "a picture of apples only is no picture of the 20 classes"
+    for index in range(len(source)):
+        number = int(source.sample_name(index)[-12:])
+        expected = by_pycocotools(home / f"annotations/instances_train{year}.json", number)
+        assert (source.label_map(index) == expected).all()
+        assert source.image(index).shape[:2] == expected.shape
+    assert {12, 18, IGNORE, 15} <= {*np.unique(source.label_map(0)).tolist()}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_small_objects_of_coco_are_void_and_alone_no_reason_to_keep_a_picture(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools", reason=COCO_NEEDED)
+    home = coco_tree(tmp_path)
+    index = names(source := open_source(home, "coco:train:min-area=20")).index("train2017/000000000027")
+    assert (source.label_map(index)[40:43, 40:43] == IGNORE).all()
+    file = home / "annotations/instances_train2017.json"
+    content = json.loads(file.read_text())
+    kept = [a for a in content["annotations"] if a["image_id"] != 27 or a["area"] == 9]
+    file.write_text(json.dumps({**content, "annotations": kept}))
+    assert "train2017/000000000027" in names(open_source(home, "coco:train"))
+    assert "train2017/000000000027" not in names(open_source(home, "coco:train:min-area=10"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_order_of_objects_changes_nothing() -> None:
+    pytest.importorskip("pycocotools", reason=COCO_NEEDED)
+    square = [[2, 2, 12, 2, 12, 12, 2, 12]]
+    crowd = {"size": [16, 16], "counts": [0, 128, 128]}
+    objects: list[tuple[int, str, Any]] = [
+        (15, "object", square), (1, "object", [[8, 8, 15, 8, 15, 15, 8, 15]]), (15, "crowd", crowd),
+        (1, "small", [[0, 12, 4, 12, 4, 16, 0, 16]]),
+    ]  # fmt: skip
+    first = drawn(objects, (16, 16), "here")
+    assert (first == drawn(objects[::-1], (16, 16), "here")).all()
+    assert first[4, 4] == 15 and first[10, 10] == IGNORE and first[14, 14] == 1 and first[0, 0] == IGNORE
+    assert first[0, 15] == 0 and first[13, 1] == IGNORE
+
+
+def test_cityscapes_label_ids_become_the_official_train_ids(made: Path) -> None:
+    home = made / "cityscapes"
+    assert recognise(home) == "cityscapes" and splits(home) == ["coarse", "train", "val"]
+    official = pytest.importorskip("cityscapesscripts.helpers.labels", reason="cityscapesscripts is not installed")
+    table = {label.id: label.trainId for label in official.labels if label.id >= 0}
+    for split, kind in (("train", "gtFine"), ("val", "gtFine"), ("coarse", "gtCoarse"), ("coarse-train", "gtCoarse")):
+        source = open_source(home, split)
+        assert isinstance(source, FileSource)
+        for index, pair in enumerate(source.pairs):
+            assert kind in str(pair.label)
+            with Image.open(pair.label) as stored:
+                expected = np.vectorize(table.get)(np.asarray(stored))
+            assert (source.label_map(index) == expected).all()
+    by_train_id = {label.trainId: label for label in official.labels if 0 <= label.trainId < 255}
+    assert CITYSCAPES.class_names == tuple(by_train_id[k].name for k in range(19))
+    assert CITYSCAPES.palette == tuple(by_train_id[k].color for k in range(19))
+    assert tuple(by_train_id[k].id for k in range(19)) == CITYSCAPES_LABEL_IDS
+
+
+def test_our_miou_is_that_of_the_official_evaluator(made: Path, tmp_path: Path) -> None:
+    module = "cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling"
+    official = pytest.importorskip(module, reason="cityscapesscripts is not installed")
+    source = open_source(made / "cityscapes", "val")
+    assert isinstance(source, FileSource)
+    matrix, rng, predictions = ConfusionMatrix(19), np.random.default_rng(3), []
+    for index, pair in enumerate(source.pairs):
+        label_map = source.label_map(index)
+        guess = np.where(rng.random(label_map.shape) < 0.6, label_map, rng.integers(0, 19, label_map.shape))
+        guess = np.where(guess == IGNORE, 4, guess).astype(np.uint8)
+        matrix.update(guess, label_map)
+        predictions.append(tmp_path / f"{Path(pair.name).name}.png")
+        Image.fromarray(np.array(CITYSCAPES_LABEL_IDS, np.uint8)[guess]).save(predictions[-1])
+    official.args.evalInstLevelScore, official.args.quiet, official.args.JSONOutput = False, True, False
+    with contextlib.redirect_stdout(text_io.StringIO()):
+        said = official.evaluateImgLists([*map(str, predictions)], [str(p.label) for p in source.pairs], official.args)
+    assert matrix.miou() == pytest.approx(said["averageScoreClasses"], abs=1e-12)
+    for value, iou in zip(CITYSCAPES.class_names, matrix.iou(), strict=True):
+        assert iou == pytest.approx(said["classScores"][value], abs=1e-12, nan_ok=True)
+
+
+def test_voc_and_sbd_are_disjoint_and_take_vocs_maps(made: Path) -> None:
+    """Order does not matter; of the union, nothing is VOC's to validate on, and no image comes twice."""
+    for split in ("sbd:train+sbd:val+voc:train", "voc:train + sbd:train + sbd:val"):
+        source = open_source(made, split)
+        assert isinstance(source, Mixture)
+        found = [name.partition("/") for name in names(source)]
+        ids = [name for _, _, name in found]
+        assert sorted(ids) == sorted(({*SBD_TRAIN, *SBD_VAL} - {*VOC_VAL}) | {*VOC_TRAIN}) and len(ids) == 8
+        assert {name for kind, _, name in found if kind == "voc"} == {*VOC_TRAIN}
+        for index, name in enumerate(names(source)):
+            assert (source.label_map(index) == IGNORE).any() == name.startswith("voc/")
+            assert source.image(index).shape[:2] == source.label_map(index).shape
+    alone = open_source({"voc": made, "sbd": made / "benchmark_RELEASE"}, "sbd:train")
+    assert names(alone) == [name for name in SBD_TRAIN if name not in VOC_VAL]
+
+
+def test_complete_voc_and_sbd_have_to_be_10582(monkeypatch: pytest.MonkeyPatch, made: Path) -> None:
+    """The miniatures take the part of the complete data: their own counts are the published ones."""
+    monkeypatch.setattr(published, "VOC", {"train": 4, "val": 3})
+    monkeypatch.setattr(published, "SBD", {"train": 5, "val": 3})
+    refused(made, "sbd:train+sbd:val+voc:train", "together give 8 training images where they have 10,582")
+    monkeypatch.setattr(published, "VOC_AND_SBD", 8)
+    assert len(open_source(made, "sbd:train+sbd:val+voc:train")) == 8
+
+
+def test_a_split_that_is_almost_complete_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    monkeypatch.setattr(published, "CLAIM", 0.5)
+    monkeypatch.setitem(published.VOC, "train", 6)
+    refused(root, "voc:train", r"train\.txt: has 4 images where VOC 2012's train has 6, so 2 are missing; unpack")
+    monkeypatch.setitem(published.SBD, "val", 2)
+    refused(root, "sbd:val", "has 3 images where SBD's val has 2, so 1 are too many")
+    monkeypatch.setitem(published.COCO, "train2017", 7)
+    refused(root, "coco:train", r"instances_train2017\.json: has 6 images where COCO's train2017 has 7")
+    monkeypatch.setitem(published.CITYSCAPES, "coarse", 4)
+    refused(root, "cityscapes:coarse", "has 3 images where Cityscapes's coarse has 4")
+    monkeypatch.setitem(published.CITYSCAPES, "coarse", 19998)
+    assert len(open_source(root, "cityscapes:coarse")) == 3, "a small part is nobody's mistake"
+
+
+def test_mixtures_of_cityscapes_take_the_fine_mask(made: Path) -> None:
+    assert len(open_source(made, "cityscapes:coarse+cityscapes:train")) == 7
+    source = open_source(made, "cityscapes:coarse-train+cityscapes:train")
+    assert isinstance(source, Mixture) and [len(part) for part in source.parts] == [0, 4]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_mixtures_are_checked_like_other_data(made: Path) -> None:
+    pytest.importorskip("pycocotools", reason=COCO_NEEDED)
+    train = open_source(made, "coco:train+sbd:train+voc:train")
+    assert len({*names(train)}) == len(train)
+    quick_check(train, open_source(made, "voc:val"))
+    report = check({"voc": made, "sbd": made}, splits=("sbd:train+voc:train", "voc:val"), workers=1)
+    assert report_json(report)["root"] == {"voc": str(made), "sbd": str(made)}
+    assert [finding.message for finding in report.findings if finding.severity == "error"] == []
+    with pytest.raises(InputError, match="other classes"):
+        check(made, workers=1)
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        ("train", r"holds several data sets \(voc, sbd, coco, cityscapes\); name each split with its data set"),
+        ("vok:train", "data set 'vok': did you mean 'voc'"),
+        ("voc:", "'voc:' names no split"),
+        ("voc:train+sbd", "data set 'sbd'|names no split"),
+        ("voc:train:min-area=3", "only coco has an option"),
+        ("coco:train:min-area=x", "only coco has an option"),
+        ("voc:train+voc:train", "voc:train is named twice"),
+        ("voc:train+cityscapes:train", "cityscapes:train has other classes than voc:train"),
+        ("cityscapes:test", "placeholders without any class; score on val"),
+        ("cityscapes:dev", "split 'dev': "),
+        ("coco:dev", "the splits there are: train2017, val2017"),
+    ],
+)
+def test_splits_that_name_nothing_are_refused(split: str, words: str, made: Path) -> None:
+    refused(made, split, words, read=False)
+
+
+def test_roots_by_name(made: Path) -> None:
+    assert parse_data([]) is None and parse_data(["here"]) == Path("here")
+    assert parse_data([f"voc={made}", "sbd=x"]) == {"voc": made, "sbd": Path("x")}
+    assert len(open_source({"voc": made}, "val")) == 3, "with one name, the split needs none"
+    refused({"voc": made, "sbd": made}, "val", r"names several data sets \(sbd, voc\); say of which it is", read=False)
+    refused({"sbd": made}, "sbd:train", r"needs VOC's list val\.txt too, .*add voc=PATH", read=False)
+    refused({"voc": made / "coco"}, "val", "--data voc=.*coco: holds no voc; looked for JPEGImages/", read=False)
+    refused(made / "coco", "voc:val", "holds no voc; looked for .*say where it is, --data voc=PATH", read=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a", "voc=b"], "not both"),
+        (["voc=a", "voc=b"], "given twice"),
+        (["vok=a"], "--data vok=a: did you mean 'voc'"),
+        (["voc="], "--data voc=: names no folder"),
+    ],
+)
+def test_refused_ways_of_naming_data(words: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        parse_data(words)
+
+
+def test_a_path_that_holds_an_equals_sign_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "size=3").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert parse_data(["size=3"]) == Path("size=3")
+
+
+VOC_HOME, SBD_HOME, FINE = "VOCdevkit/VOC2012", "benchmark_RELEASE/dataset", "cityscapes/gtFine/train/aachen"
+AACHEN = f"{FINE}/aachen_000000_000019_gtFine_labelIds.png"
+COCO_FILE = "coco/annotations/instances_train2017.json"
+
+
+def _grey(path: Path, values: NDArray[Any]) -> None:
+    Image.fromarray(values.astype(np.uint8)).save(path)
+
+
+def _cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _other_palette(path: Path) -> None:
+    with Image.open(path) as stored:
+        again = Image.fromarray(np.asarray(stored), "P")
+    again.putpalette([value for index in range(256) for value in (index, index, index)])
+    again.save(path)
+
+
+def _json(path: Path, change: Any) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def _as_train_ids(root: Path, *void: int) -> None:
+    for path in root.glob("cityscapes/gtFine/*/*/*_labelIds.png"):
+        _grey(path, np.resize(np.array([0, 1, 2, 8, 10, *void]), (64, 128)))
+
+
+BROKEN: list[tuple[str, Callable[[Path], object], str]] = [
+    ("voc:train", lambda r: (r / VOC_HOME / "ImageSets/Segmentation/train.txt").unlink(), "split 'train'.*has the"),
+    ("voc:train", lambda r: (r / VOC_HOME / f"SegmentationClass/{VOC_TRAIN[1]}.png").unlink(), "has no '2007_000002'"),
+    ("voc:train", lambda r: _cut(r / VOC_HOME / f"JPEGImages/{VOC_TRAIN[0]}.jpg"), r"2007_000001\.jpg: cannot be dec"),
+    ("voc:val", lambda r: _other_palette(r / VOC_HOME / f"SegmentationClass/{VOC_VAL[2]}.png"),
+     r"2007_000007\.png: its palette is not VOC's, .*take the mask of the official archive"),
+    ("sbd:train", lambda r: (r / SBD_HOME / "train.txt").unlink(), "has the splits all, train, val|split 'train'"),
+    ("sbd:train", lambda r: _cut(r / SBD_HOME / "cls/2008_000011.mat"), r"2008_000011\.mat: holds no GTcls.*again"),
+    ("sbd:train", lambda r: (r / SBD_HOME / "cls/2008_000011.mat").unlink(), "cls: has no '2008_000011', which"),
+    ("coco:train", lambda r: _cut(r / COCO_FILE), r"instances_train2017\.json: cannot be read as JSON.*unpack"),
+    ("coco:train", lambda r: (r / "coco/train2017/000000000009.jpg").unlink(), r"09\.jpg: is not there.*unpack train2"),
+    ("coco:train", lambda r: _json(r / COCO_FILE, lambda c: c["annotations"][0].update(category_id=99)),
+     "category_id 99, and COCO's are 1 to 90"),
+    ("coco:train", lambda r: _json(r / COCO_FILE, lambda c: c["categories"][0].update(name="wheel")),
+     "category 1 is called 'wheel' where COCO's is 'person'"),
+    ("coco:train", lambda r: _json(r / COCO_FILE, lambda c: c.pop("images")), "holds no images, annotations and"),
+    ("coco:train", lambda r: shutil.copy(r / COCO_FILE, r / "coco/annotations/instances_train2014.json"),
+     "has train2014 and train2017, mostly the same pictures; name one"),
+    ("cityscapes:train", lambda r: _as_train_ids(r, 255), r"labelIds\.png: .*look like train ids.*unpack gtFine"),
+    ("cityscapes:train", _as_train_ids, r"labelIds\.png: .*look like train ids.*unpack gtFine"),
+    ("cityscapes:train", lambda r: (r / AACHEN).rename(r / AACHEN.replace("labelIds", "labelTrainIds")),
+     r"labelIds\.png: is not there; copy the label ids from gtFine_trainvaltest\.zip, not the train ids beside it"),
+    ("cityscapes:train", lambda r: _grey(r / AACHEN, np.full((64, 128), 77)), "value 77 not among the ids 0 to 33"),
+    ("cityscapes:train", lambda r: shutil.rmtree(r / "cityscapes/gtFine"),
+     r"gtFine/train: there is no such folder; unpack gtFine_trainvaltest\.zip there, or name the split coarse-train"),
+    ("cityscapes:train", lambda r: shutil.rmtree(r / "cityscapes/leftImg8bit/train/aachen"), "is not there, nor are"),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("number", range(len(BROKEN)))
+def test_broken_trees_name_the_file_and_the_remedy(number: int, root: Path) -> None:
+    split, change, said = BROKEN[number]
+    if split.startswith("coco"):
+        pytest.importorskip("pycocotools", reason=COCO_NEEDED)
+    change(root)
+    refused(root, split, said)
