@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from helpers.archives import zip_of
 from helpers.datasets import picture
+from helpers.pretraining import write_colours
 from helpers.training import small_recipe, train, write_blobs
 from PIL import Image
 from safetensors.numpy import save_file
@@ -80,6 +81,19 @@ REFUSALS = [
     _train("--init-from a folder without weights", "--init-from empty", "empty"),
     _train("--init-from another network", "--init-from run", "run"),
     _train("a loss that explodes", "TINY --optim.lr 1e30 --optim.warmup-steps 0", "diverged", code=3),
+    Refusal("pre-training without data", "pretrain --out new", "--data"),
+    Refusal("pre-training on no folder of classes", "pretrain --data blobs --out new", "train/CLASS"),
+    Refusal("pictures of one class", "pretrain --data single --out new", "fewer than two folders"),
+    Refusal("a class that only val has", "pretrain --data strange --out new", "val/colour 2"),
+    Refusal("a truncated picture of a class", "pretrain --data torn --out new", "colour 0/0.png"),
+    Refusal("batch norm of one picture", "pretrain --data pictures --out new --data.batch-size 1", "at least 2"),
+    Refusal("a crop smaller than a cell", "pretrain --data pictures --out new --data.augmentation.crop 16", "crop 16"),
+    Refusal(
+        "a backbone to pre-train that is none",
+        "pretrain --data pictures --out new --model.backbone resnet50_gnc",
+        "'resnet50_gcn'",
+    ),
+    Refusal("pre-training into a run of another kind", "pretrain --data pictures --out run --resume", "not a recipe"),
     Refusal("a job of data that does not exist", "data chek blobs", "did you mean 'check'?"),
     Refusal("a check of a folder that is no data set", "data check empty", "empty"),
     Refusal("a check without a process", "data check blobs --workers 0", "--workers 0"),
@@ -106,6 +120,7 @@ REFUSALS = [
     Refusal("a set without a scene", "data scenes --out new --train 0", "--train 0"),
     Refusal("weights that are not there", "evaluate nowhere --data blobs", "nowhere"),
     Refusal("a folder without weights", "evaluate empty --data blobs", "empty"),
+    Refusal("a pre-trained backbone", "evaluate backbone --data blobs", "--model.backbone-weights"),
     Refusal("damaged weights", "evaluate damaged --data blobs", "weights.safetensors"),
     Refusal("a damaged model.json", "evaluate halfjson --data blobs", "model.json"),
     Refusal("neither weights nor predictions", "evaluate --data blobs", "--predictions"),
@@ -191,7 +206,21 @@ def prepare(root: Path) -> None:
         shutil.copy(blobs / image, root / name)
     _archives(root)
     _submission(root)
+    _pictures(root)
     (root / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+
+
+def _pictures(root: Path) -> None:
+    """Write image folders: a good one, one of a single class, one with a class only in val, one with half a picture."""
+    pictures = write_colours(root / "pictures")
+    for name in ("single", "strange", "torn"):
+        shutil.copytree(pictures, root / name)
+    for name in ("colour 1", "colour 2"):
+        shutil.rmtree(root / "single" / "train" / name)
+    shutil.rmtree(root / "strange" / "train" / "colour 2")
+    os.truncate(root / "torn" / "train" / "colour 0" / "0.png", 400)
+    (root / "backbone").mkdir()
+    shutil.copy(root / "other.safetensors", root / "backbone" / "backbone.safetensors")
 
 
 def _archives(root: Path) -> None:
