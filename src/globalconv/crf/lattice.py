@@ -4,12 +4,13 @@ N pixels, d features, M vertices, K columns of whatever is filtered.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from globalconv.crf import passes, simplex
-from globalconv.crf.crew import Crew, share
+from globalconv.crf.crew import Crew
 from globalconv.crf.passes import Floats, Indices, Ints
 from globalconv.crf.scratch import Scratch
 from globalconv.crf.vectors import WIDTH
@@ -17,6 +18,8 @@ from globalconv.errors import InputError
 
 _LARGEST = 2.0**20
 """Lattice coordinates beyond this leave float32 too few digits to tell the corners of a simplex apart."""
+_PARTS = 4
+"""Parts of the pixels that threads splat at the same time. Fixed, so that sums do not depend on the threads."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,17 @@ class Lattice:
     """
 
     offsets_Nr: Indices
-    """The vertices of each pixel, one of each remainder; ~vertex where no pixel before touches it."""
+    """The vertices of each pixel, one of each remainder."""
+    places_Nr: Indices
+    """Where it splats to: a vertex, or what stands in for it in its part; ~place for the first pixel that does."""
     weights_Nr: Floats
     """Its barycentric weights."""
     vertices: int
     """M, in the order in which pixels touch them first."""
     touched: int
     """How many of them have a pixel; the others only pass on what reaches them."""
+    parts: tuple["Part", ...]
+    """The pixels, cut into parts that are splatted at the same time."""
     orders: tuple[Indices, ...]
     """Per axis the vertices to blur, chain after chain; see `simplex.chains`."""
     alpha: float
@@ -42,14 +49,22 @@ class Lattice:
     @property
     def nbytes(self) -> int:
         """The memory it holds."""
-        return self.offsets_Nr.nbytes + self.weights_Nr.nbytes + sum(order.nbytes for order in self.orders)
+        return 2 * self.offsets_Nr.nbytes + self.weights_Nr.nbytes + sum(order.nbytes for order in self.orders)
 
-    def splat(self, values_MK: Floats, rows_NK: Floats, scale_N: Floats, part: int, parts: int) -> None:
-        """Fill the vertices of one part's share of the remainders from all pixels, times `scale_N`."""
-        values_MK[self.touched :] = 0
-        first, last = share(len(self.orders), part, parts)
-        if first < last:
-            passes.splat(values_MK, rows_NK, self.offsets_Nr, self.weights_Nr, scale_N, first, last)
+    def values(self, columns: int, scratch: Scratch) -> Floats:
+        """Return memory for the values of all vertices and stand-ins."""
+        return scratch.empty((self.parts[-1].last, columns), np.float32)
+
+    def splat(self, values_MK: Floats, rows_NK: Floats, scale_N: Floats, number: int) -> None:
+        """Fill the vertices that the pixels of one part touch first, and its stand-ins for others."""
+        part = self.parts[number]
+        passes.splat(values_MK, rows_NK, self.places_Nr, self.weights_Nr, scale_N, part.begin, part.end)
+
+    def merge(self, values_MK: Floats) -> None:
+        """Add all stand-ins to their vertices."""
+        for part in self.parts:
+            passes.merge(values_MK, part.shared, part.first)
+        values_MK[self.touched : self.vertices] = 0
 
     def blur(self, values_MK: Floats, crew: Crew) -> None:
         """Blur along the axes in turn; threads share the chains of each."""
@@ -71,10 +86,10 @@ class Lattice:
         """Return the filter's answer to 1 everywhere (N,), which normalisation divides by."""
         with Scratch() as scratch:
             rows_NK = scratch.empty((len(self.offsets_Nr), WIDTH), np.float32)
-            values_MK = scratch.empty((self.vertices, WIDTH), np.float32)
+            values_MK = self.values(WIDTH, scratch)
             rows_NK[:] = 1
             scale_N = np.ones(len(rows_NK), np.float32)
-            crew.every(lambda part: self.splat(values_MK, rows_NK, scale_N, part, crew.threads))
+            splat_all([(self, values_MK, scale_N)], rows_NK, crew)
             self.blur(values_MK, crew)
             rows_NK[:], scale_N[:] = 0, self.alpha
 
@@ -84,6 +99,41 @@ class Lattice:
 
             crew.ranges(len(rows_NK), gather)
             return rows_NK[:, 0].copy()
+
+
+@dataclass(frozen=True)
+class Part:
+    """Pixels begin .. end-1, which are splatted while other threads splat others.
+
+    A vertex that pixels of an earlier part touch has a stand-in of its own here; they lie in rows first .. last-1 of
+    the values, behind all vertices. There are few: the picture is cut into bands.
+    """
+
+    begin: int
+    end: int
+    first: int
+    shared: Indices
+    """The vertices that have stand-ins."""
+
+    @property
+    def last(self) -> int:
+        """The row behind the last stand-in."""
+        return self.first + len(self.shared)
+
+
+def splat_all(filters: Sequence[tuple[Lattice, Floats, Floats]], rows_NK: Floats, crew: Crew) -> None:
+    """Fill the values (second) of the lattices (first) from the rows, times the third.
+
+    The parts are the same for any number of threads, so that sums do not depend on it.
+    """
+    tasks = [(*one, number) for one in filters for number in range(len(one[0].parts))]
+
+    def splat(task: int) -> None:
+        lattice, values_MK, scale_N, number = tasks[task]
+        lattice.splat(values_MK, rows_NK, scale_N, number)
+
+    crew.tasks(len(tasks), splat)
+    crew.tasks(len(filters), lambda index: filters[index][0].merge(filters[index][1]))
 
 
 def _next_chain(order: Indices, place: int) -> int:
@@ -127,7 +177,9 @@ def _connect(keys_rN: Ints, weights_Nr: Floats, multipliers_d: Ints, crew: Crew,
     crew.tasks(remainders, number)
     firsts = np.array([0, *np.cumsum([len(keys) for _, keys in found])])
     places_M = np.empty(firsts[-1], np.int32)
-    touched = simplex.arrange(offsets_Nr, firsts, places_M)
+    cuts = len(offsets_Nr) * np.arange(1, _PARTS + 1) // _PARTS
+    known = np.empty_like(cuts)
+    simplex.arrange(offsets_Nr, firsts, places_M, cuts, known)
     places = np.split(places_M, firsts[1:-1])
     steps = np.append(remainders * multipliers_d, 0) - multipliers_d.sum()
     next_jM: Indices = scratch.empty((remainders, len(places_M)), np.int32)
@@ -145,8 +197,28 @@ def _connect(keys_rN: Ints, weights_Nr: Floats, multipliers_d: Ints, crew: Crew,
         orders[j] = simplex.chains(next_jM[j], led_jM[j])
 
     crew.tasks(remainders, chain)
+    places_Nr, parts = _parts(offsets_Nr, [0, *cuts.tolist()], [0, *known.tolist()], len(places_M), crew)
     alpha = 1 / (1 + 2.0 ** (1 - remainders))
-    return Lattice(offsets_Nr, weights_Nr, len(places_M), touched, tuple(orders), alpha)
+    return Lattice(offsets_Nr, places_Nr, weights_Nr, len(places_M), int(known[-1]), parts, tuple(orders), alpha)
+
+
+def _parts(
+    offsets_Nr: Indices, cuts: list[int], known: list[int], vertices: int, crew: Crew
+) -> tuple[Indices, tuple[Part, ...]]:
+    """Return where pixels splat to, and their parts; `known` vertices are touched before each of `cuts`."""
+    places_Nr, shared = np.empty_like(offsets_Nr), [offsets_Nr[:0, 0]] * _PARTS
+
+    def stand_in(part: int) -> None:
+        shared[part] = simplex.stand_in(offsets_Nr, cuts[part], cuts[part + 1], known[part], places_Nr)
+
+    crew.tasks(_PARTS, stand_in)
+    firsts = [vertices + sum(map(len, shared[:part])) for part in range(_PARTS)]
+
+    def shift(part: int) -> None:
+        simplex.shift(offsets_Nr, cuts[part], cuts[part + 1], known[part], firsts[part], places_Nr)
+
+    crew.tasks(_PARTS, shift)
+    return places_Nr, tuple(Part(*edges) for edges in zip(cuts, cuts[1:], firsts, shared, strict=False))
 
 
 def lattice_scale(d: int) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 
 from globalconv.crf import passes
 from globalconv.crf.crew import CHUNK, Crew
-from globalconv.crf.lattice import Lattice, build
+from globalconv.crf.lattice import Lattice, build, splat_all
 from globalconv.crf.passes import Floats
 
 Normalisation = Literal["none", "before", "after", "symmetric"]
@@ -72,7 +72,7 @@ class MeanField:
         self._terms, self._crew = terms, crew
         self._scales = [term.kernel.after_N * np.float32(term.weight) for term in terms]
         columns = scores_NK.shape[1]
-        self._values = [crew.scratch.empty((term.kernel.lattice.vertices, columns), np.float32) for term in terms]
+        self._values = [term.kernel.lattice.values(columns, crew.scratch) for term in terms]
 
     def start(self) -> Floats:
         """Return softmax(scores) (N, K)."""
@@ -118,20 +118,13 @@ class MeanField:
     def filter(self, beliefs_NK: Floats) -> None:
         """Splat and blur the beliefs in all terms' lattices: the first half of a step.
 
-        Vertices of all remainders lie side by side, so a thread that splats some of a lattice's passes all of its
-        memory: threads take a lattice each as long as there are any. Lattices are blurred one after the other, so that
-        as much as can be stays in the cache.
+        Lattices are blurred one after the other, so that as much as can be stays in the cache.
         """
-        crew, filters = self._crew, [(t.kernel, v) for t, v in zip(self._terms, self._values, strict=True)]
-        parts = max(1, crew.threads // max(1, len(filters)))
-
-        def splat(task: int) -> None:
-            kernel, values_MK = filters[task // parts]
-            kernel.lattice.splat(values_MK, beliefs_NK, kernel.before_N, task % parts, parts)
-
-        crew.tasks(parts * len(filters), splat)
-        for kernel, values_MK in filters:
-            kernel.lattice.blur(values_MK, crew)
+        kernels = [term.kernel for term in self._terms]
+        filters = [(k.lattice, v, k.before_N) for k, v in zip(kernels, self._values, strict=True)]
+        splat_all(filters, beliefs_NK, self._crew)
+        for lattice, values_MK, _ in filters:
+            lattice.blur(values_MK, self._crew)
 
     def _told(self, rows_nK: Floats, begin: int, end: int) -> None:
         """Write what pixels begin .. end-1 are told: their scores and the messages of all terms."""

@@ -36,29 +36,37 @@ def _plain(vertex: np.int32) -> np.int32:
 
 @compiled_fast
 def splat(
-    values_MK: Floats, rows_NK: Floats, offsets_Nr: Indices, weights_Nr: Floats, scale_N: Floats, first: int, last: int
+    values_MK: Floats, rows_NK: Floats, places_Nr: Indices, weights_Nr: Floats, scale_N: Floats, begin: int, end: int
 ) -> None:
-    """values[v] = sum of weight * scale * rows[pixel], for the vertices of remainders first .. last-1.
+    """values[place] = sum of weight * scale * rows[pixel] over pixels begin .. end-1.
 
-    Nothing has to be cleared: the first pixel that touches a vertex, which says so by ~vertex, does not add. Vertices
-    of different remainders are different, so that threads share the remainders and never add to one vertex.
+    Nothing has to be cleared: the first pixel that touches a place, which says so by ~place, does not add.
     """
     columns = values_MK.shape[1]
     for k in range(0, columns, _THREE):
         two, three = k + WIDTH < columns, k + 2 * WIDTH < columns
-        for n in range(rows_NK.shape[0]):
+        for n in range(begin, end):
             a, b, c = add_scaled(zero(), scale_N[n], load(rows_NK, n, k)), zero(), zero()
             if two:
                 b = add_scaled(b, scale_N[n], load(rows_NK, n, k + WIDTH))
             if three:
                 c = add_scaled(c, scale_N[n], load(rows_NK, n, k + 2 * WIDTH))
-            for r in range(first, last):
-                weight, vertex, new = weights_Nr[n, r], _plain(offsets_Nr[n, r]), offsets_Nr[n, r] < 0
-                _add(values_MK, vertex, k, weight, a, new)
+            for r in range(places_Nr.shape[1]):
+                weight, place, new = weights_Nr[n, r], _plain(places_Nr[n, r]), places_Nr[n, r] < 0
+                _add(values_MK, place, k, weight, a, new)
                 if two:
-                    _add(values_MK, vertex, k + WIDTH, weight, b, new)
+                    _add(values_MK, place, k + WIDTH, weight, b, new)
                 if three:
-                    _add(values_MK, vertex, k + 2 * WIDTH, weight, c, new)
+                    _add(values_MK, place, k + 2 * WIDTH, weight, c, new)
+
+
+@compiled_fast
+def merge(values_MK: Floats, vertices: Indices, first: int) -> None:
+    """values[vertex] += values[stand-in] for the stand-ins of these vertices, which lie from row `first` on."""
+    for number in range(vertices.shape[0]):
+        for k in range(0, values_MK.shape[1], WIDTH):
+            total = add(load(values_MK, vertices[number], k), load(values_MK, first + number, k))
+            store(values_MK, vertices[number], k, total)
 
 
 @compiled_fast
@@ -125,7 +133,7 @@ def gather(
             if three:
                 c = load(more_NK, row, k + 2 * WIDTH)
             for r in range(remainders):
-                weight, vertex = scale_N[n] * weights_Nr[n, r], _plain(offsets_Nr[n, r])
+                weight, vertex = scale_N[n] * weights_Nr[n, r], offsets_Nr[n, r]
                 a = add_scaled(a, weight, load(values_MK, vertex, k))
                 if two:
                     b = add_scaled(b, weight, load(values_MK, vertex, k + WIDTH))

@@ -174,38 +174,67 @@ def _grown(known: Ints) -> tuple[Indices, Ints]:
 
 
 @compiled
-def arrange(offsets_Nr: Indices, firsts: Ints, places_M: Indices) -> int:
+def arrange(offsets_Nr: Indices, firsts: Ints, places_M: Indices, cuts: Ints, known: Ints) -> None:
     """Give every vertex its place among all: in the order of first touch, whatever its remainder.
 
     So what is near in the picture is near in memory. `offsets_Nr` holds numbers within a remainder, where the one to be
     touched next is one more than the last. `places_M` receives the place of each vertex, remainder after remainder from
-    `firsts` on. Vertices that no pixel touches come last; returned is how many are touched.
+    `firsts` on. Vertices that no pixel touches come last. `known` receives how many vertices are touched by the pixels
+    before each of `cuts`.
     """
     remainders, place = offsets_Nr.shape[1], 0
     following = np.zeros(remainders, np.int64)
-    for n in range(offsets_Nr.shape[0]):
-        for r in range(remainders):
-            if offsets_Nr[n, r] == following[r]:
-                places_M[firsts[r] + following[r]] = place
-                following[r] += 1
-                place += 1
-    touched = place
+    for part in range(cuts.shape[0]):
+        for n in range(cuts[part - 1] if part else 0, cuts[part]):
+            for r in range(remainders):
+                if offsets_Nr[n, r] == following[r]:
+                    places_M[firsts[r] + following[r]] = place
+                    following[r] += 1
+                    place += 1
+        known[part] = place
     for r in range(remainders):
         for vertex in range(firsts[r] + following[r], firsts[r + 1]):
             places_M[vertex] = place
             place += 1
-    return touched
 
 
 @compiled
 def move(offsets_Nr: Indices, remainder: int, places: Indices) -> None:
-    """Turn the numbers within a remainder into places among all; ~place where a pixel is the first to touch it."""
-    following = 0
+    """Turn the numbers within a remainder into places among all."""
     for n in range(offsets_Nr.shape[0]):
-        vertex = offsets_Nr[n, remainder]
-        first = vertex == following
-        following += first
-        offsets_Nr[n, remainder] = ~places[vertex] if first else places[vertex]
+        offsets_Nr[n, remainder] = places[offsets_Nr[n, remainder]]
+
+
+@compiled
+def stand_in(offsets_Nr: Indices, begin: int, end: int, known: int, places_Nr: Indices) -> Indices:
+    """Give the vertices below `known` that pixels begin .. end-1 touch stand-ins, 0, 1, ...; return these vertices.
+
+    `places_Nr` receives a pixel's stand-ins, and the other vertices as they are; ~place where none before touches it.
+    """
+    number, found, count = np.full(known, -1, np.int32), np.empty(known, np.int32), np.int32(0)
+    following = known
+    for n in range(begin, end):
+        for r in range(offsets_Nr.shape[1]):
+            vertex = offsets_Nr[n, r]
+            if vertex >= known:
+                places_Nr[n, r] = ~vertex if vertex == following else vertex
+                following += vertex == following
+            elif number[vertex] < 0:
+                number[vertex], found[count], places_Nr[n, r] = count, vertex, ~count
+                count += np.int32(1)
+            else:
+                places_Nr[n, r] = number[vertex]
+    return found[:count].copy()
+
+
+@compiled
+def shift(offsets_Nr: Indices, begin: int, end: int, known: int, first: int, places_Nr: Indices) -> None:
+    """Let the stand-ins of pixels begin .. end-1 begin at row `first`."""
+    for n in range(begin, end):
+        for r in range(offsets_Nr.shape[1]):
+            if offsets_Nr[n, r] < known:
+                place = places_Nr[n, r]
+                places_Nr[n, r] = place + first if place >= 0 else place - first
 
 
 @compiled
