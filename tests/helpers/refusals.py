@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from helpers.archives import zip_of
 from helpers.datasets import picture
+from helpers.official import SBD_VAL, VOC_VAL, cityscapes_tree, coco_tree, sbd_tree, voc_tree
 from helpers.pretraining import write_colours
 from helpers.training import small_recipe, train, write_blobs
 from PIL import Image
@@ -44,6 +45,10 @@ def _train(about: str, options: str, words: str, code: int = 2, data: str = "blo
     return Refusal(about, f"train folder --data {data} --out {out} {options}".strip(), words, code)
 
 
+def _named(split: str, data: str = "official") -> str:
+    return f"train folder --data {data} --out new TINY --data.train-split {split} --data.val-split {split}"
+
+
 REFUSALS = [
     Refusal("a verb that does not exist", "trian", "did you mean 'train'?"),
     Refusal("a recipe that does not exist", "train camvidd --data blobs --out new", "camvidd"),
@@ -72,6 +77,17 @@ REFUSALS = [
     _train("a colour mask instead of indices", "TINY", "0.png", data="colours"),
     _train("a label outside the declared classes", "TINY", "9", data="outside"),
     _train("a truncated label map", "TINY", "0.png", data="truncated"),
+    Refusal("several data sets and a split of none", _named("train"), "name each split with its data set"),
+    Refusal("a data set that does not exist", _named("vok:train"), "did you mean 'voc'?"),
+    Refusal("SBD without VOC", _named("sbd:train", "sbd=official"), "add voc=PATH"),
+    Refusal("a place for a data set that does not exist", _named("voc:train", "vok=official"), "--data vok=official"),
+    Refusal("data sets of different classes joined", _named("voc:train+cityscapes:coarse"), "other classes"),
+    Refusal("masks of VOC's test images", _named("voc:test"), "VOC publishes none"),
+    Refusal("a VOC mask in another palette", _named("voc:val"), "its palette is not VOC's"),
+    Refusal("a damaged .mat file", _named("sbd:val"), "GTcls.Segmentation"),
+    Refusal("a COCO file that is cut short", _named("coco:train"), "cut short"),
+    Refusal("train ids under the name of label ids", _named("cityscapes:train"), "look like train ids"),
+    Refusal("fine masks of Cityscapes where only coarse ones are", _named("cityscapes:val"), "coarse-val"),
     Refusal("a list that names a missing file", "train camvid --data listed --out new", "train.txt"),
     _train("an --out that holds a run", "", "--resume", out="run"),
     _train("an --out that is a file", "", "is a file", out="photo.png"),
@@ -207,6 +223,7 @@ def prepare(root: Path) -> None:
     _archives(root)
     _submission(root)
     _pictures(root)
+    _break_official(root / "official")
     (root / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
 
 
@@ -236,6 +253,20 @@ def _submission(root: Path) -> None:
     picture(root / "few" / "JPEGImages" / "2008_000001.jpg")
     (root / "few" / "ImageSets" / "Segmentation").mkdir(parents=True)
     (root / "few" / "ImageSets" / "Segmentation" / "test.txt").write_text("2008_000001\n")
+
+
+def _break_official(root: Path) -> None:
+    """Write the official data sets and break each in one way."""
+    voc, sbd = voc_tree(root) / "VOC2012", sbd_tree(root) / "dataset"
+    coco, cityscapes = coco_tree(root), cityscapes_tree(root)
+    grey = Image.open(voc / f"SegmentationClass/{VOC_VAL[0]}.png")
+    grey.putpalette([value for index in range(256) for value in (index, index, index)])
+    grey.save(voc / f"SegmentationClass/{VOC_VAL[0]}.png")
+    os.truncate(sbd / f"cls/{SBD_VAL[0]}.mat", 200)
+    (coco / "annotations/instances_train2017.json").write_text('{"images": [')
+    for mask in (cityscapes / "gtFine/train").glob("*/*.png"):
+        Image.fromarray(np.resize(np.arange(10, dtype=np.uint8), (64, 128))).save(mask)
+    shutil.rmtree(cityscapes / "gtFine/val")
 
 
 def _edit(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
