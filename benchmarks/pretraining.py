@@ -4,7 +4,7 @@
 
 ResNet50-GCN is pre-trained on crops of 64 x 64 of the generated scenes' objects, cut into an image folder, and then is
 the backbone of a network trained on those scenes, beside the same network from scratch. One thread. It says nothing
-about Table 6 of the paper: that takes ImageNet and weeks of a GPU.
+about Table 6 of the paper: that takes ImageNet.
 """
 
 import json
@@ -34,7 +34,7 @@ from globalconv.training.recipe import DataSettings, ModelSettings, OptimSetting
 BACKBONE, CROP, BATCH = "resnet50_gcn", 64, 16
 TRAIN, VAL = 240, 40
 """Scenes of each split."""
-PRETRAIN_STEPS, STEPS = 80, 10
+PRETRAIN_STEPS, STEPS = 80, 40
 SMALLEST = 300
 """Pixels of an object that is cut out."""
 MARGIN = 4
