@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from globalconv.data.images import pixel_limit
 from globalconv.data.sources import Data, Root, Source, as_root, open_held_out, open_source
@@ -21,6 +21,7 @@ from globalconv.infer.predictor import Predictor, load
 from globalconv.infer.settings import PLAIN, InferenceSettings
 from globalconv.labels import LabelSpace
 from globalconv.pipeline import Shares
+from globalconv.processes import is_first_process
 from globalconv.progress import Progress
 from globalconv.reporting.gather import Subject
 from globalconv.reporting.history import History
@@ -33,6 +34,7 @@ from globalconv.submission.benchmarks import Competition
 from globalconv.submission.job import Submission, run_submission
 from globalconv.training.pretrain import run_pretraining
 from globalconv.training.pretrain_recipe import PretrainRecipe
+from globalconv.training.ranks import Cluster
 from globalconv.training.recipe import Recipe, StagedRecipe, flat
 from globalconv.training.recipes import recipe_named
 from globalconv.training.segmentation import Segmentation
@@ -52,25 +54,33 @@ def train(
     resume: bool = False,
     init_from: str | Path | None = None,
     stop: StopRequest | None = None,
+    devices: int | None = None,
+    nodes: int | None = None,
+    strategy: Literal["ddp", "ddp_find_unused_parameters_true"] = "ddp",
 ) -> Path:
     """Train `recipe` (or the one of that name) on `data` into the run folder `out`, and return `out`.
 
     Of a staged recipe every stage has a run folder in `out`; with `resume`, stages that are done are skipped. `data` is
     what `--data` is: the root of a data set, roots by the names of data sets, or None for generated scenes. `init_from`
     is a run folder or a folder with weights whose network starts this one. A `stop` that listens makes signals save the
-    state first.
+    state first. `devices` processes on each of `nodes` machines train together (docs/training.md).
     Raises `InputError` for refused input, `DivergedError` where the loss stops being finite.
     """
     recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
     root = as_root(data)
     initial = None if init_from is None else Path(init_from)
-    place, stop = Path(out), stop or StopRequest()
+    place, stop, first = Path(out), stop or StopRequest(), is_first_process()
+    cluster, say = Cluster(devices, nodes, strategy), tell if first else _silence
     if isinstance(recipe, StagedRecipe):
-        run_stages(recipe, root, place, resume, initial, stop, tell)
+        run_stages(recipe, root, place, resume, initial, stop, say, cluster)
+    else:
+        session = run_training(recipe, root, place, resume, initial, stop, say, cluster)
+    if not first:
+        return place
+    if isinstance(recipe, StagedRecipe):
         with _no_reason_to_fail(place):
             _report_stages(recipe, root, place)
     else:
-        session = run_training(recipe, root, place, resume, initial, stop, tell)
         with _no_reason_to_fail(place):
             _report_training(place, session)
     return place
@@ -278,6 +288,10 @@ def submit(
     submission.check()
     predictor = load(weights, device, precision, settings=settings)
     return run_submission(submission, Path(weights), predictor, Path(data))
+
+
+def _silence(line: str) -> None:
+    """Say nothing: the first process does."""
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing import active_children, get_context, parent_process
 from threading import Thread
 from typing import Any, TypeVar
@@ -17,6 +18,27 @@ CHUNK = 8
 
 J = TypeVar("J")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of something is this process's own, where several processes divide it."""
+
+    index: int
+    count: int
+
+
+WHOLE = Share(0, 1)
+
+
+def is_first_process() -> bool:
+    """Return whether this is the process that speaks and writes, where several train together.
+
+    Whoever starts them (Lightning, torchrun) says in the environment which one is which.
+    """
+    if "RANK" in os.environ:
+        return os.environ["RANK"] == "0"
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
 
 
 def usable_cores() -> int:

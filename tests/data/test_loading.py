@@ -7,6 +7,7 @@ import sys
 import time
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,8 +134,8 @@ def test_an_input_error_arrives_as_it_was_raised(workers: int) -> None:
         ({}, "no samples"),
     ],
 )
-def test_wrong_settings_are_refused_at_once(wrong: dict[str, int], said: str) -> None:
-    settings = {"batch_size": 2, "seed": 0, "workers": 0, **wrong}
+def test_wrong_settings_are_refused_at_once(wrong: dict[str, Any], said: str) -> None:
+    settings: dict[str, Any] = {"batch_size": 2, "seed": 0, "workers": 0, **wrong}
     with pytest.raises(InputError, match=said):
         training_batches(Numbered(0 if not wrong else 5), SETTINGS, (0, 0, 0), start=0, **settings)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from globalconv.errors import GlobalconvError, InputError, StoppedError, abandon, nearest, tell
 from globalconv.memory import keep_freed_memory
+from globalconv.processes import is_first_process
 from globalconv.stopping import StopRequest
 
 VERBS = {
@@ -75,7 +76,8 @@ def _dispatch(given: list[str], stop: StopRequest) -> int:
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
     """Show a warning as a line, without the place in the code that nobody asked for."""
-    tell(f"warning: {' '.join(str(message).split())}")
+    if is_first_process():
+        tell(f"warning: {' '.join(str(message).split())}")
 
 
 def _complain(message: str, code: int) -> int:

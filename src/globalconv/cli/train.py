@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -11,6 +11,7 @@ from globalconv.api import train
 from globalconv.cli.options import DataOption, read_options
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError, nearest
+from globalconv.processes import is_first_process
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import Recipe, StagedRecipe
 from globalconv.training.recipes import RECIPES, STAGED, first_line, recipe_named
@@ -36,6 +37,12 @@ def _options(default: Recipe) -> Any:
         """Go on where the run in --out stopped."""
         init_from: Path | None = None
         """Run folder, or folder with weights.safetensors and model.json, whose network this one starts from."""
+        devices: int | None = None
+        """Processes on this machine that train together, one per GPU; the batch is that of all (docs/training.md)."""
+        nodes: int | None = None
+        """Machines that train together, each running this command."""
+        strategy: Literal["ddp", "ddp_find_unused_parameters_true"] = "ddp"
+        """How processes share a step; the second where parts of the network take no part in the loss."""
         recipe: Annotated[Recipe, tyro.conf.arg(name="")] = default
 
     return TrainOptions
@@ -52,7 +59,12 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     if name.startswith("-"):
         raise InputError(f"train {name}: name a recipe first; {nearest(name, {**RECIPES, **STAGED})}")
     recipe, options = _read(recipe_named(name), name, rest)
-    out = train(recipe, parse_data(options.data), options.out, options.resume, options.init_from, stop)
+    out = train(
+        recipe, parse_data(options.data), options.out, options.resume, options.init_from, stop,
+        options.devices, options.nodes, options.strategy,
+    )  # fmt: skip
+    if not is_first_process():
+        return 0
     run_folder = shlex.quote(str(out))
     data = "".join([" --data", *(f" {shlex.quote(word)}" for word in options.data)]) if options.data else ""
     print(f"done: {out}; its report: {out / 'report.html'}\nnext: globalconv evaluate {run_folder}{data}")

@@ -31,7 +31,7 @@ from globalconv.data.balance import balancing
 from globalconv.data.sources.source import Source
 from globalconv.errors import InputError, nearest
 from globalconv.labels import IGNORE, Colour
-from globalconv.processes import ignore_signals
+from globalconv.processes import WHOLE, Share, ignore_signals
 
 ClassWeighting = Literal["none", "median", "sqrt-median"]
 
@@ -79,12 +79,13 @@ def training_batches(
     seed: int,
     start: int = 0,
     workers: int = 0,
+    share: Share = WHOLE,
 ) -> Generator[Batch, None, None]:
     """Return the endless stream of batches for segmentation, as `sample_batches` does."""
     if len(source) == 0:
         raise InputError(f"{source.name}: holds no samples; name a split that does")
     make = partial(_augmented, source, augmentation, fill)
-    return sample_batches(make, len(source), batch_size, seed, start, workers)
+    return sample_batches(make, len(source), batch_size, seed, start, workers, share)
 
 
 def _augmented(
@@ -96,20 +97,25 @@ def _augmented(
 
 
 def sample_batches(
-    make: MakeSample, samples: int, batch_size: int, seed: int, start: int = 0, workers: int = 0
+    make: MakeSample, samples: int, batch_size: int, seed: int, start: int = 0, workers: int = 0, share: Share = WHOLE
 ) -> Generator[Batch, None, None]:
     """Return the endless stream of batches of `samples` samples, from batch number `start` on.
 
-    `workers` processes read ahead (0: none, samples are made when asked for). They ignore Ctrl-C and SIGTERM, which
-    are the trainer's to handle, and end when the iterator is closed or dropped.
+    Of every batch only the `share` is made. `workers` processes read ahead (0: none, samples are made when asked for).
+    They ignore Ctrl-C and SIGTERM, which are the trainer's to handle, and end when the iterator is closed or dropped.
     """
     if batch_size < 1:
         raise InputError(f"batch_size={batch_size}: a batch holds at least 1 sample")
+    if batch_size % share.count:
+        raise InputError(
+            f"--data.batch-size {batch_size}: cannot be divided among {share.count} processes, and the batch is that of"
+            f" all of them; give a multiple of {share.count}"
+        )
     if workers < 0:
         raise InputError(f"workers={workers}: give 0 or more processes")
     if seed < 0:
         raise InputError(f"seed={seed}: give a whole number from 0 on")
-    return _batches(make, seed, _Order(samples, batch_size, seed, start), workers)
+    return _batches(make, seed, _Order(samples, batch_size, seed, start, share), workers)
 
 
 def each_once(make: MakeSample, samples: int, batch_size: int, workers: int = 0) -> Generator[Batch, None, None]:
@@ -157,15 +163,17 @@ def _stream(loader: DataLoader[Any]) -> "Generator[Batch]":
 
 
 class _Order:
-    """Batches of keys, endless, from batch `start` on."""
+    """Batches of keys, endless, from batch `start` on; of each the share that is this process's."""
 
-    def __init__(self, samples: int, batch_size: int, seed: int, start: int) -> None:
+    def __init__(self, samples: int, batch_size: int, seed: int, start: int, share: Share) -> None:
         self.samples, self.batch_size, self.seed, self.start = samples, batch_size, seed, start
+        length = batch_size // share.count
+        self.own = slice(share.index * length, (share.index + 1) * length)
 
     def __iter__(self) -> Iterator[list[Key]]:
         keys = self._keys(self.start * self.batch_size)
         while True:
-            yield [next(keys) for _ in range(self.batch_size)]
+            yield [next(keys) for _ in range(self.batch_size)][self.own]
 
     def _keys(self, position: int) -> Iterator[Key]:
         epoch, offset = divmod(position, self.samples)

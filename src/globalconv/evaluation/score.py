@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from globalconv.data.masks import read_label_map
 from globalconv.data.sources.ahead import ReadAhead
-from globalconv.data.sources.source import Source
+from globalconv.data.sources.source import Source, Subset
 from globalconv.errors import InputError
-from globalconv.evaluation.confusion import ConfusionMatrix, Floats
+from globalconv.evaluation.confusion import ConfusionMatrix, Counts, Floats
 from globalconv.labels import LabelSpace
 from globalconv.pipeline import Shares
+from globalconv.processes import Share
 
 Image = npt.NDArray[np.uint8]
 ClassMap = npt.NDArray[np.uint8]
@@ -105,6 +106,31 @@ def score_source(
     return score_batches(lambda images: [predict(images[0])], source, precision, on_image=on_image)
 
 
+def score_share(
+    predict: Callable[[Image], ClassMap],
+    source: Source,
+    precision: str,
+    share: Share,
+    add: Callable[[Counts], Counts],
+    on_image: OnImage | None = None,
+) -> Score:
+    """Score every image of `source`, of which this process predicts a share; `add` sums the counts of all processes."""
+    part = Subset(source.name, source, tuple(range(share.index, len(source), share.count)))
+    matrix, start = ConfusionMatrix(source.labels.num_classes), time.perf_counter()
+    for index in range(len(part)):
+        matrix.counts += _counted(predict(part.image(index)), part.label_map(index), part, index).counts
+        if on_image is not None:
+            on_image(index + 1, matrix)
+    whole = ConfusionMatrix.from_counts(add(matrix.counts))
+    _check_labelled(whole, source)
+    return Score(whole, source.labels, len(source), precision, time.perf_counter() - start)
+
+
+def _check_labelled(matrix: ConfusionMatrix, source: Source) -> None:
+    if not matrix.counts.any():
+        raise InputError(f"{source.name}: not one labelled pixel in {len(source)} images, so there is nothing to score")
+
+
 def score_batches(
     predict: Callable[[Sequence[Image]], Sequence[ClassMap]],
     source: Source,
@@ -180,8 +206,7 @@ def score_together(
             for total, matrix in zip(totals, counted, strict=True):
                 total.counts += matrix.counts
         on_scored(ScoredImage(index, label_map, class_maps, counted, totals))
-    if not totals[0].counts.any():
-        raise InputError(f"{source.name}: not one labelled pixel in {len(source)} images, so there is nothing to score")
+    _check_labelled(totals[0], source)
     return [
         Score(total, source.labels, len(source), contender.precision, taken)
         for contender, total, taken in zip(contenders, totals, seconds, strict=True)

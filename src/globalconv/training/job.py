@@ -1,7 +1,6 @@
 """A training of any kind, put together on its device and carried out in its run folder."""
 
 import json
-import logging
 import math
 from collections.abc import Callable
 from typing import Any
@@ -18,25 +17,25 @@ from globalconv.stopping import StopRequest
 from globalconv.training.ema import MovingAverage
 from globalconv.training.loop import train_loop
 from globalconv.training.optimizer import build_optimizer
+from globalconv.training.ranks import ALONE, Ranks, launch
 from globalconv.training.recipe import BaseRecipe
 from globalconv.training.run import RunFolder
 from globalconv.training.session import Session
 from globalconv.training.task import Task
 
 Say = Callable[[str], None]
-FABRIC_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
-def assemble(recipe: BaseRecipe, task: Task, run: RunFolder, hardware: Hardware, network: Normalised) -> Session:
-    """Return a session at step 0, on its device."""
-    for chatty in ("lightning.fabric", "lightning.pytorch"):  # what they say, `_announce` says in our words
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    device = hardware.device
-    fabric = Fabric(
-        accelerator=device.type,
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision=FABRIC_PRECISION[hardware.precision],  # type: ignore[arg-type]
-    )
+def assemble(
+    recipe: BaseRecipe,
+    task: Task,
+    run: RunFolder,
+    hardware: Hardware,
+    network: Normalised,
+    fabric: Fabric | None = None,
+) -> Session:
+    """Return a session at step 0, on its device; alone, where no `fabric` is given."""
+    fabric = launch(hardware, ALONE) if fabric is None else fabric
     network.to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
     network.to(fabric.device).train()
     average = None if recipe.optim.ema_decay is None else MovingAverage(network, recipe.optim.ema_decay)
@@ -45,7 +44,7 @@ def assemble(recipe: BaseRecipe, task: Task, run: RunFolder, hardware: Hardware,
     total = recipe.steps or math.ceil(recipe.epochs * task.images / images_per_step)
     return Session(
         recipe, task, run, fabric, network, average, wrapped, optimizer, worker_count(recipe.data.workers), total,
-        hardware,
+        hardware, Ranks(fabric),
     )  # fmt: skip
 
 
@@ -59,19 +58,24 @@ def carry_out(
 ) -> None:
     """Train to the end in the run folder, on from the checkpoint `saved` where the run is resumed."""
     run = session.run
-    run.begin(session.recipe, dataset)
-    if resume:
-        session.restore(saved)
-        say(f"resume      {f'after step {session.state.step}' if saved else 'no checkpoint yet: from the start'}")
-    session.board.open(run.path / "tensorboard", session.state.step)
-    _announce(session, say)
-    facts = {"step": session.state.step, "steps": session.total_steps, **session.task.facts()}
-    ran = {"hardware": session.hardware.description, "precision": session.hardware.precision}
-    run.log("start", {**facts, **ran, **environment()})
+    session.ranks.first_does(lambda: run.begin(session.recipe, dataset))
     try:
+        if resume:
+            session.restore(saved)
+            say(f"resume      {f'after step {session.state.step}' if saved else 'no checkpoint yet: from the start'}")
+        if session.ranks.first:
+            session.board.open(run.path / "tensorboard", session.state.step)
+        _announce(session, say)
+        facts = {"step": session.state.step, "steps": session.total_steps, **session.task.facts()}
+        ran = {"hardware": session.hardware.description, "precision": session.hardware.precision}
+        run.log("start", {**facts, **ran, **environment()})
         train_loop(session, stop)
+        session.ranks.wait()  # until what the first one writes is there for all
         run.log("end", {"seconds": session.state.seconds, "peak_memory": peak_memory(session.device)})
     except StoppedError as stopped:
+        session.ranks.wait()
+        if not session.ranks.first:
+            raise SystemExit(0) from None
         where = f"after step {session.state.step}, saved in {run.path}; the same command with --resume goes on"
         raise StoppedError(f"{stopped} {where}", stopped.exit_code - 128) from None
     finally:
@@ -95,7 +99,7 @@ def _announce(session: Session, say: Say) -> None:
     if (warmup := recipe.optim.warmup_steps) > session.total_steps / 2:
         say(f"warning     --optim.warmup-steps {warmup} is more than half of the {session.total_steps} steps: the rate"
             f" hardly comes to its peak; lower it for so short a run")  # fmt: skip
-    if not session.board.available:
+    if session.ranks.first and not session.board.available:
         say(
             "tensorboard not installed, so no event files (pip install globalconv[log]); metrics.jsonl has every number"
         )

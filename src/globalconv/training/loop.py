@@ -27,7 +27,8 @@ def train_loop(session: Session, stop: StopRequest) -> None:
                 session.checkpoint()
                 session.evaluate(stop, progress)
                 session.checkpoint()
-            if stop.signal_number is not None:
+            if number := session.ranks.largest(stop.signal_number or 0):  # all stop where one was asked to
+                stop.signal_number = number
                 session.checkpoint()
                 stop.check()
             if state.step == session.total_steps:
@@ -45,11 +46,15 @@ def train_loop(session: Session, stop: StopRequest) -> None:
 
 def next_parts(session: Session, batches: Iterator[Batch]) -> list[Batch]:
     """Return the batches of one step; a sample that cannot be read stops the run, with the state saved."""
+    parts, problem = [], ""
     try:
-        return [next(batches) for _ in range(session.recipe.optim.accumulate)]
-    except InputError:
+        parts = [next(batches) for _ in range(session.recipe.optim.accumulate)]
+    except InputError as error:
+        problem = str(error)
+    if session.ranks.largest(bool(problem)):
         session.checkpoint()
-        raise
+        session.ranks.refuse_together(problem)
+    return parts
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,14 @@ def train_step(session: Session, parts: list[Batch]) -> StepResult:
     for group in optimizer.param_groups:
         group["lr"] = lr
     on_device = [session.to_device(part) for part in parts]
-    counted = sum((task.counted(targets) for _, targets in on_device), start=torch.zeros((), device=session.device))
+    ranks = session.ranks
+    nothing = torch.zeros((), dtype=torch.int64, device=session.device)
+    counted = ranks.sum(sum((task.counted(targets) for _, targets in on_device), start=nothing))
     loss_value = 0.0
     try:
         for images_N3HW, targets in on_device:
-            loss = task.loss(network(images_N3HW), targets, counted, len(parts))
-            session.fabric.backward(loss)
+            loss = task.loss(network(images_N3HW), targets, counted, len(parts) * ranks.count)
+            session.fabric.backward(loss * ranks.count)  # whose gradients are averaged over the processes
             loss_value += loss.item()
     except RuntimeError as error:
         if not is_out_of_memory(error):
@@ -85,6 +92,8 @@ def train_step(session: Session, parts: list[Batch]) -> StepResult:
             f"not enough memory on {session.device}: lower --data.batch-size (and raise --optim.accumulate),"
             f" or lower --data.augmentation.crop"
         ) from error
+    if ranks.count > 1:
+        loss_value = ranks.sum(torch.tensor(loss_value, dtype=torch.float64, device=session.device)).item()
     norm = None
     if optim.clip_norm is not None:
         trainable = [p for group in optimizer.param_groups for p in group["params"]]

@@ -138,6 +138,22 @@ class RunFolder:
             os.truncate(self.log_file, size)
 
 
+class Onlooker(RunFolder):
+    """The folder of a run that another process writes: this one only reads."""
+
+    def begin(self, recipe: BaseRecipe | StagedRecipe, dataset: dict[str, Any] | None = None) -> None:
+        """Leave it to the first process."""
+
+    def log(self, event: str, fields: dict[str, Any]) -> None:
+        """Leave it to the first process."""
+
+    def cut_log(self, size: int) -> None:
+        """Leave it to the first process."""
+
+    def close(self) -> None:
+        """Hold nothing, so let go of nothing."""
+
+
 def _are_facts(facts: Any) -> bool:
     """Return whether `dataset.json` holds what `check_dataset` compares."""
     return (

@@ -1,7 +1,7 @@
 """The task of `globalconv train`: label maps, cross-entropy over the pixels that count, mIoU."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,12 +10,13 @@ from torch import Tensor
 from globalconv.data.loading import Batch, training_batches
 from globalconv.data.sources.source import Source
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.evaluation.score import score_source
+from globalconv.evaluation.score import score_share, score_source
 from globalconv.infer.predictor import Predictor
 from globalconv.labels import Colour
 from globalconv.model.network import GlobalConvNet
 from globalconv.model.normalise import Normalised
 from globalconv.training.loss import segmentation_loss, valid_pixels
+from globalconv.training.ranks import Ranks
 from globalconv.training.recipe import Recipe
 from globalconv.training.task import Evaluation, Numerics, OnScored, Task
 from globalconv.weights import Geometry, save_weights
@@ -35,6 +36,7 @@ class Segmentation(Task):
     """Of padding: what the network's normalisation maps to zero."""
     class_weights_K: Tensor | None = None
     """On the device of the network."""
+    ranks: Ranks = field(default_factory=Ranks)
     held_out: list[str] | None = None
     """Names of the validation samples, where they are a hold-out."""
 
@@ -65,7 +67,14 @@ class Segmentation(Task):
     def batches(self, start: int, workers: int) -> Generator[Batch, None, None]:
         data = self.recipe.data
         return training_batches(
-            self.train_source, data.augmentation, self.fill, data.batch_size, self.recipe.seed, start, workers
+            self.train_source,
+            data.augmentation,
+            self.fill,
+            data.batch_size,
+            self.recipe.seed,
+            start,
+            workers,
+            self.ranks.share,
         )
 
     def counted(self, targets: Tensor) -> Tensor:
@@ -85,7 +94,11 @@ class Segmentation(Task):
         def on_image(done: int, matrix: ConfusionMatrix) -> None:
             on_scored(done, len(self.val_source))
 
-        score = score_source(predictor.class_map, self.val_source, numerics.precision, on_image)
+        val, ranks = self.val_source, self.ranks
+        if ranks.count == 1:
+            score = score_source(predictor.class_map, val, numerics.precision, on_image)
+        else:
+            score = score_share(predictor.class_map, val, numerics.precision, ranks.share, ranks.sum_counts, on_image)
         scalars: dict[str, float | None] = {"miou": score.miou, "pixel_accuracy": score.matrix.pixel_accuracy()}
         return Evaluation(score.miou, score.to_json(), scalars, self.recipe.data.val_split)
 

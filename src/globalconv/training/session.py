@@ -6,16 +6,18 @@ from typing import Any
 
 import torch
 from lightning.fabric import Fabric
+from rich.console import Console
 from torch import Tensor, nn
 
 from globalconv.data.loading import Batch
-from globalconv.errors import DivergedError
+from globalconv.errors import DivergedError, InputError
 from globalconv.hardware import Hardware
 from globalconv.model.normalise import Normalised
 from globalconv.progress import Progress
 from globalconv.stopping import StopRequest
 from globalconv.training.checkpoint import checkpoints, save_checkpoint
 from globalconv.training.ema import MovingAverage
+from globalconv.training.ranks import Ranks
 from globalconv.training.recipe import BaseRecipe
 from globalconv.training.run import RunFolder
 from globalconv.training.task import Evaluation, Numerics, Task
@@ -52,6 +54,7 @@ class Session:
     workers: int
     total_steps: int
     hardware: Hardware
+    ranks: Ranks = field(default_factory=Ranks)
     board: TensorBoard = field(default_factory=TensorBoard)
     state: TrainingState = field(default_factory=TrainingState)
     _saved: tuple[int, int] | None = None
@@ -78,7 +81,8 @@ class Session:
 
     def progress(self) -> Progress:
         """Return the progress display of the whole run."""
-        return Progress("step", self.total_steps, "steps", start=self.state.step)
+        silent = None if self.ranks.first else Console(quiet=True)
+        return Progress("step", self.total_steps, "steps", start=self.state.step, console=silent)
 
     def evaluated_network(self) -> Normalised:
         """Return the network whose scores count and whose weights are saved: the moving average where there is one."""
@@ -102,17 +106,22 @@ class Session:
 
         def on_scored(done: int, images: int) -> None:
             progress.update(self.state.step, {"evaluating": f"{done}/{images}"})
-            stop.check()
+            if self.ranks.count == 1:  # several stop together, after the evaluation
+                stop.check()
 
         found = self.task.evaluate(network.eval(), Numerics(self.device, self.precision, self.layout), on_scored)
         network.train(self.average is None)
         state = self.state
         state.evaluated_step, state.last_score = state.step, found.score
-        self.task.save(self.run.last, network, self._info())
+        self._save(self.run.last, network)
         if state.best_score is None or state.last_score > state.best_score:
             state.best_score, state.best_step = state.last_score, state.step
-            self.task.save(self.run.path, network, self._info())
+            self._save(self.run.path, network)
         self._log_evaluation(found, progress)
+
+    def _save(self, folder: Path, network: Normalised) -> None:
+        if self.ranks.first:
+            self.task.save(folder, network, self._info())
 
     def _log_evaluation(self, found: Evaluation, progress: Progress) -> None:
         state, task = self.state, self.task
@@ -152,15 +161,23 @@ class Session:
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.network.state_dict(),
             "log_bytes": self.run.log_size(),
+            "processes": self.ranks.count,
         }
-        save_checkpoint(self.run.checkpoints, self.state.step, state)
+        if self.ranks.first:
+            save_checkpoint(self.run.checkpoints, self.state.step, state)
         self._saved = (self.state.step, self.state.evaluated_step)
 
     def restore(self, saved: dict[str, Any] | None) -> None:
         """Take up a checkpoint whose weights the network has already, and cut the log back to it (None: to nothing)."""
-        self.run.cut_log(0 if saved is None else saved["log_bytes"])
         if saved is None:
+            self.run.cut_log(0)
             return
+        if (before := saved.get("processes", 1)) != self.ranks.count:
+            raise InputError(
+                f"--devices: the run in {self.run.path} was begun by {before} process(es), now there are"
+                f" {self.ranks.count}; sums and batch norm would differ, so resume it with as many"
+            )
+        self.run.cut_log(saved["log_bytes"])
         # Before there was another score than mIoU, the state called it that.
         self.state = TrainingState(**{name.replace("miou", "score"): value for name, value in saved["state"].items()})
         self._saved = (self.state.step, self.state.evaluated_step)

@@ -10,23 +10,26 @@ from pathlib import Path
 
 from globalconv.data.roots import Root
 from globalconv.files import write_atomic
+from globalconv.processes import is_first_process
 from globalconv.stopping import StopRequest
 from globalconv.training.job import Say
+from globalconv.training.ranks import ALONE, Cluster
 from globalconv.training.recipe import StagedRecipe, stage_folders
-from globalconv.training.run import RunFolder
+from globalconv.training.run import Onlooker, RunFolder
 from globalconv.training.start import open_splits, run_training
 from globalconv.weights import MODEL_FILE, WEIGHTS_FILE
 
 
 def run_stages(
     recipe: StagedRecipe, data: Root | None, out: Path, resume: bool, init_from: Path | None, stop: StopRequest,
-    say: Say,
+    say: Say, cluster: Cluster = ALONE,
 ) -> None:  # fmt: skip
     """Train the stages of `recipe` that are not done; `init_from` starts the first one.
 
     The data of all of them are opened before the first one trains: what is missing is said now, not in three days.
     """
-    run = RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
+    first = is_first_process()
+    run = Onlooker(out) if not first else RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
     folders = stage_folders(out, recipe.stages)
     waiting = [name for name, folder in folders.items() if not RunFolder(folder).is_finished()]
     for name in waiting[1:]:
@@ -39,10 +42,12 @@ def run_stages(
             if name in waiting:
                 say(f"\n{where}: {name}{_origin(start)}")
                 began = (folder / "recipe.json").exists()
-                run_training(recipe.stages[name], data, folder, began, start, stop, say)
-            say(f"{where}: {name} is done, {_result(folder)}")
+                run_training(recipe.stages[name], data, folder, began, start, stop, say, cluster)
+            if first:
+                say(f"{where}: {name} is done, {_result(folder)}")
             start = folder
-        _publish(folder, out)
+        if first:
+            _publish(folder, out)
     finally:
         run.close()
 

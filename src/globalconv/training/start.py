@@ -22,21 +22,32 @@ from globalconv.progress import Progress
 from globalconv.stopping import StopRequest
 from globalconv.training.checkpoint import load_newest
 from globalconv.training.job import Say, assemble, carry_out
+from globalconv.training.ranks import ALONE, Cluster, Ranks, launch
 from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
-from globalconv.training.run import RunFolder
+from globalconv.training.run import Onlooker, RunFolder
 from globalconv.training.segmentation import Segmentation
 from globalconv.training.session import Session, restore_network
 from globalconv.weights import init_from as load_initial_weights
 
 
 def run_training(
-    recipe: Recipe, data: Root | None, out: Path, resume: bool, init_from: Path | None, stop: StopRequest, say: Say
+    recipe: Recipe,
+    data: Root | None,
+    out: Path,
+    resume: bool,
+    init_from: Path | None,
+    stop: StopRequest,
+    say: Say,
+    cluster: Cluster = ALONE,
 ) -> Session:
     """Train `recipe` on `data` into the run folder `out`; return the session as the loop left it."""
     keep_freed_memory()
-    run = RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
     hardware = choose_hardware(recipe.device, recipe.precision)
-    say(f"device      {hardware.description}")
+    fabric = launch(hardware, cluster)
+    ranks = Ranks(fabric)
+    run = ranks.first_does(lambda: RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)) or Onlooker(out)
+    _check_shares(recipe, ranks)
+    say(f"device      {hardware.description}{f', {ranks.count} processes' if ranks.count > 1 else ''}")
     train_source, val_source = open_splits(recipe.data, data)
     for line in quick_check(train_source, val_source):
         say(f"warning     {line}")
@@ -48,10 +59,23 @@ def run_training(
     network = build_network(recipe, train_source.labels, init_from, saved, say)
     weights_K = _class_weights(recipe, train_source, hardware.device, say)
     chosen = dataset["val"]["held_out"]
-    task = Segmentation(recipe, train_source, val_source, fill_colour(network), weights_K, chosen)
-    session = assemble(recipe, task, run, hardware, network)
+    task = Segmentation(recipe, train_source, val_source, fill_colour(network), weights_K, ranks, chosen)
+    session = assemble(recipe, task, run, hardware, network, fabric)
     carry_out(session, dataset, saved, resume, stop, say)
     return session
+
+
+def _check_shares(recipe: Recipe, ranks: Ranks) -> None:
+    if recipe.data.batch_size % ranks.count:
+        ranks.refuse_together(
+            f"--data.batch-size {recipe.data.batch_size}: is that of all processes together, and cannot be divided"
+            f" among {ranks.count}; give a multiple of it"
+        )
+    if recipe.optim.hardest is not None and ranks.count > 1:
+        ranks.refuse_together(
+            f"--optim.hardest {recipe.optim.hardest}: the hardest pixels of a batch are not those of its"
+            f" {ranks.count} parts; train with one process"
+        )
 
 
 def open_splits(settings: DataSettings, data: Root | None) -> tuple[Source, Source]:
