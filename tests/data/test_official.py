@@ -3,9 +3,7 @@
 import contextlib
 import io as text_io
 import json
-import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,8 @@ from helpers.official import (
     VOC_TEST,
     VOC_TRAIN,
     VOC_VAL,
-    cityscapes_tree,
     coco_tree,
-    sbd_tree,
-    voc_tree,
+    refused,
 )  # fmt: skip
 from numpy.typing import NDArray
 from PIL import Image
@@ -29,7 +25,7 @@ from scipy import io
 from globalconv.checking import check, report_json
 from globalconv.data.check.quick import quick_check
 from globalconv.data.roots import parse_data
-from globalconv.data.sources import FileSource, Mixture, Root, Source, open_source, published, recognise, splits
+from globalconv.data.sources import FileSource, Mixture, Source, open_source, published, recognise, splits
 from globalconv.data.sources.coco_voc import drawn
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
@@ -38,31 +34,8 @@ from globalconv.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, COCO_TO_VOC, IGN
 COCO_NEEDED = "pycocotools is optional"
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("official")
-    for build in (voc_tree, sbd_tree, coco_tree, cityscapes_tree):
-        build(root)
-    return root
-
-
-@pytest.fixture
-def root(made: Path, tmp_path: Path) -> Path:
-    """A copy that a test may break."""
-    return Path(shutil.copytree(made, tmp_path / "data"))
-
-
 def names(source: Source) -> list[str]:
     return [source.sample_name(index) for index in range(len(source))]
-
-
-def refused(root: Root, split: str, said: str, read: bool = True) -> None:
-    with pytest.raises(InputError, match=said) as error:
-        source = open_source(root, split)
-        for index in range(len(source) if read else 0):
-            source.image(index)
-            source.label_map(index)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("place", ["VOCdevkit/VOC2012", "VOCdevkit"])
@@ -72,7 +45,10 @@ def test_voc_by_its_folder_its_devkit_and_what_holds_it(place: str, root: Path) 
     for folder in (root / place, root):
         source = open_source(folder, "train")
         assert (recognise(folder), source.labels, names(source)) == ("voc", VOC, [*VOC_TRAIN])
-    assert names(open_source(root, "trainval")) == [*VOC_TRAIN, *VOC_VAL]
+    assert names(open_source(root, "trainval")) == names(open_source(root, "all")) == [*VOC_TRAIN, *VOC_VAL]
+    assert splits(root) == ["train", "trainval", "val"], "test has no masks, which is nobody's mistake"
+    report = check(root, workers=1)
+    assert report.layout == "voc" and "VOC publishes none" not in str(report.findings)
     with Image.open(root / f"VOCdevkit/VOC2012/SegmentationClass/{VOC_TRAIN[0]}.png") as stored:
         assert (np.asarray(stored) == open_source(root, "train").label_map(0)).all()
     assert (open_source(root, "train").label_map(0) == IGNORE).any()
@@ -264,6 +240,8 @@ def test_mixtures_are_checked_like_other_data(made: Path) -> None:
         ("voc:train:min-area=3", "only coco has an option"),
         ("coco:train:min-area=x", "only coco has an option"),
         ("voc:train+voc:train", "voc:train is named twice"),
+        ("coco:train:min-area=9+coco:train", "coco:train is named twice"),
+        ("voc:train+", r"'voc:train\+': names nothing before or after a \+"),
         ("voc:train+cityscapes:train", "cityscapes:train has other classes than voc:train"),
         ("cityscapes:test", "placeholders without any class; score on val"),
         ("cityscapes:dev", "split 'dev': "),
@@ -280,6 +258,7 @@ def test_roots_by_name(made: Path) -> None:
     assert len(open_source({"voc": made}, "val")) == 3, "with one name, the split needs none"
     refused({"voc": made, "sbd": made}, "val", r"names several data sets \(sbd, voc\); say of which it is", read=False)
     refused({"sbd": made}, "sbd:train", r"needs VOC's list val\.txt too, .*add voc=PATH", read=False)
+    assert len(open_source({"voc": made.parent}, "voc : val")) == 3, "one folder below, as without names"
     refused({"voc": made / "coco"}, "val", "--data voc=.*coco: holds no voc; looked for JPEGImages/", read=False)
     refused(made / "coco", "voc:val", "holds no voc; looked for .*say where it is, --data voc=PATH", read=False)
 
@@ -302,73 +281,3 @@ def test_a_path_that_holds_an_equals_sign_is_a_path(tmp_path: Path, monkeypatch:
     (tmp_path / "size=3").mkdir()
     monkeypatch.chdir(tmp_path)
     assert parse_data(["size=3"]) == Path("size=3")
-
-
-VOC_HOME, SBD_HOME, FINE = "VOCdevkit/VOC2012", "benchmark_RELEASE/dataset", "cityscapes/gtFine/train/aachen"
-AACHEN = f"{FINE}/aachen_000000_000019_gtFine_labelIds.png"
-COCO_FILE = "coco/annotations/instances_train2017.json"
-
-
-def _grey(path: Path, values: NDArray[Any]) -> None:
-    Image.fromarray(values.astype(np.uint8)).save(path)
-
-
-def _cut(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
-
-
-def _other_palette(path: Path) -> None:
-    with Image.open(path) as stored:
-        again = Image.fromarray(np.asarray(stored), "P")
-    again.putpalette([value for index in range(256) for value in (index, index, index)])
-    again.save(path)
-
-
-def _json(path: Path, change: Any) -> None:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-
-
-def _as_train_ids(root: Path, *void: int) -> None:
-    for path in root.glob("cityscapes/gtFine/*/*/*_labelIds.png"):
-        _grey(path, np.resize(np.array([0, 1, 2, 8, 10, *void]), (64, 128)))
-
-
-BROKEN: list[tuple[str, Callable[[Path], object], str]] = [
-    ("voc:train", lambda r: (r / VOC_HOME / "ImageSets/Segmentation/train.txt").unlink(), "split 'train'.*has the"),
-    ("voc:train", lambda r: (r / VOC_HOME / f"SegmentationClass/{VOC_TRAIN[1]}.png").unlink(), "has no '2007_000002'"),
-    ("voc:train", lambda r: _cut(r / VOC_HOME / f"JPEGImages/{VOC_TRAIN[0]}.jpg"), r"2007_000001\.jpg: cannot be dec"),
-    ("voc:val", lambda r: _other_palette(r / VOC_HOME / f"SegmentationClass/{VOC_VAL[2]}.png"),
-     r"2007_000007\.png: its palette is not VOC's, .*take the mask of the official archive"),
-    ("sbd:train", lambda r: (r / SBD_HOME / "train.txt").unlink(), "has the splits all, train, val|split 'train'"),
-    ("sbd:train", lambda r: _cut(r / SBD_HOME / "cls/2008_000011.mat"), r"2008_000011\.mat: holds no GTcls.*again"),
-    ("sbd:train", lambda r: (r / SBD_HOME / "cls/2008_000011.mat").unlink(), "cls: has no '2008_000011', which"),
-    ("coco:train", lambda r: _cut(r / COCO_FILE), r"instances_train2017\.json: cannot be read as JSON.*unpack"),
-    ("coco:train", lambda r: (r / "coco/train2017/000000000009.jpg").unlink(), r"09\.jpg: is not there.*unpack train2"),
-    ("coco:train", lambda r: _json(r / COCO_FILE, lambda c: c["annotations"][0].update(category_id=99)),
-     "category_id 99, and COCO's are 1 to 90"),
-    ("coco:train", lambda r: _json(r / COCO_FILE, lambda c: c["categories"][0].update(name="wheel")),
-     "category 1 is called 'wheel' where COCO's is 'person'"),
-    ("coco:train", lambda r: _json(r / COCO_FILE, lambda c: c.pop("images")), "holds no images, annotations and"),
-    ("coco:train", lambda r: shutil.copy(r / COCO_FILE, r / "coco/annotations/instances_train2014.json"),
-     "has train2014 and train2017, mostly the same pictures; name one"),
-    ("cityscapes:train", lambda r: _as_train_ids(r, 255), r"labelIds\.png: .*look like train ids.*unpack gtFine"),
-    ("cityscapes:train", _as_train_ids, r"labelIds\.png: .*look like train ids.*unpack gtFine"),
-    ("cityscapes:train", lambda r: (r / AACHEN).rename(r / AACHEN.replace("labelIds", "labelTrainIds")),
-     r"labelIds\.png: is not there; copy the label ids from gtFine_trainvaltest\.zip, not the train ids beside it"),
-    ("cityscapes:train", lambda r: _grey(r / AACHEN, np.full((64, 128), 77)), "value 77 not among the ids 0 to 33"),
-    ("cityscapes:train", lambda r: shutil.rmtree(r / "cityscapes/gtFine"),
-     r"gtFine/train: there is no such folder; unpack gtFine_trainvaltest\.zip there, or name the split coarse-train"),
-    ("cityscapes:train", lambda r: shutil.rmtree(r / "cityscapes/leftImg8bit/train/aachen"), "is not there, nor are"),
-]  # fmt: skip
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("number", range(len(BROKEN)))
-def test_broken_trees_name_the_file_and_the_remedy(number: int, root: Path) -> None:
-    split, change, said = BROKEN[number]
-    if split.startswith("coco"):
-        pytest.importorskip("pycocotools", reason=COCO_NEEDED)
-    change(root)
-    refused(root, split, said)

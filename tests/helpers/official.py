@@ -15,11 +15,14 @@ from typing import Any
 
 import contourpy
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import io, ndimage, sparse
 
 from globalconv.data.scenes import scene
+from globalconv.data.sources import Root, open_source
+from globalconv.errors import InputError
 from globalconv.labels import VOC
 
 Map = NDArray[np.uint8]
@@ -156,6 +159,16 @@ def imagenet_tree(root: Path, size: tuple[int, int] = (80, 64), train: int = 4, 
             image[..., place] //= 2  # so that classes differ
             _photograph(base / f"{split}/{synset}/{name}.JPEG", image)
     return base
+
+
+def refused(root: Root, split: str, said: str, read: bool = True) -> None:
+    """Check that a split is refused, when it is opened or read, in one line that has `said`."""
+    with pytest.raises(InputError, match=said) as error:
+        source = open_source(root, split)
+        for index in range(len(source) if read else 0):
+            source.image(index)
+            source.label_map(index)
+    assert "\n" not in str(error.value)
 
 
 def voc_samples(count: int, size: tuple[int, int], first: int = 0) -> list[Sample]:

@@ -250,6 +250,8 @@ def _not_indices(picture: Image.Image) -> str:
 def _out_of_range(path: Path, wrong: list[int], present: list[int], labels: LabelSpace) -> str:
     """Name the file, the values, the likely cause and the remedy."""
     said = f"{path}: {_some(wrong)} out of range ({known_values(labels)})"
+    if path.suffix.lower() == MAT:
+        return f"{said}; SBD has no such class: copy the file from the official archive again"
     return f"{said}; {likely_cause(wrong, present, labels.num_classes)}"
 
 

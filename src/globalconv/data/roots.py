@@ -1,5 +1,6 @@
 """Where data lie: one folder, or a folder for each of the paper's data sets by its name."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,7 +57,7 @@ def _name_and_path(word: str) -> tuple[str, str]:
         return "", word
     if not path:
         raise InputError(f"--data {word}: names no folder; write {name}=PATH")
-    return name, path
+    return name, os.path.expanduser(path)  # noqa: PTH111 (which fails for ~ of a user that there is not)
 
 
 def to_json(root: Root | None) -> str | dict[str, str] | None:

@@ -58,8 +58,7 @@ def _parts(data: Root | None, opened: Opened, settings: SearchSettings) -> tuple
     else:
         place = settings.report_data or data
         reported = opened(place, settings.report_split or settings.split)
-        if same_place(data, place):
-            refuse_overlap(searched, reported)
+        refuse_overlap(searched, reported)
     groups(reported, settings.group_by)
     return spread_over(searched, settings.images), reported
 

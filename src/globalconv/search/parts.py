@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from globalconv.data.roots import Root
+from globalconv.data.sources import shown
 from globalconv.data.sources.source import Source, Subset, evenly
 from globalconv.errors import InputError
 from globalconv.labels import CAMVID
@@ -29,6 +30,10 @@ def groups(source: Source, group_by: str | None) -> list[str]:
     except re.error as error:
         raise InputError(f"--group-by {group_by}: no regular expression ({error})") from None
     return [_group(pattern, name) for name in names(source)]
+
+
+def _shown(source: Source) -> set[str]:
+    return {shown(source, index) for index in range(len(source))}
 
 
 def _group(pattern: re.Pattern[str], name: str) -> str:
@@ -87,8 +92,8 @@ def same_place(one: Root | None, other: Root | None) -> bool:
 
 
 def refuse_overlap(search: Source, report: Source) -> None:
-    """Refuse to report on images that were searched on; both are of one data set."""
-    if shared := set(names(search)) & set(names(report)):
+    """Refuse to report on images that were searched on."""
+    if shared := _shown(search) & _shown(report):
         raise InputError(
             f"{report.name}: {len(shared)} of its images are searched on, so a report on it would flatter; name another"
             " --report-split, or none to halve the split"

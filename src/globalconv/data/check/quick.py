@@ -3,7 +3,6 @@
 The headers of all files, as far as a few seconds reach, and a few masks of each split with their pictures.
 """
 
-import os
 import time
 
 import numpy as np
@@ -12,7 +11,7 @@ from globalconv.data.check.examine import Facts, examine
 from globalconv.data.check.findings import findings
 from globalconv.data.images import image_size
 from globalconv.data.masks import mask_size
-from globalconv.data.sources import Source, sample_files
+from globalconv.data.sources import Source, sample_files, shown
 from globalconv.data.sources.source import evenly, sizes_differ
 from globalconv.errors import InputError
 
@@ -64,10 +63,8 @@ def _looked_at(source: Source, split: str) -> list[Facts]:
 
 
 def _learnt_and_scored(train: Source, val: Source) -> list[str]:
-    """Warn of files that both splits name."""
-    learnt, scored = (
-        {os.path.realpath(sample_files(source, index)[0]) for index in range(len(source))} for source in (train, val)
-    )
+    """Warn of pictures that are in both splits."""
+    learnt, scored = ({shown(source, index) for index in range(len(source))} for source in (train, val))
     if not (both := learnt & scored):
         return []
     return [f"{len(both)} of {len(scored)} validation pictures are training pictures too; scores say little then"]

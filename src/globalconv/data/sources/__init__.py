@@ -1,5 +1,6 @@
 """Data sets: `open_source` returns one split of whatever lies under a path, or of the built-in scenes."""
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from globalconv.data.scenes import SCENES, scene_source
 from globalconv.data.sources import cityscapes, coco, cvat, folder, labelme, list_file, sbd, voc
 from globalconv.data.sources.class_list import VOID_NAMES, few, read_class_list
 from globalconv.data.sources.classes import agreed_classes, declared_classes, holds_binary, scanned_classes
-from globalconv.data.sources.coco_voc import CocoAsVoc
+from globalconv.data.sources.coco_voc import CocoAsVoc, coco_number
 from globalconv.data.sources.drawn import Drawing, DrawnSource, drawn_classes, understood
 from globalconv.data.sources.named import NAMED, all_splits, found_below, named_splits, open_named
 from globalconv.data.sources.source import FileSource, Mixture, Pair, Source, Subset, origin
@@ -39,6 +40,7 @@ __all__ = [
     "splits",
     "to_json",
     "sample_files",
+    "shown",
     "used_files",
 ]
 
@@ -158,9 +160,9 @@ def recognise(root: Path) -> str:
     """Return the layout of the data set at `root`."""
     found = _first_fit(data_folder(root))
     if names := _together(root, found):
+        several = f"several data sets ({', '.join(names)})" if names[1:] else f"{names[0]} one folder below"
         raise InputError(
-            f"{root}: holds several data sets ({', '.join(names)}); name each split with its data set, as in"
-            f" {names[0]}:train (joined by +)"
+            f"{root}: holds {several}; name each split with its data set, as in {names[0]}:train (joined by +)"
         )
     if found is not None:
         return found
@@ -169,6 +171,7 @@ def recognise(root: Path) -> str:
     raise InputError(
         f"{root}: no known layout; looked for images/ beside labels/ or masks/ (in train/ and val/ or not), list files"
         " of 'image label' pairs (train.txt; with trainannot/: CamVid), JPEGImages/ beside SegmentationClass/ (VOC),"
+        " img/ beside cls/ (SBD), leftImg8bit/ beside gtFine/ or gtCoarse/ (Cityscapes),"
         " annotations of labelme (a JSON per picture), COCO (annotations/*.json) and CVAT (annotations.xml)"
     )
 
@@ -183,10 +186,10 @@ def _first_fit(root: Path) -> str | None:
 
 
 def _together(root: Path, found: str | None) -> list[str]:
-    """Return the names of several data sets in one folder, which looks like the layout `found`."""
+    """Return the names of data sets in one folder that looks like the layout `found` of at most one of them."""
     itself = found is not None and (found not in NAMED or NAMED[found].home(root) == root)
     names = [] if itself else found_below(root)
-    return names if len(names) > 1 else []
+    return names if len(names) > 1 or found is None else []
 
 
 def _classes(
@@ -222,6 +225,21 @@ def sample_files(source: Source, index: int) -> tuple[Path, ...]:
     if isinstance(whole, DrawnSource):
         return (whole.drawings[place].image,)
     return (whole.file(place),) if isinstance(whole, CocoAsVoc) else ()
+
+
+def shown(source: Source, index: int) -> str:
+    """Return what is equal for two samples that show one picture, also where two data sets have a copy each.
+
+    SBD's pictures are called as VOC's are, and COCO's have their number in 2014 and in 2017; else it is the file.
+    """
+    whole, place = origin(source, index)
+    name = whole.sample_name(place)
+    if isinstance(whole, CocoAsVoc):
+        return f"coco {coco_number(name)}"
+    if whole.labels.class_names == VOC.class_names and voc.VOC_NAME.fullmatch(name):
+        return f"voc {name}"
+    files = sample_files(whole, place)
+    return os.path.realpath(files[0]) if files else name
 
 
 def used_files(root: Path, layout: str) -> set[Path]:

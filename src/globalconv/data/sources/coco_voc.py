@@ -119,6 +119,12 @@ def coco_files(root: Path) -> dict[str, Path]:
     return {match[1]: file for match, file in found if match}
 
 
+def coco_number(name: str) -> str:
+    """Return the number of COCO's picture in a name: 2014's and 2017's of one picture agree in nothing else."""
+    found = re.search(r"\d{12}$", name)
+    return found[0] if found else name
+
+
 def is_coco(root: Path) -> bool:
     """Say whether COCO lies at `root`, by the names of its files alone: they are hundreds of megabytes."""
     return bool(coco_files(root))
@@ -181,8 +187,11 @@ def _indexed(file: Path, min_area: int, _changed: int, _size: int) -> tuple[int,
         if (found := _object(fields, category, min_area, file)) is not None:
             objects[int(entry(fields, "image_id", str(file)))].append(found)
     listed = content["images"]
-    kept = (picture for picture in listed if any(kind == "object" for _, kind, _ in objects.get(picture["id"], ())))
-    return len(listed), tuple(_annotated(picture, objects[picture["id"]]) for picture in kept)
+    by_id = {int(entry(picture, "id", str(file))): picture for picture in listed}
+    if len(by_id) < len(listed):
+        raise InputError(f"{file}: lists {len(listed) - len(by_id)} pictures twice; unpack {ARCHIVES} again")
+    kept = (number for number in by_id if any(kind == "object" for _, kind, _ in objects.get(number, ())))
+    return len(listed), tuple(_annotated(by_id[number], objects[number]) for number in kept)
 
 
 def _annotated(picture: Mapping[str, Any], objects: list[list[Any]]) -> Objects:

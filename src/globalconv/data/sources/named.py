@@ -9,6 +9,7 @@ Where they lie is said by a mapping (`--data voc=PATH sbd=PATH`), or by one fold
 """
 
 import functools
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +23,11 @@ from globalconv.data.sources.cityscapes import (
     is_cityscapes_layout,
     read_cityscapes,
 )
-from globalconv.data.sources.coco_voc import coco_files, is_coco, open_coco
-from globalconv.data.sources.sbd import read_sbd, sbd_home, sbd_splits
+from globalconv.data.sources.coco_voc import coco_files, coco_number, is_coco, open_coco
+from globalconv.data.sources.sbd import is_complete, read_sbd, sbd_home, sbd_splits
 from globalconv.data.sources.source import FileSource, Mixture, Source, Subset
-from globalconv.data.sources.voc import LISTS, VOC_MASKS, read_voc, voc_home, voc_names, voc_splits
+from globalconv.data.sources.splits import held_out, on_disk
+from globalconv.data.sources.voc import LISTS, VOC_MASKS, read_voc, voc_home, voc_lists, voc_names, voc_splits
 from globalconv.errors import Complain, InputError, nearest, refuse
 from globalconv.labels import CITYSCAPES, VOC
 
@@ -44,6 +46,7 @@ class Term:
         return OF.join([self.source, self.split, *([f"min-area={self.min_area}"] if self.min_area else [])])
 
 
+Home = Callable[[Path], Path | None]
 Opener = Callable[[Root, Path, Term, Complain], Source]
 
 
@@ -51,7 +54,7 @@ Opener = Callable[[Root, Path, Term, Complain], Source]
 class Named:
     """One of the paper's data sets."""
 
-    home: Callable[[Path], Path | None]
+    home: Home
     """Returns where it lies if the folder holds it."""
     splits: Callable[[Path], Sequence[str]]
     """Returns the splits at its home that divide it."""
@@ -65,7 +68,7 @@ def named_splits(split: str, root: Root | None) -> tuple[Term, ...]:
 
     Of a mapping with a single entry the split may leave the name out.
     """
-    words = [word.strip() for word in split.split(JOIN)]
+    words = [re.sub(rf"\s*{OF}\s*", OF, word.strip()) for word in split.split(JOIN)]
     if isinstance(root, Mapping) and len(root) == 1:
         words = [word if OF in word else f"{next(iter(root))}{OF}{word}" for word in words]
     if not any(re.match(r"\w+:", word) for word in words):
@@ -81,6 +84,10 @@ def named_splits(split: str, root: Root | None) -> tuple[Term, ...]:
 def _term(word: str, split: str) -> Term:
     name, _, rest = word.partition(OF)
     part, *options = rest.split(OF)
+    if not word:
+        raise InputError(
+            f"split {split!r}: names nothing before or after a {JOIN}; write voc{OF}train, say, or leave it"
+        )
     if name not in NAMED:
         raise InputError(f"split {split!r}: data set {name!r}: {nearest(name, NAMED)}")
     if not part:
@@ -97,10 +104,13 @@ def _term(word: str, split: str) -> Term:
 
 def open_named(root: Root, terms: Sequence[Term], complain: Complain = refuse) -> Source:
     """Return the samples of all `terms`, each image once."""
-    if repeated := [str(term) for place, term in enumerate(terms) if term in terms[:place]]:
+    kinds = [(term.source, term.split) for term in terms]
+    if repeated := [str(term) for place, term in enumerate(terms) if kinds[place] in kinds[:place]]:
         raise InputError(f"split {JOIN.join(map(str, terms))!r}: {repeated[0]} is named twice; name it once")
     parts = [NAMED[term.source].opened(root, locate(root, term.source), term, complain) for term in terms]
-    for term, part in zip(terms[1:], parts[1:], strict=True):
+    for term, part in zip(terms, parts, strict=True):
+        if len(part) == 0:
+            raise InputError(f"split {str(term)!r}: {part.name} holds no image{_WHY_NONE.get(term.source, '')}")
         if part.labels.class_names != parts[0].labels.class_names:
             raise InputError(
                 f"split {JOIN.join(map(str, terms))!r}: {term} has other classes than {terms[0]}; join data sets of the"
@@ -111,6 +121,12 @@ def open_named(root: Root, terms: Sequence[Term], complain: Complain = refuse) -
     kept = [_part(part, term, indices) for term, part, indices in zip(terms, parts, _once(terms, parts), strict=True)]
     _check_voc_and_sbd(terms, kept, root, complain)
     return Mixture(tuple(kept), tuple(term.source for term in terms))
+
+
+_WHY_NONE = {
+    "sbd": " that VOC does not validate on; unpack the official archive again",
+    "coco": " with an object of VOC's 20 classes; name another split, or a smaller min-area",
+}
 
 
 def _part(part: Source, term: Term, indices: list[int]) -> Source:
@@ -136,7 +152,7 @@ def _once(terms: Sequence[Term], parts: Sequence[Source]) -> list[list[int]]:
 def _image(term: Term, name: str) -> tuple[str, str]:
     """Return what identifies an image, whichever data set labels it: SBD's are VOC's, COCO's keep their numbers."""
     if term.source == "coco":
-        return "coco", name[-12:]
+        return "coco", coco_number(name)
     return ("cityscapes" if term.source == "cityscapes" else "voc"), name
 
 
@@ -151,9 +167,7 @@ def _check_voc_and_sbd(terms: Sequence[Term], parts: Sequence[Source], root: Roo
     if not wanted.keys() <= sizes.keys():
         return
     voc, sbd = locate(root, "voc"), locate(root, "sbd")
-    complete = len(voc_names(voc, "train")) == published.VOC["train"] and all(
-        len((sbd / f"{split}.txt").read_text().split()) == count for split, count in published.SBD.items()
-    )
+    complete = len(voc_names(voc, "train")) == published.VOC["train"] and is_complete(sbd)
     count = sum(sizes[name] for name in wanted)
     if complete and count != published.VOC_AND_SBD:
         complain(
@@ -165,20 +179,43 @@ def _check_voc_and_sbd(terms: Sequence[Term], parts: Sequence[Source], root: Roo
         )
 
 
+def _check_lists(folder: Path, lists: Sequence[str], term: Term) -> None:
+    """Refuse a split where a layout would hold some of the training images out: by a name, it is the official one."""
+    if held_out(lists) and on_disk(["train", "val"], term.split):
+        raise InputError(
+            f"split {str(term)!r}: {folder} has no list val.txt, and the official one is not to be replaced by a"
+            " hold-out; copy it from the official archive"
+        )
+
+
 def _open_voc(root: Root, home: Path, term: Term, complain: Complain) -> Source:
+    _check_lists(home / LISTS, voc_lists(home), term)
     return FileSource(f"voc {home} ({term.split})", VOC, read_voc(home, term.split, complain), VOC_MASKS)
 
 
 def _open_sbd(root: Root, home: Path, term: Term, complain: Complain) -> Source:
     """Return SBD's samples less those that VOC validates on."""
+    _check_lists(home, sbd_splits(home), term)
     try:
-        scored = set(voc_names(locate(root, "voc"), "val"))
+        scored = set(_scored_by_voc(root, home))
     except InputError as error:
         raise InputError(
             f"split {str(term)!r}: needs VOC's list val.txt too, so that its images can be left out ({error})"
         ) from None
     pairs = tuple(pair for pair in read_sbd(home, term.split, complain) if pair.name not in scored)
     return FileSource(f"sbd {home} ({term.split})", VOC, pairs)
+
+
+def _scored_by_voc(root: Root, sbd: Path) -> list[str]:
+    """Return the images that VOC validates on: of a list that is cut short, the rest would be learnt."""
+    voc = locate(root, "voc")
+    names = voc_names(voc, "val")
+    if not names or (is_complete(sbd) and len(names) != published.VOC["val"]):
+        raise InputError(
+            f"{voc / LISTS / 'val.txt'}: lists {len(names):,} of {published.VOC['val']:,} images; copy it from the"
+            " official archive"
+        )
+    return names
 
 
 def _open_coco(root: Root, home: Path, term: Term, complain: Complain) -> Source:
@@ -194,18 +231,22 @@ def _itself(fits: Callable[[Path], bool], folder: Path) -> Path | None:
     return folder if fits(folder) else None
 
 
-def _without(*left_out: str) -> Callable[[Sequence[str]], list[str]]:
-    return lambda names: [name for name in names if name not in left_out]
+def _dividing(names: Sequence[str]) -> list[str]:
+    """Return the lists that divide VOC or SBD, and not those that people add to them (trainaug, train_noval)."""
+    return [name for name in names if on_disk(["train", "val"], name)]
 
 
 NAMED = {
     "voc": Named(
         voc_home,
-        lambda home: _without("trainval", "test")(voc_splits(home)),
+        lambda home: _dividing(voc_splits(home)),
         _open_voc,
         "JPEGImages/ beside SegmentationClass/, in VOCdevkit/VOC2012/ or not",
     ),
-    "sbd": Named(sbd_home, sbd_splits, _open_sbd, "img/ beside cls/, in benchmark_RELEASE/dataset/ or not"),
+    "sbd": Named(
+        sbd_home, lambda home: _dividing(sbd_splits(home)), _open_sbd,
+        "img/ beside cls/, in benchmark_RELEASE/dataset/ or not",
+    ),
     "coco": Named(
         functools.partial(_itself, is_coco), lambda home: list(coco_files(home)), _open_coco,
         "annotations/instances_train2017.json or 2014",
@@ -219,16 +260,26 @@ NAMED = {
 
 def locate(root: Root, name: str) -> Path:
     """Return the home of the data set `name`; where it is not is an `InputError`."""
+    return located(root, name, NAMED[name].home, NAMED[name].sought)
+
+
+def located(root: Root, name: str, home: Home, sought: str) -> Path:
+    """Return where `home` finds the data set `name`, which is `sought` there; nowhere is an `InputError`."""
     if isinstance(root, Mapping):
         if name not in root:
             raise InputError(f"--data: no place is given for {name}; add {name}=PATH")
-        if (home := NAMED[name].home(data_folder(root[name]))) is None:
-            raise InputError(f"--data {name}={root[name]}: holds no {name}; looked for {NAMED[name].sought}")
-        return home
-    homes = list(_homes(data_folder(root), name))
+        place = root[name]
+        root = data_folder(place)
+        said = f"--data {name}={place}: holds no {name}; looked for {sought}, there and one folder below"
+    else:
+        root = data_folder(root)
+        said = (
+            f"{root}: holds no {name}; looked for {sought}, there and one folder below; say where it is, --data"
+            f" {name}=PATH"
+        )
+    homes = list({os.path.realpath(place): place for place in _homes(root, home)}.values())
     if not homes:
-        said = f"{root}: holds no {name}; looked for {NAMED[name].sought}, there and one folder below"
-        raise InputError(f"{said}; say where it is, --data {name}=PATH")
+        raise InputError(said)
     if len(homes) > 1:
         raise InputError(f"{root}: holds {name} in {homes[0]} and in {homes[1]}; say which, --data {name}=PATH")
     return homes[0]
@@ -236,16 +287,21 @@ def locate(root: Root, name: str) -> Path:
 
 def found_below(root: Path) -> list[str]:
     """Return the names of the data sets at `root` or one folder below."""
-    return [name for name in NAMED if any(_homes(root, name))]
+    return [name for name, named in NAMED.items() if any(_homes(root, named.home))]
 
 
-def _homes(root: Path, name: str) -> Iterator[Path]:
+def _homes(root: Path, home: Home) -> Iterator[Path]:
     """Yield where a data set lies: at `root` or in what it is unpacked to there, else one folder below."""
-    home = NAMED[name].home
     if (place := home(root)) is not None:
         yield place
         return
-    yield from filter(None, (home(child) for child in sorted(root.iterdir()) if child.is_dir()))
+    for child in sorted(root.iterdir()):
+        try:
+            place = home(child) if child.is_dir() else None
+        except PermissionError:  # lost+found is nobody's data set
+            continue
+        if place is not None:
+            yield place
 
 
 def all_splits(root: Root) -> list[str]:

@@ -38,12 +38,24 @@ def read_sbd(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair,
     return choose(names, functools.partial(_read, home, complain), split, root)
 
 
-def _read(home: Path, complain: Complain, split: str) -> tuple[Pair, ...]:
-    file = home / f"{split}.txt"
+def is_complete(home: Path) -> bool:
+    """Say whether the lists are as long as the official ones."""
+    return all(
+        (home / f"{split}.txt").is_file() and len(_names(home / f"{split}.txt")) == count
+        for split, count in published.SBD.items()
+    )
+
+
+def _names(file: Path) -> list[str]:
     try:
-        listed = list(dict.fromkeys(file.read_text(encoding="utf-8-sig").split()))
+        return list(dict.fromkeys(file.read_text(encoding="utf-8-sig").split()))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read as text ({error}); copy it from the official archive") from None
+
+
+def _read(home: Path, complain: Complain, split: str) -> tuple[Pair, ...]:
+    file = home / f"{split}.txt"
+    listed = _names(file)
     published.check_count(str(file), "SBD", split, len(listed), published.SBD.get(split), complain)
     images = {path.stem: path for path in (home / IMAGES).glob("*.jpg")}
     maps = {path.stem: path for path in (home / MAPS).glob("*.mat")}

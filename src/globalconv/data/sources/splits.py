@@ -31,12 +31,12 @@ S = TypeVar("S", bound=Named)
 
 
 def choose(names: Sequence[str], read: Callable[[str], tuple[S, ...]], split: str, where: Path | str) -> tuple[S, ...]:
-    """Return the samples of `split`; `read` returns those of one of the `names` on disk ("": there are no splits).
+    """Return the samples of `split`, each once; `read` returns those of one of the `names` on disk.
 
-    An unknown split is an `InputError` that lists what there is.
+    The name "" says that there are no splits. An unknown split is an `InputError` that lists what there is.
     """
     if split == ALL:
-        return tuple(sample for name in sorted(names) for sample in read(name))
+        return tuple({sample.name: sample for name in sorted(names) for sample in read(name)}.values())
     whole = _whole(names)
     if whole is not None and split in ("train", "val"):
         return _hold_out(read(whole), split, where)

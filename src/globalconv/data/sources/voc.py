@@ -16,7 +16,7 @@ from globalconv.data.masks import MaskFormat, palette_of, read_mask, values_of
 from globalconv.data.sources import published
 from globalconv.data.sources.folder import name_singles, pictures
 from globalconv.data.sources.source import Pair
-from globalconv.data.sources.splits import choose
+from globalconv.data.sources.splits import ALL, choose
 from globalconv.errors import Complain, InputError, refuse
 from globalconv.labels import IGNORE, VOC, LabelSpace
 
@@ -29,10 +29,10 @@ VOC_MASKS = MaskFormat(palette=VOC.palette)
 VOC_NAME = re.compile(r"\d{4}_\d{6}")
 
 
-def voc_home(root: Path) -> Path | None:
-    """Return the folder that holds `JPEGImages/` beside a folder of masks: `root`, or the one in a devkit there."""
+def voc_home(root: Path, masks: bool = True) -> Path | None:
+    """Return the folder that holds `JPEGImages/`, beside a folder of `masks`: `root`, or the one in a devkit there."""
     for folder in (root / below for below in BELOW):
-        if (folder / IMAGES).is_dir() and any((folder / name).is_dir() for name in MASKS):
+        if (folder / IMAGES).is_dir() and (not masks or any((folder / name).is_dir() for name in MASKS)):
             return folder
     return None
 
@@ -43,8 +43,19 @@ def is_voc_layout(root: Path) -> bool:
 
 
 def voc_splits(root: Path) -> list[str]:
-    """Return the split lists; [""] where there are none."""
-    return sorted(file.stem for file in ((voc_home(root) or root) / LISTS).glob("*.txt")) or [""]
+    """Return the splits that have masks; [""] where there are no lists."""
+    home = voc_home(root) or root
+    return [name for name in voc_lists(home) if name != "test" or _has_masks(home, name)]
+
+
+def voc_lists(home: Path) -> list[str]:
+    """Return the split lists, with masks or without; [""] where there are none."""
+    return sorted(file.stem for file in (home / LISTS).glob("*.txt")) or [""]
+
+
+def _has_masks(home: Path, split: str) -> bool:
+    masks = _masks(home)
+    return any((masks / f"{name}.png").is_file() for name in voc_names(home, split))
 
 
 def read_voc(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair, ...]:
@@ -52,7 +63,7 @@ def read_voc(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair,
     home = voc_home(root) or root
     masks = _masks(home)
     images, labels = pictures(home / IMAGES), pictures(masks)
-    names = [name for name in voc_splits(home) if not (name == "trainval" and split == "all")]
+    names = [name for name in voc_splits(home) if name != "trainval"] if split == ALL else voc_lists(home)
 
     def read(name: str) -> tuple[Pair, ...]:
         listed = voc_names(home, name) if name else sorted(labels.keys() & images.keys())
@@ -80,6 +91,8 @@ def read_voc(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair,
 def voc_names(home: Path, split: str) -> list[str]:
     """Return the names that the list of a split holds, each once."""
     file = home / LISTS / f"{split}.txt"
+    if not file.is_file():
+        raise InputError(f"{file}: there is no such list; copy it from the official archive")
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
