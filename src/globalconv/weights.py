@@ -178,9 +178,11 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f" globalconv train ... --model.backbone-weights {folder / BACKBONE_FILE}"
         )
     if missing := [name for name in (WEIGHTS_FILE, MODEL_FILE) if not (folder / name).is_file()]:
+        inside = sorted(file.parent.name for file in folder.glob(f"*/{MODEL_FILE}"))
         raise InputError(
             f"{folder}: no {' and no '.join(missing)} in it; give a run folder whose training has been evaluated at"
             f" least once, or a folder with {WEIGHTS_FILE} and {MODEL_FILE}"
+            f"{f' (in it: {named(inside)})' if inside else ''}"
         )
     tensors, embedded = _read_tensors(folder / WEIGHTS_FILE)
     description = _read_description(folder / MODEL_FILE)

@@ -62,6 +62,23 @@ def test_train_help_explains_every_field(capsys: pytest.CaptureFixture[str]) -> 
     assert "Peak learning rate" in said
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--fine.out elsewhere", "--fine.out: is of the whole training, not of a stage; give --out"),
+        ("--fine.no-resume", "--fine.no-resume: is of the whole training, not of a stage; give --resume"),
+        (
+            "--fine.init_from=x",
+            "--fine.init_from=x: is of the whole training, not of a stage; give --init-from",
+        ),
+        ("--fine", "--fine: is a stage; name a field of it, --fine.FIELD VALUE"),
+    ],
+)
+def test_what_no_stage_has_of_its_own_is_refused(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(shlex.split(f"train cityscapes --data nowhere --out nowhere {words}")) == 2
+    assert capsys.readouterr().err == f"globalconv: {said}\n"
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("globalconv 0.")

@@ -1,6 +1,7 @@
 """Stages: each takes the weights of the one before, is resumed by itself, and is skipped when it is done."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +58,8 @@ def test_killed_in_each_stage_and_resumed_it_ends_the_same(whole: Path, blobs: P
     run_until_killed(TWO, blobs, out, "first", 3, resume=False)
     assert not (out / "weights.safetensors").exists()
     run_until_killed(TWO, blobs, out, "second", 1, resume=True)  # before its first checkpoint
+    with pytest.raises(InputError, match=r"no weights\.safetensors .* \(in it: 1-first\)"):
+        load_weights(out)
     said = run(TWO, blobs, out, resume=True)
     assert any("stage 1 of 2: first is done" in line for line in said)
     assert not any("stage 1 of 2: first, " in line for line in said)
@@ -131,6 +134,37 @@ def test_data_of_a_later_stage_are_missed_before_the_first_one_trains(blobs: Pat
     with pytest.raises(InputError, match="nowhere"):
         run(StagedRecipe({**TWO.stages, "second": later}), blobs, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_start_that_is_refused_can_be_repeated_with_other_settings(blobs: Path, tmp_path: Path) -> None:
+    first = TWO.stages["first"]
+    wrong = replace(first, model=replace(first.model, backbone_weights="nowhere.pth"))
+    with pytest.raises(InputError, match=r"nowhere\.pth: no such file"):
+        run(StagedRecipe({**TWO.stages, "first": wrong}), blobs, tmp_path / "run")
+    assert not (tmp_path / "run" / "recipe.json").exists()
+    run_until_killed(TWO, blobs, tmp_path / "run", "first", 1, resume=False)
+    assert (tmp_path / "run" / "recipe.json").exists()
+
+
+@pytest.fixture
+def copied(whole: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole, tmp_path / "copy")
+
+
+def test_a_stage_is_not_trained_again_under_what_started_from_it(copied: Path, blobs: Path) -> None:
+    shutil.rmtree(copied / "1-first")
+    with pytest.raises(
+        InputError, match=r"1-first: the stage 'first' is not there, .* 'second', which started from it"
+    ):
+        run(TWO, blobs, copied, resume=True)
+    assert not (copied / "1-first").exists()
+
+
+@pytest.mark.parametrize("file", ["model.json", "weights.safetensors"])
+def test_a_damaged_stage_is_named(file: str, copied: Path, blobs: Path) -> None:
+    (copied / "1-first" / file).write_text("{")
+    with pytest.raises(InputError, match=rf"1-first/{file}: .*copy it again"):
+        run(TWO, blobs, copied, resume=True)
 
 
 def test_stages_of_different_networks_are_refused() -> None:

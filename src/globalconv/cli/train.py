@@ -1,7 +1,7 @@
 """`globalconv train RECIPE --data PATH --out RUN`: train a network into a run folder."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -77,6 +77,7 @@ def _read(recipe: Recipe | StagedRecipe, name: str, arguments: list[str]) -> tup
     if isinstance(recipe, Recipe):
         options = read_options(_options(recipe), f"train {name}", arguments, first_line(name))
         return options.recipe, options
+    _check_stage_options(recipe, arguments)
     stages = ", ".join(recipe.stages)
     about = f"{first_line(name)} Stages: {stages}; --FIELD is for all of them, --STAGE.FIELD for one."
     read = {
@@ -84,6 +85,19 @@ def _read(recipe: Recipe | StagedRecipe, name: str, arguments: list[str]) -> tup
         for stage, default in recipe.stages.items()
     }
     return StagedRecipe({stage: options.recipe for stage, options in read.items()}), next(iter(read.values()))
+
+
+def _check_stage_options(recipe: StagedRecipe, arguments: list[str]) -> None:
+    """Refuse what belongs to the whole training, or to nothing, behind the name of a stage."""
+    whole = {option.name.replace("_", "-") for option in fields(_options(Recipe()))}
+    for word in arguments:
+        stage, _, field = word.partition("=")[0].removeprefix("--").partition(".")
+        if not word.startswith("--") or stage not in recipe.stages:
+            continue
+        if not field:
+            raise InputError(f"{word}: is a stage; name a field of it, --{stage}.FIELD VALUE")
+        if (option := field.replace("_", "-").removeprefix("no-")) in whole:
+            raise InputError(f"{word}: is of the whole training, not of a stage; give --{option}")
 
 
 def _of_stage(stage: str, recipe: StagedRecipe, arguments: list[str]) -> list[str]:

@@ -74,6 +74,10 @@ class RunFolder:
         for partial in (*partials, *self.checkpoints.glob(".step-*.partial")):
             partial.unlink()
 
+    def forget(self) -> None:
+        """Undo `begin` where nothing came of it, so that the run can be started again, with other settings too."""
+        self.recipe_file.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Let other processes resume the run."""
         self._lock.release()
@@ -148,6 +152,9 @@ class Onlooker(RunFolder):
         """Leave it to the first process."""
 
     def cut_log(self, size: int) -> None:
+        """Leave it to the first process."""
+
+    def forget(self) -> None:
         """Leave it to the first process."""
 
     def close(self) -> None:

@@ -4,11 +4,13 @@
 the last one is copied to `OUT` when it is done, so that `OUT` can be evaluated like any run.
 """
 
-import json
+import itertools
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from globalconv.data.roots import Root
+from globalconv.errors import InputError
 from globalconv.files import write_atomic
 from globalconv.processes import is_first_process
 from globalconv.stopping import StopRequest
@@ -17,7 +19,7 @@ from globalconv.training.ranks import ALONE, Cluster
 from globalconv.training.recipe import StagedRecipe, stage_folders
 from globalconv.training.run import Onlooker, RunFolder
 from globalconv.training.start import open_splits, run_training
-from globalconv.weights import MODEL_FILE, WEIGHTS_FILE
+from globalconv.weights import MODEL_FILE, WEIGHTS_FILE, load_weights
 
 
 def run_stages(
@@ -32,6 +34,7 @@ def run_stages(
     run = Onlooker(out) if not first else RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
     folders = stage_folders(out, recipe.stages)
     waiting = [name for name, folder in folders.items() if not RunFolder(folder).is_finished()]
+    _refuse_gaps(folders, waiting)
     for name in waiting[1:]:
         open_splits(recipe.stages[name].data, data)
     run.begin(recipe)
@@ -41,15 +44,30 @@ def run_stages(
             where = f"stage {number} of {len(folders)}"
             if name in waiting:
                 say(f"\n{where}: {name}{_origin(start)}")
-                began = (folder / "recipe.json").exists()
-                run_training(recipe.stages[name], data, folder, began, start, stop, say, cluster)
+                run_training(recipe.stages[name], data, folder, _has_begun(folder), start, stop, say, cluster)
             if first:
                 say(f"{where}: {name} is done, {_result(folder)}")
             start = folder
         if first:
             _publish(folder, out)
     finally:
+        if not any(map(_has_begun, folders.values())):
+            run.forget()
         run.close()
+
+
+def _has_begun(folder: Path) -> bool:
+    return RunFolder(folder).recipe_file.exists()
+
+
+def _refuse_gaps(folders: Mapping[str, Path], waiting: Sequence[str]) -> None:
+    """Refuse to train again, perhaps for days, what a later stage has started from already."""
+    for before, after in itertools.pairwise(folders):
+        if before in waiting and _has_begun(folders[after]):
+            raise InputError(
+                f"--out {folders[before]}: the stage {before!r} is not there, or not to its end, but {after!r}, which"
+                f" started from it, is; restore the folder, or train into another --out"
+            )
 
 
 def _origin(start: Path | None) -> str:
@@ -57,7 +75,7 @@ def _origin(start: Path | None) -> str:
 
 
 def _result(folder: Path) -> str:
-    info = json.loads((folder / MODEL_FILE).read_text())["info"]
+    info = load_weights(folder).info
     return f"mIoU {info['miou']:.4f} on {info['val_split']} (step {info['step']}), in {folder}"
 
 
