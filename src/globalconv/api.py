@@ -269,7 +269,7 @@ def crf_search(
 def submit(
     benchmark: str,
     weights: str | Path,
-    data: str | Path,
+    data: Data,
     out: str | Path,
     split: str = "test",
     competition: Competition = "comp6",
@@ -286,8 +286,10 @@ def submit(
     """
     submission = Submission(benchmark, Path(out), split, competition, trial)
     submission.check()
+    if (root := as_root(data)) is None:
+        raise InputError("--data is missing: name the root of the official data set")
     predictor = load(weights, device, precision, settings=settings)
-    return run_submission(submission, Path(weights), predictor, Path(data))
+    return run_submission(submission, Path(weights), predictor, root)
 
 
 def _silence(line: str) -> None:

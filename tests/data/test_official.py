@@ -252,13 +252,14 @@ def test_splits_that_name_nothing_are_refused(split: str, words: str, made: Path
     refused(made, split, words, read=False)
 
 
-def test_roots_by_name(made: Path) -> None:
+def test_roots_by_name(made: Path, tmp_path: Path) -> None:
     assert parse_data([]) is None and parse_data(["here"]) == Path("here")
     assert parse_data([f"voc={made}", "sbd=x"]) == {"voc": made, "sbd": Path("x")}
     assert len(open_source({"voc": made}, "val")) == 3, "with one name, the split needs none"
     refused({"voc": made, "sbd": made}, "val", r"names several data sets \(sbd, voc\); say of which it is", read=False)
     refused({"sbd": made}, "sbd:train", r"needs VOC's list val\.txt too, .*add voc=PATH", read=False)
-    assert len(open_source({"voc": made.parent}, "voc : val")) == 3, "one folder below, as without names"
+    (tmp_path / "below").symlink_to(made)
+    assert len(open_source({"voc": tmp_path}, "voc : val")) == 3, "one folder below, as without names"
     refused({"voc": made / "coco"}, "val", "--data voc=.*coco: holds no voc; looked for JPEGImages/", read=False)
     refused(made / "coco", "voc:val", "holds no voc; looked for .*say where it is, --data voc=PATH", read=False)
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import tarfile
 import zipfile
 from dataclasses import replace
@@ -91,6 +92,21 @@ def test_voc_is_the_servers_tree(place: Path, tmp_path: Path, file: str) -> None
         np.testing.assert_array_equal(values, predictor.class_map(image))
         assert palette is not None and palette[: 3 * 21] == [channel for colour in VOC.palette for channel in colour]
         assert palette[-3:] == [224, 224, 192]
+
+
+def test_data_are_named_as_for_a_training(place: Path, tmp_path: Path) -> None:
+    """By names, of which others may stand beside, or by a folder in which everything lies; masks are not needed."""
+    base = voc_tree(tmp_path / "below") / "VOC2012"
+    shutil.rmtree(base / "SegmentationClass")
+    places: list[Any] = [{"voc": base, "sbd": tmp_path}, tmp_path / "below", tmp_path]
+    for number, data in enumerate(places):
+        assert globalconv.submit("voc", place / "voc", data, tmp_path / f"{number}.tgz", device="cpu", trial=True) == 2
+    streets, out = {"cityscapes": place / "cityscapes"}, tmp_path / "a.zip"
+    assert globalconv.submit("cityscapes", place / "streets", streets, out, device="cpu", trial=True) == 2
+    wrong: list[Any] = [{"sbd": base}, None, tmp_path / "x"]
+    for data, said in zip(wrong, ["add voc=PATH", "--data is missing", "no such folder"], strict=True):
+        with pytest.raises(InputError, match=said):
+            globalconv.submit("voc", place / "voc", data, tmp_path / "b.tgz", device="cpu")
 
 
 def test_voc_val_and_comp5(place: Path, tmp_path: Path) -> None:
@@ -321,7 +337,7 @@ def test_lists_and_pictures_that_are_missing(place: Path, tmp_path: Path) -> Non
     (base / "ImageSets/Segmentation/test.txt").unlink()
     with pytest.raises(InputError, match=r"test\.txt: there is no such list; it comes with VOC2012test\.tar"):
         globalconv.submit("voc", place / "voc", base, tmp_path / "a.tgz", trial=True)
-    with pytest.raises(InputError, match="has no folder leftImg8bit"):
+    with pytest.raises(InputError, match="holds no cityscapes; looked for leftImg8bit/, there"):
         globalconv.submit("cityscapes", place / "streets", base, tmp_path / "a.zip", trial=True)
     (tmp_path / "leftImg8bit/test/berlin").mkdir(parents=True)
     with pytest.raises(InputError, match=r"leftImg8bit/test: holds no CITY/"):
@@ -338,7 +354,8 @@ def test_a_damaged_picture_is_named(place: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_line(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["submit", "voc", f"{place}/voc", "--data", f"{place}/VOCdevkit/VOC2012", "--out", f"{tmp_path}/voc.tgz"]
+    data = ["--data", f"voc={place}/VOCdevkit", f"sbd={place}"]
+    command = ["submit", "voc", f"{place}/voc", *data, "--out", f"{tmp_path}/voc.tgz"]
     assert main([*command, "--trial", "--scales", "0.5", "1", "--flip"]) == 0
     said = capsys.readouterr()
     assert "voc.tgz with 2 predictions" in said.out and "1456 pictures" in said.out.splitlines()[-1]

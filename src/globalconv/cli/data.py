@@ -128,7 +128,9 @@ def _prepare(arguments: list[str]) -> int:
     from globalconv.data.prepare import prepare
 
     root = prepare(options.name, options.out, options.archives, options.packages, options.mirror)
-    print(f"done: {root}\nnext: globalconv data check {shlex.quote(str(root))}")
+    place = shlex.quote(str(root))
+    use = f"pretrain --data {place} --out RUN" if options.name == "imagenet" else f"data check {place}"
+    print(f"done: {root}\nnext: globalconv {use}")
     return 0
 
 

@@ -6,7 +6,8 @@ from typing import Literal
 
 import tyro
 
-from globalconv.cli.options import read_options, with_value
+from globalconv.cli.options import DataOption, read_options, with_value
+from globalconv.data.roots import parse_data
 from globalconv.infer.settings import CRF, PLAIN, InferenceSettings
 from globalconv.stopping import StopRequest
 
@@ -19,10 +20,10 @@ class SubmitOptions:
     """Whose server."""
     weights: tyro.conf.Positional[Path]
     """Run folder, or folder with weights.safetensors and model.json."""
-    data: Path
-    """Root of the official data set: VOCdevkit/VOC2012, or the folder that holds leftImg8bit."""
     out: Path
     """Archive to write: .tgz, .tar.gz or .tar for voc, .zip for cityscapes. The same call goes on where one stopped."""
+    data: DataOption = ()
+    """Root of the official data set (VOCdevkit/VOC2012, or what holds leftImg8bit), or voc=PATH, cityscapes=PATH."""
     split: Literal["test", "val"] = "test"
     """Split to predict."""
     competition: Literal["comp5", "comp6"] = "comp6"
@@ -44,7 +45,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     from globalconv.submission.benchmarks import BENCHMARKS
 
     count = submit(
-        options.benchmark, options.weights, options.data, options.out, options.split, options.competition,
+        options.benchmark, options.weights, parse_data(options.data), options.out, options.split, options.competition,
         options.device, options.precision, options.inference, options.trial,
     )  # fmt: skip
     print(f"done: {options.out} with {count} predictions; {options.out}.predictions is not needed any more")

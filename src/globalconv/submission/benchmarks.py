@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from globalconv.data.roots import Root
 from globalconv.errors import InputError
 from globalconv.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC, LabelSpace
 from globalconv.show.palette import palette_png
@@ -32,7 +33,7 @@ class Benchmark:
 
     title: str
     labels: LabelSpace
-    pictures: Callable[[Path, str], list[Picture]]
+    pictures: Callable[[Root, str], list[Picture]]
     """(root of the data, split) -> the pictures to predict, in order."""
     counts: Mapping[str, int]
     """Split -> how many pictures it has, as published."""

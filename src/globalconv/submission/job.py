@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from globalconv.data.images import Uint8Array, image_size, pixel_limit, read_image
+from globalconv.data.roots import Root
 from globalconv.errors import InputError, StoppedError, nearest
 from globalconv.infer.predictor import Predictor
 from globalconv.pipeline import Shares, ahead
@@ -48,7 +49,7 @@ class Submission:
             raise InputError(f"--out {self.out}: is a folder; name the archive to write")
 
 
-def run_submission(submission: Submission, weights: Path, predictor: Predictor, data: Path) -> int:
+def run_submission(submission: Submission, weights: Path, predictor: Predictor, data: Root) -> int:
     """Predict what is not predicted yet, check everything, write the archive; return how many pictures it has."""
     benchmark = submission.benchmark
     check_classes(benchmark, predictor.labels, weights)

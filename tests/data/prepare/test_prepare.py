@@ -281,6 +281,15 @@ def test_the_command_line(
     assert "layout voc, 21 classes; train 4, val 3" in capsys.readouterr().out
 
 
+def test_what_to_do_next_with_a_classification_set_is_pretraining(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mini = make("imagenet")
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "prepare", "imagenet", "--out", "out", "--archives", str(mini.folder)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "next: globalconv pretrain --data out/imagenet --out RUN"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_real_signal_in_a_download(make: Make, tmp_path: Path, number: int) -> None:
     """A process of its own is struck while the server holds the connection; the next call asks for the rest only."""

@@ -87,8 +87,8 @@ def _no_masks(root: Path, split: str, kind: str) -> InputError:
 
 
 def _pairs(root: Path, kind: str, folder: str, complain: Complain) -> tuple[Pair, ...]:
-    images = _below(root / IMAGES / folder, IMAGE_ENDING)
-    masks = _below(root / kind / folder, f"_{kind}_labelIds.png")
+    images = below(root / IMAGES / folder, IMAGE_ENDING)
+    masks = below(root / kind / folder, f"_{kind}_labelIds.png")
     if without := sorted(images.keys() - masks.keys()):
         where = root / kind / folder / f"{without[0]}_{kind}_labelIds.png"
         other = where.with_name(where.name.replace("labelIds", "labelTrainIds"))
@@ -110,7 +110,7 @@ def _more(names: list[str]) -> str:
     return f", nor are {len(names) - 1} others" if names[1:] else ""
 
 
-def _below(folder: Path, ending: str) -> dict[str, Path]:
+def below(folder: Path, ending: str) -> dict[str, Path]:
     """Return the files of all cities by CITY/NAME without the ending."""
     files = sorted(folder.glob(f"*/*{ending}"))
     return {f"{file.parent.name}/{file.name.removesuffix(ending)}": file for file in files}
