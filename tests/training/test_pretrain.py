@@ -209,6 +209,16 @@ def test_impossible_values_are_refused_by_option(make: Any, option: str) -> None
         make()
 
 
+def test_several_processes_are_refused_before_they_write_into_one_folder(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    with pytest.raises(InputError, match="pretrain: trains in one process"):
+        pretrain(small_pretraining(), colours, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_cannot_be_a_backbone_is_not_pretrained(colours: Path, tmp_path: Path) -> None:
     recipe = dataclasses.replace(small_pretraining(), model=ClassifierSettings("vit_tiny_patch16_224"))
     with pytest.raises(InputError, match="choose a convolutional model"):

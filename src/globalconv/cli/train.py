@@ -79,7 +79,10 @@ def _read(recipe: Recipe | StagedRecipe, name: str, arguments: list[str]) -> tup
         return options.recipe, options
     _check_stage_options(recipe, arguments)
     stages = ", ".join(recipe.stages)
-    about = f"{first_line(name)} Stages: {stages}; --FIELD is for all of them, --STAGE.FIELD for one."
+    about = (
+        f"{first_line(name)} Stages: {stages}; --FIELD is for all of them, --STAGE.FIELD for one. Below are the defaults"
+        f" of {next(iter(recipe.stages))}; globalconv recipes {name} has all."
+    )
     read = {
         stage: read_options(_options(default), f"train {name}", _of_stage(stage, recipe, arguments), about)
         for stage, default in recipe.stages.items()

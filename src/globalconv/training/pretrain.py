@@ -19,6 +19,7 @@ from globalconv.training.checkpoint import load_newest
 from globalconv.training.classification import Classification
 from globalconv.training.job import Say, assemble, carry_out, worker_count
 from globalconv.training.pretrain_recipe import PretrainRecipe
+from globalconv.training.ranks import Cluster
 from globalconv.training.run import RunFolder
 from globalconv.training.session import Session, restore_network
 
@@ -32,6 +33,8 @@ def run_pretraining(
     recipe: PretrainRecipe, data: Path, out: Path, resume: bool, stop: StopRequest, say: Say
 ) -> Session:
     """Pre-train `recipe` on the pictures in `data` into the run folder `out`; return the session as it ends."""
+    if Cluster().size() != (1, 1):
+        raise InputError("pretrain: trains in one process; start it without torchrun, or with one process")
     keep_freed_memory()
     run = RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
     hardware = choose_hardware(recipe.device, recipe.precision)
