@@ -80,8 +80,8 @@ def _read(recipe: Recipe | StagedRecipe, name: str, arguments: list[str]) -> tup
     _check_stage_options(recipe, arguments)
     stages = ", ".join(recipe.stages)
     about = (
-        f"{first_line(name)} Stages: {stages}; --FIELD is for all of them, --STAGE.FIELD for one. Below are the defaults"
-        f" of {next(iter(recipe.stages))}; globalconv recipes {name} has all."
+        f"{first_line(name)} Stages: {stages}; --FIELD is for all of them, --STAGE.FIELD for one. Below are the"
+        f" defaults of {next(iter(recipe.stages))}; globalconv recipes {name} has all."
     )
     read = {
         stage: read_options(_options(default), f"train {name}", _of_stage(stage, recipe, arguments), about)
