@@ -56,7 +56,7 @@ class StoppedError(BaseException):
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return the words that help someone who mistyped `name`: the nearest known name, then all of them."""
     names = sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=1)
+    close = difflib.get_close_matches(str(name), names, n=1) or [n for n in names if n.lower() == str(name).lower()]
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}known: {', '.join(names)}"
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import io
 
+from globalconv.checking import check
 from globalconv.data.check.quick import quick_check
 from globalconv.data.roots import parse_data
 from globalconv.data.sources import Source, open_source, published, shown, splits
@@ -95,6 +96,18 @@ def test_a_copy_of_a_picture_in_another_data_set_is_the_same_picture(made: Path)
     with pytest.raises(InputError, match="1 of its images are searched on"):
         refuse_overlap(open_source(made, "voc:train+sbd:train"), val)
     refuse_overlap(train, open_source(made, "voc:val"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_cocos_own_categories_are_read_by_the_usual_splits(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools", reason=COCO_NEEDED)
+    home = coco_tree(tmp_path)
+    assert splits(home) == ["train", "val"]
+    assert [len(open_source(home, split)) for split in ("train", "val")] == [6, 3]
+    assert open_source(home, "val").labels.class_names[:2] == ("background", "person")
+    assert "has the splits" not in str(check(home, workers=1).findings)
+    coco_tree(tmp_path, year=2014)
+    assert splits(home) == ["train2014", "train2017", "val2014", "val2017"]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

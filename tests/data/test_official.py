@@ -235,6 +235,7 @@ def test_mixtures_are_checked_like_other_data(made: Path) -> None:
     [
         ("train", r"holds several data sets \(voc, sbd, coco, cityscapes\); name each split with its data set"),
         ("vok:train", "data set 'vok': did you mean 'voc'"),
+        ("VOC:train", "data set 'VOC': did you mean 'voc'"),
         ("voc:", "'voc:' names no split"),
         ("voc:train+sbd", "data set 'sbd'|names no split"),
         ("voc:train:min-area=3", "only coco has an option"),

@@ -78,12 +78,16 @@ def _at_root(root: Path) -> dict[str, Path]:
 
 
 def _named(files: Sequence[Path]) -> dict[str, Path]:
-    """Name the split of each file: by the one word of its name that is a usual split, else by its whole name."""
+    """Name the split of each file: by the one word of its name that is a usual split, else by its whole name.
+
+    COCO's own are called by the year as well: instances_train2017.json.
+    """
     named: dict[str, Path] = {}
     for file in files:
-        words = [word for word in re.split("[-_. ]", file.stem) if any(on_disk([word], usual) for usual in ALIASES)]
+        spoken = [re.sub(r"20\d\d$", "", word) for word in re.split("[-_. ]", file.stem)]
+        words = [word for word in spoken if any(on_disk([word], usual) for usual in ALIASES)]
         named[words[0] if len(words) == 1 else file.stem.removeprefix("instances_")] = file
-    return named if len(named) == len(files) else {file.stem: file for file in files}
+    return named if len(named) == len(files) else {file.stem.removeprefix("instances_"): file for file in files}
 
 
 def _is_coco(file: Path) -> bool:
@@ -140,7 +144,9 @@ def _picture_folders(root: Path, split: str, file: Path) -> list[Path]:
     """Return where the pictures of a file may lie; CVAT puts them into `images/default/`, whatever the file's name."""
     images = root / "images"
     within = [child for child in images.iterdir() if child.is_dir()] if images.is_dir() else []
-    usual = [images / split, images, root / split, root / split / "images", file.parent, root]
+    own = file.stem.removeprefix("instances_")
+    called = [images / own, root / own] if own != split else []
+    usual = [*called, images / split, images, root / split, root / split / "images", file.parent, root]
     return usual + (within if len(within) == 1 else [])
 
 
