@@ -74,7 +74,11 @@ def check_data(
     one = next(iter(sources.values()))
     for split, source in sources.items():
         if source.labels.class_names != one.labels.class_names:
-            raise InputError(f"--splits {split}: has other classes than {next(iter(sources))}; check each by itself")
+            one_kind = " ".join(name for name in sources if name.partition(":")[0] == split.partition(":")[0])
+            raise InputError(
+                f"--splits {split}: has other classes than {next(iter(sources))}; check each by itself, as with"
+                f" --splits {one_kind}"
+            )
     samples = _examined(sources, workers, on_progress)
     found = findings(samples, listing, one)
     if layout is not None:
