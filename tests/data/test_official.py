@@ -226,7 +226,10 @@ def test_mixtures_are_checked_like_other_data(made: Path) -> None:
     report = check({"voc": made, "sbd": made}, splits=("sbd:train+voc:train", "voc:val"), workers=1)
     assert report_json(report)["root"] == {"voc": str(made), "sbd": str(made)}
     assert [finding.message for finding in report.findings if finding.severity == "error"] == []
-    alike = "--splits cityscapes:coarse: has other classes .* with --splits cityscapes:coarse cityscapes:train city"
+    whole = check({"voc": made, "sbd": made}, workers=1)
+    assert whole.summary.images == {"sbd:train+sbd:val+voc:train": 8, "voc:val": 3}
+    assert "more than one split" not in str(whole.findings), "SBD has pictures of VOC's, and both are learnt"
+    alike = r"--splits cityscapes:coarse\+cityscapes:train: has other classes .* with --splits cityscapes:coarse\+city"
     with pytest.raises(InputError, match=alike):
         check(made, workers=1)
 

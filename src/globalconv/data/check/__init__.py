@@ -23,6 +23,7 @@ from globalconv.data.sources import (
     recognise,
     splits,
 )
+from globalconv.data.sources.named import learnt_and_scored
 from globalconv.data.sources.splits import ALL, dividing
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
@@ -110,7 +111,9 @@ def _opened(root: Root, layout: str | None, chosen: Sequence[str]) -> tuple[dict
     def note(error: InputError) -> None:
         listing.setdefault(str(error), error)
 
-    divided = splits(root) if layout is None else [*dict.fromkeys(("train", *dividing(splits(root, layout)))), ALL]
+    divided = (
+        learnt_and_scored(root) if layout is None else [*dict.fromkeys(("train", *dividing(splits(root, layout)))), ALL]
+    )
     for split in chosen or divided:
         if split == ALL and sources:  # everything, where nothing else can be opened: too little to divide, say
             break

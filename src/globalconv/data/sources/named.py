@@ -308,3 +308,17 @@ def all_splits(root: Root) -> list[str]:
     """Return the splits of all data sets at `root`, by their names."""
     names = sorted(root) if isinstance(root, Mapping) else found_below(root)
     return [f"{name}{OF}{split}" for name in names for split in NAMED[name].splits(locate(root, name))]
+
+
+def learnt_and_scored(root: Root) -> list[str]:
+    """Return what one learns from and is scored on with all data sets at `root`: of each kind of classes two splits.
+
+    SBD and COCO are learnt whole: scores are those of VOC and Cityscapes.
+    """
+    there = all_splits(root)
+    found = []
+    for kind in (("voc", "sbd", "coco"), ("cityscapes",)):
+        ours = [name for name in there if name.partition(OF)[0] in kind]
+        scored = [name for name in ours if name in ("voc:val", "cityscapes:val", "cityscapes:coarse-val")]
+        found += [JOIN.join(name for name in ours if name not in scored), *scored]
+    return [split for split in found if split]
