@@ -15,7 +15,9 @@ from helpers import rank_script
 from helpers.training import write_blobs
 
 from globalconv.cli.main import main
+from globalconv.errors import InputError
 from globalconv.training.checkpoint import load_newest
+from globalconv.training.ranks import Cluster
 
 pytestmark = pytest.mark.slow
 
@@ -115,3 +117,26 @@ def test_a_batch_that_cannot_be_divided_is_refused(data: Path, tmp_path: Path) -
 
 def test_the_script_is_frozen_where_it_starts_from_weights() -> None:
     assert rank_script.recipe(1, frozen=True).model.backbone_norm == "frozen"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "torchrun", "said"),
+    [
+        (Cluster(devices=0), {}, "--devices 0: must be at least 1"),
+        (Cluster(nodes=0), {}, "--nodes 0: must be at least 1"),
+        (Cluster(devices=4), {"LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2"}, r"torchrun has started 2 process\(es\)"),
+    ],
+)
+def test_impossible_numbers_of_processes_are_refused(
+    cluster: Cluster, torchrun: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in torchrun.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=said):
+        cluster.size()
+
+
+def test_torchrun_says_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("WORLD_SIZE", "6")
+    assert Cluster().size() == Cluster(devices=2, nodes=3).size() == (2, 3)

@@ -35,12 +35,19 @@ class Cluster:
 
     def size(self) -> tuple[int, int]:
         """Return the processes per machine and the machines: as given, else as torchrun says, else one."""
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        everywhere = int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_WORLD_SIZE" in os.environ else here
-        devices, nodes = self.devices or here, self.nodes or max(1, everywhere // here)
+        started = "LOCAL_WORLD_SIZE" in os.environ  # by torchrun
+        here = int(os.environ["LOCAL_WORLD_SIZE"]) if started else 1
+        machines = max(1, int(os.environ.get("WORLD_SIZE", "1")) // here) if started else 1
+        devices = here if self.devices is None else self.devices
+        nodes = machines if self.nodes is None else self.nodes
         for option, number in {"--devices": devices, "--nodes": nodes}.items():
             if number < 1:
                 raise InputError(f"{option} {number}: must be at least 1")
+        if started and (devices, nodes) != (here, machines):
+            raise InputError(
+                f"--devices {devices} --nodes {nodes}: torchrun has started {here} process(es) on each of {machines}"
+                " machine(s); leave both options out"
+            )
         return devices, nodes
 
 
