@@ -64,7 +64,8 @@ def check_data(
 ) -> Report:
     """Read every sample of the data at `root` and return what there is to say.
 
-    `chosen` names the splits (by default those that divide the data: no lists in subfolders, no "trainval"). `workers`
+    `chosen` names the splits (by default those that divide the data: no lists in subfolders, no "trainval"; of several
+    data sets what is learnt, joined, and what it is scored on). `workers`
     processes read (None: one per core). `on_progress` is called with the number read and the number in all. Raises
     `InputError` where there is no data set at all.
     """
@@ -111,10 +112,7 @@ def _opened(root: Root, layout: str | None, chosen: Sequence[str]) -> tuple[dict
     def note(error: InputError) -> None:
         listing.setdefault(str(error), error)
 
-    divided = (
-        learnt_and_scored(root) if layout is None else [*dict.fromkeys(("train", *dividing(splits(root, layout)))), ALL]
-    )
-    for split in chosen or divided:
+    for split in chosen or _usual(root, layout):
         if split == ALL and sources:  # everything, where nothing else can be opened: too little to divide, say
             break
         try:
@@ -122,6 +120,13 @@ def _opened(root: Root, layout: str | None, chosen: Sequence[str]) -> tuple[dict
         except InputError as error:
             note(error)
     return sources, list(listing.values())
+
+
+def _usual(root: Root, layout: str | None) -> list[str]:
+    """Return the splits that are read where none is chosen."""
+    if layout is None:
+        return learnt_and_scored(root)
+    return [*dict.fromkeys(("train", *dividing(splits(root, layout)))), ALL]
 
 
 def _could_be(root: Path, layout: str) -> bool:
