@@ -1,6 +1,9 @@
 """A small recipe and data set, and training in this process as the command line would, killed at an exact point."""
 
 import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +72,9 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing after it runs, nothing is saved."""
 
 
-def train_until_killed(recipe: Recipe, data: Path, out: Path, steps: int, init_from: Path | None = None) -> None:
-    """Train and be killed when step number `steps` has been taken and the next one begins."""
+@contextmanager
+def killed_after(steps: int) -> Iterator[None]:
+    """Let a training be killed when step number `steps` has been taken and the next one begins."""
     real_step = loop.train_step
 
     def step(session: Session, parts: Any) -> Any:
@@ -80,6 +84,25 @@ def train_until_killed(recipe: Recipe, data: Path, out: Path, steps: int, init_f
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(loop, "train_step", step)
+        yield
+
+
+def signal_after(steps: int, patch: pytest.MonkeyPatch) -> StopRequest:
+    """Return a request that SIGTERM makes when step number `steps` has been taken, before the next one begins."""
+    stop, due = StopRequest(), Session.evaluation_due
+
+    def interrupted(session: Session) -> bool:
+        if session.state.step == steps:
+            stop.signal_number = signal.SIGTERM
+        return due(session)
+
+    patch.setattr(Session, "evaluation_due", interrupted)
+    return stop
+
+
+def train_until_killed(recipe: Recipe, data: Path, out: Path, steps: int, init_from: Path | None = None) -> None:
+    """Train and be killed when step number `steps` has been taken and the next one begins."""
+    with killed_after(steps):
         train(recipe, data, out, init_from=init_from)
 
 

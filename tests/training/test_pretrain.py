@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 import timm
 import torch
 from helpers.pretraining import pretrain, small_pretraining, write_colours
-from helpers.training import Killed, final_state, log_without_clock, same_bits, small_recipe, train
+from helpers.training import final_state, killed_after, log_without_clock, same_bits, signal_after, small_recipe, train
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -20,12 +19,9 @@ from globalconv.cli.main import main
 from globalconv.errors import InputError, StoppedError
 from globalconv.model.classifier import Classifier
 from globalconv.model.network import GlobalConvNet
-from globalconv.stopping import StopRequest
-from globalconv.training import loop
 from globalconv.training.classification import Classification
 from globalconv.training.pretrain import open_splits
 from globalconv.training.pretrain_recipe import ClassifierSettings, PictureSettings, PretrainOptim, PretrainRecipe
-from globalconv.training.session import Session
 from globalconv.weights import BACKBONE_FILE
 
 
@@ -46,19 +42,6 @@ def events(out: Path, kind: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["event"] == kind]
 
 
-def killed_after(recipe: PretrainRecipe, data: Path, out: Path, steps: int) -> None:
-    real_step = loop.train_step
-
-    def step(session: Session, parts: Any) -> Any:
-        if session.state.step == steps:
-            raise Killed
-        return real_step(session, parts)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(loop, "train_step", step)
-        pretrain(recipe, data, out)
-
-
 def test_it_learns(colours: Path, tmp_path: Path) -> None:
     recipe = small_pretraining(algorithm="adamw", lr=3e-3, accumulate=1, clip_norm=None, ema_decay=None)
     pretrain(dataclasses.replace(recipe, steps=40, evaluate_every=20), colours, tmp_path / "run")
@@ -74,7 +57,8 @@ def test_it_learns(colours: Path, tmp_path: Path) -> None:
 def test_killed_and_resumed_with_another_number_of_workers(
     steps: int, colours: Path, whole: Path, tmp_path: Path
 ) -> None:
-    killed_after(dataclasses.replace(small_pretraining(), checkpoint_every=2), colours, tmp_path / "run", steps)
+    with killed_after(steps):
+        pretrain(dataclasses.replace(small_pretraining(), checkpoint_every=2), colours, tmp_path / "run")
     pretrain(small_pretraining(workers=1), colours, tmp_path / "run", resume=True)
     assert same_bits(final_state(tmp_path / "run"), final_state(whole))
     assert log_without_clock(tmp_path / "run") == log_without_clock(whole)
@@ -82,14 +66,7 @@ def test_killed_and_resumed_with_another_number_of_workers(
 
 
 def test_a_signal_stops_with_the_state_saved(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stop, due = StopRequest(), Session.evaluation_due
-
-    def interrupted(session: Session) -> bool:
-        if session.state.step == 3:
-            stop.signal_number = signal.SIGTERM
-        return due(session)
-
-    monkeypatch.setattr(Session, "evaluation_due", interrupted)
+    stop = signal_after(3, monkeypatch)
     recipe = dataclasses.replace(small_pretraining(), checkpoint_every=100)
     with pytest.raises(StoppedError, match="after step 3") as end:
         pretrain(recipe, colours, tmp_path / "run", stop=stop)
@@ -154,7 +131,8 @@ def test_what_segments_refuses_a_backbone_and_says_what_it_is_for(whole: Path) -
 
 def test_changed_pictures_are_refused(tmp_path: Path) -> None:
     data = write_colours(tmp_path / "data")
-    killed_after(small_pretraining(), data, tmp_path / "run", 1)
+    with killed_after(1):
+        pretrain(small_pretraining(), data, tmp_path / "run")
     (data / "train" / "colour 0" / "0.png").unlink()
     with pytest.raises(InputError, match="the train split has changed"):
         pretrain(small_pretraining(), data, tmp_path / "run", resume=True)

@@ -14,6 +14,7 @@ from helpers.training import (
     final_state,
     log_without_clock,
     same_bits,
+    signal_after,
     small_recipe,
     train,
     train_until_killed,
@@ -25,7 +26,6 @@ from globalconv.stopping import StopRequest
 from globalconv.training.checkpoint import checkpoints
 from globalconv.training.recipe import OptimSettings, Recipe
 from globalconv.training.run import RunFolder
-from globalconv.training.session import Session
 
 STEPS = 12
 
@@ -93,14 +93,7 @@ def test_a_signal_during_a_save_waits_for_it(blobs: Path, tmp_path: Path, monkey
 
 def test_a_signal_between_two_steps_saves_as_well(blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may come after a step has looked for one and before the next has begun."""
-    stop, due = StopRequest(), Session.evaluation_due
-
-    def interrupted(session: Session) -> bool:
-        if session.state.step == 3:
-            stop.signal_number = signal.SIGTERM
-        return due(session)
-
-    monkeypatch.setattr(Session, "evaluation_due", interrupted)
+    stop = signal_after(3, monkeypatch)
     recipe = dataclasses.replace(small_recipe(), checkpoint_every=100)
     with pytest.raises(StoppedError, match="after step 3"):
         train(recipe, blobs, tmp_path / "run", stop=stop)
