@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from globalconv.pipeline import Override, Shares, ahead
+from globalconv.pipeline import Override, Shares, ahead, alike
 
 
 def test_results_come_in_order_and_no_further_ahead_than_asked() -> None:
@@ -39,6 +39,12 @@ def test_whoever_stops_early_leaves_no_thread_behind() -> None:
 
 def test_no_jobs_are_no_results() -> None:
     assert list(ahead(str, [], 2)) == []
+
+
+def test_alike_are_those_that_follow_one_another() -> None:
+    together = list(alike("aaabccb", lambda one, other: one == other, 2))
+    assert together == [["a", "a"], ["a"], ["b"], ["c", "c"], ["b"]]
+    assert list(alike("", lambda one, other: True, 2)) == []
 
 
 def test_shares_name_every_part_and_the_rate() -> None:

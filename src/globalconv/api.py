@@ -1,10 +1,10 @@
 """The jobs of the program, each one function, for Python and the command line alike."""
 
-import contextlib
 import shlex
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -73,16 +73,12 @@ def train(
     cluster, say = Cluster(devices, nodes, strategy), tell if first else _silence
     if isinstance(recipe, StagedRecipe):
         run_stages(recipe, root, place, resume, initial, stop, say, cluster)
+        write_page = partial(_report_stages, recipe, root, place)
     else:
         session = run_training(recipe, root, place, resume, initial, stop, say, cluster)
-    if not first:
-        return place
-    if isinstance(recipe, StagedRecipe):
-        with _no_reason_to_fail(place):
-            _report_stages(recipe, root, place)
-    else:
-        with _no_reason_to_fail(place):
-            _report_training(place, session)
+        write_page = partial(_report_training, place, session)
+    if first:
+        _try_to_report(place, write_page)
     return place
 
 
@@ -296,16 +292,15 @@ def _silence(line: str) -> None:
     """Say nothing: the first process does."""
 
 
-@contextlib.contextmanager
-def _no_reason_to_fail(out: Path) -> Iterator[None]:
-    """Write the page of a training that is complete: what goes wrong inside must not make a night look lost."""
+def _try_to_report(out: Path, write_page: Callable[[], None]) -> None:
+    """Write the page of a training that is complete: what goes wrong here must not make a night look lost."""
     again = f"the training is complete; globalconv report {shlex.quote(str(out))} writes its page"
     try:
-        yield
+        write_page()
     except StoppedError as stopped:
         raise StoppedError(f"{stopped} while writing the report; {again}", stopped.exit_code - 128) from None
     except Exception as error:
-        warnings.warn(f"no report.html: {error}; {again}", stacklevel=3)
+        warnings.warn(f"no report.html: {error}; {again}", stacklevel=2)
 
 
 def _report_training(out: Path, session: Session) -> None:

@@ -67,6 +67,18 @@ class Override:
                 setattr(self.owner, self.name, [self._before, *self._inside.values()][-1])
 
 
+def alike(items: Iterable[J], same: Callable[[J, J], bool], most: int) -> Iterator[list[J]]:
+    """Yield consecutive items that are the `same` together, up to `most` of them."""
+    batch: list[J] = []
+    for item in items:
+        if batch and (len(batch) == most or not same(item, batch[0])):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
+
+
 def ahead(work: Callable[[J], R], jobs: Iterable[J], depth: int) -> Iterator[Future[R]]:
     """Yield what `work` makes of each job, in order, while a thread works on up to `depth` jobs that come after it.
 

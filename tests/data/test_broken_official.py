@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.official import (
+    COCO_NEEDED,
     SBD_TRAIN,
     SBD_VAL,
     VOC_TRAIN,
     VOC_VAL,
     coco_tree,
+    names,
     refused,
 )  # fmt: skip
 from numpy.typing import NDArray
@@ -24,19 +26,13 @@ from scipy import io
 from globalconv.checking import check
 from globalconv.data.check.quick import quick_check
 from globalconv.data.roots import parse_data
-from globalconv.data.sources import Source, open_source, published, shown, splits
+from globalconv.data.sources import open_source, published, shown, splits
 from globalconv.errors import InputError
 from globalconv.search.parts import refuse_overlap
-
-COCO_NEEDED = "pycocotools is optional"
 
 VOC_HOME, SBD_HOME, FINE = "VOCdevkit/VOC2012", "benchmark_RELEASE/dataset", "cityscapes/gtFine/train/aachen"
 AACHEN = f"{FINE}/aachen_000000_000019_gtFine_labelIds.png"
 COCO_FILE = "coco/annotations/instances_train2017.json"
-
-
-def names(source: Source) -> list[str]:
-    return [source.sample_name(index) for index in range(len(source))]
 
 
 def test_a_tilde_behind_a_name_is_the_home_folder(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.official import (
+    COCO_NEEDED,
     SBD_TRAIN,
     SBD_VAL,
     VOC_TEST,
     VOC_TRAIN,
     VOC_VAL,
     coco_tree,
+    names,
     refused,
 )  # fmt: skip
 from numpy.typing import NDArray
@@ -25,17 +27,11 @@ from scipy import io
 from globalconv.checking import check, report_json
 from globalconv.data.check.quick import quick_check
 from globalconv.data.roots import parse_data
-from globalconv.data.sources import FileSource, Mixture, Source, open_source, published, recognise, splits
+from globalconv.data.sources import FileSource, Mixture, open_source, published, recognise, splits
 from globalconv.data.sources.coco_voc import drawn
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, COCO_TO_VOC, IGNORE, VOC
-
-COCO_NEEDED = "pycocotools is optional"
-
-
-def names(source: Source) -> list[str]:
-    return [source.sample_name(index) for index in range(len(source))]
 
 
 @pytest.mark.parametrize("place", ["VOCdevkit/VOC2012", "VOCdevkit"])

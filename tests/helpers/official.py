@@ -21,7 +21,7 @@ from PIL import Image
 from scipy import io, ndimage, sparse
 
 from globalconv.data.scenes import scene
-from globalconv.data.sources import Root, open_source
+from globalconv.data.sources import Root, Source, open_source
 from globalconv.errors import InputError
 from globalconv.labels import VOC
 
@@ -39,6 +39,9 @@ COCO_IDS = {
     16: 64, 17: 20, 18: 63, 19: 7, 20: 72,
 }  # fmt: skip
 """VOC index -> COCO category id, typed a second time so that a mistake in the program's own table shows."""
+
+COCO_NEEDED = "pycocotools is optional"
+"""Why a test of outlines is skipped."""
 
 APPLE, BENCH = 53, 15
 """Categories that are none of VOC's."""
@@ -159,6 +162,10 @@ def imagenet_tree(root: Path, size: tuple[int, int] = (80, 64), train: int = 4, 
             image[..., place] //= 2  # so that classes differ
             _photograph(base / f"{split}/{synset}/{name}.JPEG", image)
     return base
+
+
+def names(source: Source) -> list[str]:
+    return [source.sample_name(index) for index in range(len(source))]
 
 
 def refused(root: Root, split: str, said: str, read: bool = True) -> None:

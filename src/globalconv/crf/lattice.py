@@ -176,10 +176,8 @@ def _connect(keys_rN: Ints, weights_Nr: Floats, multipliers_d: Ints, crew: Crew,
 
     crew.tasks(remainders, number)
     firsts = np.array([0, *np.cumsum([len(keys) for _, keys in found])])
-    places_M = np.empty(firsts[-1], np.int32)
     cuts = len(offsets_Nr) * np.arange(1, _PARTS + 1) // _PARTS
-    known = np.empty_like(cuts)
-    simplex.arrange(offsets_Nr, firsts, places_M, cuts, known)
+    places_M, known = simplex.arrange(offsets_Nr, firsts, cuts)
     places = np.split(places_M, firsts[1:-1])
     steps = np.append(remainders * multipliers_d, 0) - multipliers_d.sum()
     next_jM: Indices = scratch.empty((remainders, len(places_M)), np.int32)

@@ -17,10 +17,17 @@ KEPT_BYTES = 256 << 20
 _ALIGN = 64
 """Bytes of a cache line, where arrays begin: a row then lies in as few lines as it can."""
 
+
+def lock_over_forks() -> threading.Lock:
+    """Return a lock that no fork leaves held: in a process forked while a thread holds it, nobody would release it."""
+    lock = threading.Lock()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    return lock
+
+
 _free: list[npt.NDArray[np.uint8]] = []
-_lock = threading.Lock()
-if hasattr(os, "register_at_fork"):  # in a process forked while a thread holds it, nobody would release it
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_lock = lock_over_forks()
 
 
 class Scratch:

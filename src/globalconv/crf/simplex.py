@@ -174,14 +174,14 @@ def _grown(known: Ints) -> tuple[Indices, Ints]:
 
 
 @compiled
-def arrange(offsets_Nr: Indices, firsts: Ints, places_M: Indices, cuts: Ints, known: Ints) -> None:
+def arrange(offsets_Nr: Indices, firsts: Ints, cuts: Ints) -> tuple[Indices, Ints]:
     """Give every vertex its place among all: in the order of first touch, whatever its remainder.
 
     So what is near in the picture is near in memory. `offsets_Nr` holds numbers within a remainder, where the one to be
-    touched next is one more than the last. `places_M` receives the place of each vertex, remainder after remainder from
-    `firsts` on. Vertices that no pixel touches come last. `known` receives how many vertices are touched by the pixels
-    before each of `cuts`.
+    touched next is one more than the last. Returned are the place of each vertex, remainder after remainder from
+    `firsts` on, and how many vertices the pixels before each of `cuts` touch. Vertices that no pixel touches come last.
     """
+    places_M, known = np.empty(firsts[-1], np.int32), np.empty(cuts.shape[0], np.int64)
     remainders, place = offsets_Nr.shape[1], 0
     following = np.zeros(remainders, np.int64)
     for part in range(cuts.shape[0]):
@@ -196,6 +196,7 @@ def arrange(offsets_Nr: Indices, firsts: Ints, places_M: Indices, cuts: Ints, kn
         for vertex in range(firsts[r] + following[r], firsts[r + 1]):
             places_M[vertex] = place
             place += 1
+    return places_M, known
 
 
 @compiled

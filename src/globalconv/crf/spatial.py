@@ -1,20 +1,17 @@
 """Kernels over places alone do not depend on the image: a few are kept for the next image of the same size."""
 
-import os
-import threading
 from collections import OrderedDict
 
 from globalconv.crf import features
 from globalconv.crf.crew import Crew
 from globalconv.crf.meanfield import Kernel, kernel
+from globalconv.crf.scratch import lock_over_forks
 
 KEPT_BYTES = 128 << 20
 """Bound of the memory that kept kernels hold together: several sizes of photographs, or one of 2 megapixels."""
 
 _kept: OrderedDict[tuple[int, int, float, float], Kernel] = OrderedDict()
-_lock = threading.Lock()
-if hasattr(os, "register_at_fork"):  # in a process forked while a thread holds it, nobody would release it
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_lock = lock_over_forks()
 
 
 def spatial_kernel(height: int, width: int, sd_x: float, sd_y: float, crew: Crew) -> Kernel:

@@ -117,10 +117,11 @@ def score_share(
     """Score every image of `source`, of which this process predicts a share; `add` sums the counts of all processes."""
     part = Subset(source.name, source, tuple(range(share.index, len(source), share.count)))
     matrix, start = ConfusionMatrix(source.labels.num_classes), time.perf_counter()
-    for index in range(len(part)):
-        matrix.counts += _counted(predict(part.image(index)), part.label_map(index), part, index).counts
-        if on_image is not None:
-            on_image(index + 1, matrix)
+    with ReadAhead(part, 1, Shares(*PARTS)) as samples:
+        for index in range(len(samples)):
+            matrix.counts += _counted(predict(samples.image(index)), samples.label_map(index), samples, index).counts
+            if on_image is not None:
+                on_image(index + 1, matrix)
     whole = ConfusionMatrix.from_counts(add(matrix.counts))
     _check_labelled(whole, source)
     return Score(whole, source.labels, len(source), precision, time.perf_counter() - start)

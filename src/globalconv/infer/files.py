@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from globalconv.infer.jobs import Job, list_jobs
 from globalconv.infer.prediction import Prediction, check_replaceable
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.tiff import is_large_tiff, segment_tiff
-from globalconv.pipeline import Shares, ahead
+from globalconv.pipeline import Shares, ahead, alike
 
 Uint8Array = npt.NDArray[np.uint8]
 
@@ -112,7 +112,7 @@ class _Work:
                 yield waiting[0], waiting[1].result()
 
     def _predicted(self, jobs: Sequence[Job]) -> Iterator[Made]:
-        for batch in _batches(self._read_ahead(jobs), self.predictor.images_at_once):
+        for batch in alike(self._read_ahead(jobs), _alike, self.predictor.images_at_once):
             with self.shares.part("network"):
                 made = self._predict(batch)
             yield from made
@@ -178,17 +178,6 @@ class _Work:
         return None
 
 
-def _batches(read: Iterable[Read], batch_size: int) -> Iterator[list[Read]]:
-    """Yield consecutive images of equal size together, everything else by itself."""
-    batch: list[Read] = []
-    for job, image in read:
-        if batch and (len(batch) == batch_size or not _alike(image, batch[0][1])):
-            yield batch
-            batch = []
-        batch.append((job, image))
-    if batch:
-        yield batch
-
-
-def _alike(one: object, other: object) -> bool:
-    return isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and one.shape == other.shape
+def _alike(one: Read, other: Read) -> bool:
+    """Say whether both are images of equal size; everything else is worked on by itself."""
+    return isinstance(one[1], np.ndarray) and isinstance(other[1], np.ndarray) and one[1].shape == other[1].shape

@@ -8,7 +8,7 @@ from globalconv.data.images import Uint8Array, image_size, pixel_limit, read_ima
 from globalconv.data.roots import Root
 from globalconv.errors import InputError, StoppedError, nearest
 from globalconv.infer.predictor import Predictor
-from globalconv.pipeline import Shares, ahead
+from globalconv.pipeline import Shares, ahead, alike
 from globalconv.progress import Progress
 from globalconv.submission.archive import check_predictions, write_archive
 from globalconv.submission.benchmarks import BENCHMARKS, Benchmark, Competition, check_classes
@@ -99,7 +99,8 @@ def _predict(predictor: Predictor, pictures: Sequence[Picture], predictions: Pre
     left = [picture for picture in pictures if not predictions.has(picture)]
     done, shares = len(pictures) - len(left), Shares("decode", "network", "write")
     with Progress("predicted", len(pictures), "pictures", start=done) as progress:
-        for batch in _batches(left, predictor.images_at_once, shares):
+        most = predictor.images_at_once
+        for batch in alike(_read(left, most, shares), _same_size, most):
             with shares.part("network"):
                 class_maps = predictor.class_maps([image for _, image in batch])
             with shares.part("write"):
@@ -111,19 +112,16 @@ def _predict(predictor: Predictor, pictures: Sequence[Picture], predictions: Pre
             progress.say(shares.line(len(left), "pictures"))
 
 
-def _batches(pictures: Sequence[Picture], most: int, shares: Shares) -> Iterator[list[tuple[Picture, Uint8Array]]]:
-    """Yield up to `most` pictures of equal size that follow one another, decoded."""
+def _read(pictures: Sequence[Picture], most: int, shares: Shares) -> Iterator[tuple[Picture, Uint8Array]]:
+    """Yield the pictures decoded; a thread decodes up to `most` ahead."""
 
     def read(picture: Picture) -> Uint8Array:
         with shares.part("decode"):
             return read_image(picture.path)
 
-    batch: list[tuple[Picture, Uint8Array]] = []
     for picture, coming in zip(pictures, ahead(read, pictures, most), strict=True):
-        image = coming.result()
-        if batch and (len(batch) == most or image.shape != batch[0][1].shape):
-            yield batch
-            batch = []
-        batch.append((picture, image))
-    if batch:
-        yield batch
+        yield picture, coming.result()
+
+
+def _same_size(one: tuple[Picture, Uint8Array], other: tuple[Picture, Uint8Array]) -> bool:
+    return one[1].shape == other[1].shape

@@ -1,6 +1,5 @@
 """From a folder of classified pictures to a pre-trained backbone, by the same loop as a segmentation network."""
 
-import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from globalconv.training.classification import Classification
 from globalconv.training.job import Say, assemble, carry_out, worker_count
 from globalconv.training.pretrain_recipe import PretrainRecipe
 from globalconv.training.ranks import Cluster
-from globalconv.training.run import RunFolder
+from globalconv.training.run import RunFolder, fingerprint
 from globalconv.training.session import Session, restore_network
 
 VAL = "val"
@@ -75,14 +74,12 @@ def _facts(data: Path, train_source: ImageFolder, val_source: ImageFolder) -> di
     return {
         "data": str(data),
         "labels": list(train_source.class_names),
-        "train": {"split": TRAIN, **_fingerprint(train_source)},
-        "val": {"split": VAL, **_fingerprint(val_source)},
+        "train": {"split": TRAIN, **fingerprint(_names(train_source))},
+        "val": {"split": VAL, **fingerprint(_names(val_source))},
     }
 
 
-def _fingerprint(source: ImageFolder) -> dict[str, Any]:
-    """Return the number of pictures, and a digest of their names and classes, wherever they lie."""
-    names = "\n".join(
-        f"{source.class_names[number]}/{path.name}" for path, number in zip(source.files, source.classes, strict=True)
-    )
-    return {"images": len(source), "fingerprint": hashlib.sha256(names.encode()).hexdigest()}
+def _names(source: ImageFolder) -> list[str]:
+    """Return what pictures are called: class and file, wherever they lie."""
+    pictures = zip(source.files, source.classes, strict=True)
+    return [f"{source.class_names[number]}/{path.name}" for path, number in pictures]

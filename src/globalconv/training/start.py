@@ -1,6 +1,5 @@
 """From a recipe, data and a folder to a trained network: put a session together, then run the loop."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from globalconv.training.checkpoint import load_newest
 from globalconv.training.job import Say, assemble, carry_out
 from globalconv.training.ranks import ALONE, Cluster, Ranks, launch
 from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
-from globalconv.training.run import Onlooker, RunFolder
+from globalconv.training.run import Onlooker, RunFolder, fingerprint
 from globalconv.training.segmentation import Segmentation
 from globalconv.training.session import Session, restore_network
 from globalconv.weights import init_from as load_initial_weights
@@ -139,10 +138,10 @@ def dataset_facts(
         "data": to_json(data),
         "init_from": None if init_from is None else str(init_from.resolve()),
         "labels": train_source.labels.to_json(),
-        "train": {"split": settings.train_split, **_fingerprint(train_source)},
+        "train": {"split": settings.train_split, **fingerprint(_names(train_source))},
         "val": {
             "split": settings.val_split,
-            **_fingerprint(val_source),
+            **fingerprint(_names(val_source)),
             "held_out": _held_out(settings, data, val_source),
         },
     }
@@ -152,12 +151,11 @@ def _held_out(settings: DataSettings, data: Root | None, val_source: Source) -> 
     """Return the names of the validation samples where they are a hold-out, which only their names identify."""
     if not isinstance(data, Path) or settings.val_split != "val" or not held_out(splits(data, settings.layout)):
         return None
-    return [val_source.sample_name(index) for index in range(len(val_source))]
+    return _names(val_source)
 
 
-def _fingerprint(source: Source) -> dict[str, Any]:
-    names = "\n".join(source.sample_name(index) for index in range(len(source)))
-    return {"images": len(source), "fingerprint": hashlib.sha256(names.encode()).hexdigest()}
+def _names(source: Source) -> list[str]:
+    return [source.sample_name(index) for index in range(len(source))]
 
 
 def _class_weights(recipe: Recipe, source: Source, device: torch.device, say: Say) -> Tensor | None:

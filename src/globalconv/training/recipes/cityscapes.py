@@ -1,14 +1,10 @@
 """Cityscapes in the paper's two stages (Section 4.3, Table 9)."""
 
-from dataclasses import replace
-
-from globalconv.data.augment import PAPER, Augmentation
-from globalconv.training.recipe import DataSettings, ModelSettings, OptimSettings, Recipe, StagedRecipe
-from globalconv.training.recipes.voc import SUMMED_RATE
+from globalconv.training.recipe import StagedRecipe
+from globalconv.training.recipes.paper import literal, modern
 
 SPLITS = {"coarse": "cityscapes:coarse+cityscapes:train", "fine": "cityscapes:train"}
 """What each stage learns from: 22,973 and 2,975 images."""
-CROP = 800
 
 
 def cityscapes() -> StagedRecipe:
@@ -23,25 +19,12 @@ def cityscapes() -> StagedRecipe:
     the paper fuses four crops: `globalconv evaluate --tile 1024`. What a step costs on a GPU has not been measured
     here, so neither are the hours: they are 42 for every second that a step takes.
     """
-    epochs, images = {"coarse": 4, "fine": 20}, {"coarse": 22_973, "fine": 2_975}
     return StagedRecipe(
         {
-            name: Recipe(
-                model=ModelSettings(
-                    backbone="resnet152", backbone_weights="tv_in1k", backbone_norm="frozen", kernel_size=(25,)
-                ),
-                data=DataSettings(
-                    train_split=split, val_split="cityscapes:val", batch_size=1,
-                    augmentation=replace(PAPER, crop=(CROP, CROP)),
-                ),
-                optim=OptimSettings(lr=SUMMED_RATE * CROP**2, momentum=0.99, weight_decay=5e-4, schedule="poly"),
-                epochs=epochs[name],
-                evaluate_every=epochs[name] * images[name] // 4,
-                checkpoint_every=1000,
-            )
-            for name, split in SPLITS.items()
+            "coarse": literal(SPLITS["coarse"], "cityscapes:val", images=22_973, crop=800, epochs=4, kernel_size=25),
+            "fine": literal(SPLITS["fine"], "cityscapes:val", images=2_975, crop=800, epochs=20, kernel_size=25),
         }
-    )  # fmt: skip
+    )
 
 
 def cityscapes_modern() -> StagedRecipe:
@@ -55,19 +38,5 @@ def cityscapes_modern() -> StagedRecipe:
     --optim.accumulate 4` makes the same steps but for batch norm's statistics. What a step costs on a GPU has not been
     measured here: the hours are 18 for every second that a step takes.
     """
-    rates, epochs = {"coarse": 0.01, "fine": 0.005}, {"coarse": 20, "fine": 200}
-    return StagedRecipe(
-        {
-            name: replace(
-                stage,
-                model=replace(stage.model, backbone_weights="a1h_in1k", backbone_norm="train"),
-                data=replace(
-                    stage.data, batch_size=16, augmentation=Augmentation(crop=(CROP, CROP), scale=(0.5, 2.0))
-                ),
-                optim=OptimSettings(lr=rates[name], weight_decay=1e-4, warmup_steps=500),
-                epochs=epochs[name],
-                evaluate_every=2000,
-            )
-            for name, stage in cityscapes().stages.items()
-        }
-    )  # fmt: skip
+    plan = {"coarse": (0.01, 20), "fine": (0.005, 200)}
+    return StagedRecipe({name: modern(stage, *plan[name]) for name, stage in cityscapes().stages.items()})

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from globalconv.data.augment import Augmentation
-from globalconv.training.recipe import OptimSettings, Recipe
+from globalconv.training.recipe import Recipe
+from globalconv.training.recipes.paper import modern
 from globalconv.training.recipes.paper_ablation import paper_ablation
 from globalconv.training.recipes.voc import SPLITS
 
@@ -36,12 +36,4 @@ def table6_modern() -> Recipe:
     SGD at 0.01 with 500 steps of warm-up, poly, weight decay 1e-4, scales from 0.5 to 2; 30 epochs, 19,842 steps. What
     one costs on a GPU has not been measured here: the hours are 6 for every second that a step takes.
     """
-    literal = table6()
-    return replace(
-        literal,
-        model=replace(literal.model, backbone_norm="train"),
-        data=replace(literal.data, batch_size=16, augmentation=Augmentation(scale=(0.5, 2.0))),
-        optim=OptimSettings(lr=0.01, weight_decay=1e-4, warmup_steps=500),
-        epochs=30,
-        evaluate_every=2000,
-    )
+    return modern(table6(), lr=0.01, epochs=30, backbone_weights="tv_in1k")

@@ -1,9 +1,7 @@
 """PASCAL VOC 2012 in the paper's three stages (Section 4.2, Table 7)."""
 
-from dataclasses import replace
-
-from globalconv.data.augment import PAPER, Augmentation
-from globalconv.training.recipe import DataSettings, ModelSettings, OptimSettings, Recipe, StagedRecipe
+from globalconv.training.recipe import StagedRecipe
+from globalconv.training.recipes.paper import literal, modern
 
 SPLITS = {
     "coco": "coco:train+coco:val+sbd:train+sbd:val+voc:train",
@@ -11,9 +9,6 @@ SPLITS = {
     "voc": "voc:train",
 }
 """What each stage learns from: 109,892, 10,582 and 1,464 images. COCO's train alone has fewer than the first takes."""
-
-SUMMED_RATE = 1e-10
-"""FCN's rate for a loss that is summed over pixels; for the mean it is multiplied by their number."""
 
 
 def voc() -> StagedRecipe:
@@ -29,28 +24,13 @@ def voc() -> StagedRecipe:
     512 x 512), poly in each stage, and 4, 10 and 20 epochs: 439,568, 105,820 and 29,280 steps. What a step costs on a
     GPU has not been measured here, so neither are the hours: they are 160 for every second that a step takes.
     """
-    model = ModelSettings(
-        backbone="resnet152", backbone_weights="tv_in1k", backbone_norm="frozen", kernel_size=(15,)
-    )  # fmt: skip
-    optim = OptimSettings(momentum=0.99, weight_decay=5e-4, schedule="poly")
-    sizes, epochs = {"coco": 640, "sbd": 512, "voc": 512}, {"coco": 4, "sbd": 10, "voc": 20}
-    images = {"coco": 109_892, "sbd": 10_582, "voc": 1_464}
     return StagedRecipe(
         {
-            name: Recipe(
-                model=model,
-                data=DataSettings(
-                    train_split=split, val_split="voc:val", batch_size=1,
-                    augmentation=replace(PAPER, crop=(sizes[name], sizes[name])),
-                ),
-                optim=replace(optim, lr=SUMMED_RATE * sizes[name] ** 2),
-                epochs=epochs[name],
-                evaluate_every=epochs[name] * images[name] // 4,
-                checkpoint_every=1000,
-            )
-            for name, split in SPLITS.items()
+            "coco": literal(SPLITS["coco"], "voc:val", images=109_892, crop=640, epochs=4),
+            "sbd": literal(SPLITS["sbd"], "voc:val", images=10_582, crop=512, epochs=10),
+            "voc": literal(SPLITS["voc"], "voc:val", images=1_464, crop=512, epochs=20),
         }
-    )  # fmt: skip
+    )
 
 
 def voc_modern() -> StagedRecipe:
@@ -64,20 +44,5 @@ def voc_modern() -> StagedRecipe:
     hardly fit one GPU; `--data.batch-size 4 --optim.accumulate 4` makes the same steps but for batch norm's statistics.
     What a step costs on a GPU has not been measured here: the hours are 26 for every second that a step takes.
     """
-    rates, epochs = {"coco": 0.01, "sbd": 0.005, "voc": 0.002}, {"coco": 10, "sbd": 30, "voc": 50}
-    return StagedRecipe(
-        {
-            name: replace(
-                stage,
-                model=replace(stage.model, backbone_weights="a1h_in1k", backbone_norm="train"),
-                data=replace(
-                    stage.data, batch_size=16,
-                    augmentation=Augmentation(crop=stage.data.augmentation.crop, scale=(0.5, 2.0)),
-                ),
-                optim=OptimSettings(lr=rates[name], weight_decay=1e-4, warmup_steps=500),
-                epochs=epochs[name],
-                evaluate_every=2000,
-            )
-            for name, stage in voc().stages.items()
-        }
-    )  # fmt: skip
+    plan = {"coco": (0.01, 10), "sbd": (0.005, 30), "voc": (0.002, 50)}
+    return StagedRecipe({name: modern(stage, *plan[name]) for name, stage in voc().stages.items()})
