@@ -190,14 +190,15 @@ def report(
     beside = folders[0] / "report.html" if len(folders) == 1 else folders[0].parent / "comparison.html"
     path = beside if out is None else Path(out)
     check_page(path)
-    if len(folders) == 1 and (stages := stage_runs(folders[0])):
+    stages = stage_runs(folders[0]) if len(folders) == 1 else {}
+    if stages:
         folders, names = list(stages.values()), list(stages)
     called = names or run_names(folders)
     predictors = [load(folder, device, precision) for folder in folders]
     check_alike(folders, predictors, split)
     source = _to_score(predictors[0], noted_data(folders) if data is None else data, split, layout)
     subjects = [subject(*parts) for parts in zip(called, predictors, [source] * len(folders), folders, strict=True)]
-    _write_report(path, subjects, source)
+    _write_report(path, subjects, source, bool(stages))
     return path
 
 
@@ -316,9 +317,13 @@ def _report_stages(recipe: StagedRecipe, data: Root | None, out: Path) -> None:
     report([out], data, device=last.device, precision=last.precision)
 
 
-def _write_report(path: Path, subjects: list[Subject], source: Source) -> list[Score]:
+def _write_report(path: Path, subjects: list[Subject], source: Source, stages: bool = False) -> list[Score]:
     with Progress("reported on", len(source), "images") as progress:
-        return write_report(path, subjects, source, _counted(progress))
+
+        def on_image(done: int, matrix: ConfusionMatrix) -> None:  # of the first subject only
+            progress.update(done, {"mIoU": f"{matrix.miou():.4f}"} if len(subjects) == 1 else {})
+
+        return write_report(path, subjects, source, on_image, stages)
 
 
 def _to_score(predictor: Predictor, data: Data, split: str | None, layout: str | None) -> Source:

@@ -3,7 +3,7 @@
 import re
 from html.parser import HTMLParser
 
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "wbr", "img", "br"}
 
 
 class Reader(HTMLParser):

@@ -70,6 +70,19 @@ def test_a_comparison_shows_where_runs_differ() -> None:
     assert "fewer wrong pixels in 8 of 10 images, more in 1" in page
 
 
+def test_stages_are_no_rivals() -> None:
+    settings = {"data.train_split": "coco:train+voc:train", "epochs": 4}
+    one = Run("coco", WRONG, settings=settings)
+    two = Run("voc", [0] * 10, settings={"data.train_split": "voc:train", "epochs": 20})
+    found = findings(stripes(10), one, two)
+    page = render(found, stages=True)
+    check_self_contained(page)
+    assert "coco, then voc" in page and "coco against voc" not in page
+    assert "For voc, the last stage" in page and "Change one setting" not in page
+    assert "Change one setting" in render(found)
+    assert "coco:train+<wbr>voc:train" in page
+
+
 @pytest.mark.parametrize(
     ("second", "words", "winners"),
     [([0] * 10, "two is better than one by", 1), ([12, *WRONG[1:]], "too little to call it better", 0)],

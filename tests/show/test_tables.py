@@ -28,7 +28,7 @@ def test_missing_scores_are_dashes_and_numbers_have_three_digits() -> None:
 
 
 def test_differences_have_a_sign() -> None:
-    assert (signed(0.0123), signed(-0.5), signed(0.0)) == ("+0.012", "−0.500", "+0.000")
+    assert (signed(0.0123), signed(-0.5), signed(0.0), signed(-0.0004)) == ("+0.012", "−0.500", "0.000", "0.000")
 
 
 def test_facts_have_one_value_or_one_per_column() -> None:

@@ -94,7 +94,7 @@ def test_the_log_says_images_size_and_kernel(whole: Path) -> None:
 def test_the_report_compares_the_stages(whole: Path, blobs: Path) -> None:
     page = globalconv.report([whole])
     assert page == whole / "report.html"
-    assert "<title>first against second</title>" in page.read_text()
+    assert "<title>first, then second</title>" in page.read_text()
 
 
 def test_another_run_is_compared_with_the_last_stage(whole: Path, blobs: Path, tmp_path: Path) -> None:

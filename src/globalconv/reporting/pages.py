@@ -26,20 +26,26 @@ from globalconv.show import page, tables
 NOTHING = "No rule found anything that stands out: a larger backbone or more data are the usual next steps."
 
 
-def write_report(path: Path, subjects: list[Subject], source: Source, on_image: OnImage) -> list[Score]:
-    """Score `subjects` on `source`, write the page about it to `path`, and return the scores."""
+def write_report(
+    path: Path, subjects: list[Subject], source: Source, on_image: OnImage, stages: bool = False
+) -> list[Score]:
+    """Score `subjects` on `source`, write the page about it to `path`, and return the scores.
+
+    `stages`: they are no rivals, but each began where the one before ended.
+    """
     page.check_page(path)
     findings = gather(subjects, source, on_image)
-    page.write_page(path, render(findings))
+    page.write_page(path, render(findings, stages))
     return [result.score for result in findings.results]
 
 
-def render(findings: Findings) -> str:
+def render(findings: Findings, stages: bool = False) -> str:
     """Return the page."""
     several = len(findings.results) > 1
-    parts = [*(_several(findings) if several else _one(findings)), *_ending(findings)]
+    parts = [*(_several(findings, stages) if several else _one(findings)), *_ending(findings)]
     titles = {anchor: words for anchor, words in _TITLES.items() if f'id="{anchor}"' in "".join(parts)}
-    title = " against ".join(sections.names(findings)) if several else f"Report: {findings.results[0].name}"
+    joined = (", then " if stages else " against ").join(sections.names(findings))
+    title = joined if several else f"Report: {findings.results[0].name}"
     lead = f"{'; '.join(describe(result.subject) for result in findings.results)}."
     scored = f"Scored on {findings.source.name}: {len(findings.source)} images."
     made = f"globalconv {version('globalconv')}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
@@ -93,7 +99,7 @@ _ONE_CLASSES = (
 _PICTURES = "By the share of wrong pixels. Last column: wrong pixels red, pixels that do not count hatched."
 
 
-def _several(findings: Findings) -> list[str]:
+def _several(findings: Findings, stages: bool) -> list[str]:
     best, second = ranked(findings)[:2]
     changed = sections.changed_settings(findings.results)
     unlike = list(sections.changed_settings([best, second]))
@@ -108,8 +114,7 @@ def _several(findings: Findings) -> list[str]:
         ),
         *_section(
             "next",
-            page.note(f"From the comparison, and for {best.name}:"),
-            _cards(compare(two) + untried(advise(_evidence(best)), unlike)),
+            *(_after_stages(findings.results[-1]) if stages else _after_comparison(best, two)),
         ),
         *_section("differ", tables.facts(changed, sections.names(findings)) if changed else same),
         *_section("classes", page.note(_SEVERAL_CLASSES), sections.class_scores(findings), *_borders(findings)),
@@ -118,6 +123,15 @@ def _several(findings: Findings) -> list[str]:
         *_section("confusion", *folded),
         *_section("pictures", page.note(_PICTURES), *(sections.pictures(findings, r) for r in findings.results)),
     ]
+
+
+def _after_comparison(best: Result, two: Comparison) -> list[str]:
+    found = compare(two) + untried(advise(_evidence(best)), two.changed)
+    return [page.note(f"From the comparison, and for {best.name}:"), _cards(found)]
+
+
+def _after_stages(last: Result) -> list[str]:
+    return [page.note(f"For {last.name}, the last stage:"), _cards(advise(_evidence(last)))]
 
 
 _SEVERAL_CLASSES = "IoU of each class; the best of a row is marked. Pixels: the class's share of all that count."

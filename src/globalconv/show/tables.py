@@ -39,8 +39,8 @@ def scores(columns: Sequence[str], rows: Sequence[ScoreRow]) -> str:
 
 
 def _score_row(row: ScoreRow) -> str:
-    known = [value for value in row.values if value is not None]
-    best = max(known) if row.differences and known and max(known) > min(known) else None
+    shown = {f"{value:.3f}" for value in row.values if value is not None}
+    best = max(shown) if row.differences and len(shown) > 1 else None
     cells = "".join(f"<td>{escape(text)}</td>" for text in row.before)
     cells += "".join(_score(value, best) for value in row.values) + "".join(map(_difference, row.differences))
     swatch = "" if row.colour is None else f'<i class="swatch" style="background: rgb{row.colour}"></i>'
@@ -48,11 +48,12 @@ def _score_row(row: ScoreRow) -> str:
     return f'<tr{kind}><th scope="row">{swatch}{escape(row.name)}</th>{cells}</tr>'
 
 
-def _score(value: float | None, best: float | None) -> str:
+def _score(value: float | None, best: str | None) -> str:
     if value is None:
         return "<td>–</td>"
-    kind = "bar best" if value == best else "bar"
-    return f'<td class="{kind}" style="--share: {value:.1%}">{value:.3f}</td>'
+    words = f"{value:.3f}"
+    kind = "bar best" if words == best else "bar"
+    return f'<td class="{kind}" style="--share: {value:.1%}">{words}</td>'
 
 
 def _difference(value: float | None) -> str:
@@ -63,8 +64,9 @@ def _difference(value: float | None) -> str:
 
 
 def signed(value: float) -> str:
-    """Return a difference of scores with its sign, and with a true minus."""
-    return f"{value:+.3f}".replace("-", "−")
+    """Return a difference of scores with its sign, a true minus, and none where nothing is left to show."""
+    words = f"{value:+.3f}".replace("-", "−")
+    return words if words.strip("+−") != "0.000" else "0.000"
 
 
 def facts(rows: Mapping[str, str | Sequence[str]], columns: Sequence[str] = ()) -> str:
@@ -72,12 +74,17 @@ def facts(rows: Mapping[str, str | Sequence[str]], columns: Sequence[str] = ()) 
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in ("", *columns))
     body = "".join(
         f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f"<td>{escape(value)}</td>" for value in ([values] if isinstance(values, str) else values))
+        + "".join(f"<td>{_joined(value)}</td>" for value in ([values] if isinstance(values, str) else values))
         + "</tr>"
         for name, values in rows.items()
     )
     top = f"<thead><tr>{head}</tr></thead>" if columns else ""
     return f'<div class="wide words"><table>{top}<tbody>{body}</tbody></table></div>'
+
+
+def _joined(value: str) -> str:
+    """Return a value that may be broken where parts are joined: coco:train+sbd:train."""
+    return escape(value).replace("+", "+<wbr>")
 
 
 def confusion_matrix(counts: Counts, names: Sequence[str]) -> str:
