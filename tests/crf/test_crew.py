@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from globalconv.crf import compiled, spatial
+from globalconv import compiled
+from globalconv.crf import spatial
 from globalconv.crf.crew import Crew, share, usable_threads
 from globalconv.crf.dense import DenseCRF
 

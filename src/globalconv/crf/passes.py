@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from globalconv.crf.compiled import compiled_fast
+from globalconv.compiled import compiled_fast
 from globalconv.crf.vectors import WIDTH, add, add_scaled, load, prefetch, store, zero
 
 Ints = npt.NDArray[np.int64]

@@ -14,7 +14,7 @@ is float32 in the order of the reference implementation, so that the same vertic
 import numpy as np
 import numpy.typing as npt
 
-from globalconv.crf.compiled import compiled
+from globalconv.compiled import compiled
 
 Ints = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.int32]

@@ -1,8 +1,9 @@
-"""Functions compiled on first use, kept on disk where a folder can be written. Only this file and `vectors` know numba.
+"""Functions compiled on first use, kept on disk where a folder takes them. Only this file and `crf.vectors` know numba.
 
 Nothing here uses numba's own threads, whose default layer kills a process that enters it twice: the machine code runs
-without the interpreter's lock, and `crew` hands ranges of work to plain threads. That is safe beside other threads,
-after a fork and beside torch's OpenMP.
+without the interpreter's lock, and `crf.crew` hands ranges of work to plain threads. That is safe beside other
+threads, after a fork and beside torch's OpenMP. Importing numba costs half a second: import what is compiled where it
+runs.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from numba.core.caching import FunctionCache
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_SHARED = [file for name in ("compiled.py", "vectors.py") for file in Path(__file__).parent.glob(name)]
+_SHARED = [file for name in ("compiled.py", "crf/vectors.py") for file in Path(__file__).parent.glob(name)]
 _DIGEST = sha256(b"".join(file.read_bytes() for file in _SHARED)).hexdigest()
 """Of what goes into every function's machine code, beside its own file, which numba looks at."""
 
