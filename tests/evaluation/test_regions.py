@@ -10,7 +10,7 @@ from globalconv.evaluation.regions import RegionCounts, RegionSettings, boundary
 
 @pytest.mark.parametrize("metric", ["euclidean", "chessboard"])
 def test_distances_are_those_of_brute_force_on_200_maps_with_void_strips(metric: str) -> None:
-    settings = RegionSettings(metric=metric)
+    settings = RegionSettings(metric=metric)  # type: ignore[arg-type]
     for seed in range(200):
         label_map, reach = random_map(seed), 1 + seed % 12
         expected = squares(filled(label_map), metric)
