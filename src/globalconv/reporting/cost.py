@@ -3,22 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
-
+from globalconv.analyze.cost import network_cost
 from globalconv.progress import duration
 from globalconv.reporting.gather import Findings, Result
 
 UNKNOWN = "–"
-
-
-def multiplications(network: nn.Module, device: torch.device, width: int, height: int) -> int:
-    """Return how often `network`, which is on `device`, multiplies and adds for one image of this size."""
-    image_N3HW = torch.zeros(1, 3, height, width, dtype=torch.uint8, device=device)
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        network(image_N3HW)
-    return int(counter.get_total_flops()) // 2
 
 
 def cost(findings: Findings) -> dict[str, Sequence[str]]:
@@ -31,11 +20,10 @@ def _cost(result: Result, width: int, height: int) -> dict[str, str]:
     predictor = result.subject.predictor
     history, score = result.subject.history, result.score
     each, total, peak = history.seconds_per_step, history.training_seconds, history.peak_memory
-    parameters = predictor and sum(parameter.numel() for parameter in predictor.network.parameters())
-    macs = predictor and multiplications(predictor.network, predictor.device, width, height)
+    found = predictor and network_cost(predictor.network, height, width)
     return {
-        "parameters": f"{parameters / 1e6:.2f} M" if parameters else UNKNOWN,
-        f"multiply-adds, {width}x{height}": f"{macs / 1e9:.2f} G" if macs else UNKNOWN,
+        "parameters": f"{found.weights / 1e6:.2f} M" if found else UNKNOWN,
+        f"multiply-adds, {width}x{height}": f"{found.multiply_adds / 1e9:.2f} G" if found else UNKNOWN,
         "time per image, with reading": f"{score.seconds / score.images:.3f} s ({score.precision})",
         "training, evaluations left out": duration(total) if total else UNKNOWN,
         "time per step": f"{each:.3f} s" if each else UNKNOWN,
