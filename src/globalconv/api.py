@@ -35,8 +35,9 @@ from globalconv.submission.job import Submission, run_submission
 from globalconv.training.pretrain import run_pretraining
 from globalconv.training.pretrain_recipe import PretrainRecipe
 from globalconv.training.ranks import Cluster
-from globalconv.training.recipe import Recipe, StagedRecipe, flat
+from globalconv.training.recipe import Recipe, StagedRecipe, flat, stage_folders
 from globalconv.training.recipes import recipe_named
+from globalconv.training.run import RunFolder
 from globalconv.training.segmentation import Segmentation
 from globalconv.training.session import Session
 from globalconv.training.stages import run_stages
@@ -71,6 +72,9 @@ def train(
     initial = None if init_from is None else Path(init_from)
     place, stop, first = Path(out), stop or StopRequest(), is_first_process()
     cluster, say = Cluster(devices, nodes, strategy), tell if first else _silence
+    if resume:
+        begun = next(iter(stage_folders(place, recipe.stages).values())) if isinstance(recipe, StagedRecipe) else place
+        RunFolder(begun).check_initial_weights(initial)
     if isinstance(recipe, StagedRecipe):
         run_stages(recipe, root, place, resume, initial, stop, say, cluster)
         write_page = partial(_report_stages, recipe, root, place)

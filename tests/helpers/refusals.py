@@ -77,6 +77,8 @@ REFUSALS = [
     _train("a colour mask instead of indices", "TINY", "0.png", data="colours"),
     _train("a label outside the declared classes", "TINY", "9", data="outside"),
     _train("a truncated label map", "TINY", "0.png", data="truncated"),
+    _train("other weights to begin with when going on", "--resume --init-from other", "fresh weights", out="run"),
+    Refusal("a stage's field out of range", "train voc --out new --sbd.optim.lr -1", "(of the stage sbd)"),
     Refusal("several data sets and a split of none", _named("train"), "name each split with its data set"),
     Refusal("a data set that does not exist", _named("vok:train"), "did you mean 'voc'?"),
     Refusal("SBD without VOC", _named("sbd:train", "sbd=official"), "add voc=PATH"),

@@ -219,3 +219,12 @@ def test_from_the_command_line(colours: Path, tmp_path: Path, capsys: pytest.Cap
     assert json.loads((out / "recipe.json").read_text())["optim"]["label_smoothing"] == 0.1
     assert main(["pretrain", "--data", str(colours), "--out", str(out), "--optim.label-smooth", "0"]) == 2
     assert "did you mean --optim.label-smoothing" in capsys.readouterr().err
+
+
+def test_images_and_their_label_maps_are_no_classes(tmp_path: Path) -> None:
+    root = write_colours(tmp_path / "data", classes=2)
+    for split in ("train", "val"):
+        for number, name in enumerate(("images", "labels")):
+            (root / split / f"colour {number}").rename(root / split / name)
+    with pytest.raises(InputError, match="images and labels, which are no classes"):
+        open_splits(root)

@@ -175,3 +175,11 @@ def test_stages_of_different_networks_are_refused() -> None:
 
 def test_survives_json() -> None:
     assert StagedRecipe.from_json(json.loads(json.dumps(TWO.to_json()))) == TWO
+
+
+def test_other_weights_to_begin_with_are_refused_when_going_on(whole: Path, blobs: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="was started from fresh weights"):
+        globalconv.train(TWO, blobs, whole, resume=True, init_from=tmp_path)
+    begun = tmp_path / "run"
+    globalconv.train(stage(2), blobs, begun, init_from=whole)
+    globalconv.train(stage(2), blobs, begun, resume=True, init_from=whole)

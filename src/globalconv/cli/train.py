@@ -83,11 +83,18 @@ def _read(recipe: Recipe | StagedRecipe, name: str, arguments: list[str]) -> tup
         f"{first_line(name)} Stages: {stages}; --FIELD is for all of them, --STAGE.FIELD for one. Below are the"
         f" defaults of {next(iter(recipe.stages))}; globalconv recipes {name} has all."
     )
-    read = {
-        stage: read_options(_options(default), f"train {name}", _of_stage(stage, recipe, arguments), about)
-        for stage, default in recipe.stages.items()
-    }
+    read = {stage: _read_stage(stage, recipe, name, arguments, about) for stage in recipe.stages}
     return StagedRecipe({stage: options.recipe for stage, options in read.items()}), next(iter(read.values()))
+
+
+def _read_stage(stage: str, recipe: StagedRecipe, name: str, arguments: list[str], about: str) -> Any:
+    """Return the options of one stage; what is wrong with its own says whose they are."""
+    words = _of_stage(stage, recipe, arguments)
+    try:
+        return read_options(_options(recipe.stages[stage]), f"train {name}", words, about)
+    except InputError as error:
+        own = any(word.startswith(f"--{stage}.") for word in arguments)
+        raise InputError(f"{error} (of the stage {stage})" if own else str(error)) from None
 
 
 def _check_stage_options(recipe: StagedRecipe, arguments: list[str]) -> None:

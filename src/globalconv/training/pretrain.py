@@ -24,6 +24,9 @@ from globalconv.training.session import Session, restore_network
 
 VAL = "val"
 
+NO_CLASSES = (("images", "labels"), ("images", "masks"))
+"""Folders of a segmentation data set, which would pass for two classes."""
+
 LOOKED_AT, HEADERS = 16, 2000
 """Pictures of each split that are decoded before a run starts, and of which the header is read, evenly spaced."""
 
@@ -55,6 +58,11 @@ def run_pretraining(
 def open_splits(data: Path) -> tuple[ImageFolder, ImageFolder]:
     """Open both splits; refuse a class without a picture to learn from, and pictures that cannot be read."""
     train_source, val_source = open_image_folder(data, TRAIN), open_image_folder(data, VAL)
+    if {name.lower() for name in train_source.class_names} in map(set, NO_CLASSES):
+        raise InputError(
+            f"--data {data}: train/ holds {' and '.join(train_source.class_names)}, which are no classes but a data set"
+            " for globalconv train; pre-training wants a folder per class"
+        )
     pictures = Counter(train_source.classes)
     if empty := [name for number, name in enumerate(train_source.class_names) if not pictures[number]]:
         raise InputError(

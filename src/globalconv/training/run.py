@@ -89,6 +89,15 @@ class RunFolder:
         found: str | None = self._dataset().get("init_from") if self.dataset_file.exists() else None
         return found
 
+    def check_initial_weights(self, init_from: Path | None) -> None:
+        """Refuse to resume from other weights than the run was started with."""
+        began = self.initial_weights()
+        if init_from is not None and self.dataset_file.exists() and str(init_from.resolve()) != began:
+            raise InputError(
+                f"--init-from {init_from}: the run in {self.path} was started from {began or 'fresh weights'};"
+                " leave it out to resume, or train into another --out"
+            )
+
     def _dataset(self) -> dict[str, Any]:
         try:
             facts: dict[str, Any] = json.loads(self.dataset_file.read_text())
