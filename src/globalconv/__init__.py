@@ -7,6 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from globalconv.analyze.field_size import field_size
+    from globalconv.analyze.gradient import effective_receptive_field
+    from globalconv.analyze.occlusion import valid_receptive_field
+    from globalconv.analyze.support import theoretical_receptive_field
     from globalconv.api import crf_search, evaluate, predict, pretrain, report, submit, train
     from globalconv.crf.dense import DenseCRF
     from globalconv.errors import InputError
@@ -35,6 +39,10 @@ __all__ = [
     "predict",
     "crf_search",
     "submit",
+    "theoretical_receptive_field",
+    "effective_receptive_field",
+    "valid_receptive_field",
+    "field_size",
     "LabelSpace",
     "InputError",
     "__version__",
@@ -57,6 +65,10 @@ _HOMES = {
     "predict": "api",
     "crf_search": "api",
     "submit": "api",
+    "theoretical_receptive_field": "analyze.support",
+    "effective_receptive_field": "analyze.gradient",
+    "valid_receptive_field": "analyze.occlusion",
+    "field_size": "analyze.field_size",
     "LabelSpace": "labels",
     "InputError": "errors",
 }

@@ -1,5 +1,7 @@
 """Networks whose receptive field is known by construction."""
 
+import copy
+
 from torch import Tensor, nn
 
 
@@ -35,15 +37,16 @@ class Scaled(nn.Module):
 
 
 class Cancelling(nn.Module):
-    """A layer less itself: what it computes is zero, what it is built of is not."""
+    """A layer less its equal: what they compute is zero, what they are built of is not."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer, self.equal = layer, copy.deepcopy(layer)
 
     def forward(self, images_N3HW: Tensor) -> Tensor:
         scores_NKhw: Tensor = self.layer(images_N3HW)
-        return scores_NKhw - scores_NKhw
+        others_NKhw: Tensor = self.equal(images_N3HW)
+        return scores_NKhw - others_NKhw
 
 
 class Strided(nn.Module):

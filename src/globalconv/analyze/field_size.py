@@ -10,6 +10,7 @@ from scipy.optimize import least_squares
 from globalconv.errors import InputError
 
 Float64Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int_]
 
 TWO_SIGMA = 1 - 0.9545
 """The threshold of Luo et al. (Section 3): 4.55 %, what lies beyond two standard deviations of a Gaussian."""
@@ -57,9 +58,15 @@ def _median(weights: Float64Array) -> int:
     return int(np.searchsorted(running, running[-1] / 2))
 
 
+def _away(values_HW: Float64Array, centre: tuple[int, int]) -> tuple[IntArray, IntArray]:
+    """Return how many rows (H, 1) and columns (1, W) everything is away from `centre`."""
+    height, width = values_HW.shape
+    return np.arange(height)[:, None] - centre[0], np.arange(width)[None] - centre[1]
+
+
 def _squares(values_HW: Float64Array, centre: tuple[int, int], shares: Sequence[float]) -> dict[float, int]:
-    rows, columns = np.indices(values_HW.shape, sparse=True)
-    rings = np.maximum(abs(rows - centre[0]), abs(columns - centre[1]))
+    rows, columns = _away(values_HW, centre)
+    rings = np.maximum(abs(rows), abs(columns))
     held = np.cumsum(np.bincount(rings.ravel(), values_HW.ravel()))
     # The last ring holds everything, which rounding must not hide.
     inside = [min(int(np.searchsorted(held, share * held[-1])), len(held) - 1) for share in shares]
@@ -68,8 +75,8 @@ def _squares(values_HW: Float64Array, centre: tuple[int, int], shares: Sequence[
 
 def _gaussian(values_HW: Float64Array, centre: tuple[int, int]) -> tuple[float, float]:
     """Return the standard deviation of the best Gaussian around `centre`, and the share of variance it explains."""
-    rows, columns = np.indices(values_HW.shape, sparse=True)
-    squared_HW = (rows - centre[0]) ** 2.0 + (columns - centre[1]) ** 2.0
+    rows, columns = _away(values_HW, centre)
+    squared_HW = rows**2.0 + columns**2.0
     start = max(0.5, float(np.sqrt((values_HW * squared_HW).sum() / values_HW.sum() / 2)))
 
     def residuals(parameters: Float64Array) -> Float64Array:

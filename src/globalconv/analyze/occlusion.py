@@ -62,6 +62,39 @@ class Occluders:
         return range(first, length - self.size // 2, stride)
 
 
+THRESHOLD = 0.1
+"""Share of the largest discrepancy from which a pixel belongs to the valid receptive field; the papers give none."""
+
+
+@dataclass(frozen=True)
+class ValidField:
+    """What one score depends on, in one image."""
+
+    discrepancy_HW: Float64Array
+    """How much the score changes where a pixel is hidden; see `discrepancy_map`."""
+    region_HW: BoolArray
+    """The valid receptive field: where that is at least a share of its largest value."""
+
+
+def valid_receptive_field(
+    network: nn.Module,
+    image_3HW: Tensor,
+    at: Position,
+    channel: int,
+    threshold: float = THRESHOLD,
+    occluders: Occluders | None = None,
+    layer: Layer = None,
+    batch_size: int = 16,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> ValidField:
+    """Return the valid receptive field of the score `channel` of the cell `at` (Zhou et al. 2015; Figure 3).
+
+    See `discrepancy_map` for what is measured and which choices were made, `valid_region` for the threshold.
+    """
+    discrepancy_HW = discrepancy_map(network, image_3HW, at, channel, occluders, layer, batch_size, on_batch)
+    return ValidField(discrepancy_HW, valid_region(discrepancy_HW, threshold))
+
+
 def discrepancy_map(
     network: nn.Module,
     image_3HW: Tensor,
@@ -76,9 +109,9 @@ def discrepancy_map(
 
     Each occluder stands for one copy of the image; its discrepancy is the absolute change of the score (a logit, before
     any softmax). A pixel's value is the mean discrepancy of all occluders that hide it, so values reach up to an
-    occluder's side less one beyond the theoretical field. Occluders are filled with random colours, uniform between
-    the image's darkest and brightest value of each channel. `image_3HW` holds floats as the network takes them, on its
-    device; `on_batch(done, total)` is called after every batch.
+    occluder's side less one beyond the theoretical field; farther out there is nothing but rounding. Occluders are
+    filled with random colours, uniform between the image's darkest and brightest value of each channel. `image_3HW`
+    holds floats as the network takes them, on its device; `on_batch(done, total)` is called after every batch.
 
     Choices where Zhou et al. and the paper are silent: the colours, the mean, the absolute value of one logit, and
     occluders at the image's edge that are cut off, so that every pixel is hidden by some.

@@ -60,7 +60,7 @@ class _Forget(torch.autograd.Function):
         return torch.rand_like(values) * 0.8 + 0.1
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradients: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: FunctionCtx, gradients: Tensor) -> Tensor:
         return (gradients != 0) * (torch.rand_like(gradients) + 0.5)
 
 
