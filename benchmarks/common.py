@@ -9,13 +9,13 @@ import platform
 import re
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from globalconv.analyze.timing import in_turns
 from globalconv.environment import processor
 from globalconv.processes import usable_cores
 
@@ -39,15 +39,11 @@ def hardware(device: str = "cpu") -> dict[str, Any]:
 
 def measure(cases: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 1) -> dict[str, list[float]]:
     """Return the seconds of `repeats` calls of every case, taken in turns after `warmup` calls of each."""
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
-    for turn in range(warmup + repeats):
-        for name, call in cases.items():
-            began = time.perf_counter()
-            call()
-            if turn >= warmup:
-                seconds[name].append(time.perf_counter() - began)
-        print(f"  turn {turn + 1} of {warmup + repeats}", file=sys.stderr, flush=True)
-    return seconds
+
+    def tell_turn(turn: int, turns: int) -> None:
+        print(f"  turn {turn} of {turns}", file=sys.stderr, flush=True)
+
+    return in_turns(cases, repeats, warmup, tell_turn)
 
 
 def compare(seconds: Mapping[str, list[float]], reference: str) -> list[dict[str, Any]]:

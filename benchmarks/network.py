@@ -22,6 +22,7 @@ from common import compare, measure, print_rows, write_results
 from torch import Tensor, nn
 
 from globalconv import GlobalConvNet
+from globalconv.analyze.timing import wait
 from globalconv.training.loss import segmentation_loss, valid_pixels
 
 Build = Callable[[], nn.Module]
@@ -93,7 +94,7 @@ def inference(
             output = network(image_13HW)
         if isinstance(output, Tensor):
             output.max(1)[1]
-        wait(settings.device)
+        wait(torch.device(settings.device))
 
     return call
 
@@ -118,15 +119,9 @@ def training_step(
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        wait(device)
+        wait(torch.device(device))
 
     return call
-
-
-def wait(device: str) -> None:
-    """Return when the device has done its work."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from globalconv.analyze.cost import network_cost
     from globalconv.analyze.field_size import field_size
     from globalconv.analyze.gradient import effective_receptive_field
     from globalconv.analyze.occlusion import valid_receptive_field
@@ -43,6 +44,7 @@ __all__ = [
     "effective_receptive_field",
     "valid_receptive_field",
     "field_size",
+    "network_cost",
     "LabelSpace",
     "InputError",
     "__version__",
@@ -69,6 +71,7 @@ _HOMES = {
     "effective_receptive_field": "analyze.gradient",
     "valid_receptive_field": "analyze.occlusion",
     "field_size": "analyze.field_size",
+    "network_cost": "analyze.cost",
     "LabelSpace": "labels",
     "InputError": "errors",
 }

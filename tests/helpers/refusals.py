@@ -188,6 +188,11 @@ REFUSALS = [
     ),
     Refusal("a submission without its pictures", "submit voc voc --data blobs --out new.tgz", "JPEGImages"),
     Refusal("a submission of a part of the pictures", "submit voc voc --data few --out new.tgz", "--trial"),
+    Refusal("a size that is none", "cost --size 512", "--size 512: give height x width"),
+    Refusal("an even kernel to compare", "cost --kernel-sizes 3 4", "kernel_size=4"),
+    Refusal("settings for a network that is saved", "cost run --model.backbone resnet50", "model.json"),
+    Refusal("a cost of weights", "cost --model.backbone-weights imagenet", "change no cost"),
+    Refusal("a latency of nothing", "cost --model.backbone test_resnet --latency --repeats 0", "--repeats 0"),
     Refusal("a demo without a scene", "demo --out new --scenes 0", "--scenes 0"),
     Refusal("demo into a folder of other things", "demo --out blobs", "blobs"),
 ]

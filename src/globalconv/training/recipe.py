@@ -40,6 +40,21 @@ class ModelSettings:
     backbone_norm: Literal["train", "frozen"] = "train"
     """Batch norm of the backbone: learnt, or fixed at the statistics of the loaded weights."""
 
+    def architecture(self) -> dict[str, Any]:
+        """Return the arguments of `globalconv.GlobalConvNet` but the number of classes and where weights come from."""
+        return {
+            "backbone": self.backbone,
+            "kernel_size": _one_or_four(self.kernel_size),
+            "head": _one_or_four(self.head),
+            "stack_width": self.stack_width,
+            "boundary_refinement": self.boundary_refinement,
+            "upsample": self.upsample,
+        }
+
+
+def _one_or_four(values: tuple[Any, ...]) -> Any:
+    return values[0] if len(values) == 1 else values
+
 
 @dataclass(frozen=True)
 class SampleSettings:

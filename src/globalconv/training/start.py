@@ -99,11 +99,8 @@ def build_network(
     """
     settings = recipe.model
     torch.manual_seed(recipe.seed)
-    network = GlobalConvNet(
-        labels.num_classes, settings.backbone, _one_or_four(settings.kernel_size), _one_or_four(settings.head),
-        settings.stack_width, settings.boundary_refinement, settings.upsample,
-        None if saved or init_from else settings.backbone_weights,
-    )  # fmt: skip
+    weights = None if saved or init_from else settings.backbone_weights
+    network = GlobalConvNet(labels.num_classes, **settings.architecture(), backbone_weights=weights)
     if saved is not None:
         restore_network(network, saved)
     elif init_from is not None:
@@ -112,10 +109,6 @@ def build_network(
         network.freeze_backbone_norm()
     _check_batch_norm(recipe, settings, network, say)
     return network
-
-
-def _one_or_four(values: tuple[Any, ...]) -> Any:
-    return values[0] if len(values) == 1 else values
 
 
 def _check_batch_norm(recipe: Recipe, settings: ModelSettings, network: GlobalConvNet, say: Say) -> None:
