@@ -1,7 +1,7 @@
 """How far a score can be trusted: what other images of the same kind might have given instead.
 
 The images are drawn anew with replacement, many times (the bootstrap); 95 % of the scores lie in the interval. It says
-nothing about another seed of the training, which takes another training.
+nothing about another seed of the training, which takes another training (`paper.statistics` has both).
 
 Shapes: N images, K classes, R repetitions.
 """
@@ -28,14 +28,22 @@ def difference_interval(a: tuple[Counts, Counts], b: tuple[Counts, Counts]) -> I
     return None if len(a[0]) < FEWEST else _interval(_mious(*b) - _mious(*a))
 
 
-def _mious(hits_NK: Counts, unions_NK: Counts) -> Floats:
-    labelled_N = unions_NK.any(1)
-    hits_NK, unions_NK = hits_NK[labelled_N], unions_NK[labelled_N]
-    n = len(hits_NK)
-    draws_RN = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), REPEATS).astype(np.float64)
+def drawn_mious(hits_NK: Counts, unions_NK: Counts, size: int) -> Floats:
+    """Return the mIoU (R,) of each set of `size` images drawn with replacement: the same draws whenever N and `size`
+    are the same. A class without a pixel in a set takes no part there; nan where none has any.
+
+    Counts may have axes before N, such as one of several networks; then the result has them before R.
+    """
+    n = hits_NK.shape[-2]
+    draws_RN = np.random.default_rng(0).multinomial(size, np.full(n, 1 / n), REPEATS).astype(np.float64)
     with np.errstate(invalid="ignore"):
         ious_RK = (draws_RN @ hits_NK) / (draws_RN @ unions_NK)
-    return np.asarray(np.nanmean(ious_RK, 1))
+        return np.asarray(np.nansum(ious_RK, -1) / (~np.isnan(ious_RK)).sum(-1))
+
+
+def _mious(hits_NK: Counts, unions_NK: Counts) -> Floats:
+    labelled_N = unions_NK.any(1)
+    return drawn_mious(hits_NK[labelled_N], unions_NK[labelled_N], int(labelled_N.sum()))
 
 
 def _interval(values_R: Floats) -> Interval:

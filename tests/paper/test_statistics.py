@@ -1,0 +1,155 @@
+"""Intervals against known answers: simulated trainings whose truth is known, plain Python, a line, and a formula."""
+
+import math
+import statistics
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.stats import t as student
+
+from globalconv.evaluation.doubt import REPEATS
+from globalconv.paper.statistics import Estimate, Scores, combination, difference, mean, scores, slope
+
+Array = npt.NDArray[np.float64]
+NAMES = [f"picture {number}" for number in range(40)]
+
+
+def of_shares(shares_SN: Array, unions_NK: npt.NDArray[np.int64], clusters: list[str] = NAMES) -> Scores:
+    """Return the scores of trainings that have this share of each class right in each picture."""
+    hits_SNK = (shares_SN[..., None] * unions_NK).round().astype(np.int64)
+    return scores(range(len(shares_SN)), hits_SNK, np.broadcast_to(unions_NK, hits_SNK.shape), clusters)
+
+
+def simulated(
+    rng: np.random.Generator, spreads: tuple[float, float, float], gain: float
+) -> tuple[npt.NDArray[np.int64], Array, Array]:
+    """Return unions, and the shares (5, 40) of two networks; the gain varies by seed, by picture, and by both."""
+    unions_NK = rng.integers(200, 4000, (40, 3)) * (rng.random((40, 3)) < 0.7)
+    shapes = ((5, 1), (1, 40), (5, 40))
+    varying = sum(spread * rng.standard_normal(shape) for spread, shape in zip(spreads, shapes, strict=True))
+    level_SN = np.clip(0.5 + 0.15 * rng.standard_normal(40), 0.2, 0.8) + 0.02 * rng.standard_normal((5, 1))
+    return unions_NK, level_SN, np.asarray(level_SN + gain + varying)
+
+
+def experiment(rng: np.random.Generator, spreads: tuple[float, float, float], gain: float) -> tuple[Scores, Scores]:
+    """Return both networks' scores."""
+    unions_NK, level_SN, better_SN = simulated(rng, spreads, gain)
+    return of_shares(level_SN, unions_NK), of_shares(better_SN, unions_NK)
+
+
+def known(estimate: Estimate | None) -> tuple[float, float, float]:
+    assert estimate and estimate.interval
+    return estimate.value, *estimate.interval
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    """Whatever the doubt is made of, mostly; of 120 experiments 114 are expected."""
+    rng = np.random.default_rng(5)
+    held = 0
+    for spreads in [(0.02, 0.02, 0.02), (0.002, 0.08, 0.02), (0.002, 0.02, 0.1)] * 40:
+        _, low, high = known(difference(*experiment(rng, spreads, 0.03)))
+        held += low <= 0.03 <= high
+    assert 110 <= held <= 119
+
+
+def test_plain_python_finds_the_same() -> None:
+    setting = (0.02, 0.05, 0.05), 0.03
+    unions_NK, *shares_SN = simulated(np.random.default_rng(1), *setting)
+    unions, (level, better) = unions_NK.tolist(), [shares.tolist() for shares in shares_SN]
+    order = sorted(range(40), key=lambda picture: NAMES[picture])
+
+    def miou(shares: list[float], times: list[int]) -> float:
+        """`times` says how often each picture, in the order of names, is drawn."""
+        ious = []
+        for k in range(3):
+            hits = sum(n * round(shares[at] * unions[at][k]) for n, at in zip(times, order, strict=True))
+            union = sum(n * unions[at][k] for n, at in zip(times, order, strict=True))
+            if union:
+                ious.append(hits / union)
+        return statistics.fmean(ious)
+
+    def gains(times: list[int]) -> list[float]:
+        return [miou(b, times) - miou(a, times) for a, b in zip(level, better, strict=True)]
+
+    draws = np.random.default_rng(0).multinomial(39, [1 / 40] * 40, REPEATS).tolist()
+    found = gains([1] * 40)
+    of_seeds = statistics.variance(found) / 5
+    of_pictures = statistics.pvariance([statistics.fmean(gains(times)) for times in draws])
+    freedom = (of_seeds + of_pictures) ** 2 / (of_seeds**2 / 4 + of_pictures**2 / 39)
+    half = student.ppf(0.975, freedom) * math.sqrt(of_seeds + of_pictures)
+    value = statistics.fmean(found)
+    found_here = known(difference(*experiment(np.random.default_rng(1), *setting)))
+    assert found_here == pytest.approx((value, value - half, value + half), abs=1e-12)
+
+
+def test_equal_pictures_give_the_standard_error_of_their_mean() -> None:
+    """One class, pictures of one size: the score is the mean over pictures, whose spread is known without drawing."""
+    shares_N = np.random.default_rng(2).uniform(0.2, 0.8, 40)
+    estimate = mean(of_shares(np.tile(shares_N, (3, 1)), np.full((40, 1), 10**6)))
+    value, low, high = known(estimate)
+    error = statistics.stdev(shares_N) / math.sqrt(40)
+    assert value == pytest.approx(shares_N.mean(), abs=1e-6)
+    assert (high - low) / 2 == pytest.approx(student.ppf(0.975, 39) * error, rel=0.1)  # of 1000 draws
+
+
+def test_seeds_alone_give_the_t_interval() -> None:
+    shares_S = np.array([0.5, 0.52, 0.57])
+    value, low, high = known(mean(of_shares(np.tile(shares_S[:, None], (1, 40)), np.full((40, 2), 10**6))))
+    half = student.ppf(0.975, 2) * statistics.stdev(shares_S) / math.sqrt(3)
+    assert (value - low, high - value) == pytest.approx((half, half), rel=1e-6)
+
+
+def test_pairing_takes_out_what_all_networks_share() -> None:
+    one, other = experiment(np.random.default_rng(3), (0.002, 0.01, 0.01), 0.03)
+    _, low, high = known(difference(one, other))
+    apart = [known(mean(network)) for network in (one, other)]
+    unpaired = math.hypot(*(top - bottom for _, bottom, top in apart))
+    assert high - low < 0.5 * unpaired
+
+
+def test_only_common_seeds_are_paired() -> None:
+    unions = np.full((40, 1), 100)
+    one = of_shares(np.array([[0.3], [0.5], [0.7]]).repeat(40, 1), unions)
+    other = Scores((1, 2, 3), 40, np.array([0.6, 0.8, 0.1]), np.tile([0.6, 0.8, 0.1], (REPEATS, 1)))
+    estimate = difference(one, other)
+    assert known(estimate) == pytest.approx((0.1, 0.1, 0.1))
+    assert estimate and estimate.seeds == 2
+    assert difference(one, Scores((7,), 40, np.array([0.6]), np.full((REPEATS, 1), 0.6))) is None
+
+
+def test_a_line_over_log_k_has_its_slope() -> None:
+    unions = np.full((40, 1), 10**6)
+    lines = [(k, of_shares(np.full((2, 40), 0.3 + 0.04 * math.log2(k)), unions)) for k in (1, 3, 7, 15)]
+    assert known(slope(lines)) == pytest.approx((0.04, 0.04, 0.04), abs=1e-6)
+    bent = [(k, of_shares(np.full((2, 40), share), unions)) for k, share in ((2, 0.3), (4, 0.5), (8, 0.4))]
+    expected = np.polyfit([1, 2, 3], [0.3, 0.5, 0.4], 1)[0]
+    assert known(slope(bent))[0] == pytest.approx(expected)
+
+
+def test_frames_of_one_clip_are_one_sample() -> None:
+    """Ten clips of four equal frames leave the doubt of ten pictures, not of forty."""
+    shares_G = np.random.default_rng(4).uniform(0.2, 0.8, 10)
+    unions_NK = np.full((40, 1), 10**4)
+    clips = [name for name in "abcdefghij" for _ in range(4)]
+    frames = mean(of_shares(np.tile(shares_G.repeat(4), (2, 1)), unions_NK, clips))
+    pictures = mean(of_shares(np.tile(shares_G, (2, 1)), unions_NK[:10], list("abcdefghij")))
+    assert frames.clusters == 10 and known(frames) == pytest.approx(known(pictures))
+
+
+def test_without_enough_to_go_by_it_says_so() -> None:
+    unions_NK = np.full((40, 1), 100)
+    single = mean(of_shares(np.full((1, 40), 0.5), unions_NK))
+    assert single.interval is None and "one seed" in single.doubt and single.value == pytest.approx(0.5)
+    four = mean(of_shares(np.full((3, 40), 0.5), unions_NK, ["a", "b", "c", "d"] * 10))
+    assert four.interval is None and "only 4 independent parts" in four.doubt
+
+
+def test_contrasts_of_different_scores_share_their_pictures() -> None:
+    """A gain that is the same in two regions of each picture differs by nothing, however much pictures differ."""
+    unions_NK = np.full((40, 1), 10**6)
+    level = np.random.default_rng(6).uniform(0.2, 0.6, 40)
+    inside, border = (of_shares(np.tile(level + offset, (2, 1)), unions_NK) for offset in (0.2, 0.0))
+    better_inside, better_border = (of_shares(np.tile(level + offset, (2, 1)), unions_NK) for offset in (0.25, 0.05))
+    parts = [(1.0, better_inside), (-1.0, inside), (-1.0, better_border), (1.0, border)]
+    assert known(combination(parts)) == pytest.approx((0, 0, 0), abs=1e-9)
