@@ -12,6 +12,7 @@ from globalconv.data.images import pixel_limit
 from globalconv.data.sources import Data, Root, Source, as_root, open_held_out, open_source
 from globalconv.errors import InputError, StoppedError, tell
 from globalconv.evaluation.confusion import ConfusionMatrix
+from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.evaluation.score import PARTS as SCORING
 from globalconv.evaluation.score import OnImage, Score, class_maps_in, score_batches, score_predictions
 from globalconv.files import as_path
@@ -110,31 +111,37 @@ def evaluate(
     precision: str = "float32",
     report: str | Path | None = None,
     settings: InferenceSettings = PLAIN,
+    regions: RegionSettings = REGIONS,
 ) -> Score:
     """Return the score of `weights` (a run folder, a weights folder or a `Predictor`) on a split of `data`.
 
     Every image is scored at its own size, in float32 unless asked otherwise; `settings` asks for tiles, scales and so
     on (a `Predictor` keeps its own of both). `split` and `layout` are by default those of the training's validation;
-    the built-in scenes need no `data`. `report` is an HTML file to write with what was found.
+    the built-in scenes need no `data`. `report` is an HTML file to write with what was found. `regions` says what is
+    near a boundary; the score's `regions` holds what was found there and inside (docs/regions.md).
     """
     predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
     with pixel_limit(predictor.settings.max_pixels):
-        score = _evaluate(weights, predictor, _to_score(predictor, data, split, layout), report)
+        score = _evaluate(weights, predictor, _to_score(predictor, data, split, layout), report, regions)
     return replace(score, inference=predictor.settings.changes())
 
 
 def _evaluate(
-    weights: str | Path | Predictor, predictor: Predictor, source: Source, report: str | Path | None
+    weights: str | Path | Predictor,
+    predictor: Predictor,
+    source: Source,
+    report: str | Path | None,
+    regions: RegionSettings,
 ) -> Score:
     if report is not None:
         folder = None if isinstance(weights, Predictor) else Path(weights)
         name = "network" if folder is None else folder.resolve().name
         asked = _with_settings(subject(name, predictor, source, folder), predictor.settings)
-        return _write_report(Path(report), [asked], source)[0]
+        return _write_report(Path(report), [asked], source, regions)[0]
     shares, batch_size = Shares(*SCORING), predictor.images_at_once
     with _progress(source) as progress:
         score = score_batches(
-            predictor.class_maps, source, predictor.precision, batch_size, _counted(progress), shares
+            predictor.class_maps, source, predictor.precision, batch_size, _counted(progress), shares, regions
         )  # fmt: skip
         progress.say(shares.line(len(source), "images"))
     return score
@@ -156,21 +163,24 @@ def evaluate_predictions(
     layout: str | None = None,
     report: str | Path | None = None,
     max_pixels: int | None = None,
+    regions: RegionSettings = REGIONS,
 ) -> Score:
     """Return the score of a folder of class maps (palette or index PNGs) on a split of `data`.
 
-    Pictures of more than `max_pixels` (None: 178 megapixels) are refused.
+    Pictures of more than `max_pixels` (None: 178 megapixels) are refused. `regions` as in `evaluate`.
     """
     with pixel_limit(max_pixels):
-        return _evaluate_predictions(predictions, _source(data, split, layout), report)
+        return _evaluate_predictions(predictions, _source(data, split, layout), report, regions)
 
 
-def _evaluate_predictions(predictions: str | Path, source: Source, report: str | Path | None) -> Score:
+def _evaluate_predictions(
+    predictions: str | Path, source: Source, report: str | Path | None, regions: RegionSettings
+) -> Score:
     if report is not None:
         maps = Subject(Path(predictions).resolve().name, class_maps_in(Path(predictions), source), History())
-        return _write_report(Path(report), [maps], source)[0]
+        return _write_report(Path(report), [maps], source, regions)[0]
     with _progress(source) as progress:
-        return score_predictions(Path(predictions), source, _counted(progress))
+        return score_predictions(Path(predictions), source, _counted(progress), regions)
 
 
 def report(
@@ -202,7 +212,7 @@ def report(
     check_alike(folders, predictors, split)
     source = _to_score(predictors[0], noted_data(folders) if data is None else data, split, layout)
     subjects = [subject(*parts) for parts in zip(called, predictors, [source] * len(folders), folders, strict=True)]
-    _write_report(path, subjects, source, bool(stages))
+    _write_report(path, subjects, source, stages=bool(stages))
     return path
 
 
@@ -321,13 +331,19 @@ def _report_stages(recipe: StagedRecipe, data: Root | None, out: Path) -> None:
     report([out], data, device=last.device, precision=last.precision)
 
 
-def _write_report(path: Path, subjects: list[Subject], source: Source, stages: bool = False) -> list[Score]:
+def _write_report(
+    path: Path,
+    subjects: list[Subject],
+    source: Source,
+    regions: RegionSettings = REGIONS,
+    stages: bool = False,
+) -> list[Score]:
     with Progress("reported on", len(source), "images") as progress:
 
         def on_image(done: int, matrix: ConfusionMatrix) -> None:  # of the first subject only
             progress.update(done, {"mIoU": f"{matrix.miou():.4f}"} if len(subjects) == 1 else {})
 
-        return write_report(path, subjects, source, on_image, stages)
+        return write_report(path, subjects, source, on_image, regions, stages)
 
 
 def _to_score(predictor: Predictor, data: Data, split: str | None, layout: str | None) -> Source:

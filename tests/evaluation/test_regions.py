@@ -5,7 +5,14 @@ import pytest
 from helpers.regions import VOID, filled, random_map, squares, within
 
 from globalconv.errors import InputError
-from globalconv.evaluation.regions import RegionCounts, RegionSettings, boundary_region, boundary_squares, region_counts
+from globalconv.evaluation.regions import (
+    RegionCounts,
+    RegionSettings,
+    boundary_region,
+    boundary_squares,
+    region_counts,
+    void_filled,
+)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "chessboard"])
@@ -16,7 +23,9 @@ def test_distances_are_those_of_brute_force_on_200_maps_with_void_strips(metric:
         expected = squares(filled(label_map), metric)
         expected = np.where(expected <= 4 * reach * reach, expected, 65535)
         counted = label_map != VOID
-        assert (boundary_squares(label_map, settings, reach) == expected)[counted].all(), seed
+        assert (boundary_squares(void_filled(label_map, reach, settings), reach, settings) == expected)[
+            counted
+        ].all(), seed
 
 
 @pytest.mark.parametrize("width", [0.5, 1, 2.5, 7])

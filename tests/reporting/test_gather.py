@@ -5,6 +5,7 @@ import pytest
 from helpers.reporting import Maps, Run, findings, stripes
 
 from globalconv.evaluation.score import Contender, ScoredImage, score_maps, score_together
+from globalconv.reporting.words import error_rates
 
 
 def test_images_add_up_to_the_score() -> None:
@@ -31,13 +32,13 @@ def test_disagreement_is_the_union_over_all_pairs_and_leaves_void_out() -> None:
     assert found.disputed_N.tolist() == [4, 3]
 
 
-def test_errors_at_borders_are_told_apart() -> None:
-    found = findings(stripes(1), Run("a", [10]))
-    [result] = found.results
-    assert found.border_N.tolist() == [6 * 20]  # three rows to either side of the line
-    assert result.wrong_border_N.tolist() == [0]
-    near = findings(Maps([np.repeat(np.array([0, 1, 1, 1], np.uint8)[:, None], 9, 1)]), Run("a", [4]))
-    assert near.results[0].wrong_border_N.tolist() == [4]
+def test_errors_near_boundaries_are_told_apart() -> None:
+    source = Maps([np.repeat(np.arange(30)[:, None] // 15, 9, 1).astype(np.uint8)])
+    [result] = findings(source, Run("a", [4])).results
+    counts = result.regions.counts()
+    assert (counts.boundary, counts.internal) == (2 * 7 * 9, 2 * 8 * 9)
+    assert (counts.boundary_right, counts.internal_right) == (2 * 7 * 9, 2 * 8 * 9 - 4)
+    assert error_rates(result) == ("0.0%", "2.8%")
 
 
 def test_together_each_gets_the_score_it_gets_alone() -> None:

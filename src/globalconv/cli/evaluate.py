@@ -10,6 +10,7 @@ import tyro
 from globalconv.cli.options import DataOption, read_options, with_value
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError
+from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.infer.settings import CRF, PLAIN, InferenceSettings
 from globalconv.stopping import StopRequest
 
@@ -36,6 +37,7 @@ class EvaluateOptions:
     """Write a page about it to this HTML file."""
     json: bool = False
     """Print the scores as JSON instead of a table."""
+    regions: RegionSettings = REGIONS
     inference: tyro.conf.OmitArgPrefixes[InferenceSettings] = PLAIN
 
 
@@ -53,12 +55,12 @@ def run(arguments: list[str], stop: StopRequest) -> int:
             raise InputError("evaluate --predictions: no network runs, so leave out --device, --tile and their like")
         score = evaluate_predictions(
             options.predictions, parse_data(options.data), options.split or "val", options.layout, options.report,
-            options.inference.max_pixels,
+            options.inference.max_pixels, options.regions,
         )  # fmt: skip
     else:
         score = evaluate(
             options.weights, parse_data(options.data), options.split, options.layout, options.device, options.precision,
-            options.report, options.inference,
+            options.report, options.inference, options.regions,
         )  # fmt: skip
     print(json.dumps(score.to_json(), indent=2) if options.json else score.table())
     return 0

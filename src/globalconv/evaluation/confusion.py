@@ -106,7 +106,7 @@ class ConfusionMatrix:
 
     def iou(self) -> Floats:
         """Return the IoU of every class (K,), nan where a class is absent from truth and predictions."""
-        return _ratio(*self.overlap())
+        return ratio(*self.overlap())
 
     def overlap(self) -> tuple[Counts, Counts]:
         """Return of every class the pixels that are right, and those that are of it in truth or prediction (K,)."""
@@ -119,7 +119,7 @@ class ConfusionMatrix:
 
     def accuracy(self) -> Floats:
         """Return the share of every class's true pixels that were predicted as it (K,), nan where it has none."""
-        return _ratio(self.counts.diagonal(), self.counts.sum(1))
+        return ratio(self.counts.diagonal(), self.counts.sum(1))
 
     def mean_accuracy(self) -> float:
         """Return the mean of `accuracy` over the classes that occur in the truth; nan if not one pixel was counted."""
@@ -127,7 +127,7 @@ class ConfusionMatrix:
 
     def pixel_accuracy(self) -> float:
         """Return the share of counted pixels that were predicted right; nan if not one pixel was counted."""
-        return float(_ratio(self.counts.trace(), self.counts.sum()))
+        return float(ratio(self.counts.trace(), self.counts.sum()))
 
     def absent_classes(self) -> list[int]:
         """Return the classes that occur neither in the truth nor in the predictions: `miou` leaves them out."""
@@ -136,7 +136,13 @@ class ConfusionMatrix:
 
 def mean_iou(hits_K: Counts, unions_K: Counts) -> float:
     """Return the mean IoU of what `ConfusionMatrix.overlap` gave, or of a sum of several."""
-    return _mean(_ratio(hits_K, unions_K))
+    return _mean(ratio(hits_K, unions_K))
+
+
+def ratio(part: Any, whole: Any) -> Floats:
+    """Return shares as float64, nan where there is nothing to share."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.divide(part, whole, dtype=np.float64))
 
 
 def _indices(what: str, values: Any) -> Tensor:
@@ -151,11 +157,6 @@ def _indices(what: str, values: Any) -> Tensor:
     if values.is_floating_point() or values.is_complex():
         raise InputError(f"{what} holds {values.dtype}: give class indices, whole numbers (uint8 is fastest)")
     return values
-
-
-def _ratio(part: Any, whole: Any) -> Floats:
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.divide(part, whole, dtype=np.float64))
 
 
 def _mean(values: Floats) -> float:

@@ -15,6 +15,7 @@ from globalconv.labels import IGNORE
 
 LabelMap = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -71,34 +72,64 @@ class RegionCounts:
 
 def boundary_region(label_map: LabelMap, settings: RegionSettings = REGIONS) -> Mask:
     """Return the pixels (H, W) within `settings.width` of a boundary; where `label_map` is void it means nothing."""
-    return boundary_squares(label_map, settings, math.ceil(settings.width)) <= 4 * settings.width**2
-
-
-def boundary_squares(label_map: LabelMap, settings: RegionSettings, reach: int) -> npt.NDArray[np.uint16]:
-    """Return (2 d)^2 of each labelled pixel's distance d to the nearest boundary, 65535 where d > `reach` pixels.
-
-    d is from the pixel's centre to the nearest point of a crack, the unit segment between two 4-neighbours of unequal
-    class: 0.5 for the pixels that touch it, 1.5 for those behind them. (2 d)^2 is a whole number, so nothing is
-    rounded. The image's edge is no boundary.
-    """
-    from globalconv.evaluation.distances import crack_squares, fill_void
-
-    chessboard = settings.metric == "chessboard"
-    if settings.void == "edge":
-        return crack_squares(label_map, reach, -1, chessboard)
-    if (label_map == IGNORE).any():  # cracks within reach of a labelled pixel only need void this close to be filled
-        label_map = fill_void(label_map, math.ceil(reach * (math.sqrt(2) if chessboard else 1)) + 1)
-    return crack_squares(label_map, reach, IGNORE, chessboard)
+    reach = math.ceil(settings.width)
+    without_void = void_filled(label_map, reach, settings)
+    return boundary_squares(without_void, reach, settings) <= 4 * settings.width**2
 
 
 def region_counts(class_map: LabelMap, label_map: LabelMap, settings: RegionSettings = REGIONS) -> RegionCounts:
-    """Count the pixels of one image near boundaries of `label_map` and inside, and those that `class_map` has right."""
+    """Count the pixels of one image near boundaries of `label_map` and inside, and those that `class_map` has right.
+
+    Both are uint8 (H, W); predictions on void change nothing.
+    """
+    class_map, label_map = checked(class_map, label_map)
+    counted, right = label_map != IGNORE, class_map == label_map
+    near = boundary_region(label_map, settings) & counted
+    inside = counted & ~near
+    return RegionCounts(*(int(np.count_nonzero(part)) for part in (near & right, near, inside & right, inside)))
+
+
+def checked(class_map: LabelMap, label_map: LabelMap) -> tuple[LabelMap, LabelMap]:
+    """Return both as compiled loops take them; `InputError` unless they are uint8 and of one shape (H, W)."""
+    for name, given in (("class_map", class_map), ("label_map", label_map)):
+        if given.dtype != np.uint8 or given.ndim != 2:
+            raise InputError(f"{name} of shape {given.shape}, {given.dtype}: regions take uint8 of shape (H, W)")
     if class_map.shape != label_map.shape:
         raise InputError(
             f"class_map of shape {class_map.shape} against label_map of shape {label_map.shape}:"
             " a prediction has the size of its label map"
         )
-    counted, right = label_map != IGNORE, class_map == label_map
-    near = boundary_region(label_map, settings) & counted
-    inside = counted & ~near
-    return RegionCounts(*(int(np.count_nonzero(part)) for part in (near & right, near, inside & right, inside)))
+    return plain(class_map), plain(label_map)
+
+
+def plain(array: LabelMap) -> LabelMap:
+    """Return an array as compiled loops were compiled for: contiguous and writeable; a copy only where it is not."""
+    return np.require(array, requirements=["C", "W"])
+
+
+def void_filled(label_map: LabelMap, reach: int, settings: RegionSettings = REGIONS) -> LabelMap:
+    """Return `label_map` with void filled as far as boundaries within `reach` pixels of labelled pixels need it.
+
+    Each void pixel takes the class of the labelled pixel whose centre is nearest, of several the class of the lowest
+    index; or nothing is filled, where the settings say so.
+    """
+    if settings.void == "edge" or not (label_map == IGNORE).any():
+        return label_map
+    from globalconv.evaluation.distances import fill_void
+
+    furthest = math.sqrt(2) if settings.metric == "chessboard" else 1  # pixels of a step by the metric
+    return fill_void(plain(label_map), math.ceil(reach * furthest) + 1)
+
+
+def boundary_squares(label_map: LabelMap, reach: int, settings: RegionSettings) -> npt.NDArray[np.uint16]:
+    """Return (2 d)^2 of each labelled pixel's distance d to the nearest boundary, 65535 where d > `reach` pixels.
+
+    d is from the pixel's centre to the nearest point of a crack, the unit segment between two 4-neighbours of unequal
+    class: 0.5 for the pixels that touch it, 1.5 for those behind them. (2 d)^2 is a whole number, so nothing is
+    rounded. The image's edge is no boundary. What `void_filled` has left void is none either, unless void is to have
+    an edge of its own.
+    """
+    from globalconv.evaluation.distances import crack_squares
+
+    unseen = -1 if settings.void == "edge" else IGNORE
+    return crack_squares(plain(label_map), reach, unseen, settings.metric == "chessboard")

@@ -14,6 +14,8 @@ from globalconv.data.sources.ahead import ReadAhead
 from globalconv.data.sources.source import Source, Subset
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix, Counts, Floats
+from globalconv.evaluation.regions import RegionSettings
+from globalconv.evaluation.tally import RegionTally, known
 from globalconv.labels import LabelSpace
 from globalconv.pipeline import Shares
 from globalconv.processes import Share
@@ -39,6 +41,8 @@ class Score:
     """Time that reading and predicting the images took."""
     inference: Mapping[str, Any] = field(default_factory=dict)
     """What the prediction was beyond one pass of the network: tiles, scales, mirror images."""
+    regions: RegionTally | None = None
+    """Where the right and wrong pixels lie, where it was asked for."""
 
     @property
     def miou(self) -> float:
@@ -53,14 +57,25 @@ class Score:
         """Return the scores as JSON values; the IoU of an absent class is null."""
         return {
             "miou": self.miou,
-            "iou": dict(zip(self.labels.class_names, map(_or_none, self.matrix.iou()), strict=True)),
+            "iou": dict(zip(self.labels.class_names, map(known, self.matrix.iou()), strict=True)),
             "pixel_accuracy": self.matrix.pixel_accuracy(),
             "mean_accuracy": self.matrix.mean_accuracy(),
+            **self._accuracies(),
             "images": self.images,
             "precision": self.precision,
             "absent_classes": self.absent_classes,
             "seconds": round(self.seconds, 3),
             **({"inference": dict(self.inference)} if self.inference else {}),
+            **({"regions": self.regions.to_json(self.labels.class_names)} if self.regions else {}),
+        }
+
+    def _accuracies(self) -> dict[str, float | None]:
+        if self.regions is None:
+            return {}
+        counts = self.regions.counts()
+        return {
+            "boundary_accuracy": known(counts.boundary_accuracy()),
+            "internal_accuracy": known(counts.internal_accuracy()),
         }
 
     def table(self) -> str:
@@ -68,16 +83,27 @@ class Score:
         matrix = self.matrix
         share = matrix.counts.sum(1) / matrix.counts.sum()
         width = max(len("class"), *map(len, self.labels.class_names))
-        rows = zip(self.labels.class_names, _cells(matrix.iou()), _cells(matrix.accuracy()), share, strict=True)
-        lines = [f"{'class':<{width}}     IoU  accuracy  pixels"]
-        lines += [f"{name:<{width}}  {iou}    {accuracy}  {part:6.2%}" for name, iou, accuracy, part in rows]
-        lines += [f"{'mean':<{width}}  {self.miou:6.4f}    {matrix.mean_accuracy():6.4f}"]
+        edges, mean = self._boundary_ious()
+        rows = zip(self.labels.class_names, _cells(matrix.iou()), edges, _cells(matrix.accuracy()), share, strict=True)
+        lines = [f"{'class':<{width}}     IoU{'  boundary IoU' if mean else ''}  accuracy  pixels"]
+        lines += [
+            f"{name:<{width}}  {iou}{edge}    {accuracy}  {part:6.2%}" for name, iou, edge, accuracy, part in rows
+        ]
+        lines += [f"{'mean':<{width}}  {self.miou:6.4f}{mean}    {matrix.mean_accuracy():6.4f}"]
         images = f"{self.images} image{'s' if self.images != 1 else ''}"
         how = "".join(f", {name} {value}" for name, value in self.inference.items())
         lines += [f"pixel accuracy {matrix.pixel_accuracy():.4f}, {images}, {self.precision}{how}"]
+        lines += [] if self.regions is None else self.regions.lines()
         if absent := self.absent_classes:
             lines += [f"not in the mean, because in neither truth nor predictions: {', '.join(absent)}"]
         return "\n".join(lines)
+
+    def _boundary_ious(self) -> tuple[list[str], str]:
+        """Return the cells of a column and that of its mean; empty where there is no such column."""
+        if self.regions is None:
+            return [""] * self.labels.num_classes, ""
+        *cells, mean = _cells(np.append(self.regions.boundary_iou(), self.regions.mean_boundary_iou()))
+        return [f"  {cell:>12}" for cell in cells], f"  {mean:>12}"
 
 
 @dataclass(frozen=True)
@@ -139,15 +165,17 @@ def score_batches(
     batch_size: int = 1,
     on_image: OnImage | None = None,
     shares: Shares | None = None,
+    regions: RegionSettings | None = None,
 ) -> Score:
     """Score `predict` (up to `batch_size` images of equal size -> their class maps) over every image of `source`.
 
-    Samples are read ahead by a thread; `shares` counts the time of each part.
+    Samples are read ahead by a thread; `shares` counts the time of each part. With `regions` the score says where the
+    right and wrong pixels lie.
     """
     shares = shares or Shares(*PARTS)
     with ReadAhead(source, batch_size, shares) as samples:
         batches = _Batches(predict, samples, batch_size, shares)
-        return score_maps(Contender(batches.class_map, precision), samples, on_image, shares)
+        return score_maps(Contender(batches.class_map, precision), samples, on_image, shares, regions)
 
 
 def predicted(predict: Callable[[Image], ClassMap], source: Source, precision: str) -> Contender:
@@ -155,9 +183,11 @@ def predicted(predict: Callable[[Image], ClassMap], source: Source, precision: s
     return Contender(lambda index: predict(source.image(index)), precision)
 
 
-def score_predictions(folder: Path, source: Source, on_image: OnImage | None = None) -> Score:
+def score_predictions(
+    folder: Path, source: Source, on_image: OnImage | None = None, regions: RegionSettings | None = None
+) -> Score:
     """Score the class maps that lie in `folder`."""
-    return score_maps(class_maps_in(folder, source), source, on_image)
+    return score_maps(class_maps_in(folder, source), source, on_image, regions=regions)
 
 
 def class_maps_in(folder: Path, source: Source) -> Contender:
@@ -171,7 +201,11 @@ def class_maps_in(folder: Path, source: Source) -> Contender:
 
 
 def score_maps(
-    contender: Contender, source: Source, on_image: OnImage | None = None, shares: Shares | None = None
+    contender: Contender,
+    source: Source,
+    on_image: OnImage | None = None,
+    shares: Shares | None = None,
+    regions: RegionSettings | None = None,
 ) -> Score:
     """Score the class map of every index of `source`; memory does not grow with the number of images."""
 
@@ -179,7 +213,7 @@ def score_maps(
         if on_image is not None:
             on_image(image.index + 1, image.totals[0])
 
-    return score_together([contender], source, on_scored, shares)[0]
+    return score_together([contender], source, on_scored, shares, regions)[0]
 
 
 def score_together(
@@ -187,6 +221,7 @@ def score_together(
     source: Source,
     on_scored: Callable[[ScoredImage], object],
     shares: Shares | None = None,
+    regions: RegionSettings | None = None,
 ) -> list[Score]:
     """Score several contenders image by image, so that what they say about one image can be compared.
 
@@ -194,6 +229,7 @@ def score_together(
     """
     shares = shares or Shares()
     totals = [ConfusionMatrix(source.labels.num_classes) for _ in contenders]
+    tallies = [None if regions is None else RegionTally(source.labels.num_classes, regions) for _ in contenders]
     seconds = [0.0 for _ in contenders]
     for index in range(len(source)):
         class_maps = []
@@ -206,11 +242,14 @@ def score_together(
             counted = [_counted(class_map, label_map, source, index) for class_map in class_maps]
             for total, matrix in zip(totals, counted, strict=True):
                 total.counts += matrix.counts
+            for tally, class_map in zip(tallies, class_maps, strict=True):
+                if tally is not None:
+                    tally.update(class_map, label_map)
         on_scored(ScoredImage(index, label_map, class_maps, counted, totals))
     _check_labelled(totals[0], source)
     return [
-        Score(total, source.labels, len(source), contender.precision, taken)
-        for contender, total, taken in zip(contenders, totals, seconds, strict=True)
+        Score(total, source.labels, len(source), contender.precision, taken, regions=tally)
+        for contender, total, taken, tally in zip(contenders, totals, seconds, tallies, strict=True)
     ]
 
 
@@ -275,10 +314,6 @@ def _class_map_files(folder: Path, source: Source) -> list[Path]:
             f" {source.name} needs one PNG per image, called like it"
         )
     return files
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def _cells(values: Floats) -> list[str]:

@@ -27,8 +27,8 @@ TAKEN = 0.1
 """Share of a class's pixels given to another class, in both directions, that counts as mixed up."""
 WIDE = 0.06
 """Width of the mIoU's interval from which the images are too few."""
-BORDER = 0.6
-"""Share of the wrong pixels at borders from which sharper borders are what is missing."""
+OUTLINE, BORDER = 3, 0.6
+"""Pixels that count as at a border; share of the wrong pixels there from which sharper borders are what is missing."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Evidence:
     matrix: ConfusionMatrix
     interval: Interval | None = None
     border_share: float = 0.0
-    """Of the wrong pixels."""
+    """Of the wrong pixels, within `OUTLINE` pixels of a boundary between areas."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     losses: Points = ()
     mious: Points = ()

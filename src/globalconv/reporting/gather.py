@@ -13,17 +13,15 @@ import numpy.typing as npt
 
 from globalconv.data.sources.source import Source
 from globalconv.evaluation.confusion import ConfusionMatrix
+from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.evaluation.score import Contender, Score, ScoredImage, score_together
+from globalconv.evaluation.tally import RegionTally
 from globalconv.infer.predictor import Predictor
 from globalconv.labels import IGNORE
 from globalconv.reporting.history import History
-from globalconv.show.overlay import contours
 
 Counts = npt.NDArray[np.int64]
 OnImage = Callable[[int, ConfusionMatrix], object]
-
-BORDER = 3
-"""Pixels to either side of a line between two areas of the truth that count as its border."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,12 @@ class Result:
     unions_NK: Counts
     """Pixels that are of the class in truth or prediction."""
     wrong_N: Counts
-    wrong_border_N: Counts
-    """Wrong pixels within `BORDER` of a line between areas."""
+
+    @property
+    def regions(self) -> RegionTally:
+        """Where the right and wrong pixels lie."""
+        assert self.score.regions is not None
+        return self.score.regions
 
     @property
     def name(self) -> str:
@@ -70,8 +72,6 @@ class Findings:
     results: list[Result]
     counted_N: Counts
     """Pixels that count."""
-    border_N: Counts
-    """Those within `BORDER` of a line between areas."""
     disputed_N: Counts
     """Those to which the subjects give different classes."""
     sizes: Counter[tuple[int, int]]
@@ -84,28 +84,26 @@ class Findings:
             return np.asarray(pixels_N / self.counted_N, np.float64)
 
 
-def gather(subjects: list[Subject], source: Source, on_image: OnImage) -> Findings:
+def gather(subjects: list[Subject], source: Source, on_image: OnImage, regions: RegionSettings = REGIONS) -> Findings:
     """Score `subjects` on every image of `source`."""
     n, k = len(source), source.labels.num_classes
     hits, unions = np.zeros((2, len(subjects), n, k), np.int64)
-    wrong, wrong_border = np.zeros((2, len(subjects), n), np.int64)
-    counted, border, disputed = np.zeros((3, n), np.int64)
+    wrong = np.zeros((len(subjects), n), np.int64)
+    counted, disputed = np.zeros((2, n), np.int64)
     sizes: Counter[tuple[int, int]] = Counter()
 
     def on_scored(image: ScoredImage) -> None:
         valid = image.label_map != IGNORE
-        edge = contours(image.label_map, 2 * BORDER) & valid
-        for number, (matrix, class_map) in enumerate(zip(image.matrices, image.class_maps, strict=True)):
+        for number, matrix in enumerate(image.matrices):
             hits[number, image.index], unions[number, image.index] = matrix.overlap()
             wrong[number, image.index] = matrix.counts.sum() - matrix.counts.trace()
-            wrong_border[number, image.index] = (edge & (class_map != image.label_map)).sum()
-        counted[image.index], border[image.index] = valid.sum(), edge.sum()
+        counted[image.index] = valid.sum()
         pairs = combinations(image.class_maps, 2)
         disputed[image.index] = (sum((a != b for a, b in pairs), start=np.zeros_like(valid)) & valid).sum()
         sizes[image.label_map.shape[1], image.label_map.shape[0]] += 1
         on_image(image.index + 1, image.totals[0])
 
-    scores = score_together([subject.contender for subject in subjects], source, on_scored)
-    results = [Result(*parts) for parts in zip(subjects, scores, hits, unions, wrong, wrong_border, strict=True)]
+    scores = score_together([subject.contender for subject in subjects], source, on_scored, regions=regions)
+    results = [Result(*parts) for parts in zip(subjects, scores, hits, unions, wrong, strict=True)]
     pixels = sum(width * height * count for (width, height), count in sizes.items())
-    return Findings(source, results, counted, border, disputed, sizes, pixels)
+    return Findings(source, results, counted, disputed, sizes, pixels)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from globalconv.data.sources.source import Source
 from globalconv.evaluation.doubt import miou_interval
+from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.evaluation.score import Score
 from globalconv.reporting import sections
-from globalconv.reporting.advice import Advice, Comparison, Evidence, advise, compare, untried
+from globalconv.reporting.advice import OUTLINE, Advice, Comparison, Evidence, advise, compare, untried
 from globalconv.reporting.cost import cost, environments
 from globalconv.reporting.gather import Findings, OnImage, Result, Subject, gather
 from globalconv.reporting.words import (
     ahead_by,
-    border_share,
     decided,
     describe,
     known,
@@ -27,14 +27,19 @@ NOTHING = "No rule found anything that stands out: a larger backbone or more dat
 
 
 def write_report(
-    path: Path, subjects: list[Subject], source: Source, on_image: OnImage, stages: bool = False
+    path: Path,
+    subjects: list[Subject],
+    source: Source,
+    on_image: OnImage,
+    regions: RegionSettings = REGIONS,
+    stages: bool = False,
 ) -> list[Score]:
     """Score `subjects` on `source`, write the page about it to `path`, and return the scores.
 
-    `stages`: they are no rivals, but each began where the one before ended.
+    `regions` says what is near a boundary. `stages`: they are no rivals, but each began where the one before ended.
     """
     page.check_page(path)
-    findings = gather(subjects, source, on_image)
+    findings = gather(subjects, source, on_image, regions)
     page.write_page(path, render(findings, stages))
     return [result.score for result in findings.results]
 
@@ -57,6 +62,7 @@ _TITLES = {
     "next": "What to try next",
     "differ": "Settings that differ",
     "classes": "Scores per class",
+    "regions": "At boundaries and inside areas",
     "curves": "Curves",
     "disputed": "Where they disagree most",
     "confusion": "What is taken for what",
@@ -85,7 +91,8 @@ def _one(findings: Findings) -> list[str]:
     return [
         *_section("short", page.tiles(numbers), page.points(one_in_short(findings))),
         *_section("next", _cards(advise(_evidence(result)))),
-        *_section("classes", page.note(_ONE_CLASSES), sections.class_scores(findings), *_borders(findings)),
+        *_section("classes", page.note(_ONE_CLASSES), sections.class_scores(findings)),
+        *_section("regions", *_regions(findings)),
         *_curves(findings),
         *_section("confusion", sections.confusion(result)),
         *_section("pictures", page.note(_PICTURES), sections.pictures(findings, result)),
@@ -117,7 +124,8 @@ def _several(findings: Findings, stages: bool) -> list[str]:
             *(_after_stages(findings.results[-1]) if stages else _after_comparison(best, two)),
         ),
         *_section("differ", tables.facts(changed, sections.names(findings)) if changed else same),
-        *_section("classes", page.note(_SEVERAL_CLASSES), sections.class_scores(findings), *_borders(findings)),
+        *_section("classes", page.note(_SEVERAL_CLASSES), sections.class_scores(findings)),
+        *_section("regions", *_regions(findings)),
         *_curves(findings),
         *_section("disputed", page.note(_DISPUTED), sections.disputed(findings)),
         *_section("confusion", *folded),
@@ -151,8 +159,18 @@ def _tiles(findings: Findings, best: Result | None) -> list[str]:
     ]
 
 
-def _borders(findings: Findings) -> list[str]:
-    return [page.subheading("At borders and inside areas"), sections.borders(findings)]
+def _regions(findings: Findings) -> list[str]:
+    return [
+        page.note(_REGIONS),
+        sections.regions(findings),
+        page.subheading("Inside objects of different sizes"),
+        page.note(_SIZES),
+        sections.object_sizes(findings),
+    ]
+
+
+_REGIONS = "Boundaries are those of the truth, between areas of different class; void between them is bridged."
+_SIZES = "Accuracy further inside, by the square root of the area of the connected region that a pixel belongs to."
 
 
 def _curves(findings: Findings) -> list[str]:
@@ -170,7 +188,7 @@ def _evidence(result: Result) -> Evidence:
     history = result.subject.history
     return Evidence(
         result.score.labels.class_names, result.score.matrix, miou_interval(result.hits_NK, result.unions_NK),
-        border_share(result), history.settings, history.losses, history.mious, history.finished,
+        result.regions.wrong_share_within(OUTLINE), history.settings, history.losses, history.mious, history.finished,
     )  # fmt: skip
 
 

@@ -7,8 +7,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from globalconv.evaluation.confusion import Floats
+from globalconv.evaluation.tally import size_names
 from globalconv.labels import LabelSpace
-from globalconv.reporting.gather import BORDER, Counts, Findings, Result
+from globalconv.reporting.gather import Counts, Findings, Result
 from globalconv.reporting.words import confusions, error_rates
 from globalconv.show import page, tables
 from globalconv.show.curves import Curve, curves, run_legend
@@ -45,7 +46,7 @@ def _alone(result: Result) -> str:
 
 
 def _side_by_side(findings: Findings) -> str:
-    first, *others = findings.results
+    first = findings.results[0]
     labels = first.score.labels
     ious = [list(map(_known, result.score.matrix.iou())) for result in findings.results]
     rows = [
@@ -56,8 +57,13 @@ def _side_by_side(findings: Findings) -> str:
     ]
     mious = [result.score.miou for result in findings.results]
     mean = tables.ScoreRow("mIoU", mious, None, [""], _differences(mious), strong=True)
-    against = [f"{other.name} less {first.name}" for other in others] if len(others) > 1 else ["difference"]
-    return tables.scores(["pixels", *names(findings), *against], [*rows, mean])
+    return tables.scores(["pixels", *names(findings), *_against(findings)], [*rows, mean])
+
+
+def _against(findings: Findings) -> list[str]:
+    """Return the titles of the columns of differences."""
+    first, *others = names(findings)
+    return [f"{other} less {first}" for other in others] if len(others) > 1 else ["difference"] * len(others)
 
 
 def _pixel_shares(result: Result) -> list[str]:
@@ -80,14 +86,50 @@ def _precision(counts: Counts) -> Floats:
         return np.asarray(counts.diagonal() / counts.sum(0))
 
 
-def borders(findings: Findings) -> str:
-    """Return the table of wrong pixels at borders and inside."""
-    rates = [error_rates(findings, result) for result in findings.results]
+def regions(findings: Findings) -> str:
+    """Return where pixels are wrong: near boundaries and inside, the trimap curve, and by the size of objects."""
+    titles, tallies = names(findings) if len(findings.results) > 1 else (), [r.regions for r in findings.results]
+    near, inside = zip(*map(error_rates, findings.results), strict=True)
     rows = {
-        f"within {BORDER} pixels of a border": [f"{border:.1%} wrong" for border, _ in rates],
-        "further inside": [f"{inside:.1%} wrong" for _, inside in rates],
+        f"within {tallies[0].settings.width:g} pixels of a boundary": [f"{share} wrong" for share in near],
+        "further inside": [f"{share} wrong" for share in inside],
+        "Boundary IoU, mean over classes": [f"{tally.mean_boundary_iou():.3f}" for tally in tallies],
     }
-    return tables.facts(rows, names(findings) if len(rates) > 1 else ())
+    key = run_legend(names(findings)) if titles else ""
+    return tables.facts(rows, titles) + key + _region_curves(findings)
+
+
+def _region_curves(findings: Findings) -> str:
+    trimaps, steps = [], []
+    for number, result in enumerate(findings.results):
+        mious = [(width, matrix.miou()) for width, matrix in enumerate(result.regions.trimap(), 1)]
+        accuracies = [(place + 0.5, value) for place, value in enumerate(result.regions.accuracy_by_distance()[0][:-1])]
+        trimaps.append(Curve(result.name, number, [point for point in mious if not np.isnan(point[1])]))
+        steps.append(Curve(result.name, number, [point for point in accuracies if not np.isnan(point[1])]))
+    if not trimaps[0].points:
+        return page.note("There is no boundary between areas.")
+    return page.columns(
+        [
+            curves("mIoU of the pixels within a distance of a boundary", "pixels", trimaps),
+            curves("Accuracy of the pixels at a distance from a boundary", "pixels", steps),
+        ]
+    )
+
+
+def object_sizes(findings: Findings) -> str:
+    """Return the table of internal accuracy by the size of the object."""
+    columns = [list(map(_known, result.regions.internal_by_size()[0])) for result in findings.results]
+    pixels_S = findings.results[0].regions.internal_by_size()[1]
+    rows = [
+        tables.ScoreRow(
+            f"{name} pixels", values, None, [f"{share:.1%}"], _differences(values) if len(values) > 1 else ()
+        )
+        for name, values, share in zip(
+            size_names(), zip(*columns, strict=True), pixels_S / max(1, pixels_S.sum()), strict=True
+        )
+    ]
+    several = names(findings) if len(columns) > 1 else ["internal accuracy"]
+    return tables.scores(["internal pixels", *several, *_against(findings)], rows)
 
 
 def training_curves(findings: Findings) -> str:

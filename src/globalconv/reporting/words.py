@@ -7,7 +7,7 @@ import numpy as np
 from globalconv.evaluation.doubt import Interval, difference_interval, miou_interval
 from globalconv.model.network import GlobalConvNet
 from globalconv.reporting.advice import SEED, row_shares
-from globalconv.reporting.gather import BORDER, Counts, Findings, Result, Subject
+from globalconv.reporting.gather import Findings, Result, Subject
 from globalconv.show.tables import signed
 
 LEAST = 0.0005
@@ -42,15 +42,24 @@ def one_in_short(findings: Findings) -> list[str]:
     matrix, wrong_N = result.score.matrix, findings.shares(result.wrong_N)
     interval = miou_interval(result.hits_NK, result.unions_NK)
     chance = f" (95% over the images: {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
-    border, everywhere = border_share(result), _share(findings.border_N, findings.counted_N)
     whole = f"mIoU {matrix.miou():.3f} over {known(result)} classes{chance}"
-    near = f"{border:.0%} of the wrong pixels lie within {BORDER} pixels of a border between areas"
     return [
         f"{whole}; {matrix.pixel_accuracy():.1%} of the pixels are right.",
         *(line[0].upper() + line[1:] for line in (*_extremes(result), *_most_confused(result))),
         f"The middle image has {np.nanmedian(wrong_N):.1%} of its pixels wrong, the worst {np.nanmax(wrong_N):.1%}.",
-        f"{near}, as do {everywhere:.0%} of all pixels.",
+        _near_boundaries(result),
     ]
+
+
+def _near_boundaries(result: Result) -> str:
+    width, counts = result.regions.settings.width, result.regions.counts()
+    pixels = counts.boundary + counts.internal
+    wrong = pixels - counts.boundary_right - counts.internal_right
+    near_wrong = (counts.boundary - counts.boundary_right) / max(1, wrong)
+    return (
+        f"{near_wrong:.0%} of the wrong pixels lie within {width:g} pixels of a boundary between areas, as do"
+        f" {counts.boundary / max(1, pixels):.0%} of all pixels."
+    )
 
 
 def several_in_short(findings: Findings) -> list[str]:
@@ -63,7 +72,7 @@ def several_in_short(findings: Findings) -> list[str]:
         _verdict(best, second),
         *_by_class(best, second),
         f"It has fewer wrong pixels in {ahead} of {len(findings.source)} images, more in {behind}.",
-        _at_borders(findings, best, second),
+        _at_boundaries(best, second),
         *(f"{best.name}: {line}" for line in (*_extremes(best), *_most_confused(best))),
     ]
 
@@ -108,28 +117,22 @@ def _more(names: Sequence[str]) -> str:
     return f" and {len(names) - 3} more" if len(names) > 3 else ""
 
 
-def _at_borders(findings: Findings, best: Result, second: Result) -> str:
-    (border, inside), (their_border, their_inside) = (error_rates(findings, result) for result in (best, second))
+def _at_boundaries(best: Result, second: Result) -> str:
+    (near, inside), (their_near, their_inside) = error_rates(best), error_rates(second)
     return (
-        f"Within {BORDER} pixels of a border between areas it has {border:.1%} of the pixels wrong"
-        f" ({second.name} {their_border:.1%}), further inside {inside:.1%} ({their_inside:.1%})."
+        f"Within {best.regions.settings.width:g} pixels of a boundary between areas it has {near} of the pixels wrong"
+        f" ({second.name} {their_near}), further inside {inside} ({their_inside})."
     )
 
 
-def error_rates(findings: Findings, result: Result) -> tuple[float, float]:
-    """Return the share of wrong pixels at borders, and inside areas."""
-    inside_wrong = result.wrong_N - result.wrong_border_N
-    inside = findings.counted_N - findings.border_N
-    return _share(result.wrong_border_N, findings.border_N), _share(inside_wrong, inside)
+def error_rates(result: Result) -> tuple[str, str]:
+    """Return the share of wrong pixels near boundaries and inside areas, in percent; a dash where there are none."""
+    counts = result.regions.counts()
+    return _percent(1 - counts.boundary_accuracy()), _percent(1 - counts.internal_accuracy())
 
 
-def _share(part_N: Counts, whole_N: Counts) -> float:
-    return float(part_N.sum() / max(1, whole_N.sum()))
-
-
-def border_share(result: Result) -> float:
-    """Return the share of the wrong pixels that lie at borders."""
-    return _share(result.wrong_border_N, result.wrong_N)
+def _percent(share: float) -> str:
+    return "–" if np.isnan(share) else f"{share:.1%}"
 
 
 def known(result: Result) -> int:
