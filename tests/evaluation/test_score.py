@@ -13,6 +13,7 @@ from PIL import Image
 from globalconv.data.sources import open_source
 from globalconv.errors import InputError, StoppedError
 from globalconv.evaluation.confusion import ConfusionMatrix
+from globalconv.evaluation.regions import RegionCounts, RegionSettings, region_counts
 from globalconv.evaluation.score import (
     PARTS,
     Contender,
@@ -21,6 +22,7 @@ from globalconv.evaluation.score import (
     score_maps,
     score_predictions,
     score_source,
+    score_together,
 )
 from globalconv.labels import IGNORE, LabelSpace
 from globalconv.pipeline import Shares
@@ -193,3 +195,27 @@ def test_an_image_that_cannot_be_read_stops_where_it_stands() -> None:
             always_sky, Broken(maps([0], [1], [0]).label_maps), "float32", lambda done, matrix: seen.append(done)
         )
     assert seen == [1]
+
+
+def test_regions_are_those_of_all_images_one_by_one() -> None:
+    random = np.random.default_rng(0)
+    found = [random.integers(0, 3, (9, 14)).astype(np.uint8) for _ in range(5)]
+    source = Maps([random.choice(np.array([0, 1, 2, 255], np.uint8), (9, 14)) for _ in found])
+    settings = RegionSettings(1.5, "chessboard")
+    contenders = [Contender(found.__getitem__, "float32"), Contender(found[::-1].__getitem__, "float32")]
+    scores = score_together(contenders, source, lambda scored: None, regions=settings)
+    for score, class_maps in zip(scores, (found, found[::-1]), strict=True):
+        counts = [region_counts(class_maps[index], source.label_map(index), settings) for index in range(5)]
+        whole = sum(counts, RegionCounts())
+        assert score.regions is not None and score.regions.counts() == whole
+        values = score.to_json()
+        assert values["boundary_accuracy"] == whole.boundary_accuracy()
+        assert values["internal_accuracy"] == (whole.internal_accuracy() if whole.internal else None)
+        assert values["regions"]["width"] == 1.5 and values["regions"]["metric"] == "chessboard"
+        assert f"boundary accuracy {whole.boundary_accuracy():.4f} within 1.5 pixels" in score.table()
+
+
+def test_what_goes_wrong_in_the_last_image_s_regions_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("globalconv.evaluation.tally.RegionTally.update", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        score_source(always_sky, maps([0, 1]), "float32", regions=RegionSettings())

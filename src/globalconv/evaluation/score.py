@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -126,10 +127,14 @@ class ScoredImage:
 
 
 def score_source(
-    predict: Callable[[Image], ClassMap], source: Source, precision: str, on_image: OnImage | None = None
+    predict: Callable[[Image], ClassMap],
+    source: Source,
+    precision: str,
+    on_image: OnImage | None = None,
+    regions: RegionSettings | None = None,
 ) -> Score:
     """Score `predict` (image -> class map of its size) over every image of `source`."""
-    return score_batches(lambda images: [predict(images[0])], source, precision, on_image=on_image)
+    return score_batches(lambda images: [predict(images[0])], source, precision, on_image=on_image, regions=regions)
 
 
 def score_share(
@@ -229,28 +234,54 @@ def score_together(
     """
     shares = shares or Shares()
     totals = [ConfusionMatrix(source.labels.num_classes) for _ in contenders]
-    tallies = [None if regions is None else RegionTally(source.labels.num_classes, regions) for _ in contenders]
     seconds = [0.0 for _ in contenders]
-    for index in range(len(source)):
-        class_maps = []
-        for number, contender in enumerate(contenders):
-            start = time.perf_counter()
-            class_maps.append(contender.class_map(index))
-            seconds[number] += time.perf_counter() - start
-        label_map = source.label_map(index)
-        with shares.part("count"):
-            counted = [_counted(class_map, label_map, source, index) for class_map in class_maps]
-            for total, matrix in zip(totals, counted, strict=True):
-                total.counts += matrix.counts
-            for tally, class_map in zip(tallies, class_maps, strict=True):
-                if tally is not None:
-                    tally.update(class_map, label_map)
-        on_scored(ScoredImage(index, label_map, class_maps, counted, totals))
+    with _Tallying(len(contenders), source.labels.num_classes, regions) as tallying:
+        for index in range(len(source)):
+            class_maps = []
+            for number, contender in enumerate(contenders):
+                start = time.perf_counter()
+                class_maps.append(contender.class_map(index))
+                seconds[number] += time.perf_counter() - start
+            label_map = source.label_map(index)
+            with shares.part("count"):
+                counted = [_counted(class_map, label_map, source, index) for class_map in class_maps]
+                for total, matrix in zip(totals, counted, strict=True):
+                    total.counts += matrix.counts
+                tallying.add(class_maps, label_map)
+            on_scored(ScoredImage(index, label_map, class_maps, counted, totals))
     _check_labelled(totals[0], source)
+    tallies: Sequence[RegionTally | None] = tallying.tallies or [None] * len(contenders)
     return [
         Score(total, source.labels, len(source), contender.precision, taken, regions=tally)
         for contender, total, taken, tally in zip(contenders, totals, seconds, tallies, strict=True)
     ]
+
+
+class _Tallying:
+    """A tally per contender, or none if not asked for: a thread counts an image while the next one is predicted."""
+
+    def __init__(self, contenders: int, num_classes: int, settings: RegionSettings | None) -> None:
+        self.tallies = [RegionTally(num_classes, settings) for _ in range(contenders)] if settings else []
+        self._thread, self._last = ThreadPoolExecutor(1), Future[None]()
+        self._last.set_result(None)
+
+    def __enter__(self) -> "_Tallying":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown()
+        if kind is None:
+            self._last.result()
+
+    def add(self, class_maps: Sequence[ClassMap], label_map: ClassMap) -> None:
+        """Count an image, as soon as the one before it is counted."""
+        if self.tallies:
+            self._last.result()
+            self._last = self._thread.submit(self._count, class_maps, label_map)
+
+    def _count(self, class_maps: Sequence[ClassMap], label_map: ClassMap) -> None:
+        for tally, class_map in zip(self.tallies, class_maps, strict=True):
+            tally.update(class_map, label_map)
 
 
 class _Batches:
