@@ -178,6 +178,21 @@ REFUSALS = [
     Refusal("groups by no expression", "crf-search run --data blobs --out new --group-by '('", "--group-by ("),
     Refusal("groups that no name has", "crf-search run --data blobs --out new --group-by x", "--group-by x"),
     Refusal("a report on what was searched on", "crf-search run --data blobs --out new --report-split val", "flatter"),
+    Refusal("a field without a picture", "vrf run --at 5,5", "globalconv vrf WEIGHTS IMAGE"),
+    Refusal("a field of no pixel", "vrf run photo.png --at 5", "--at 5"),
+    Refusal("a field of a pixel outside the picture", "vrf run photo.png --at 500,5 --out new.png", "--at 500,5"),
+    Refusal(
+        "a field of a class there is not", "vrf run photo.png --at 5,5 --class klass --out new.png", "--class klass"
+    ),
+    Refusal("a field at a scale of nothing", "vrf run photo.png --at 5,5 --scales 0", "--scales 0"),
+    Refusal("a threshold above the largest value", "vrf run photo.png --at 5,5 --threshold 2", "--threshold 2"),
+    Refusal("so few occluders that they leave gaps", "vrf run photo.png --at 5,5 --occluders 3", "leave gaps"),
+    Refusal(
+        "a label map of another picture",
+        "vrf run photo.png --at 5,5 --label-map sizes/labels/train/0.png",
+        "--label-map",
+    ),
+    Refusal("a field into no picture", "vrf run photo.png --at 5,5 --out new.txt", "--out new.txt"),
     Refusal("a submission to nobody", "submit ade20k run --data blobs --out new.tgz", "ade20k"),
     Refusal("a submission of other classes", "submit voc run --data blobs --out new.tgz", "PASCAL VOC 2012 has 21"),
     Refusal("an archive the server does not take", "submit voc run --data blobs --out new.zip", "call it new.tgz"),

@@ -1,0 +1,58 @@
+"""`globalconv vrf WEIGHTS [WEIGHTS ...] IMAGE --at X,Y`: Figure 3 of a picture, and the areas as a table."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from globalconv.cli.options import read_options
+from globalconv.errors import InputError
+from globalconv.fields.settings import OCCLUSION, FieldSettings
+from globalconv.stopping import StopRequest
+
+
+@dataclass(frozen=True)
+class VrfOptions:
+    """Options of `globalconv vrf`."""
+
+    paths: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders (or folders with weights.safetensors and model.json), then the picture."""
+    at: str
+    """The pixel X,Y of the picture whose score is looked at, counted from 0 at the top left."""
+    out: Path = Path("vrf.png")
+    """Picture to write, .png or .jpg."""
+    class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    """Class whose score is looked at; by default the one that each network itself sees there."""
+    label_map: Path | None = None
+    """Label map or mask of the picture: its region around X,Y is the object; the table says how much of it is held."""
+    device: str = "auto"
+    """auto, cpu, cuda, mps or cuda:N."""
+    json: bool = False
+    """Print the areas as JSON instead of a table."""
+    settings: tyro.conf.OmitArgPrefixes[FieldSettings] = OCCLUSION
+
+
+def run(arguments: list[str], stop: StopRequest) -> int:
+    """Measure, write the picture, print the table."""
+    options = read_options(VrfOptions, "vrf", arguments, "Show what the score of a pixel rests on (Figure 3).")
+    if len(options.paths) < 2:
+        raise InputError("vrf: name one or more run folders, then a picture: globalconv vrf WEIGHTS IMAGE --at X,Y")
+    at = _pixel(options.at)
+    from globalconv.fields.job import draw_fields
+
+    found = draw_fields(
+        options.paths[:-1], options.paths[-1], at, options.out, options.settings, options.class_name, options.label_map,
+        options.device,
+    )  # fmt: skip
+    print(json.dumps(found.to_json(), indent=2) if options.json else f"{found.table()}\nwritten: {options.out}")
+    return 0
+
+
+def _pixel(words: str) -> tuple[int, int]:
+    """Return X and Y."""
+    x, comma, y = words.partition(",")
+    if not (comma and x.strip().isdecimal() and y.strip().isdecimal()):
+        raise InputError(f"--at {words}: give the column and the row of a pixel, as 120,80")
+    return int(x), int(y)

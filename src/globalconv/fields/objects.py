@@ -1,0 +1,29 @@
+"""Objects of a label map: regions of one class whose pixels touch along an edge. H x W pixels."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from globalconv.labels import IGNORE
+
+Uint8Array = npt.NDArray[np.uint8]
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+
+
+def object_at(values: Uint8Array, row: int, column: int) -> BoolArray:
+    """Return the region (H, W) around a pixel that has one value: of a label map (H, W), or of a mask (H, W, 3)."""
+    same_HW = values == values[row, column]
+    regions_HW, _ = ndimage.label(same_HW.all(2) if values.ndim == 3 else same_HW)
+    found: BoolArray = regions_HW == regions_HW[row, column]
+    return found
+
+
+def object_areas(label_map: Uint8Array) -> IntArray:
+    """Return the pixels of every object of a label map (H, W); void is none."""
+    areas = [
+        np.bincount(ndimage.label(label_map == index)[0].ravel())[1:]
+        for index in np.unique(label_map)
+        if index != IGNORE
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *areas])
