@@ -85,7 +85,8 @@ def measure_fields(
     if not (0 <= at[0] < height and 0 <= at[1] < width):
         raise InputError(f"--at {at[1]},{at[0]}: the picture is {width}x{height}; X and Y count its pixels from 0")
     if values is not None and values.shape[:2] != (height, width):
-        raise InputError(f"--label-map: is {values.shape[1]}x{values.shape[0]}, the picture {width}x{height}")
+        size = f"{values.shape[1]}x{values.shape[0]}"
+        raise InputError(f"--label-map: is {size}, the picture {width}x{height}; give the label map of this picture")
     if settings.method == "occlusion":  # before hours of work, not after a part of them
         for scale in settings.scales:
             _occluders(settings).stride(*scaled_size(height, width, scale))
