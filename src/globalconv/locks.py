@@ -28,16 +28,22 @@ class FolderLock:
 
     def take(self, doing: str) -> None:
         """Refuse, with `InputError`, where another one has it; `doing` is what it does there: "trains"."""
+        if not self.try_take():
+            raise InputError(f"--out {self._folder}: another process {doing} there; wait for it or stop it")
+
+    def try_take(self) -> bool:
+        """Return whether the folder is now ours, and not another one's."""
         if not CAN_LOCK:
-            return
+            return True
         self._file = (self._folder / LOCK_FILE).open("w")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.release()
-            raise InputError(f"--out {self._folder}: another process {doing} there; wait for it or stop it") from None
+            return False
         except OSError:
             self.release()
+        return True
 
     def release(self) -> None:
         """Let others in."""

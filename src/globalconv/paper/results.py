@@ -58,7 +58,7 @@ class RunResult:
     crop: list[int]
     """Height and width of a training crop."""
     minutes: float
-    """Spent in training steps of the last stage."""
+    """Spent in the training steps of the last stage and in scoring."""
     machine: str
     precision: str
     """Of the training; scores are computed in float32."""

@@ -1,0 +1,106 @@
+"""What tables share, in which order it is trained, and that runs of one seed differ in nothing but what is compared."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.training import small_recipe, write_blobs
+
+from globalconv.data.sources import open_source
+from globalconv.errors import InputError
+from globalconv.labels import CAMVID
+from globalconv.model.blocks import build_head
+from globalconv.paper.plan import Run, budgeted, check_overrides, on_splits, plan, tables_named
+from globalconv.paper.specification import TABLES
+from globalconv.paper.widths import stack_width
+from globalconv.training.recipe import Recipe, StagedRecipe
+from globalconv.training.recipes import recipe_named
+from globalconv.training.segmentation import Segmentation
+from globalconv.training.start import build_network
+
+ABLATIONS = ("table1", "table2", "table3", "table4", "table5")
+
+
+def planned(*names: str, base: Recipe | StagedRecipe | None = None, seeds: int = 1, first: bool = False) -> list[Run]:
+    bases = [small_recipe() if base is None else base]
+    return plan(tables_named(names), bases, seeds, first, lambda name, backbone: stack_width(name, 96, 11))
+
+
+def distinct(*names: str) -> int:
+    return len({run.identity for run in planned(*names)})
+
+
+def test_tables_share_their_runs() -> None:
+    assert distinct("table1") == 8
+    assert distinct("table1", "table2") == 8 + 4
+    assert distinct("table1", "table2", "table3") == 8 + 4 + 4  # a stack of one 3x3 is the 3x3 convolution of Table 2
+    assert distinct("table1", "table2", "table3", "table4") == 8 + 4 + 4 + 2
+    assert distinct(*ABLATIONS) == 8 + 4 + 4 + 2 + 1
+
+
+def test_the_variants_that_tell_most_come_first_and_seeds_last() -> None:
+    runs = planned("table1", "table5", seeds=2)
+    seeds = [run.last.seed for run in runs]
+    assert seeds == sorted(seeds)
+    names = [run.variant.name for run in runs if run.last.seed == 0]
+    first = ["Baseline", "GCN k=3", "GCN k=7", "GCN k=15", "Baseline", "GCN", "GCN + BR"]
+    assert names == [*first, "GCN k=5", "GCN k=9", "GCN k=11", "GCN k=13"]
+    assert [run.variant.name for run in planned("table1", "table5", first=True)] == first
+
+
+def test_more_seeds_keep_the_runs_there_are() -> None:
+    few, more = planned("table1", seeds=1), planned("table1", seeds=3)
+    assert [run.identity for run in few] == [run.identity for run in more[: len(few)]]
+
+
+def test_of_stages_only_those_that_a_row_needs_are_trained() -> None:
+    runs = {run.variant.name: run for run in planned("table7", base=recipe_named("voc"))}
+    assert [len(runs[f"GCN Stage-{count}"].recipe.to_json()["stages"]) for count in (1, 2, 3)] == [1, 2, 3]
+    whole, with_scales = runs["GCN + BR Stage-3"], runs["GCN + BR Stage-3-MS"]
+    assert whole.recipe == with_scales.recipe
+    assert whole.identity != with_scales.identity
+
+
+def test_runs_of_a_seed_start_with_the_same_backbone_and_see_the_same_pictures(tmp_path: Path) -> None:
+    source = open_source(write_blobs(tmp_path), "train")
+    starts, batches = [], []
+    for run in planned(*ABLATIONS):
+        network = build_network(run.last, CAMVID, None, None, lambda line: None)
+        starts.append(torch.cat([p.detach().flatten() for p in network.backbone.parameters()]))
+        task = Segmentation(run.last, source, source, (0, 0, 0))
+        batches.append(next(task.batches(0, 0)))
+    assert len(starts) == 33
+    assert all(torch.equal(start, starts[0]) for start in starts)
+    assert all(batch.names == batches[0].names for batch in batches)
+    assert all(torch.equal(batch.images_N3HW, batches[0].images_N3HW) for batch in batches)
+
+
+def test_widths_over_other_backbones() -> None:
+    assert [stack_width(name, 2048, 21) for name in ("full", "half", "tenth")] == [None, 1024, 210]
+    width = stack_width("tenth", 512, 21)
+    heads = [build_head("gcn", 512, 21, 7), build_head("stack", 512, 21, 7, width)]
+    gcn, stack = (sum(p.numel() for n, p in head.named_parameters() if "weight" in n) for head in heads)
+    assert abs(stack / gcn - 1) < 0.05
+
+
+def test_budgets_and_folds_are_of_every_stage() -> None:
+    voc = budgeted(recipe_named("voc"), 7)
+    assert isinstance(voc, StagedRecipe)
+    assert {recipe.steps for recipe in voc.stages.values()} == {7}
+    fold = on_splits(small_recipe(), "folds/a")
+    assert isinstance(fold, Recipe)
+    assert (fold.data.train_split, fold.data.val_split) == ("folds/a.train", "folds/a.val")
+
+
+def test_what_a_table_compares_is_not_an_option() -> None:
+    default = small_recipe()
+    for changed, words in (
+        (dataclasses.replace(default, model=dataclasses.replace(default.model, head=("conv",))), r"--model\.head"),
+        (dataclasses.replace(default, seed=1), "--seed 1"),
+        (dataclasses.replace(default, evaluate_every=3), "--evaluate-every 3"),
+    ):
+        with pytest.raises(InputError, match=words):
+            check_overrides([TABLES["table1"]], default, changed)
+    with pytest.raises(InputError, match="table7: compares 3 stages"):
+        check_overrides([TABLES["table7"]], default, default)
