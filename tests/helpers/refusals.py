@@ -160,6 +160,8 @@ REFUSALS = [
     Refusal("an --out that is the input", "predict run photos --out photos", "photos"),
     Refusal("a broken image among good ones (skipped)", "predict run photo.png broken.jpg --out new", "broken.jpg"),
     Refusal("a tile that is no multiple of 32", "predict run photo.png --out new --tile 100", "--tile 100"),
+    Refusal("a boundary region without a pixel", "evaluate run --data blobs --regions.width 0", "--regions.width 0"),
+    Refusal("an unknown metric of regions", "evaluate run --data blobs --regions.metric city", "--regions.metric"),
     Refusal("a tile without a pixel", "evaluate run --data blobs --tile 0", "--tile 0"),
     Refusal("an overlap as large as the tile", "evaluate run --data blobs --tile 64 --overlap 64", "--overlap 64"),
     Refusal("a scale of nothing", "evaluate run --data blobs --scales 1 0", "--scales 0"),

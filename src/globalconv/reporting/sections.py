@@ -96,7 +96,7 @@ def regions(findings: Findings) -> str:
         "Boundary IoU, mean over classes": [f"{tally.mean_boundary_iou():.3f}" for tally in tallies],
     }
     key = run_legend(names(findings)) if titles else ""
-    return tables.facts(rows, titles) + key + _region_curves(findings)
+    return tables.facts(rows, titles) + page.subheading("Nearer and further") + key + _region_curves(findings)
 
 
 def _region_curves(findings: Findings) -> str:
