@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit  # Student's t, without the seconds that scipy.stats takes to load
 
 from globalconv.evaluation.confusion import mean_iou
 from globalconv.evaluation.doubt import Counts, Floats, Interval, drawn_mious
@@ -87,12 +88,8 @@ def difference(one: Scores, other: Scores) -> Estimate | None:
     return combination([(-1.0, one), (1.0, other)])
 
 
-def slope(points: Sequence[tuple[float, Scores]]) -> Estimate | None:
-    """Return by how much the score rises when x doubles: the least squares line over log2 x; x > 0, two or more."""
-    return combination(list(zip(_slope_weights([x for x, _ in points]), (of for _, of in points), strict=True)))
-
-
-def _slope_weights(xs: Sequence[float]) -> list[float]:
+def slope_weights(xs: Sequence[float]) -> list[float]:
+    """Return the weight of each score in the slope of the least squares line over log2 x: the rise when x doubles."""
     logs = np.log2(np.array(xs, np.float64))
     centred = logs - logs.mean()
     return [float(weight) for weight in centred / (centred**2).sum()]
@@ -119,17 +116,17 @@ def _estimate(found_S: Floats, drawn_RS: Floats, clusters: int) -> Estimate:
     if seeds < FEWEST_SEEDS:
         return Estimate(value, None, seeds, clusters, "one seed only: another may give another score")
     if clusters < FEWEST_CLUSTERS:
-        return Estimate(value, None, seeds, clusters, f"only {clusters} independent parts of the data")
+        return Estimate(
+            value, None, seeds, clusters, f"{clusters} clips or folds are too few, {FEWEST_CLUSTERS} are needed"
+        )
     half = _half_width(float(found_S.var(ddof=1)) / seeds, seeds, float(np.nanvar(drawn_RS.mean(1))), clusters)
     return Estimate(value, (value - half, value + half), seeds, clusters)
 
 
 def _half_width(of_seeds: float, seeds: int, of_clusters: float, clusters: int) -> float:
     """Return half the width of the interval from both variances."""
-    from scipy.stats import t as student
-
     both = of_seeds + of_clusters
     if both == 0:
         return 0.0
     freedom = both**2 / (of_seeds**2 / (seeds - 1) + of_clusters**2 / (clusters - 1))
-    return float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(both)
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(both)

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -40,10 +40,21 @@ class Curve:
     run: int
     points: Sequence[tuple[float, float]]
     marked: bool = False
+    dashed: bool = False
+    joined: bool = True
+    """Whether a line goes through the points."""
+    spans: Sequence[tuple[float, float] | None] = ()
+    """From where to where each point may lie; None where that is not known."""
 
 
-def curves(title: str, x_title: str, lines: Sequence[Curve], logarithmic: bool = False) -> str:
-    """Return a figure of curves over each other; `title` says what is drawn upwards."""
+def curves(
+    title: str,
+    x_title: str,
+    lines: Sequence[Curve],
+    logarithmic: bool = False,
+    ticks: Mapping[float, str] | None = None,
+) -> str:
+    """Return a figure of curves over each other; `title` says what is drawn upwards, `ticks` what to write where."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -53,7 +64,10 @@ def curves(title: str, x_title: str, lines: Sequence[Curve], logarithmic: bool =
     }  # fmt: skip
     with rc_context(settings):
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-        _draw(figure.add_subplot(), x_title, lines, logarithmic)
+        axes = figure.add_subplot()
+        _draw(axes, x_title, lines, logarithmic)
+        if ticks:
+            axes.set_xticks(list(ticks), list(ticks.values()))
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     words = f"{title}: {', '.join(line.name for line in lines)}"
@@ -75,9 +89,15 @@ def _draw(axes: "Axes", x_title: str, lines: Sequence[Curve], logarithmic: bool)
 
     for line in lines:
         xs, ys = zip(*thinned(line.points), strict=True)
-        style = "-" if line.run < RUN_COLOURS else "--"
-        marker = "o" if line.marked else ""
-        axes.plot(xs, ys, style, color=_RUNS[line.run % RUN_COLOURS], linewidth=1.8, marker=marker, markersize=4)
+        style = "none" if not line.joined else "-" if line.run < RUN_COLOURS and not line.dashed else "--"
+        marker, colour = "o" if line.marked else "", _RUNS[line.run % RUN_COLOURS]
+        filled = "none" if line.dashed else colour
+        axes.plot(
+            xs, ys, linestyle=style, color=colour, linewidth=1.8, marker=marker, markersize=4, markerfacecolor=filled
+        )
+        for (x, _), span in zip(line.points, line.spans, strict=False):
+            if span:
+                axes.vlines(x, *span, color=colour, linewidth=1.4)
     if logarithmic:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

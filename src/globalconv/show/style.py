@@ -48,7 +48,7 @@ code { font: .86em ui-monospace, monospace; background: var(--line); border-radi
 .advice span { color: var(--muted); font-size: .93rem; display: block; margin: .1rem 0 .35rem; }
 .wide { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 12px; }
 .columns { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr));
-  align-items: start; }
+  align-items: start; } .wide + .columns { margin-top: 1.3rem; }
 table { border-collapse: separate; border-spacing: 0; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .42rem .9rem; text-align: right; white-space: nowrap; border-top: 1px solid var(--line);
   font-weight: 400; }
@@ -63,6 +63,7 @@ td.more { color: var(--good); } td.less { color: var(--bad); }
 .words td { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 7.5rem; }
 .words thead th { text-align: left; }
 .words tbody th { white-space: normal; overflow-wrap: anywhere; width: 17rem; }
+.whole td, .whole tbody th { overflow-wrap: normal; min-width: 0; }
 i.swatch { display: inline-block; width: .85em; height: .85em; border-radius: 3px; margin-right: .5em;
   vertical-align: -.06em; border: 1px solid rgb(128 128 128 / .5); }
 .matrix table { width: auto; border-spacing: 1px; font-size: .8rem; }
@@ -89,7 +90,7 @@ details > div { margin-top: .7rem; }
   body { font-size: 15px; } h2 { margin-top: 2.4rem; }
   th:first-child { max-width: 8.5rem; overflow: hidden; text-overflow: ellipsis; }
   th, td { padding: .4rem .3rem; font-size: .92rem; } th:first-child { padding-left: .5rem; }
-  .words td { min-width: 5.2rem; } .words tbody th { width: 9rem; }
+  .words td { min-width: 5.2rem; } .words tbody th { width: 9rem; } .whole td { min-width: 0; }
   .against th:nth-child(2), .against td:nth-child(2) { display: none; }
   td.bar { min-width: 3.6rem; background-size: calc(100% - .9rem) 3px; } }
 @media print { body { background: #fff; } .wide, .tile, .advice li { break-inside: avoid; } }

@@ -82,6 +82,17 @@ def facts(rows: Mapping[str, str | Sequence[str]], columns: Sequence[str] = ()) 
     return f'<div class="wide words"><table>{top}<tbody>{body}</tbody></table></div>'
 
 
+def cells(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    """Return a table of names and short cells, whose words stay whole: where it is too wide, it is moved sideways."""
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in ("", *columns))
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{escape(value)}</td>" for value in values)}</tr>'
+        for name, values in rows.items()
+    )
+    top = f"<thead><tr>{head}</tr></thead>" if any(columns) else ""
+    return f'<div class="wide words whole"><table>{top}<tbody>{body}</tbody></table></div>'
+
+
 def _joined(value: str) -> str:
     """Return a value that may be broken where parts are joined: coco:train+sbd:train."""
     return escape(value).replace("+", "+<wbr>")

@@ -1,0 +1,117 @@
+"""The report: its numbers are the results', its sentences say what is missing, page and Markdown say the same."""
+
+import dataclasses
+import statistics
+from pathlib import Path
+
+import pytest
+from helpers.html import Reader, cells, check_self_contained
+from helpers.paper_grid import Planted, results
+
+from globalconv.errors import InputError
+from globalconv.paper.parts import Grid
+from globalconv.paper.report import Dataset, html, markdown, read_datasets, write_reports
+from globalconv.paper.results import RunResult, write_result
+from globalconv.paper.sections import padding
+
+GAINS = {"Baseline": 0.0, "GCN k=7": 0.03, "GCN k=15": 0.05, "GCN": 0.05, "GCN + BR": 0.06, "conv k=7": 0.01}
+EVERY = ("table1", "table2", "table5")
+
+
+def planted(**fields: object) -> list[RunResult]:
+    grid = dataclasses.replace(Planted(GAINS, {"GCN + BR": 0.03}), **fields)  # type: ignore[arg-type]
+    return list({result.key: result for table in EVERY for result in results(grid, table)}.values())
+
+
+def rows(text: str, name: str) -> list[list[str]]:
+    """Return the rows of Markdown tables that begin with a name."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return [line[1:] for line in lines if line[0] == name]
+
+
+def test_the_numbers_are_the_results() -> None:
+    found = planted()
+    text = markdown([Dataset("blobs", found)])
+    first = rows(text, "GCN k=15")[0]
+    settings = [(result, result.recipe["model"]) for result in found]
+    plain = [
+        r for r, m in settings if (m["head"], m["kernel_size"]) == (["gcn"], [15]) and not m["boundary_refinement"]
+    ]
+    mious = [sum(image[0] for image in result.hits) / (24 * 4000) for result in plain]
+    assert first[0].startswith(f"{100 * statistics.fmean(mious):.1f} (") and first[1] == "74.5"
+    assert first[2:] == ["3 of 3", "0.250", "21,000", "3.21", "6.5"]
+    assert rows(text, "GCN k=3")[0] == ["–", "70.1", "0 of 3", "–", "–", "–", "–"]
+    assert rows(text, "in training steps together") == [["1h37m30s"]]  # 15 trainings of 6.5 minutes
+
+
+def test_page_and_markdown_say_the_same() -> None:
+    dataset = Dataset("<b>blobs</b>", planted())
+    page = html([dataset], "", {})
+    check_self_contained(page)
+    words = [[cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row] for row in cells(page)]
+    for name in ("Baseline", "conv k=7", "GCN is above the plain convolution of its size"):
+        assert rows(markdown([dataset]), name) == [row[1:] for row in words if row[0] == name]
+    assert [svg["aria-label"] for svg in Reader(page).all("svg")] == [
+        "mIoU % by the size of the kernel: GCN, conv",
+        "mIoU above the 1x1 baseline, points; dashed: the paper: GCN, GCN, paper, conv, conv, paper",
+        "Gain in accuracy by region, points; hollow: the paper: internal, internal, paper, boundary, boundary, paper",
+    ]
+
+
+def test_verdicts_of_all_data_sets_stand_side_by_side() -> None:
+    falling = {name: -gain for name, gain in GAINS.items()}
+    few = {"Baseline": 0.0, "GCN": 0.05}  # "GCN" of Table 5 is the "GCN k=15" of Table 1
+    datasets = [
+        Dataset("one", planted(noise=0.002)),
+        Dataset("two", planted(gains=falling, noise=0.002)),
+        Dataset("three", planted(gains=few, seeds=(0,))),
+    ]
+    text = markdown(datasets)
+    line = rows(text, "The largest kernel is above the 1x1 baseline")[0]
+    assert [cell.split(":")[0] for cell in line] == ["agrees", "disagrees", "cannot be told at this scale"]
+    assert "Not measured: A plain k x k convolution peaks and falls;" in text
+
+
+def test_what_is_missing_is_said() -> None:
+    found = planted()
+    kept = [r for r in found if (r.seed, r.recipe["model"]["head"]) != (1, ["conv"])]
+    last = kept.pop()
+    broken = dataclasses.replace(last, diverged=True, final_loss=None, images=[], hits=[], unions=[], regions=[])
+    text = markdown([Dataset("blobs", [*kept, broken])])
+    assert "Not finished: conv k=7, seed 1." in text
+    assert f"Diverged: GCN + BR, seed {last.seed}. It has no score and is left out." in text
+    assert rows(text, "GCN + BR")[0][6] == "2 of 3"
+
+
+def test_a_single_result_has_a_page_too() -> None:
+    text = markdown([Dataset("blobs", planted()[:1])])
+    assert "No table of the paper has two of its rows here yet." in text and "nan" not in text
+
+
+def test_settings_are_told_apart() -> None:
+    found = planted() + planted(model={"backbone": "resnet50"}, seeds=(0,))
+    text = markdown([Dataset("blobs", found)])
+    assert "Setting 1 of 2: model.backbone resnet18." in text and "Setting 2 of 2: model.backbone resnet50." in text
+
+
+@pytest.mark.parametrize(("crop", "k"), [([224, 224], 15), ([64, 160], 7), ([512, 512], 15), ([33, 33], 1)])
+def test_padding_is_counted(crop: list[int], k: int) -> None:
+    result = dataclasses.replace(planted()[0], crop=crop)
+    shares = []
+    for side in (-(-crop[0] // 32), -(-crop[1] // 32)):
+        taps = [not 0 <= at + tap < side for at in range(side) for tap in range(-(k // 2), k // 2 + 1)]
+        shares += [sum(taps[place * k : place * k + k]) / k for place in range(side)]
+    grid = padding(result, [k])[-1]
+    assert isinstance(grid, Grid) and grid.rows[f"k = {k}"][0] == f"{statistics.fmean(shares):.0%}"
+
+
+def test_files_are_written_and_refused(tmp_path: Path) -> None:
+    for result in planted():
+        write_result(tmp_path / "results", result)
+    page, text = tmp_path / "report.html", tmp_path / "docs" / "report.md"
+    assert write_reports([tmp_path / "results"], page, text, {}) == [page, text]
+    assert text.read_text() == markdown(read_datasets([tmp_path / "results"]))
+    with pytest.raises(InputError, match="holds no results"):
+        write_reports([tmp_path / "docs"], page, None, {})
+    with pytest.raises(InputError, match="name a file"):
+        write_reports([tmp_path / "results"], None, None, {})
