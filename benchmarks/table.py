@@ -1,4 +1,4 @@
-"""Write docs/benchmarks.md and README's results from the committed JSON, so that no figure in them is typed by hand.
+"""Write docs/benchmarks.md, docs/reproduction.md and README's results from the committed JSON: no figure is typed.
 
 python benchmarks/table.py
 """
@@ -9,11 +9,16 @@ from typing import Any
 
 from common import machine
 
+from globalconv.paper.report import markdown, read_datasets
+
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
 MARKS = ("<!-- results -->", "<!-- end of results -->")
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
+PAPER = RESULTS / "paper"
+"""A folder for each data set on which the paper's tables were made."""
+REPRODUCTION = ROOT / "docs" / "reproduction.md"
 INTRODUCTION = """# Benchmarks
 
 What is fast here and what is not, as found. Every section names its command; results go to `benchmarks/results/`, and
@@ -55,6 +60,11 @@ def scores(report: dict[str, Any]) -> str:
     return f"`{report['command']}`\n\n{table(rows)}"
 
 
+def reproduction(results: Path = PAPER) -> str:
+    """Return the report on the paper's tables, as `globalconv paper report --results benchmarks/results/paper/*`."""
+    return markdown(read_datasets(sorted(path for path in results.iterdir() if path.is_dir())))
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Return `rows` as a markdown table."""
     lines = [
@@ -66,6 +76,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    for path, text in ((DOCUMENT, page()), (README, readme())):
+    pages = {DOCUMENT: page(), README: readme()} | ({REPRODUCTION: reproduction()} if PAPER.is_dir() else {})
+    for path, text in pages.items():
         path.write_text(text)
         print(f"written: {path}")

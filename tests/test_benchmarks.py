@@ -33,6 +33,13 @@ def test_the_page_is_generated_from_the_results() -> None:
     assert table.README.read_text() == table.readme()
 
 
+def test_the_reproduction_is_generated_from_the_results() -> None:
+    table = load("table")
+    assert table.REPRODUCTION.exists() == table.PAPER.is_dir()
+    if table.PAPER.is_dir():
+        assert table.REPRODUCTION.read_text() == table.reproduction()
+
+
 def test_ratios_are_between_medians() -> None:
     rows = load("common").compare({"a": [1.0, 3.0, 2.0], "b": [1.0, 1.0, 9.0]}, "a")
     assert [row["case"] for row in rows] == ["a", "b"]

@@ -41,7 +41,7 @@ def test_the_numbers_are_the_results() -> None:
     assert first[0].startswith(f"{100 * statistics.fmean(mious):.1f} (") and first[1] == "74.5"
     assert first[2:] == ["3 of 3", "0.250", "21,000", "3.21", "6.5"]
     assert rows(text, "GCN k=3")[0] == ["–", "70.1", "0 of 3", "–", "–", "–", "–"]
-    assert rows(text, "in training steps together") == [["1h37m30s"]]  # 15 trainings of 6.5 minutes
+    assert rows(text, "in training steps together") == [["1h37m"]]  # 15 trainings of 6.5 minutes
 
 
 def test_page_and_markdown_say_the_same() -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from globalconv.cli import paper_report
 from globalconv.cli.options import DataOption
 from globalconv.cli.recipe_options import read_recipe
 from globalconv.data.roots import parse_data
@@ -22,6 +23,7 @@ from globalconv.training.recipes import recipe_named
 USAGE = """usage: globalconv paper TABLE ... [--recipe NAME] [--data PATH] [--seeds N] [--budget STEPS] [--FIELD V ...]
 
 {tables}
+  report   all results as a page: what agrees with the paper, what does not, and what cannot be told
 
 Several tables share their runs. globalconv paper table1 --help lists all options; docs/paper-tables.md is the guide.
 """
@@ -62,6 +64,8 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         lines = (f"  {name:<8} {titles[name]}" for name in sorted(titles, key=lambda name: int(name[5:])))
         print(USAGE.format(tables="\n".join(lines)), end="")
         return 0
+    if arguments[0] == "report":
+        return paper_report.run(arguments[1:])
     count = next((place for place, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     names, rest = arguments[:count], arguments[count:]
     if unknown := [name for name in names or arguments[:1] if name not in TABLES | RANKINGS]:

@@ -25,7 +25,8 @@ TITLE = "The paper's tables, measured"
 
 LEAD = (
     "The tables of Large Kernel Matters (Peng et al., CVPR 2017), trained again at the sizes below, beside the printed"
-    " numbers. Its network is the Global Convolutional Network, GCN; BR is its Boundary Refinement."
+    " numbers. Its network is the Global Convolutional Network, GCN; BR is its Boundary Refinement. Written by"
+    " globalconv paper report from the result files of the trainings."
 )
 
 HOW = (
