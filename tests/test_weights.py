@@ -66,7 +66,7 @@ def test_a_network_comes_back_bit_for_bit(settings: dict[str, Any], tmp_path: Pa
 
 
 def test_batch_statistics_are_part_of_a_model(saved: Path) -> None:
-    assert load_weights(saved).network.backbone.body.state_dict()["bn1.num_batches_tracked"] == 1
+    assert load_weights(saved).network.state_dict()["backbone.body.bn1.num_batches_tracked"] == 1
     assert {p.name for p in saved.iterdir()} == {WEIGHTS_FILE, MODEL_FILE}
 
 

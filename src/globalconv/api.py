@@ -1,5 +1,6 @@
 """The jobs of the program, each one function, for Python and the command line alike."""
 
+import copy
 import shlex
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +22,7 @@ from globalconv.infer.files import Failure, predict_files
 from globalconv.infer.predictor import Predictor, load
 from globalconv.infer.settings import PLAIN, InferenceSettings
 from globalconv.labels import LabelSpace
+from globalconv.model.adopted import Adopted
 from globalconv.pipeline import Shares
 from globalconv.processes import is_first_process
 from globalconv.progress import Progress
@@ -46,6 +48,8 @@ from globalconv.training.start import run_training
 from globalconv.weights import BACKBONE_FILE
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from globalconv.search.verdict import Verdict
 
 
@@ -59,6 +63,7 @@ def train(
     devices: int | None = None,
     nodes: int | None = None,
     strategy: Literal["ddp", "ddp_find_unused_parameters_true"] = "ddp",
+    network: "nn.Module | None" = None,
 ) -> Path:
     """Train `recipe` (or the one of that name) on `data` into the run folder `out`, and return `out`.
 
@@ -66,6 +71,9 @@ def train(
     what `--data` is: the root of a data set, roots by the names of data sets, or None for generated scenes. `init_from`
     is a run folder or a folder with weights whose network starts this one. A `stop` that listens makes signals save the
     state first. `devices` processes on each of `nodes` machines train together (docs/training.md).
+    `network` is trained, in place, instead of the one that the recipe describes: any module from images (normalised
+    with ImageNet's mean and standard deviation, sides multiples of 32) to logits of their size. To resume such a run or
+    to `load` it takes another of its make.
     Raises `InputError` for refused input, `DivergedError` where the loss stops being finite.
     """
     recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
@@ -76,11 +84,13 @@ def train(
     if resume:
         begun = next(iter(stage_folders(place, recipe.stages).values())) if isinstance(recipe, StagedRecipe) else place
         RunFolder(begun).check_initial_weights(initial)
+    if network is not None and (isinstance(recipe, StagedRecipe) or initial is not None):
+        raise InputError("network: starts as it is given, in a recipe of one stage; leave out init_from and stages")
     if isinstance(recipe, StagedRecipe):
         run_stages(recipe, root, place, resume, initial, stop, say, cluster)
         write_page = partial(_report_stages, recipe, root, place)
     else:
-        session = run_training(recipe, root, place, resume, initial, stop, say, cluster)
+        session = run_training(recipe, root, place, resume, initial, stop, say, cluster, network)
         write_page = partial(_report_training, place, session)
     if first:
         _try_to_report(place, write_page)
@@ -319,7 +329,8 @@ def _try_to_report(out: Path, write_page: Callable[[], None]) -> None:
 
 
 def _report_training(out: Path, session: Session) -> None:
-    predictor = load(out, str(session.device), session.precision)
+    given = session.network.module if isinstance(session.network, Adopted) else None
+    predictor = load(out, str(session.device), session.precision, network=copy.deepcopy(given))
     assert isinstance(session.task, Segmentation)
     source = session.task.val_source
     _write_report(out / "report.html", [subject(out.resolve().name, predictor, source, out)], source)

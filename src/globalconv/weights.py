@@ -19,12 +19,14 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from globalconv.errors import InputError
 from globalconv.files import write_atomic, write_text
 from globalconv.labels import Colour, LabelSpace
+from globalconv.model.adopted import Adopted, stored
 from globalconv.model.network import SETTINGS, GlobalConvNet
+from globalconv.model.normalise import Normalised
 from globalconv.model.state import mismatch, named, one_line
 
 FORMAT = 1
@@ -75,7 +77,7 @@ AS_THEY_ARE = Geometry()
 class Model:
     """A network as it was saved: in eval mode, float32, on the CPU; with its labels and what was noted beside it."""
 
-    network: GlobalConvNet
+    network: Normalised
     labels: LabelSpace
     info: dict[str, Any]
     folder: Path
@@ -83,7 +85,7 @@ class Model:
 
 
 def save_weights(
-    folder: Path, network: GlobalConvNet, labels: LabelSpace, info: dict[str, Any], geometry: Geometry = AS_THEY_ARE
+    folder: Path, network: Normalised, labels: LabelSpace, info: dict[str, Any], geometry: Geometry = AS_THEY_ARE
 ) -> None:
     """Write `network` (parameters and batch-norm statistics) to `folder` so that `load_weights` gives it back.
 
@@ -91,7 +93,11 @@ def save_weights(
     """
     if labels.num_classes != network.settings["num_classes"]:
         raise InputError(f"{labels.num_classes} class names for a network of {network.settings['num_classes']} classes")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    # Copies, because layers may share a tensor, which the format does not know.
+    state = stored(network).state_dict()
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
+    }
     description = {
         "format": FORMAT,
         "globalconv": version("globalconv"),
@@ -110,15 +116,16 @@ def save_weights(
     write_text(folder / MODEL_FILE, text + "\n")
 
 
-def load_weights(path: Path) -> Model:
+def load_weights(path: Path, module: nn.Module | None = None) -> Model:
     """Return the model in `path`: a run folder, any folder with the two files, or one of the two files.
 
+    A network that was given to the training as an `nn.Module` is filled into `module`, another of its make.
     Raises `InputError` naming the file where something is missing, damaged or does not fit together.
     """
     folder = path.parent if path.name in (WEIGHTS_FILE, MODEL_FILE) else path
     tensors, description = _read(folder)
     labels, settings = _checked(folder / MODEL_FILE, description)
-    network = _build(folder / MODEL_FILE, settings)
+    network = _build(folder / MODEL_FILE, settings, module)
     _fill(network, tensors, description, folder)
     geometry = _geometry(folder / MODEL_FILE, description.get("geometry"))
     return Model(network.eval(), labels, dict(description["info"]), folder, geometry)
@@ -134,6 +141,8 @@ def init_from(network: GlobalConvNet, path: Path, labels: LabelSpace) -> str:
     folder = path.parent if path.name in (WEIGHTS_FILE, MODEL_FILE) else path
     tensors, description = _read(folder)
     their_labels, settings = _checked(folder / MODEL_FILE, description)
+    if "module" in settings:
+        raise InputError(f"{folder}: cannot start from it, its network is a {settings['module']}")
     theirs = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     if different := [
         f"{name} {theirs[name]!r} there, {network.settings[name]!r} here"
@@ -236,7 +245,7 @@ def _checked(path: Path, description: Mapping[str, Any]) -> tuple[LabelSpace, di
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: labels: {one_line(error)}; copy the file again") from error
     settings: dict[str, Any] = description["network"]
-    if settings.keys() != set(SETTINGS):
+    if settings.keys() not in (set(SETTINGS), {"module", "num_classes"}):
         differing = named(sorted(settings.keys() ^ set(SETTINGS)))
         raise InputError(f"{path}: network: {differing} missing or unknown; it has {', '.join(SETTINGS)}")
     if settings["num_classes"] != labels.num_classes:
@@ -275,8 +284,14 @@ def _check_colour(path: Path, field: str, values: object) -> None:
         raise InputError(f"{path}: {field}={values!r}: expected three finite numbers; copy the file again")
 
 
-def _build(path: Path, settings: dict[str, Any]) -> GlobalConvNet:
-    """Return a network of these settings without disturbing the caller's random numbers."""
+def _build(path: Path, settings: dict[str, Any], module: nn.Module | None) -> Normalised:
+    """Return a network of these settings, or around `module`, without disturbing the caller's random numbers."""
+    if (made_by := settings.get("module")) is not None:
+        if module is None:
+            raise InputError(f"{path}: only Python can make its network: globalconv.load(..., network={made_by}(...))")
+        return Adopted(module, settings["num_classes"])
+    if module is not None:
+        raise InputError(f"{path}: says itself what its network is; leave out network=")
     with torch.random.fork_rng(devices=[]):
         try:
             return GlobalConvNet(**settings)
@@ -284,12 +299,12 @@ def _build(path: Path, settings: dict[str, Any]) -> GlobalConvNet:
             raise InputError(f"{path}: {error}") from error
 
 
-def _fill(network: GlobalConvNet, tensors: dict[str, Tensor], description: Mapping[str, Any], folder: Path) -> None:
-    if difference := mismatch(network.state_dict(), tensors):
+def _fill(network: Normalised, tensors: dict[str, Tensor], description: Mapping[str, Any], folder: Path) -> None:
+    if difference := mismatch(stored(network).state_dict(), tensors):
         raise InputError(
             f"{folder / WEIGHTS_FILE}: does not fit the network of {MODEL_FILE}: {difference}; copy both files of one"
             f" model"
         )
-    network.load_state_dict(tensors)
+    stored(network).load_state_dict(tensors)
     for buffer_C11, field in ((network.mean_C11, "mean"), (network.std_C11, "std")):
         buffer_C11.copy_(torch.tensor(description[field]).view(-1, 1, 1))

@@ -245,7 +245,7 @@ def test_weights_come_from_a_file_and_go_through_one(weights: Path, tmp_path: Pa
     images = torch.rand(1, 3, 40, 40)
     with torch.no_grad():
         assert torch.equal(again(images), network.eval()(images))
-    norms = batch_norms(again.backbone)
+    norms = batch_norms(again)
     assert norms and norms[0].running_mean is not None and norms[0].running_mean.any()
 
 

@@ -150,7 +150,7 @@ def test_frozen_norm_stays_as_it_was_loaded(blobs: Path, tmp_path: Path, run: Pa
     recipe = dataclasses.replace(small_recipe(ema_decay=None), model=model)
     session = train(recipe, blobs, tmp_path / "frozen", init_from=run)
     before, after = load_weights(run).network, session.network
-    assert isinstance(after, GlobalConvNet)
+    assert isinstance(before, GlobalConvNet) and isinstance(after, GlobalConvNet)
     for old, new in zip(batch_norms(before.backbone), batch_norms(after.backbone), strict=True):
         assert old.running_mean is not None and new.running_mean is not None
         assert torch.equal(old.running_mean, new.running_mean)

@@ -63,8 +63,11 @@ def load(
     precision: str = "auto",
     optimise: bool = True,
     settings: InferenceSettings = PLAIN,
+    network: nn.Module | None = None,
 ) -> "Predictor":
     """Return a predictor with the network saved in `path` (a run folder, or one with weights and model.json).
+
+    `network` is needed where the training was given one: another of its make, which takes the weights up.
 
     `device`: "auto", "cpu", "cuda", "cuda:1", "mps". `precision`: "auto" (bfloat16 where the hardware has it
     natively), "float32", "bfloat16". `optimise` lays the weights out for speed (channels last); it changes rounding
@@ -73,10 +76,10 @@ def load(
     check_settings(settings)
     if not isinstance(optimise, bool):
         raise InputError(f"optimise={optimise!r}: give True or False")
-    model = load_weights(as_path("path", path))
+    model = load_weights(as_path("path", path), network)
     layout = torch.channels_last if optimise else torch.contiguous_format
-    network = model.network.to(memory_format=layout)
-    return Predictor(network, model.labels, device, precision, layout, model.info, model.geometry, settings)
+    loaded = model.network.to(memory_format=layout)
+    return Predictor(loaded, model.labels, device, precision, layout, model.info, model.geometry, settings)
 
 
 class Predictor:

@@ -117,12 +117,18 @@ class RunFolder:
             ) from error
 
     def check_dataset(self, dataset: dict[str, Any]) -> None:
-        """Refuse to resume on other samples or classes than the run was started with."""
+        """Refuse to resume on other samples or classes, or with another network, than the run was started with."""
         if not self.dataset_file.exists():
             return
         before = self._dataset()
         if before["labels"] != dataset["labels"]:
             raise InputError(f"--data: its classes are not those that the run in {self.path} began with")
+        then, now = ((facts.get("network") or {}) for facts in (before, dataset))
+        if then != now:
+            named = ", ".join(
+                f"{facts.get('module', 'that of the recipe')} {when}" for facts, when in ((then, "then"), (now, "now"))
+            )
+            raise InputError(f"--out {self.path}: its run was started with another network: {named}; give that one")
         for split in ("train", "val"):
             if before[split]["fingerprint"] != dataset[split]["fingerprint"]:
                 then, now = before[split]["images"], dataset[split]["images"]

@@ -13,7 +13,6 @@ from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.score import score_share, score_source
 from globalconv.infer.predictor import Predictor
 from globalconv.labels import Colour
-from globalconv.model.network import GlobalConvNet
 from globalconv.model.normalise import Normalised
 from globalconv.training.loss import segmentation_loss, valid_pixels
 from globalconv.training.ranks import Ranks
@@ -57,8 +56,7 @@ class Segmentation(Task):
     def describe(self) -> str:
         train, val = self.train_source, self.val_source
         size = "x".join(map(str, self.recipe.data.augmentation.crop))
-        kernels = ", ".join(map(str, self.recipe.model.kernel_size))
-        return f"{train.name}: {len(train)} images; {val.name}: {len(val)}; cropped or padded to {size}, k = {kernels}"
+        return f"{train.name}: {len(train)} images; {val.name}: {len(val)}; cropped or padded to {size}"
 
     def facts(self) -> dict[str, Any]:
         data, model = self.recipe.data, self.recipe.model
@@ -103,7 +101,6 @@ class Segmentation(Task):
         return Evaluation(score.miou, score.to_json(), scalars, self.recipe.data.val_split)
 
     def save(self, folder: Path, network: Normalised, info: dict[str, Any]) -> None:
-        assert isinstance(network, GlobalConvNet)
         data = self.recipe.data
         facts = {
             "train_split": data.train_split,

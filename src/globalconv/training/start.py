@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from globalconv.data.check.quick import quick_check
 from globalconv.data.loading import class_pixels, class_weights
@@ -15,8 +15,11 @@ from globalconv.errors import InputError
 from globalconv.hardware import choose_hardware
 from globalconv.labels import Colour, LabelSpace
 from globalconv.memory import keep_freed_memory
+from globalconv.model.adopted import adopted
+from globalconv.model.adopted import fingerprint as make_of
 from globalconv.model.backbone import batch_norms
 from globalconv.model.network import CELL, GlobalConvNet
+from globalconv.model.normalise import Normalised
 from globalconv.progress import Progress
 from globalconv.stopping import StopRequest
 from globalconv.training.checkpoint import load_newest
@@ -38,8 +41,12 @@ def run_training(
     stop: StopRequest,
     say: Say,
     cluster: Cluster = ALONE,
+    module: nn.Module | None = None,
 ) -> Session:
-    """Train `recipe` on `data` into the run folder `out`; return the session as the loop left it."""
+    """Train `recipe` on `data` into the run folder `out`; return the session as the loop left it.
+
+    `module` is trained in place of the network that the recipe describes.
+    """
     keep_freed_memory()
     hardware = choose_hardware(recipe.device, recipe.precision)
     fabric = launch(hardware, cluster)
@@ -50,12 +57,16 @@ def run_training(
     train_source, val_source = open_splits(recipe.data, data)
     for line in quick_check(train_source, val_source):
         say(f"warning     {line}")
-    dataset = dataset_facts(recipe.data, data, init_from, train_source, val_source)
+    crop = recipe.data.augmentation.crop
+    given = None if module is None else adopted(module, train_source.labels.num_classes, crop)
+    dataset = dataset_facts(recipe.data, data, init_from, train_source, val_source, given)
     run.check_dataset(dataset)
     saved = load_newest(run.checkpoints)
     if resume and init_from is None and (recorded := run.initial_weights()) is not None:
         init_from = Path(recorded)
-    network = build_network(recipe, train_source.labels, init_from, saved, say)
+    network: Normalised = build_network(recipe, train_source.labels, init_from, saved, say) if given is None else given
+    if given is not None and saved is not None:
+        restore_network(given, saved)
     weights_K = _class_weights(recipe, train_source, hardware.device, say)
     chosen = dataset["val"]["held_out"]
     task = Segmentation(recipe, train_source, val_source, fill_colour(network), weights_K, ranks, chosen)
@@ -124,12 +135,15 @@ def _check_batch_norm(recipe: Recipe, settings: ModelSettings, network: GlobalCo
 
 
 def dataset_facts(
-    settings: DataSettings, data: Root | None, init_from: Path | None, train_source: Source, val_source: Source
-) -> dict[str, Any]:
-    """Return what a run records of where it started: data, splits, a fingerprint of the samples' names, weights."""
+    settings: DataSettings, data: Root | None, init_from: Path | None, train_source: Source, val_source: Source,
+    given: Normalised | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return what a run records of where it started: data, splits, a fingerprint of the samples' names, weights, and
+    the make of a network that was given to it."""
     return {
         "data": to_json(data),
         "init_from": None if init_from is None else str(init_from.resolve()),
+        "network": None if given is None else {**given.settings, "fingerprint": make_of(given)},
         "labels": train_source.labels.to_json(),
         "train": {"split": settings.train_split, **fingerprint(_names(train_source))},
         "val": {
@@ -162,7 +176,7 @@ def _class_weights(recipe: Recipe, source: Source, device: torch.device, say: Sa
     return torch.as_tensor(weights, dtype=torch.float32, device=device)
 
 
-def fill_colour(network: GlobalConvNet) -> Colour:
+def fill_colour(network: Normalised) -> Colour:
     """Return the colour that the network's normalisation maps (almost) to zero: the fill of padding."""
     red, green, blue = (round(255 * value) for value in network.mean_C11.flatten().tolist())
     return (red, green, blue)
