@@ -2,10 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 import globalconv
 from globalconv.environment import processor
@@ -13,7 +15,8 @@ from globalconv.errors import DivergedError
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import Recipe, StagedRecipe, flat, stage_folders
 
-COLUMNS = ("miou", "pixel_accuracy", "images", "steps", "best_step", "wall_minutes")
+SCORES = ("miou", "pixel_accuracy")
+FACTS = ("images", "steps", "best_step", "wall_minutes")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,10 @@ class Case:
     data: Path
     starts_from: str | None = None
     """Case of the same experiment whose network this one starts from."""
+    network: Callable[[], nn.Module] | None = None
+    """Makes the network that is trained in place of the recipe's."""
+    columns: tuple[str, ...] = ()
+    """Scores that the row has besides: boundary_accuracy and the like."""
 
     def fingerprint(self) -> str:
         """Return what tells this case's recipe from an older one of the same name, whatever the order of its fields."""
@@ -51,9 +58,15 @@ def run(case: Case, runs: Path, stop: StopRequest) -> dict[str, Any]:
     out = folder(case.name, runs)
     initial = None if case.starts_from is None else folder(case.starts_from, runs)
     try:
-        globalconv.train(case.recipe, case.data, out, resume=out.exists(), init_from=initial, stop=stop)
+        network = case.network and case.network()
+        globalconv.train(case.recipe, case.data, out, out.exists(), initial, stop, network=network)
     except DivergedError as error:
-        return {"case": case.name, **dict.fromkeys(COLUMNS), "note": str(error), **provenance(case, out)}
+        return {
+            "case": case.name,
+            **dict.fromkeys((*SCORES, *case.columns, *FACTS)),
+            "note": str(error),
+            **provenance(case, out),
+        }
     return row(case, out)
 
 
@@ -65,8 +78,9 @@ def row(case: Case, weights: Path) -> dict[str, Any]:
     """Score saved weights, in float32, on the case's validation split; add what the run's log says."""
     parts = case.parts(weights)
     settings = parts[-1][0].data
-    fields = globalconv.evaluate(weights, case.data, settings.val_split, settings.layout).to_json()
-    scores = {"miou": round(fields["miou"], 4), "pixel_accuracy": round(fields["pixel_accuracy"], 4)}
+    predictor = globalconv.load(weights, precision="float32", network=case.network and case.network())
+    fields = globalconv.evaluate(predictor, case.data, settings.val_split, settings.layout).to_json()
+    scores = {name: round(fields[name], 4) for name in (*SCORES, *case.columns)}
     trained = [_last_evaluation(folder) for _, folder in parts]
     steps = {"steps": sum(last["step"] for last in trained), "best_step": trained[-1]["best_step"]}
     walls = [wall_minutes(folder) for _, folder in parts if _in_one_go(folder)]

@@ -3,8 +3,10 @@
 import dataclasses
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -225,3 +227,31 @@ def test_committed_rows_are_of_todays_recipes(experiment: str, monkeypatch: pyte
     cases = accuracy.EXPERIMENTS[experiment](accuracy.Settings(experiment))
     (rows,) = json.loads((BENCHMARKS / "results" / f"accuracy-{experiment}.json").read_text())["tables"].values()
     assert load("trainings").still_valid(cases, rows) == rows
+
+
+def test_rates_of_decoders_are_chosen_once_all_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best of three, with a word where it is at the end; nothing for a decoder that lacks one."""
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", MagicMock())
+    decoders = load("decoders")
+    low, middle, high = decoders.RATES
+    tried = {f"Unet lr {low:g}": 0.1, f"Unet lr {middle:g}": 0.3, f"Unet lr {high:g}": 0.2, f"FPN lr {low:g}": 0.9}
+    tried |= {f"GCN + BR lr {low:g}": 0.1, f"GCN + BR lr {middle:g}": 0.2, f"GCN + BR lr {high:g}": 0.3}
+    assert decoders.best_rates(tried) == {
+        "Unet": (middle, f"lr {middle:g}"), "GCN + BR": (high, f"lr {high:g}, at the end of those tried")
+    }  # fmt: skip
+
+
+def test_decoders_are_compared_over_the_folds_that_all_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", MagicMock())
+    decoders = load("decoders")
+    six = [*decoders.PEERS, *decoders.OURS]
+    scores = ("miou", "boundary_accuracy", "internal_accuracy")
+    rows = [
+        {"case": f"{fold} {name}", **dict.fromkeys(scores, value)}
+        for fold, value in (("a", 0.4), ("b", 0.6))
+        for name in six
+    ]
+    rows.append({"case": "c Unet", **dict.fromkeys(scores, 0.9)})
+    found = decoders.mean_rows(rows)
+    assert [row["decoder"] for row in found] == six
+    assert all(row["miou"] == 0.5 and row["folds"] == 2 for row in found)
