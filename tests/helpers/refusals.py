@@ -27,6 +27,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "refusals.md"
 TINY = "--model.backbone test_resnet --model.kernel-size 3 --data.augmentation.crop 48 64 --data.batch-size 2 --steps 3"
 
 
+_PAPER = "paper table5 --recipe folder --data blobs"
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A command (paths relative to a prepared folder), its exit code, and words its one line must hold."""
@@ -195,6 +198,12 @@ REFUSALS = [
         "--label-map",
     ),
     Refusal("a field into no picture", "vrf run photo.png --at 5,5 --out new.txt", "--out new.txt"),
+    Refusal("a table that the paper does not have", "paper tabel1", "did you mean 'table1'?"),
+    Refusal("a table of no training", f"{_PAPER} --seeds 0", "--seeds 0"),
+    Refusal("a table of trainings without a step", f"{_PAPER} --budget 0", "--budget 0"),
+    Refusal("what a table compares, as an option", f"{_PAPER} --model.head conv", "--model.head"),
+    Refusal("stages of a recipe that has none", "paper table7 --recipe folder --data blobs", "compares 3 stages"),
+    Refusal("tables of which each has its own recipe", "paper table1 table7 --data blobs", "--recipe NAME"),
     Refusal("a submission to nobody", "submit ade20k run --data blobs --out new.tgz", "ade20k"),
     Refusal("a submission of other classes", "submit voc run --data blobs --out new.tgz", "PASCAL VOC 2012 has 21"),
     Refusal("an archive the server does not take", "submit voc run --data blobs --out new.zip", "call it new.tgz"),

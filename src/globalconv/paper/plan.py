@@ -111,6 +111,8 @@ def check_overrides(tables: Sequence[Table], default: Recipe | StagedRecipe, bas
 
 def budgeted(base: Recipe | StagedRecipe, steps: int) -> Recipe | StagedRecipe:
     """Return a recipe whose every stage takes so many steps."""
+    if steps < 1:
+        raise InputError(f"--budget {steps}: give the steps of every training, at least 1")
     return _each(base, lambda recipe: dataclasses.replace(recipe, steps=steps))
 
 
