@@ -24,6 +24,7 @@ VERBS = {
     "cost": "say what a network costs, block by block, or compare kernel sizes and heads: weights, work, memory, time",
     "vrf": "show what the score of a pixel rests on, network beside network (Figure 3)",
     "paper": "make the paper's tables: train what they compare, print it beside the printed numbers",
+    "advise": "say which kernel size the objects of a data set ask for, and what it costs",
     "crf-search": "find the parameters of a CRF on one part of a data set, and show on another what they are worth",
 }
 """Every verb and its one line; `globalconv.cli.VERB` (with _ for -) holds `run(arguments, stop)`."""

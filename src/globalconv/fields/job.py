@@ -1,4 +1,4 @@
-"""`globalconv vrf` as a function: pictures and networks in files, Figure 3 in a file, the areas in return."""
+"""`globalconv vrf` and `globalconv advise` as functions: files in, Figure 3 in a file, numbers in return."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -7,14 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from globalconv.data.images import opened, read_image
+from globalconv.data.sources import Data, as_root, open_source
+from globalconv.errors import InputError
+from globalconv.fields.advice import Advice, candidate, objects_of, some_images
 from globalconv.fields.figure import check_picture, figure, write_picture
 from globalconv.fields.measure import Field, OnBatch, Uint8Array, measure_fields
 from globalconv.fields.settings import OCCLUSION, FieldSettings
+from globalconv.hardware import choose_device
 from globalconv.infer.predictor import load
+from globalconv.model.network import GlobalConvNet
 from globalconv.progress import Progress
 from globalconv.reporting.runs import run_names
+from globalconv.weights import load_weights
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,57 @@ def draw_fields(
         fields = measure_fields(predictors, pixels, at[::-1], settings, class_name, values, tell)
     write_picture(Path(out), figure(fields))
     return Found(at, settings, tuple(fields))
+
+
+def advise(
+    data: Data,
+    weights: Sequence[str | Path] = (),
+    kernel_sizes: Sequence[int] = (1, 3, 7, 15, 25),
+    backbone: str = "resnet18",
+    split: str = "train",
+    layout: str | None = None,
+    maps: int = 500,
+    images: int = 4,
+    seed: int = 0,
+    device: str = "auto",
+) -> Advice:
+    """Return which share of the pixels of `data` lies in objects that the fields of networks can hold, and the cost.
+
+    The networks are those of `weights` (run folders); without any, untrained ones over `backbone`, one for each of
+    `kernel_sizes`. Objects are looked for in at most `maps` label maps, fields are measured at the middle of `images`
+    pictures (gradients of all classes). `InputError` for whatever is missing or refused.
+    """
+    if data is None and layout != "scenes":
+        raise InputError("--data is missing: name the root of the data set (or --layout scenes for the built-in ones)")
+    source = open_source(as_root(data), split, layout)
+    objects, pictures = objects_of(source, maps), some_images(source, images)
+    chosen = choose_device(device)
+    networks = _saved(weights) if weights else _fresh(source.labels.num_classes, backbone, kernel_sizes, seed)
+    found = []
+    with Progress("measured", len(weights or kernel_sizes), "networks") as progress:
+        for done, (name, network) in enumerate(networks, 1):
+            moved = [images_13HW.to(chosen) for images_13HW in pictures]
+            found.append(candidate(name, network.to(chosen), network.settings["kernel_size"], moved, objects))
+            progress.update(done)
+    ordered = tuple(sorted(found, key=lambda one: one.side))
+    return Advice(source.name, min(maps, len(source)), len(pictures), objects, ordered, bool(weights))
+
+
+def _saved(weights: Sequence[str | Path]) -> Iterator[tuple[str, GlobalConvNet]]:
+    folders = [Path(folder) for folder in weights]
+    for name, folder in zip(run_names(folders), folders, strict=True):
+        yield name, load_weights(folder).network
+
+
+def _fresh(classes: int, backbone: str, sizes: Sequence[int], seed: int) -> Iterator[tuple[str, GlobalConvNet]]:
+    """Yield untrained networks, all of one seed; a kernel of 1 is the Baseline's pointwise head."""
+    if not sizes:
+        raise InputError("--kernel-sizes: give at least one")
+    for k in dict.fromkeys(sizes):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            head = "pointwise" if k == 1 else "gcn"
+            yield f"{head} {k}" if k > 1 else head, GlobalConvNet(classes, backbone, k, head)
 
 
 def _values(path: Path) -> Uint8Array:
