@@ -1,0 +1,41 @@
+"""Which kernel the objects of MSRC21 ask for: `globalconv advise` on untrained networks, as a results file.
+
+GLOBALCONV_DATA=... python benchmarks/advise.py
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from common import RESULTS, hardware, print_rows, write_report
+
+from globalconv.fields.job import advise
+
+
+def main() -> None:
+    advice = advise(Path(os.environ["GLOBALCONV_DATA"]) / "MSRC21")
+    found = advice.to_json()
+    rows: list[dict[str, Any]] = [
+        {
+            "network": one.name,
+            "field": round(one.side),
+            "holds the objects of": f"{one.held:.1%} of pixels",
+            "multiply_adds": f"{one.multiply_adds / 1e9:.2f} G",
+            "weights": f"{one.weights / 1e6:.2f} M",
+        }
+        for one in advice.candidates
+    ]
+    print_rows("fields against objects", rows)
+    facts = {key: found[key] for key in ("objects", "label_maps", "images", "width", "height")}
+    facts["side of the object that a pixel lies in, percentiles"] = found["object_side_percentiles"]
+    report = {
+        "command": "python benchmarks/advise.py",
+        "hardware": hardware(),
+        "settings": {**facts, "trained": found["trained"]},
+        "tables": {"effective fields of untrained networks against the objects of MSRC21": rows},
+    }
+    write_report(RESULTS / "advise-msrc21.json", report)
+
+
+if __name__ == "__main__":
+    main()
