@@ -37,6 +37,8 @@ def test_the_cheapest_that_holds_nearly_as_much_is_advised() -> None:
     )
     small = advice(("a", 10, 0.2, 1), ("b", 20, 0.4, 5), held=objects(40.0))
     assert "larger than every field here" in small.sentence()
+    none = advice(("a", 10, 0.0, 1), ("b", 20, 0.02, 5), held=objects(40.0))
+    assert none.sentence().startswith("advice: none of these") and "b, the largest" in none.sentence()
 
 
 @pytest.mark.parametrize(("k", "levels"), [(7, ""), (11, "res-5 (10x7)"), (25, "res-4 (20x14) and res-5 (10x7)")])

@@ -183,6 +183,9 @@ class Advice:
     def sentence(self) -> str:
         """Return one sentence of advice that follows from the numbers."""
         best, largest = self.best, max(self.candidates, key=lambda one: one.held)
+        if largest.held < ENOUGH:
+            most = f"{largest.name}, the largest, those of {largest.held:.0%} of the pixels"
+            return f"advice: none of these, whose fields are smaller than the objects ({most}); try a larger k"
         said = f"advice: {best.name}, whose field holds the objects of {best.held:.0%} of the pixels"
         if largest is not best and largest.multiply_adds > best.multiply_adds:
             ratio = largest.multiply_adds / best.multiply_adds
