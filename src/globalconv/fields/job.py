@@ -19,6 +19,7 @@ from globalconv.fields.settings import OCCLUSION, FieldSettings
 from globalconv.hardware import choose_device
 from globalconv.infer.predictor import load
 from globalconv.model.network import GlobalConvNet
+from globalconv.model.normalise import Normalised
 from globalconv.progress import Progress
 from globalconv.reporting.runs import run_names
 from globalconv.weights import load_weights
@@ -119,7 +120,7 @@ def advise(
     return Advice(source.name, min(maps, len(source)), len(pictures), objects, ordered, bool(weights))
 
 
-def _saved(weights: Sequence[str | Path]) -> Iterator[tuple[str, GlobalConvNet]]:
+def _saved(weights: Sequence[str | Path]) -> Iterator[tuple[str, Normalised]]:
     folders = [Path(folder) for folder in weights]
     for name, folder in zip(run_names(folders), folders, strict=True):
         yield name, load_weights(folder).network
