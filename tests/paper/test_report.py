@@ -7,12 +7,17 @@ from pathlib import Path
 import pytest
 from helpers.html import Reader, cells, check_self_contained
 from helpers.paper_grid import Planted, results
+from helpers.training import write_blobs
 
 from globalconv.errors import InputError
+from globalconv.labels import LabelSpace
+from globalconv.model.network import GlobalConvNet
 from globalconv.paper.parts import Grid
-from globalconv.paper.report import Dataset, html, markdown, read_datasets, write_reports
+from globalconv.paper.report import Dataset, html, markdown, read_datasets
+from globalconv.paper.report_files import write_reports
 from globalconv.paper.results import RunResult, write_result
 from globalconv.paper.sections import padding
+from globalconv.weights import save_weights
 
 GAINS = {"Baseline": 0.0, "GCN k=7": 0.03, "GCN k=15": 0.05, "GCN": 0.05, "GCN + BR": 0.06, "conv k=7": 0.01}
 EVERY = ("table1", "table2", "table5")
@@ -109,9 +114,28 @@ def test_files_are_written_and_refused(tmp_path: Path) -> None:
     for result in planted():
         write_result(tmp_path / "results", result)
     page, text = tmp_path / "report.html", tmp_path / "docs" / "report.md"
-    assert write_reports([tmp_path / "results"], page, text, {}) == [page, text]
+    assert write_reports([tmp_path / "results"], page, text) == [page, text]
     assert text.read_text() == markdown(read_datasets([tmp_path / "results"]))
     with pytest.raises(InputError, match="holds no results"):
-        write_reports([tmp_path / "docs"], page, None, {})
+        write_reports([tmp_path / "docs"], page, None)
     with pytest.raises(InputError, match="name a file"):
-        write_reports([tmp_path / "results"], None, None, {})
+        write_reports([tmp_path / "results"], None, None)
+
+
+def test_pictures_are_of_the_last_weights(tmp_path: Path) -> None:
+    write_blobs(tmp_path / "blobs")
+    grid = Planted({"Baseline": 0.0, "GCN": 0.1}, data="blobs", model={"backbone": "test_resnet"})
+    for result in results(grid, "table5"):
+        write_result(tmp_path / "results", result)
+        if result.seed == 0:
+            network = GlobalConvNet(3, "test_resnet", 3, result.recipe["model"]["head"][0], boundary_refinement=False)
+            labels = LabelSpace(("grey", "red", "green"))
+            save_weights(tmp_path / "runs" / result.key / "run" / "last", network, labels, {})
+    page = tmp_path / "report.html"
+    write_reports([tmp_path / "results"], page, None, tmp_path / "runs", tmp_path / "blobs")
+    check_self_contained(page.read_text())
+    assert page.read_text().count("<img") == 3 * 4 and "GCN + BR of" not in page.read_text()
+    with pytest.raises(InputError, match="weights of a result are not there"):
+        write_reports([tmp_path / "results"], page, None, tmp_path, tmp_path / "blobs")
+    with pytest.raises(InputError, match="no results of Table 5 on results"):
+        write_reports([tmp_path / "results"], page, None, tmp_path / "runs", tmp_path / "results")

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from globalconv.cli.options import read_options
+from globalconv.cli.options import DataOption, read_options
+from globalconv.data.roots import parse_data
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,10 @@ class PaperReportOptions:
     """HTML file to write."""
     text: Annotated[Path | None, tyro.conf.arg(name="markdown")] = None
     """Markdown file to write, with the same tables and no plots."""
+    runs: Path | None = None
+    """Folder of the trainings: the page then shows pictures of Table 5's networks, on the data of --data."""
+    data: DataOption = ()
+    """Root of the data of those pictures, or voc=PATH sbd=PATH ...; the built-in scenes need none."""
 
 
 def run(arguments: list[str]) -> int:
@@ -26,8 +31,9 @@ def run(arguments: list[str]) -> int:
     options = read_options(
         PaperReportOptions, "paper report", arguments, "Compare the results of the paper's tables with its numbers."
     )
-    from globalconv.paper.report import write_reports
+    from globalconv.paper.report_files import write_reports
 
-    for path in write_reports(options.results, options.out, options.text, {}):
+    root = parse_data(options.data)
+    for path in write_reports(options.results, options.out, options.text, options.runs, root):
         print(path.resolve())
     return 0

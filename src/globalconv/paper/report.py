@@ -2,20 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 
 from globalconv.errors import InputError
-from globalconv.files import write_text
 from globalconv.paper import sections
 from globalconv.paper.claims import CLAIMS, Verdict, verdict
 from globalconv.paper.comparison import Comparison, clusters_of, comparisons, stages
 from globalconv.paper.parts import Heading, Part, Text, as_html, as_markdown
 from globalconv.paper.results import RunResult, read_results
 from globalconv.paper.specification import TABLES
-from globalconv.show.page import check_page, write_page
 from globalconv.training.recipe import flat
 
 Pictured = Mapping[str, Sequence[Part]]
@@ -149,19 +145,3 @@ def _setting(comparison: Comparison, every: Sequence[Comparison]) -> list[Part]:
     compared = {f"model.{name}" for row in comparison.rows for name in row.variant.model} | {"seed"}
     told = [f"{name} {mine.get(name)}" for name in names if name not in compared]
     return [Text(f"Setting {alike.index(comparison) + 1} of {len(alike)}: {', '.join(told) or 'other stages'}.")]
-
-
-def write_reports(folders: Sequence[Path], out: Path | None, text: Path | None, pictures: Pictured) -> list[Path]:
-    """Write the report on the results in `folders` as a page, as Markdown, or both; return what was written."""
-    if out is None and text is None:
-        raise InputError("paper report: name a file, --out FILE.html or --markdown FILE.md")
-    if out:
-        check_page(out)
-    datasets = read_datasets(folders)
-    if out:
-        made = f"globalconv {version('globalconv')}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-        write_page(out, html(datasets, made, pictures))
-    if text:
-        text.parent.mkdir(parents=True, exist_ok=True)
-        write_text(text, markdown(datasets))
-    return [path for path in (out, text) if path]
