@@ -1,11 +1,12 @@
 """Which kernel the objects of hand-made data ask for."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.training import write_blobs
+from helpers.training import small_recipe, train, write_blobs
 
 from globalconv.cli.main import main
 from globalconv.fields.advice import Advice, Candidate, Objects
@@ -48,9 +49,7 @@ def test_kernels_that_see_padding_are_named(k: int, levels: str) -> None:
     assert levels in text
 
 
-def test_the_verb_measures_untrained_networks_and_run_folders(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_verb_measures_untrained_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_blobs(tmp_path)
     command = ["advise", "--data", str(tmp_path), "--backbone", "test_resnet", "--kernel-sizes", "5", "1"]
     assert main([*command, "--json"]) == 0
@@ -63,3 +62,12 @@ def test_the_verb_measures_untrained_networks_and_run_folders(
     assert main(command) == 0
     text = capsys.readouterr().out
     assert "untrained" in text and text.splitlines()[-1].startswith("advice: ")
+
+
+def test_the_verb_measures_run_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_blobs(tmp_path / "data")
+    train(replace(small_recipe(), steps=1), tmp_path / "data", tmp_path / "mine")
+    capsys.readouterr()
+    assert main(["advise", str(tmp_path / "mine"), "--data", str(tmp_path / "data"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in found["networks"]] == ["mine"] and found["trained"]
