@@ -49,6 +49,7 @@ def saved(tmp_path: Path) -> Path:
     [
         {},
         {"head": ["pointwise", "conv", "stack", "gcn"], "kernel_size": (3, 5, 7, 9), "stack_width": 8},
+        {"head": "stack", "kernel_size": 5, "stack_width": (4, 5, 6, 7)},
         {"boundary_refinement": False, "upsample": "bilinear"},
         {"backbone": "test_convnext"},
     ],

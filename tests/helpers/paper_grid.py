@@ -60,8 +60,8 @@ def _result(planted: Planted, variant: Variant, seed: int) -> RunResult:
 def _recipe(planted: Planted, variant: Variant, seed: int) -> dict[str, Any]:
     base = RECIPES["folder"]()
     model = {**planted.model, **variant.model}
-    if "stack_width" in model:  # of the 512 channels of ResNet-18's res-5
-        model["stack_width"] = stack_width(model["stack_width"], 512, len(CLASSES))
+    if "stack_width" in model:  # of the channels of ResNet-18
+        model["stack_width"] = stack_width(model["stack_width"], (64, 128, 256, 512), len(CLASSES))
     data = dataclasses.replace(base.data, train_split=planted.train_split, val_split=planted.val_split)
     return dataclasses.replace(base, model=dataclasses.replace(base.model, **model), data=data, seed=seed).to_json()
 

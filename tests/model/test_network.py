@@ -75,7 +75,15 @@ def test_kernel_and_head_may_differ_per_level() -> None:
     shapes = [tuple(next(head.parameters()).shape[2:]) for head in network.heads]
     assert shapes == [(1, 1), (5, 5), (3, 3), (15, 1)]
     assert len(network.heads[2]) == 3  # type: ignore[arg-type]
+    assert network.settings["stack_width"] == 8
     assert network.eval()(torch.rand(1, 3, 33, 31)).shape == (1, 3, 33, 31)
+
+
+def test_each_stack_may_have_its_own_width() -> None:
+    network = GlobalConvNet(3, TINY, 7, "stack", stack_width=[2, 4, 6, 8])
+    assert [head[0].out_channels for head in network.heads] == [2, 4, 6, 8]  # type: ignore[index]
+    assert network.settings["stack_width"] == (2, 4, 6, 8)
+    assert GlobalConvNet(3, TINY, 7, "stack", stack_width=[5] * 4).settings["stack_width"] == 5
 
 
 def test_gcn_after_res_5_only() -> None:
@@ -162,6 +170,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"boundary_refinement": "no"}, "give True or False"),
     ({"stack_width": 8}, "changes nothing"),
     ({"stack_width": 0, "head": "stack"}, "stack_width=0"),
+    ({"stack_width": (8, 8, 8), "head": "stack"}, r"stack_width=\[8, 8, 8\].*or four"),
     ({"backbone": "resnet81"}, "did you mean 'resnet18'"),
     ({"backbone": "resnet18.a1"}, "known: resnet18.a1_in1k"),
     ({"backbone": 18}, "backbone=18"),

@@ -36,6 +36,7 @@ def test_a_key_is_stable() -> None:
         dataclasses.replace(small_recipe(), device="cpu", evaluate_every=7, checkpoint_every=9, log_every=3),
         dataclasses.replace(small_recipe(), epochs=3),
         with_model(kernel_size=(3, 3, 3, 3), head=("gcn",) * 4),
+        with_model(stack_width=(4, 5, 6, 7)),  # of heads that are none
         StagedRecipe({"only": small_recipe()}),
     ],
 )

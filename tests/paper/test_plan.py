@@ -19,12 +19,13 @@ from globalconv.training.recipes import recipe_named
 from globalconv.training.segmentation import Segmentation
 from globalconv.training.start import build_network
 
+CHANNELS = (12, 24, 48, 96)
 ABLATIONS = ("table1", "table2", "table3", "table4", "table5")
 
 
 def planned(*names: str, base: Recipe | StagedRecipe | None = None, seeds: int = 1, first: bool = False) -> list[Run]:
     bases = [small_recipe() if base is None else base]
-    return plan(tables_named(names), bases, seeds, first, lambda name, backbone: stack_width(name, 96, 11))
+    return plan(tables_named(names), bases, seeds, first, lambda name, backbone: stack_width(name, CHANNELS, 11))
 
 
 def distinct(*names: str) -> int:
@@ -47,6 +48,15 @@ def test_the_variants_that_tell_most_come_first_and_seeds_last() -> None:
     first = ["Baseline", "GCN k=3", "GCN k=7", "GCN k=15", "Baseline", "GCN", "GCN + BR"]
     assert names == [*first, "GCN k=5", "GCN k=9", "GCN k=11", "GCN k=13"]
     assert [run.variant.name for run in planned("table1", "table5", first=True)] == first
+
+
+def test_a_table_named_twice_is_one() -> None:
+    assert len(planned("table1", "table1")) == 8
+
+
+def test_first_rows_of_a_table_without_any_are_refused() -> None:
+    with pytest.raises(InputError, match="--first: table6"):
+        planned("table1", "table6", first=True)
 
 
 def test_more_seeds_keep_the_runs_there_are() -> None:
@@ -77,11 +87,14 @@ def test_runs_of_a_seed_start_with_the_same_backbone_and_see_the_same_pictures(t
 
 
 def test_widths_over_other_backbones() -> None:
-    assert [stack_width(name, 2048, 21) for name in ("full", "half", "tenth")] == [None, 1024, 210]
-    width = stack_width("tenth", 512, 21)
-    heads = [build_head("gcn", 512, 21, 7), build_head("stack", 512, 21, 7, width)]
-    gcn, stack = (sum(p.numel() for n, p in head.named_parameters() if "weight" in n) for head in heads)
-    assert abs(stack / gcn - 1) < 0.05
+    assert stack_width("full", (256, 512, 1024, 2048), 21) is None
+    assert stack_width("half", (256, 512, 1024, 2048), 21) == (128, 256, 512, 1024)
+    assert stack_width("narrow", (256, 512, 1024, 2048), 21) == (26, 52, 105, 210)
+    channels = (64, 128, 256, 512)
+    for level, width in zip(channels, stack_width("narrow", channels, 21) or (), strict=True):
+        heads = [build_head("gcn", level, 21, 7), build_head("stack", level, 21, 7, width)]
+        gcn, stack = (sum(p.numel() for n, p in head.named_parameters() if "weight" in n) for head in heads)
+        assert abs(stack / gcn - 1) < 0.05
 
 
 def test_budgets_and_folds_are_of_every_stage() -> None:

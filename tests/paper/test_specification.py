@@ -42,7 +42,7 @@ def with_parameters() -> list[Variant]:
     return found
 
 
-WIDTH = {"full": 2048, "half": 1024, "tenth": 210}
+WIDTH = {"full": 2048, "half": 1024, "narrow": 210}
 
 
 @pytest.mark.parametrize("variant", with_parameters(), ids=lambda variant: variant.name)

@@ -32,7 +32,8 @@ class GlobalConvNet(Normalised):
 
     `images_N3HW` (RGB, uint8 or float in [0, 1], any H, W >= 1) -> `logits_NKHW`.
 
-    `kernel_size` and `head` are one value or one per level res-2 .. res-5, so that Baseline (`head="pointwise"`,
+    `kernel_size`, `head` and `stack_width` (m of head "stack"; None takes the level's own channels) are one value or
+    one per level res-2 .. res-5, so that Baseline (`head="pointwise"`,
     no refinement), GCN and GCN + BR are settings of this one class, and so is "GCN after res-5 only".
     `backbone_weights` is None (from scratch), "imagenet", a timm tag, or a file in timm's or torchvision's names.
     `backbone_norm="frozen"` is `freeze_backbone_norm()` after that; call it later where weights come later.
@@ -50,7 +51,7 @@ class GlobalConvNet(Normalised):
         backbone: str = "resnet152",
         kernel_size: int | Sequence[int] = 15,
         head: str | Sequence[str] = "gcn",
-        stack_width: int | None = None,
+        stack_width: int | Sequence[int] | None = None,
         boundary_refinement: bool = True,
         upsample: str = "deconv",
         backbone_weights: str | None = None,
@@ -59,11 +60,13 @@ class GlobalConvNet(Normalised):
         super().__init__()
         kernel_sizes = _per_level("kernel_size", kernel_size)
         heads = _per_level("head", head)
+        widths = _per_level("stack_width", stack_width)
         _check_choice("upsample", upsample, UPSAMPLES)
         _check_choice("backbone_norm", backbone_norm, NORMS)
         if not isinstance(boundary_refinement, bool):
             raise InputError(f"boundary_refinement={boundary_refinement!r}: give True or False")
-        _check_numbers(num_classes, kernel_sizes, stack_width, heads)
+        _check_numbers(num_classes, kernel_sizes)
+        _check_widths(widths, heads)
         self.backbone = Backbone(backbone)
         self.settings = {
             "num_classes": num_classes,
@@ -71,13 +74,13 @@ class GlobalConvNet(Normalised):
             # What is built, so that equal networks have equal settings: a pointwise head is a kernel of 1.
             "kernel_size": tuple(1 if kind == "pointwise" else k for kind, k in zip(heads, kernel_sizes, strict=True)),
             "head": heads,
-            "stack_width": stack_width,
+            "stack_width": _one_if_equal(widths),
             "boundary_refinement": boundary_refinement,
             "upsample": upsample,
         }
         self.heads = nn.ModuleList(
-            build_head(kind, channels, num_classes, k, stack_width)
-            for kind, channels, k in zip(heads, self.backbone.channels, kernel_sizes, strict=True)
+            build_head(kind, channels, num_classes, k, width)
+            for kind, channels, k, width in zip(heads, self.backbone.channels, kernel_sizes, widths, strict=True)
         )
         # Named after where they stand in Figure 2A: four after the heads, three after the sums, two near the output.
         self.refine_heads = _refinements(4, num_classes, boundary_refinement)
@@ -125,21 +128,28 @@ def _per_level(name: str, value: object) -> tuple[Any, ...]:
     return tuple(value)
 
 
+def _one_if_equal(values: tuple[Any, ...]) -> Any:
+    return values[0] if values.count(values[0]) == len(values) else values
+
+
 def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
         raise InputError(f"{name}={value!r}: {nearest(str(value), known)}")
 
 
-def _check_numbers(
-    num_classes: object, kernel_sizes: tuple[Any, ...], stack_width: object, heads: tuple[Any, ...]
-) -> None:
-    """Refuse what is not a number of classes, a kernel size or a width, and a width that no head would use."""
+def _check_numbers(num_classes: object, kernel_sizes: tuple[Any, ...]) -> None:
+    """Refuse what is not a number of classes or a kernel size."""
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise InputError(f"num_classes={num_classes!r}: a network needs a whole number of classes, at least 1")
     for kernel_size in kernel_sizes:
         check_kernel_size(kernel_size)
-    if stack_width is not None and "stack" not in heads:
-        raise InputError(f"stack_width={stack_width!r}: no head is a 'stack', so it changes nothing; leave it out")
+
+
+def _check_widths(widths: tuple[Any, ...], heads: tuple[Any, ...]) -> None:
+    """Refuse widths that no head would use; those that are used, `ConvStack` checks."""
+    if any(width is not None for width in widths) and "stack" not in heads:
+        given = _one_if_equal(widths)
+        raise InputError(f"stack_width={given!r}: no head is a 'stack', so it changes nothing; leave it out")
 
 
 def _refinements(count: int, channels: int, wanted: bool) -> nn.ModuleList:

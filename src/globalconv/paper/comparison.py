@@ -15,7 +15,7 @@ import numpy as np
 from globalconv.errors import InputError
 from globalconv.evaluation.doubt import Counts
 from globalconv.infer.settings import InferenceSettings
-from globalconv.paper.keys import UNIMPORTANT, four
+from globalconv.paper.keys import UNIMPORTANT, spelled
 from globalconv.paper.results import RunResult
 from globalconv.paper.specification import WIDTHS, Table, Variant
 from globalconv.paper.statistics import Scores, scores
@@ -126,9 +126,18 @@ def _comparison(table: Table, results: Sequence[RunResult]) -> Comparison:
         by_seed: dict[int, dict[str, RunResult]] = {}
         for result in results:
             if _is(variant, result):
-                by_seed.setdefault(result.seed, {})[result.data["val_split"]] = result
+                of_seed = by_seed.setdefault(result.seed, {})
+                _check_single(result, of_seed.setdefault(result.data["val_split"], result))
         rows.append(Row(variant, folds, by_seed))
     return Comparison(table, tuple(rows))
+
+
+def _check_single(result: RunResult, other: RunResult) -> None:
+    if result.data["fingerprint"] != other.data["fingerprint"]:
+        raise InputError(
+            f"{result.key}.json: is of the same network, seed and split as {other.key}.json, but was trained on other"
+            " pictures; keep the results of different data in different folders"
+        )
 
 
 def _check_alike(results: Sequence[RunResult]) -> None:
@@ -158,26 +167,19 @@ def _is(variant: Variant, result: RunResult) -> bool:
         return False
     if json.dumps(used) != json.dumps(result.inference):
         return False
-    model = _network(recipes[-1]["model"])
-    wanted = _network({**model, "stack_width": None, **variant.model})
-    if (name := wanted["stack_width"]) in WIDTHS and wanted["head"] == model["head"]:
+    model, wanted = recipes[-1]["model"], dict(variant.model)
+    if (name := wanted.get("stack_width")) in WIDTHS:
+        if "stack" not in model["head"]:  # and its backbone need not be looked at
+            return False
         wanted["stack_width"] = _stack_width(name, model["backbone"], len(result.data["class_names"]))
-    return wanted == model
+    return spelled({**model, "stack_width": None, **wanted}) == spelled(model)
 
 
 @cache
-def _stack_width(name: str, backbone: str, classes: int) -> int | None:
-    from globalconv.paper.widths import res5_channels, stack_width
+def _stack_width(name: str, backbone: str, classes: int) -> tuple[int, ...] | None:
+    from globalconv.paper.widths import channels_of, stack_width
 
-    return stack_width(name, res5_channels(backbone), classes)
-
-
-def _network(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a network in one spelling: a 1x1 head has no size, only a stack has a width."""
-    heads, kernels = (four(model[name]) for name in ("head", "kernel_size"))
-    kernels = [1 if head == "pointwise" else kernel for head, kernel in zip(heads, kernels, strict=True)]
-    width = model.get("stack_width") if "stack" in heads else None
-    return {**model, "head": heads, "kernel_size": kernels, "stack_width": width}
+    return stack_width(name, channels_of(backbone), classes)
 
 
 def _setting(table: Table, result: RunResult) -> str:

@@ -52,18 +52,20 @@ def _essential(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return one training's settings as far as they matter, each network in one spelling."""
     fields = {name: value for name, value in recipe.items() if name not in UNIMPORTANT}
     fields["data"] = {name: value for name, value in recipe["data"].items() if name != "workers"}
-    fields["model"] = _network(recipe["model"])
+    fields["model"] = spelled(recipe["model"])
     if fields["steps"] is not None:
         del fields["epochs"]
     return fields
 
 
-def _network(model: Mapping[str, Any]) -> dict[str, Any]:
+def spelled(model: Mapping[str, Any]) -> dict[str, Any]:
     """Return a network's settings in one of the spellings that build it: a stack of one 3x3 is a 3x3 convolution."""
     levels = [
         _level(head, kernel) for head, kernel in zip(four(model["head"]), four(model["kernel_size"]), strict=True)
     ]
     width = model["stack_width"] if any(head == "stack" for head, _ in levels) else None
+    if isinstance(width, list | tuple):
+        width = width[0] if len(set(width)) == 1 else list(width)
     return {**model, "head": None, "kernel_size": levels, "stack_width": width}
 
 

@@ -5,6 +5,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from globalconv.analyze.cost import network_cost
 from globalconv.data.sources.source import Source
 from globalconv.environment import environment
@@ -14,7 +16,6 @@ from globalconv.evaluation.score import ScoredImage, predicted, score_together
 from globalconv.infer.predictor import load
 from globalconv.infer.settings import InferenceSettings
 from globalconv.model.network import GlobalConvNet
-from globalconv.paper.keys import four
 from globalconv.paper.results import SCORES
 from globalconv.progress import Progress
 from globalconv.training.recipe import Recipe
@@ -87,11 +88,8 @@ def final_loss(losses: Sequence[float]) -> float | None:
 
 def size_of(recipe: Recipe, num_classes: int) -> dict[str, Any]:
     """Return the size and cost of a recipe's network, as fields of `RunResult`."""
-    model = recipe.model
-    network = GlobalConvNet(
-        num_classes, model.backbone, four(model.kernel_size), four(model.head), model.stack_width,
-        model.boundary_refinement, model.upsample,
-    )  # fmt: skip
+    with torch.device("meta"):
+        network = GlobalConvNet(num_classes, **recipe.model.architecture())
     head = network.heads[-1]
     height, width = recipe.data.augmentation.crop
     return {

@@ -13,8 +13,8 @@ from globalconv.training.recipe import Recipe, StagedRecipe
 AT_THE_END = 10**9
 """Steps between evaluations: so many that only the last weights are evaluated, and none can be the best by chance."""
 
-Width = Callable[[str, str], int | None]
-"""(one of `WIDTHS`, backbone) -> m of a stack."""
+Width = Callable[[str, str], tuple[int, ...] | None]
+"""(one of `WIDTHS`, backbone) -> m of a stack on each level."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def tables_named(names: Sequence[str]) -> list[Table]:
     for name in names:
         if name not in TABLES:
             raise InputError(f"paper {name}: {nearest(name, TABLES)}")
-    return [TABLES[name] for name in names]
+    return [TABLES[name] for name in dict.fromkeys(names)]
 
 
 def plan(
@@ -78,6 +78,8 @@ def plan(
 
     `bases` are one recipe on several pairs of splits. With `first_only` no other variants are planned.
     """
+    if first_only:
+        _check_first(tables)
     rows = [(table, variant) for table in tables for variant in table.variants if variant.first or not first_only]
     rows.sort(key=lambda row: not row[1].first)
     return [
@@ -86,6 +88,12 @@ def plan(
         for base in bases
         for table, variant in rows
     ]
+
+
+def _check_first(tables: Sequence[Table]) -> None:
+    for table in tables:
+        if not any(variant.first for variant in table.variants):
+            raise InputError(f"--first: {table.name} has none of those rows; leave it out")
 
 
 def check_overrides(tables: Sequence[Table], default: Recipe | StagedRecipe, base: Recipe | StagedRecipe) -> None:

@@ -51,8 +51,8 @@ class Table:
         return next(variant for variant in self.variants if variant.name == name)
 
 
-WIDTHS = ("full", "half", "tenth")
-"""Widths of a stack in Table 4: all of the channels of res-5, half of them, and the third one (see `paper.plan`)."""
+WIDTHS = ("full", "half", "narrow")
+"""Widths of a stack in Table 4: all of a level's channels, half of them, and the third one (`paper.widths`)."""
 
 BASELINE = {"head": ("pointwise",), "boundary_refinement": False}
 
@@ -151,7 +151,7 @@ _TABLES = (
         "Table 4: width m of the stack, k = 7",
         "paper-ablation",
         (
-            *_widths({"full": (2048, 71.3, 75885), "half": (1024, 70.4, 28505), "tenth": (210, 68.8, 4307)}),
+            *_widths({"full": (2048, 71.3, 75885), "half": (1024, 70.4, 28505), "narrow": (210, 68.8, 4307)}),
             _head("gcn", 7, 72.8, 608),
         ),
     ),

@@ -1,5 +1,7 @@
 """Widths of Figure 4's stack (Table 4) for any backbone and number of classes."""
 
+from collections.abc import Sequence
+
 import torch
 
 from globalconv.analyze.cost import matching_width
@@ -8,26 +10,29 @@ from globalconv.model.backbone import Backbone
 KERNEL = 7
 """Of Table 4."""
 
-PAPER_CHANNELS, PAPER_TENTH = 2048, 210
+PAPER_CHANNELS, PAPER_NARROW = 2048, 210
 """Channels of res-5 in the paper, and the third width that it tries there."""
 
 
-def stack_width(name: str, channels: int, classes: int) -> int | None:
-    """Return Table 4's width of that name after a level of `channels`; None are all of its channels, on each level.
+def stack_width(name: str, channels: Sequence[int], classes: int) -> tuple[int, ...] | None:
+    """Return Table 4's width of that name on each level, after levels of `channels`; None are all of its channels.
 
-    "half" is half of the channels. "tenth" is the paper's 210 of 2048; over other backbones it is the width whose
-    stack has as many weights as the GCN beside it, which the paper's has not (4307K against 608K).
+    "half" is half of the level's channels. "narrow" is, over the paper's backbone, the share that its 210 are of 2048;
+    over others it is the width whose stack has as many weights as the GCN beside it, which the paper's has not (4307K
+    against 608K). The paper prints its widths of the head after res-5 and does not say what the other levels have.
     """
     match name:
         case "full":
             return None
         case "half":
-            return channels // 2
+            return tuple(level // 2 for level in channels)
+        case _ if channels[-1] == PAPER_CHANNELS:
+            return tuple(round(level * PAPER_NARROW / PAPER_CHANNELS) for level in channels)
         case _:
-            return PAPER_TENTH if channels == PAPER_CHANNELS else matching_width(channels, classes, KERNEL)
+            return tuple(matching_width(level, classes, KERNEL) for level in channels)
 
 
-def res5_channels(backbone: str) -> int:
-    """Return the channels of res-5 of a backbone."""
+def channels_of(backbone: str) -> tuple[int, ...]:
+    """Return the channels of the four levels of a backbone."""
     with torch.device("meta"):
-        return Backbone(backbone).channels[-1]
+        return tuple(Backbone(backbone).channels)

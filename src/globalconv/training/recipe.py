@@ -29,8 +29,8 @@ class ModelSettings:
     """k of the heads: one odd number, or four (res-2 res-3 res-4 res-5)."""
     head: tuple[str, ...] = ("gcn",)
     """Head of Figure 4: gcn, pointwise, conv or stack; one, or four (res-2 .. res-5)."""
-    stack_width: int | None = None
-    """Channels m inside head "stack"; None takes the level's own."""
+    stack_width: int | tuple[int, int, int, int] | None = None
+    """Channels m inside head "stack"; one, or four (res-2 .. res-5); None takes the level's own."""
     boundary_refinement: bool = True
     """The nine Boundary Refinement blocks."""
     upsample: Literal["deconv", "bilinear"] = "deconv"
