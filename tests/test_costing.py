@@ -9,7 +9,8 @@ import pytest
 
 import globalconv
 from globalconv.cli.main import main
-from globalconv.costing import Clock, compare_costs, table, variants
+from globalconv.columns import aligned
+from globalconv.costing import Clock, compare_costs, variants
 from globalconv.labels import LabelSpace
 from globalconv.training.recipe import ModelSettings
 from globalconv.weights import save_weights
@@ -79,4 +80,4 @@ def test_a_saved_network_says_itself_what_it_is(tmp_path: Path, capsys: pytest.C
 
 
 def test_columns_stand_below_each_other() -> None:
-    assert table([["a", "bb", "c"], ["long", "1", "22"]]) == ["a     bb   c", "long   1  22"]
+    assert aligned([["a", "bb", "c"], ["long", "1", "22"]]) == ["a     bb   c", "long   1  22"]

@@ -120,12 +120,13 @@ def test_import_leaves_torch_alone() -> None:
     )
 
 
-def test_help_leaves_torch_and_timm_alone() -> None:
+@pytest.mark.parametrize("words", [["--help"], ["paper"], ["paper", "table8"]])
+def test_help_leaves_torch_and_timm_alone(words: list[str]) -> None:
     run_python(
         "import sys\n"
         "from globalconv.cli.main import main\n"
         "try:\n"
-        "    code = main(['--help'])\n"
+        f"    code = main({words})\n"
         "except SystemExit as stop:\n"
         "    code = stop.code\n"
         "assert not code, code\n"

@@ -11,6 +11,7 @@ import torch
 
 from globalconv.analyze.cost import NetworkCost, network_cost
 from globalconv.analyze.timing import in_turns, inference_call
+from globalconv.columns import aligned
 from globalconv.environment import processor
 from globalconv.errors import InputError
 from globalconv.hardware import choose_hardware
@@ -119,7 +120,7 @@ class Comparison:
             if network.seconds is not None and first is not None:
                 row += [_ms(network.seconds), f"{network.seconds / first:.2f}"]
             rows.append(row)
-        return table(rows)
+        return aligned(rows)
 
 
 LEGEND = (
@@ -186,18 +187,7 @@ def _blocks(cost: NetworkCost) -> list[str]:
     for name, *figures in [*((row.name, row.weights, row.multiply_adds) for row in cost.rows), ("total", *total)]:
         shares = [f"{figure / whole:.1%}" if whole else "-" for figure, whole in zip(figures, total, strict=True)]
         rows.append([name, f"{figures[0]:,}", shares[0], _billions(figures[1]), shares[1]])
-    return table(rows)
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows of equal length as lines whose columns stand below each other: the first left, the others right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-
-    def line(row: Sequence[str]) -> str:
-        first, *others = zip(row, widths, strict=True)
-        return "  ".join([f"{first[0]:<{first[1]}}", *(f"{cell:>{width}}" for cell, width in others)]).rstrip()
-
-    return [line(row) for row in rows]
+    return aligned(rows)
 
 
 def _millions(count: int) -> str:

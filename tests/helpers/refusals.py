@@ -203,6 +203,8 @@ REFUSALS = [
     Refusal("a table of trainings without a step", f"{_PAPER} --budget 0", "--budget 0"),
     Refusal("what a table compares, as an option", f"{_PAPER} --model.head conv", "--model.head"),
     Refusal("stages of a recipe that has none", "paper table7 --recipe folder --data blobs", "compares 3 stages"),
+    Refusal("a table without rows that show most", "paper table6 --recipe folder --data blobs --first", "--first"),
+    Refusal("options of a table that is only printed", "paper table8 --seeds 3", "takes no options"),
     Refusal("tables of which each has its own recipe", "paper table1 table7 --data blobs", "--recipe NAME"),
     Refusal("advice without data", "advise", "--data"),
     Refusal("advice from no picture", "advise --data blobs --images 0", "--images 0"),

@@ -4,9 +4,10 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from globalconv.columns import aligned
 from globalconv.paper.plan import Run
 from globalconv.paper.results import RunResult
-from globalconv.paper.specification import Ranking, Table, Variant
+from globalconv.paper.specification import Table, Variant
 from globalconv.progress import duration
 
 Done = tuple[Run, RunResult]
@@ -31,7 +32,7 @@ def table_text(table: Table, done: Sequence[Done], planned: Sequence[Run]) -> st
 
 def _row(table: Table, variant: Variant, results: Sequence[RunResult], wanted: int) -> list[str]:
     cells = [f"{_percent(results, score):>12} ({_printed(variant, score)})" for score in table.scores]
-    losses = [result.final_loss for result in results if result.final_loss is not None]
+    losses = [result.final_loss for result in results if result.final_loss is not None and not result.diverged]
     diverged = sum(result.diverged for result in results)
     runs = f"{len(results)}/{wanted}" + (f", {diverged} diverged" if diverged else "")
     size = [f"{results[0].head_parameters:,}", f"{results[0].multiply_adds / 1e9:.2f}"] if results else ["-", "-"]
@@ -51,14 +52,6 @@ def _printed(variant: Variant, score: str) -> str:
     return f"{variant.printed[score]:.1f}" if score in variant.printed else "-"
 
 
-def ranking_text(ranking: Ranking) -> str:
-    """Return a table of a test server as printed, and how to get a row of one's own."""
-    rows = [[method, f"{score:.1f}"] for method, score in ranking.printed.items()]
-    command = f"globalconv submit {ranking.benchmark} RUN --data PATH --out {ranking.archive}"
-    own = f"ours: not submitted; RUN being a training of the recipe {ranking.recipe}:\n  {command}"
-    return "\n".join([f"{ranking.title}, mIoU % as printed", *aligned(rows), own])
-
-
 def list_text(runs: Sequence[tuple[str, Run]], found: dict[str, RunResult]) -> str:
     """Return the runs in their order, each with its key and whether it is done."""
     rows = [["key", "", "minutes", "run"]]
@@ -67,18 +60,6 @@ def list_text(runs: Sequence[tuple[str, Run]], found: dict[str, RunResult]) -> s
         state = "-" if result is None else "diverged" if result.diverged else "done"
         rows.append([key, state, "" if result is None else f"{result.minutes:.1f}", f"{run.table.name}: {run.words}"])
     return "\n".join(aligned(rows))
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows of cells as lines: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def time_left(done: Sequence[Done], left: Sequence[Run]) -> str:
