@@ -6,8 +6,8 @@ from typing import Any
 
 from globalconv.data.roots import Root
 from globalconv.data.sources.source import Source
-from globalconv.paper.keys import data_name
-from globalconv.paper.plan import stages_of
+from globalconv.paper.keys import data_name, run_key
+from globalconv.paper.plan import Run, stages_of
 from globalconv.training.recipe import DataSettings, Recipe, StagedRecipe
 from globalconv.training.run import fingerprint
 from globalconv.training.start import open_splits
@@ -29,6 +29,10 @@ class Datasets:
         if place not in self._opened:
             self._opened[place] = open_splits(settings, self.root)
         return self._opened[place]
+
+    def key_of(self, run: Run) -> str:
+        """Return the key of a run's result."""
+        return run_key(run.identity, self.facts(run.recipe))
 
     def facts(self, recipe: Recipe | StagedRecipe) -> dict[str, Any]:
         """Return what a result says about its data (`RunResult.data`): of the last stage, the fingerprint of all."""

@@ -5,6 +5,7 @@ stages lie beside that under their own keys. Whoever works there locks RUNS/KEY,
 one grid; a training that was stopped or killed goes on where it was.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,11 +29,6 @@ from globalconv.training.start import run_training
 Say = Callable[[str], None]
 
 
-def key_of(run: Run, data: Datasets) -> str:
-    """Return the key of a run's result."""
-    return run_key(run.identity, data.facts(run.recipe))
-
-
 @dataclass(frozen=True)
 class Grid:
     """Where a grid is worked on, and on what."""
@@ -47,7 +43,7 @@ class Grid:
         """Make every result that is not there, but for those that other processes are at."""
         first: dict[str, Run] = {}
         for run in runs:  # of those that tables share, the first
-            first.setdefault(key_of(run, self.data), run)
+            first.setdefault(self.data.key_of(run), run)
         wanted, made = list(first.items()), True
         while made:  # once more: what another process was at may have been left by it
             made = sum(self._make(key, run, wanted) for key, run in wanted) > 0
@@ -89,7 +85,7 @@ class Grid:
         found = read_results(self.results)
         done = [(other, found[name]) for name, other in wanted if name in found]
         left = [other for name, other in wanted if name not in found]
-        self.say(f"run {len(done) + 1} of {len(wanted)}  {run.words}; {time_left(done, left)}")
+        self.say(f"{len(done)} of {len(wanted)} done  now {run.words}; {time_left(done, left)}")
 
     def _result(self, key: str, run: Run) -> RunResult:
         """Train what is not trained, score it, and return the result."""
@@ -122,6 +118,15 @@ class Grid:
     def _train_stage(self, recipe: Recipe, run: RunFolder, start: Path | None) -> None:
         if not run.is_finished():
             resume = run.recipe_file.exists()
+            recipe = _as_begun(run, recipe) if resume else recipe
             run_training(recipe, self.data.root, run.path, resume, start, self.stop, lambda line: None)
         for checkpoint in checkpoints(run.checkpoints):  # of no use any more, and twice as large as the rest
             checkpoint.unlink()
+
+
+def _as_begun(run: RunFolder, recipe: Recipe) -> Recipe:
+    """Return a recipe as its run was begun: runs of one key may differ, which changes no result."""
+    here = {name: getattr(recipe, name) for name in ("device", "checkpoint_every")}
+    begun = run.recipe(Recipe)
+    data = dataclasses.replace(begun.data, workers=recipe.data.workers)
+    return dataclasses.replace(begun, data=data, **here)

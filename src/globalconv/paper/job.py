@@ -38,11 +38,11 @@ class Asked:
 def run_tables(asked: Asked, stop: StopRequest, say: Say) -> str:
     """Make what is missing of the tables, and return them as text.
 
-    Where every run has a result, neither the data nor a network is looked at.
+    Where every run has a result, no network is looked at, and the data only if they are there still.
     """
     known = _known(asked)
     runs = _planned(asked, known)
-    if not all(run.identity in known for run in runs):
+    if not all(run.identity in known for run in runs) or _is_of_other_data(asked, runs, known):
         known = _worked(asked, runs, stop, say)
     done = [(run, known[run.identity]) for run in runs if run.identity in known]
     if missing := len(runs) - len(done):
@@ -53,21 +53,31 @@ def run_tables(asked: Asked, stop: StopRequest, say: Say) -> str:
 def list_tables(asked: Asked) -> str:
     """Return the runs of the tables in their order as text: key, whether it is done, what it took."""
     from globalconv.paper.datasets import Datasets
-    from globalconv.paper.grid import key_of
 
     data = Datasets(asked.data)
-    return list_text([(key_of(run, data), run) for run in _planned(asked, _known(asked))], read_results(asked.results))
+    return list_text([(data.key_of(run), run) for run in _planned(asked, _known(asked))], read_results(asked.results))
 
 
 def _worked(asked: Asked, runs: Sequence[Run], stop: StopRequest, say: Say) -> dict[str, RunResult]:
     """Train and score what is missing; return all results by the identity of their runs."""
     from globalconv.paper.datasets import Datasets
-    from globalconv.paper.grid import Grid, key_of
+    from globalconv.paper.grid import Grid
 
     data = Datasets(asked.data)
     Grid(data, asked.runs, asked.results, stop, say).work(runs)
     found = read_results(asked.results)
-    return {run.identity: found[key] for run in runs if (key := key_of(run, data)) in found}
+    return {run.identity: found[key] for run in runs if (key := data.key_of(run)) in found}
+
+
+def _is_of_other_data(asked: Asked, runs: Sequence[Run], known: Mapping[str, RunResult]) -> bool:
+    """Return whether the data are there, and are not those that the results are of."""
+    from globalconv.paper.datasets import Datasets
+
+    data = Datasets(asked.data)
+    try:
+        return any(data.key_of(run) != known[run.identity].key for run in runs)
+    except InputError:
+        return False
 
 
 def _known(asked: Asked) -> dict[str, RunResult]:
@@ -80,18 +90,19 @@ def _known(asked: Asked) -> dict[str, RunResult]:
 
 
 def _planned(asked: Asked, known: Mapping[str, RunResult]) -> list[Run]:
-    def width(name: str, backbone: str) -> int | None:
-        from globalconv.paper.widths import res5_channels, stack_width
+    def width(name: str, backbone: str) -> tuple[int, ...] | None:
+        from globalconv.paper.widths import channels_of, stack_width
 
-        return stack_width(name, res5_channels(backbone), _classes(asked, known))
+        return stack_width(name, channels_of(backbone), _classes(asked, known))
 
     return plan(asked.tables, asked.bases, asked.seeds, asked.first_only, width)
 
 
 def _classes(asked: Asked, known: Mapping[str, RunResult]) -> int:
-    """Return how many classes the data have, by a result if there is one."""
-    for result in known.values():
-        return len(result.data["class_names"])
+    """Return how many classes the data have, by the results if they agree."""
+    counts = {len(result.data["class_names"]) for result in known.values()}
+    if len(counts) == 1:
+        return counts.pop()
     from globalconv.paper.datasets import Datasets
 
     return len(Datasets(asked.data).facts(asked.bases[0])["class_names"])
