@@ -73,7 +73,7 @@ def test_verdicts_of_all_data_sets_stand_side_by_side() -> None:
     ]
     text = markdown(datasets)
     line = rows(text, "The largest kernel is above the 1x1 baseline")[0]
-    assert [cell.split(":")[0] for cell in line] == ["agrees", "disagrees", "cannot be told at this scale"]
+    assert [cell.split(":")[0] for cell in line] == ["+5.50", "agrees", "disagrees", "cannot be told at this scale"]
     assert "Not measured: A plain k x k convolution peaks and falls;" in text
 
 
@@ -86,6 +86,12 @@ def test_what_is_missing_is_said() -> None:
     assert "Not finished: conv k=7, seed 1." in text
     assert f"Diverged: GCN + BR, seed {last.seed}. It has no score and is left out." in text
     assert rows(text, "GCN + BR")[0][6] == "2 of 3"
+
+
+def test_where_every_training_diverged_that_is_said() -> None:
+    nothing = {"diverged": True, "region": {}, "images": [], "hits": [], "unions": [], "regions": []}
+    text = markdown([Dataset("blobs", [dataclasses.replace(result, **nothing) for result in planted()])])  # type: ignore[arg-type]
+    assert "Every training diverged." in text and "Diverged: Baseline, seed 0, 1, 2." in text
 
 
 def test_a_single_result_has_a_page_too() -> None:

@@ -113,14 +113,14 @@ def test_only_common_seeds_are_paired() -> None:
     one = of_shares(np.array([[0.3], [0.5], [0.7]]).repeat(40, 1), unions)
     other = Scores((1, 2, 3), 40, np.array([0.6, 0.8, 0.1]), np.tile([0.6, 0.8, 0.1], (REPEATS, 1)))
     estimate = difference(one, other)
-    assert known(estimate) == pytest.approx((0.1, 0.1, 0.1))
-    assert estimate and estimate.seeds == 2
+    assert estimate and estimate.seeds == 2 and estimate.value == pytest.approx(0.1)
+    assert estimate.interval is None and "2 seeds are too few" in estimate.doubt
     assert difference(one, Scores((7,), 40, np.array([0.6]), np.full((REPEATS, 1), 0.6))) is None
 
 
 def test_a_line_over_log_k_has_its_slope() -> None:
     unions = np.full((40, 1), 10**6)
-    lines = [of_shares(np.full((2, 40), 0.3 + 0.04 * math.log2(k)), unions) for k in (1, 3, 7, 15)]
+    lines = [of_shares(np.full((3, 40), 0.3 + 0.04 * math.log2(k)), unions) for k in (1, 3, 7, 15)]
     weighted = list(zip(slope_weights([1, 3, 7, 15]), lines, strict=True))
     assert known(combination(weighted)) == pytest.approx((0.04, 0.04, 0.04), abs=1e-6)
     bent = np.array([0.3, 0.5, 0.4])
@@ -132,24 +132,24 @@ def test_frames_of_one_clip_are_one_sample() -> None:
     shares_G = np.random.default_rng(4).uniform(0.2, 0.8, 10)
     unions_NK = np.full((40, 1), 10**4)
     clips = [name for name in "abcdefghij" for _ in range(4)]
-    frames = mean(of_shares(np.tile(shares_G.repeat(4), (2, 1)), unions_NK, clips))
-    pictures = mean(of_shares(np.tile(shares_G, (2, 1)), unions_NK[:10], list("abcdefghij")))
+    frames = mean(of_shares(np.tile(shares_G.repeat(4), (3, 1)), unions_NK, clips))
+    pictures = mean(of_shares(np.tile(shares_G, (3, 1)), unions_NK[:10], list("abcdefghij")))
     assert frames.clusters == 10 and known(frames) == pytest.approx(known(pictures))
 
 
 def test_without_enough_to_go_by_it_says_so() -> None:
     unions_NK = np.full((40, 1), 100)
     single = mean(of_shares(np.full((1, 40), 0.5), unions_NK))
-    assert single.interval is None and "one seed" in single.doubt and single.value == pytest.approx(0.5)
+    assert single.interval is None and "one seed is too few" in single.doubt and single.value == pytest.approx(0.5)
     four = mean(of_shares(np.full((3, 40), 0.5), unions_NK, ["a", "b", "c", "d"] * 10))
-    assert four.interval is None and "4 clips or folds are too few" in four.doubt
+    assert four.interval is None and "4 pictures, clips or folds are too few" in four.doubt
 
 
 def test_contrasts_of_different_scores_share_their_pictures() -> None:
     """A gain that is the same in two regions of each picture differs by nothing, however much pictures differ."""
     unions_NK = np.full((40, 1), 10**6)
     level = np.random.default_rng(6).uniform(0.2, 0.6, 40)
-    inside, border = (of_shares(np.tile(level + offset, (2, 1)), unions_NK) for offset in (0.2, 0.0))
-    better_inside, better_border = (of_shares(np.tile(level + offset, (2, 1)), unions_NK) for offset in (0.25, 0.05))
+    inside, border = (of_shares(np.tile(level + offset, (3, 1)), unions_NK) for offset in (0.2, 0.0))
+    better_inside, better_border = (of_shares(np.tile(level + offset, (3, 1)), unions_NK) for offset in (0.25, 0.05))
     parts = [(1.0, better_inside), (-1.0, inside), (-1.0, better_border), (1.0, border)]
     assert known(combination(parts)) == pytest.approx((0, 0, 0), abs=1e-9)

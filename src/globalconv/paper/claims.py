@@ -59,16 +59,15 @@ class Verdict:
         return AGREES if low > 0 else DISAGREES if high < 0 else OPEN
 
     @property
-    def rule(self) -> str:
-        """What decided."""
+    def lacking(self) -> str:
+        """What there is no interval for want of; empty where there is one."""
         if self.contrast is None:
             return "not measured"
         if self.estimate is None:
             return "the networks share no finished seed"
         if self.estimate.interval is None:
-            return f"no interval: {self.estimate.doubt}"
-        where = {AGREES: "is above zero", DISAGREES: "is below zero", OPEN: "holds zero"}
-        return f"the interval {where[self.word]}"
+            return self.estimate.doubt
+        return ""
 
 
 def verdict(claim: Claim, comparison: Comparison | None) -> Verdict:

@@ -109,7 +109,6 @@ def _facts(dataset: Dataset) -> list[str]:
     result = next((result for result in comparison.every_result if not result.diverged), comparison.every_result[0])
     recipe, data = stages(result)[-1], result.data
     folds, seeds = comparison.rows[0].folds, len(comparison.seeds)
-    region = f"{result.region['width']:g} pixels ({result.region['metric']})"
     split = (
         f"Each of {len(folds)} folds in turn is scored after training on the others"
         if len(folds) > 1
@@ -118,8 +117,12 @@ def _facts(dataset: Dataset) -> list[str]:
     )
     trained = (
         f"{split}; {len(data['class_names'])} classes, backbone {recipe['model']['backbone']}, crop"
-        f" {result.crop[0]} x {result.crop[1]}, {result.steps} steps, {seeds} {'seed' if seeds == 1 else 'seeds'}."
+        f" {result.crop[0]} x {result.crop[1]}, {result.steps} steps of {recipe['data']['batch_size']}"
+        f" pictures, {seeds} {'seed' if seeds == 1 else 'seeds'}."
     )
+    if result.diverged:
+        return [trained, "Every training diverged."]
+    region = f"{result.region['width']:g} pixels ({result.region['metric']})"
     last = "Scores are those of the last weights, never of the best ones on the validation split."
     return [trained, last, f"Boundary: within {region} of one.", _independent(result, folds)]
 

@@ -7,6 +7,7 @@ from globalconv.paper.claims import CLAIMS, Verdict
 from globalconv.paper.comparison import Comparison, Row
 from globalconv.paper.parts import UNBROKEN, Grid, Heading, Part, Plot, Text
 from globalconv.paper.results import RunResult
+from globalconv.paper.specification import TABLES
 from globalconv.paper.statistics import Estimate, Scores, difference, mean
 from globalconv.progress import duration
 from globalconv.show.curves import Curve
@@ -63,7 +64,7 @@ def verdicts(found: Sequence[Verdict]) -> list[Part]:
     """Return the claims of the paper on one data set."""
     rows = {
         verdict.claim.words: [
-            f"{verdict.word} ({verdict.rule})",
+            f"{verdict.word}: {verdict.lacking}" if verdict.lacking else verdict.word,
             points(verdict.estimate),
             signed(verdict.contrast.printed) if verdict.contrast else NONE,
             verdict.contrast.words if verdict.contrast else NONE,
@@ -79,9 +80,10 @@ def summary(found: Mapping[str, Sequence[Verdict]]) -> list[Part]:
     for place, claim in enumerate(CLAIMS):
         of_each = [verdicts[place] for verdicts in found.values()]
         if any(verdict.contrast for verdict in of_each):
-            rows[claim.words] = [_in_short(verdict) for verdict in of_each]
+            printed = claim.contrast(TABLES[claim.table].variants)
+            rows[claim.words] = [signed(printed.printed) if printed else NONE, *map(_in_short, of_each)]
     open_ = [claim.words for place, claim in enumerate(CLAIMS) if claim.words not in rows]
-    shown: list[Part] = [Grid(list(found), rows)] if rows else []
+    shown: list[Part] = [Grid(["paper, points", *found], rows)] if rows else []
     return [*shown, Text(f"Not measured: {'; '.join(open_)}.")] if open_ else shown
 
 
@@ -106,7 +108,7 @@ def _row(row: Row, scores: Sequence[str], counted: bool, wanted: int) -> list[st
     cells = []
     for score in scores:
         cells += [percent(_mean(row.scores(score))), _number(row.variant.printed.get(score), "{:.1f}")]
-    losses = [result.final_loss for result in row.every_result if result.final_loss is not None]
+    losses = [r.final_loss for r in row.every_result if r.final_loss is not None and not r.diverged]
     first = next(iter(row.every_result), None)
     cells += [f"{len(row.seeds)} of {wanted}", _number(statistics.fmean(losses) if losses else None, "{:.3f}")]
     cells.append(_number(first.head_parameters if first else None, "{:,}"))

@@ -28,7 +28,7 @@ from globalconv.evaluation.confusion import mean_iou
 from globalconv.evaluation.doubt import Counts, Floats, Interval, drawn_mious
 
 CONFIDENCE = 0.95
-FEWEST_CLUSTERS, FEWEST_SEEDS = 5, 2
+FEWEST_CLUSTERS, FEWEST_SEEDS = 5, 3
 """Clusters and seeds below which no interval is stated."""
 
 
@@ -114,11 +114,11 @@ def combination(parts: Sequence[tuple[float, Scores]]) -> Estimate | None:
 def _estimate(found_S: Floats, drawn_RS: Floats, clusters: int) -> Estimate:
     value, seeds = float(found_S.mean()), len(found_S)
     if seeds < FEWEST_SEEDS:
-        return Estimate(value, None, seeds, clusters, "one seed only: another may give another score")
+        number = "one seed is" if seeds == 1 else f"{seeds} seeds are"
+        return Estimate(value, None, seeds, clusters, f"{number} too few, {FEWEST_SEEDS} are needed")
     if clusters < FEWEST_CLUSTERS:
-        return Estimate(
-            value, None, seeds, clusters, f"{clusters} clips or folds are too few, {FEWEST_CLUSTERS} are needed"
-        )
+        doubt = f"{clusters} pictures, clips or folds are too few, {FEWEST_CLUSTERS} are needed"
+        return Estimate(value, None, seeds, clusters, doubt)
     half = _half_width(float(found_S.var(ddof=1)) / seeds, seeds, float(np.nanvar(drawn_RS.mean(1))), clusters)
     return Estimate(value, (value - half, value + half), seeds, clusters)
 
