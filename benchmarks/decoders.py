@@ -78,9 +78,9 @@ def peer(name: str, classes: int) -> nn.Module:
 
 
 def case(name: str, decoder: str, rate: float, steps: int, data: DataSettings, root: Path, classes: int) -> Case:
-    street = RECIPES["msrc21"]()
+    base = RECIPES["msrc21"]()
     recipe = replace(
-        street, model=OURS.get(decoder, street.model), data=data, optim=replace(street.optim, lr=rate), steps=steps,
+        base, model=OURS.get(decoder, base.model), data=data, optim=replace(base.optim, lr=rate), steps=steps,
         evaluate_every=steps, seed=SEED,
     )  # fmt: skip
     maker = partial(peer, decoder, classes) if decoder in PEERS else None

@@ -174,6 +174,20 @@ def test_counting_leaves_the_network_as_it_was() -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
 
 
+class Frozen(nn.Sequential):
+    """Stays in evaluation mode, as frozen batch norms do."""
+
+    def train(self, mode: bool = True) -> "Frozen":
+        super().train(False)
+        return self
+
+
+def test_memory_of_training_is_that_of_the_mode_the_network_then_has() -> None:
+    layers = nn.Conv2d(3, 1000, 1), nn.Dropout()
+    assert network_cost(Frozen(*layers), 1, 1).training_bytes == 4 * 1000, "the output, and no mask of a dropout"
+    assert network_cost(nn.Sequential(*layers), 1, 1).training_bytes > 4 * 1000
+
+
 class Looking(nn.Module):
     def forward(self, images_N3HW: Tensor) -> Tensor:
         return images_N3HW if images_N3HW.sum() > 0 else -images_N3HW

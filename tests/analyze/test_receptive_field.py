@@ -269,7 +269,7 @@ def test_a_map_of_several_is_chosen_and_refusals_name_it() -> None:
     assert theoretical_receptive_field(Several(), 9, 9, layer="out").sum() == 1
     assert theoretical_receptive_field(Several(), 9, 9, layer="aux").all()
     for arguments, words in [
-        ({}, "choose one of them"),
+        ({}, "name one of them; known: "),
         ({"layer": "auxx"}, "did you mean 'aux'"),
         ({"layer": "out", "at": (9, 0)}, "9 rows"),
     ]:

@@ -215,6 +215,14 @@ def test_regions_are_those_of_all_images_one_by_one() -> None:
         assert f"boundary accuracy {whole.boundary_accuracy():.4f} within 1.5 pixels" in score.table()
 
 
+def test_what_regions_refuse_names_the_image() -> None:
+    """The confusion matrix counts any integers; regions take bytes."""
+    wide = [np.array([[0]], np.uint8), np.array([[1]], np.int64)]
+    contender = Contender(lambda index: wide[index], "float32")  # type: ignore[arg-type,return-value]
+    with pytest.raises(InputError, match=r"maps, day/001: class_map of shape \(1, 1\), int64"):
+        score_maps(contender, maps([0], [1]), regions=RegionSettings())
+
+
 def test_what_goes_wrong_in_the_last_image_s_regions_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("globalconv.evaluation.tally.RegionTally.update", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):

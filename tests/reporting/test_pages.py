@@ -6,9 +6,10 @@ import pytest
 from helpers.html import Reader, cells, check_self_contained
 from helpers.reporting import Run, findings, log, stripes
 
+from globalconv.evaluation.regions import RegionSettings
 from globalconv.labels import LabelSpace
 from globalconv.reporting.gather import Findings
-from globalconv.reporting.pages import render
+from globalconv.reporting.pages import about_boundaries, render
 from globalconv.reporting.sections import changed_settings
 
 WRONG = [0, 5, 20, 1, 2, 3, 4, 9, 11, 7]
@@ -122,3 +123,14 @@ def test_a_perfect_run_has_a_page_too() -> None:
     perfect: Findings = findings(stripes(3), Run("all right", [0, 0, 0]), Run("the same", [0, 0, 0]))
     page = render(perfect)
     assert "Nothing is confused." in page and "All class maps are alike." in page and "nan" not in Reader(page).text
+
+
+def test_the_page_says_which_boundaries_were_asked_for() -> None:
+    assert about_boundaries(RegionSettings()) in render(findings(stripes(10), Run("mine", WRONG)))
+    asked = about_boundaries(RegionSettings(3, "chessboard", "edge"))
+    assert "bridged" not in asked and "edge of void" in asked and "chessboard" in asked
+
+
+def test_one_logged_loss_is_no_curve() -> None:
+    found = findings(stripes(10), Run("mine", WRONG, events=log([3.0], [])))
+    assert "Training loss" not in render(found)

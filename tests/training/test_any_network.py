@@ -20,7 +20,10 @@ CLASSES = 3
 
 
 class Tiny(nn.Module):
-    """Two convolutions with a batch norm, and a layer that shares its weights with another."""
+    """Two convolutions with a batch norm, and a layer that shares its weights with another.
+
+    It looks at the pixels, so that it does not run on shapes alone and its page can say nothing of multiply-adds.
+    """
 
     def __init__(self, width: int = 4, classes: int = CLASSES) -> None:
         super().__init__()
@@ -32,6 +35,7 @@ class Tiny(nn.Module):
 
     def forward(self, images_N3PQ: Tensor) -> Tensor:
         assert images_N3PQ.shape[2] % 32 == images_N3PQ.shape[3] % 32 == 0
+        assert images_N3PQ.isfinite().all()
         logits_NKPQ: Tensor = self.last(self.norm(self.first(images_N3PQ) + self.again(images_N3PQ)).relu())
         return logits_NKPQ
 

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from globalconv.analyze.blocks import Block, blocks
 from globalconv.analyze.live import LiveBytes
+from globalconv.analyze.maps import in_mode
 from globalconv.errors import InputError
 
 PAIR = 2
@@ -108,7 +109,6 @@ Run = Callable[[Tensor], object]
 @contextmanager
 def _on_meta(network: nn.Module, training: bool) -> Iterator[Run]:
     """Give the network as a function of images without content, in training or evaluation mode; its tensors stay."""
-    modes = [(module, module.training) for module in network.modules()]
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     on_meta = {name: _meta(tensor) for name, tensor in state.items()}
 
@@ -121,13 +121,8 @@ def _on_meta(network: nn.Module, training: bool) -> Iterator[Run]:
                 f"{type(network).__name__} cannot be counted at {size}, for it does not run on shapes alone: {error}"
             ) from error
 
-    try:
-        for module, _ in modes:
-            module.training = training
+    with in_mode(network, training):
         yield run
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _meta(tensor: Tensor) -> Tensor:

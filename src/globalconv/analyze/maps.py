@@ -43,7 +43,7 @@ def _entry(output: Any, layer: Layer) -> Any:
         return next(iter(output.values() if isinstance(output, Mapping) else output))
     if layer not in keys:
         known = nearest(layer, map(str, keys if isinstance(output, Mapping) else range(len(output))))
-        raise InputError(f"layer={layer!r}: the network returns {len(output)} maps; choose one of them: {known}")
+        raise InputError(f"layer={layer!r}: the network returns {len(output)} maps, name one of them; {known}")
     return output[layer]
 
 
@@ -93,10 +93,17 @@ def device_of(network: nn.Module) -> torch.device:
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Put `network` into eval mode for a while, and every part of it back as it was."""
+    with in_mode(network, training=False):
+        yield
+
+
+@contextmanager
+def in_mode(network: nn.Module, training: bool) -> Iterator[None]:
+    """Put `network` into training or eval mode for a while, by its own means, and every part of it back as it was."""
     modes = {module: module.training for module in network.modules()}
-    network.eval()
+    network.train(training)
     try:
         yield
     finally:
-        for module, training in modes.items():
-            module.training = training
+        for module, before in modes.items():
+            module.training = before

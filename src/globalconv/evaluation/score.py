@@ -1,8 +1,9 @@
 """The only way any score is made: one prediction after another against a source, into one confusion matrix."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -235,7 +236,7 @@ def score_together(
     shares = shares or Shares()
     totals = [ConfusionMatrix(source.labels.num_classes) for _ in contenders]
     seconds = [0.0 for _ in contenders]
-    with _Tallying(len(contenders), source.labels.num_classes, regions) as tallying:
+    with _Tallying(len(contenders), source, regions) as tallying:
         for index in range(len(source)):
             class_maps = []
             for number, contender in enumerate(contenders):
@@ -247,7 +248,7 @@ def score_together(
                 counted = [_counted(class_map, label_map, source, index) for class_map in class_maps]
                 for total, matrix in zip(totals, counted, strict=True):
                     total.counts += matrix.counts
-                tallying.add(class_maps, label_map)
+                tallying.add(index, class_maps, label_map)
             on_scored(ScoredImage(index, label_map, class_maps, counted, totals))
     _check_labelled(totals[0], source)
     tallies: Sequence[RegionTally | None] = tallying.tallies or [None] * len(contenders)
@@ -260,8 +261,9 @@ def score_together(
 class _Tallying:
     """A tally per contender, or none if not asked for: a thread counts an image while the next one is predicted."""
 
-    def __init__(self, contenders: int, num_classes: int, settings: RegionSettings | None) -> None:
-        self.tallies = [RegionTally(num_classes, settings) for _ in range(contenders)] if settings else []
+    def __init__(self, contenders: int, source: Source, settings: RegionSettings | None) -> None:
+        self.source = source
+        self.tallies = [RegionTally(source.labels.num_classes, settings) for _ in range(contenders)] if settings else []
         self._thread, self._last = ThreadPoolExecutor(1), Future[None]()
         self._last.set_result(None)
 
@@ -273,15 +275,16 @@ class _Tallying:
         if kind is None:
             self._last.result()
 
-    def add(self, class_maps: Sequence[ClassMap], label_map: ClassMap) -> None:
+    def add(self, index: int, class_maps: Sequence[ClassMap], label_map: ClassMap) -> None:
         """Count an image, as soon as the one before it is counted."""
         if self.tallies:
             self._last.result()
-            self._last = self._thread.submit(self._count, class_maps, label_map)
+            self._last = self._thread.submit(self._count, index, class_maps, label_map)
 
-    def _count(self, class_maps: Sequence[ClassMap], label_map: ClassMap) -> None:
-        for tally, class_map in zip(self.tallies, class_maps, strict=True):
-            tally.update(class_map, label_map)
+    def _count(self, index: int, class_maps: Sequence[ClassMap], label_map: ClassMap) -> None:
+        with _naming(self.source, index):
+            for tally, class_map in zip(self.tallies, class_maps, strict=True):
+                tally.update(class_map, label_map)
 
 
 class _Batches:
@@ -324,11 +327,18 @@ class _Batches:
 def _counted(class_map: ClassMap, label_map: ClassMap, source: Source, index: int) -> ConfusionMatrix:
     """Return the confusion matrix of one image."""
     matrix = ConfusionMatrix(source.labels.num_classes)
-    try:
+    with _naming(source, index):
         matrix.update(class_map, label_map)
+    return matrix
+
+
+@contextmanager
+def _naming(source: Source, index: int) -> Iterator[None]:
+    """Say of which image it is what is refused inside."""
+    try:
+        yield
     except InputError as error:
         raise InputError(f"{source.name}, {source.sample_name(index)}: {error}") from error
-    return matrix
 
 
 def _class_map_files(folder: Path, source: Source) -> list[Path]:

@@ -89,7 +89,10 @@ class RegionTally:
         return ratio(self.by_size_S22[:, 1, 1], pixels_S), pixels_S
 
     def boundary_iou(self) -> Floats:
-        """Return Boundary IoU of every class (K,), nan where neither truth nor prediction has it."""
+        """Return Boundary IoU of every class (K,), nan where none of its bands has a pixel that counts.
+
+        So of classes that occur in neither truth nor prediction, and of those whose outlines all lie in void.
+        """
         return ratio(self.edge_hits_K, self.edge_unions_K)
 
     def mean_boundary_iou(self) -> float:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from globalconv.analyze.cost import network_cost
+from globalconv.analyze.cost import NetworkCost, network_cost
+from globalconv.errors import InputError
+from globalconv.infer.predictor import Predictor
 from globalconv.progress import duration
 from globalconv.reporting.gather import Findings, Result
 
@@ -20,7 +22,7 @@ def _cost(result: Result, width: int, height: int) -> dict[str, str]:
     predictor = result.subject.predictor
     history, score = result.subject.history, result.score
     each, total, peak = history.seconds_per_step, history.training_seconds, history.peak_memory
-    found = predictor and network_cost(predictor.network, height, width)
+    found = None if predictor is None else _counted(predictor, height, width)
     return {
         "parameters": f"{found.weights / 1e6:.2f} M" if found else UNKNOWN,
         f"multiply-adds, {width}x{height}": f"{found.multiply_adds / 1e9:.2f} G" if found else UNKNOWN,
@@ -29,6 +31,14 @@ def _cost(result: Result, width: int, height: int) -> dict[str, str]:
         "time per step": f"{each:.3f} s" if each else UNKNOWN,
         "peak memory in training": f"{peak / 2**30:.2f} GiB" if peak else UNKNOWN,
     }
+
+
+def _counted(predictor: Predictor, height: int, width: int) -> NetworkCost | None:
+    """Return what a network costs; None of one of somebody else's that does not run on shapes alone."""
+    try:
+        return network_cost(predictor.network, height, width)
+    except InputError:
+        return None
 
 
 def environments(findings: Findings) -> dict[str, Sequence[str]]:

@@ -161,7 +161,7 @@ def _tiles(findings: Findings, best: Result | None) -> list[str]:
 
 def _regions(findings: Findings) -> list[str]:
     return [
-        page.note(_REGIONS),
+        page.note(about_boundaries(findings.results[0].regions.settings)),
         sections.regions(findings),
         page.subheading("Inside objects of different sizes"),
         page.note(_SIZES),
@@ -169,7 +169,13 @@ def _regions(findings: Findings) -> list[str]:
     ]
 
 
-_REGIONS = "Boundaries are those of the truth, between areas of different class; void between them is bridged."
+def about_boundaries(settings: RegionSettings) -> str:
+    """Return what a boundary is, and how the distance from it is measured."""
+    void = "void between them is bridged" if settings.void == "fill" else "the edge of void is one too"
+    distances = "" if settings.metric == "euclidean" else f" Distances are those of a {settings.metric}."
+    return f"Boundaries are those of the truth, between areas of different class; {void}.{distances}"
+
+
 _SIZES = "Accuracy further inside, by the square root of the area of the connected region that a pixel belongs to."
 
 

@@ -135,7 +135,7 @@ def object_sizes(findings: Findings) -> str:
 def training_curves(findings: Findings) -> str:
     """Return loss and mIoU of all runs over each other; nothing where there is no log."""
     runs = [(number, result.name, result.subject.history) for number, result in enumerate(findings.results)]
-    losses = [Curve(name, number, history.losses) for number, name, history in runs if history.losses]
+    losses = [Curve(name, number, history.losses) for number, name, history in runs if len(history.losses) > 1]
     mious = [Curve(name, number, history.mious, marked=True) for number, name, history in runs if history.mious]
     drawn = [curves("Training loss", "step", losses, logarithmic=True)] if losses else []
     if any(len(line.points) > 1 for line in mious):
