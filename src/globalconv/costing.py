@@ -154,9 +154,16 @@ def compare_costs(
 
 
 def variants(model: ModelSettings, heads: Sequence[str], kernel_sizes: Sequence[int]) -> list[ModelSettings]:
-    """Return `model` with each of the heads and kernel sizes (none given: its own); a 1 x 1 head has but one size."""
+    """Return `model` with each of the heads and kernel sizes (none given: its own); a 1 x 1 head has but one size.
+
+    `InputError` for a width of a stack where there is none.
+    """
     kinds: list[tuple[str, ...]] = [(head,) for head in heads] or [model.head]
     sizes: list[tuple[int, ...]] = [(size,) for size in kernel_sizes] or [model.kernel_size]
+    if model.stack_width is not None and not any("stack" in head for head in kinds):
+        raise InputError(
+            f"--model.stack-width {model.stack_width}: no head is a stack; leave it out, or add --heads stack"
+        )
     found = [
         replace(model, head=head, kernel_size=(1,) if head == ("pointwise",) else size)
         for head, size in product(kinds, sizes)

@@ -105,6 +105,29 @@ def test_strided_pooling_with_its_last_window_over_the_edge() -> None:
             assert np.array_equal(theoretical_receptive_field(pool, 9, 9, (cell, cell)), expected)
 
 
+class Choosing(nn.Module):
+    """Takes the larger or smaller of what a small and a large window see."""
+
+    def __init__(self, choose: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.small, self.large, self.choose = conv(3), conv(5), choose
+
+    def forward(self, images_N3HW: Tensor) -> Tensor:
+        return self.choose(self.small(images_N3HW), self.large(images_N3HW))
+
+
+@pytest.mark.parametrize("choose", [torch.maximum, torch.minimum, torch.max, Tensor.min], ids=lambda one: one.__name__)
+def test_of_two_maps_both_count_whichever_is_larger(choose: Callable[[Tensor, Tensor], Tensor]) -> None:
+    assert np.array_equal(theoretical_receptive_field(Choosing(choose), SIDE, SIDE), square(5))
+
+
+def test_a_maximum_over_rows_or_everything_looks_at_all_of_them() -> None:
+    rows = Choosing(lambda small, large: large.max(2, keepdim=True).values * small)
+    found = theoretical_receptive_field(rows, SIDE, SIDE)
+    assert np.array_equal(found.any(0), square(5).any(0)) and found[:, MIDDLE].all()
+    assert theoretical_receptive_field(Choosing(lambda small, large: small * large.max()), SIDE, SIDE).all()
+
+
 @pytest.mark.parametrize("at", [(0, 0), (5, 7), (15, 3)])
 def test_it_equals_brute_force_on_a_branching_network(at: tuple[int, int]) -> None:
     class Branches(nn.Module):

@@ -12,9 +12,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from globalconv.cli.main import main
+from globalconv.errors import InputError
 from globalconv.fields.measure import measure_fields
 from globalconv.fields.settings import FieldSettings
 from globalconv.infer.predictor import Predictor
+from globalconv.labels import LabelSpace
 from globalconv.model.network import GlobalConvNet
 from globalconv.show.fields import lit
 from globalconv.weights import Geometry, save_weights
@@ -58,6 +60,16 @@ def test_the_class_is_what_the_network_sees_there() -> None:
         {"one": Predictor(network, LABELS, "cpu")}, noise(5, 5), (2, 2), FieldSettings("gradient")
     )
     assert found.class_name == "blue"
+
+
+def test_a_class_that_one_network_lacks_is_refused_before_any_is_measured() -> None:
+    network, others = Window(1), LabelSpace(("cow", "sky", "sea"))
+    predictors = {"one": Predictor(network, LABELS, "cpu"), "two": Predictor(Window(1), others, "cpu")}
+    seen: list[object] = []
+    network.register_forward_hook(lambda *_: seen.append(1))
+    with pytest.raises(InputError, match="--class green: known: cow, sea, sky"):
+        measure_fields(predictors, noise(5, 5), (2, 2), FieldSettings("gradient"), "green")
+    assert not seen
 
 
 def test_the_picture_is_dimmed_outside_and_marked() -> None:

@@ -220,6 +220,7 @@ REFUSALS = [
     Refusal("a submission without its pictures", "submit voc voc --data blobs --out new.tgz", "JPEGImages"),
     Refusal("a submission of a part of the pictures", "submit voc voc --data few --out new.tgz", "--trial"),
     Refusal("a size that is none", "cost --size 512", "--size 512: give height x width"),
+    Refusal("a width of a stack where there is none", "cost --model.stack-width 8", "no head is a stack"),
     Refusal("an even kernel to compare", "cost --kernel-sizes 3 4", "kernel_size=4"),
     Refusal("settings for a network that is saved", "cost run --model.backbone resnet50", "model.json"),
     Refusal("a cost of weights", "cost --model.backbone-weights imagenet", "change no cost"),

@@ -3,9 +3,9 @@
 A probe of the network as it is built: one pass forward and one backward, in which every operation forgets its values.
 Going forward, what an operation returns is replaced by random numbers between 0.1 and 0.9, for which no ReLU, clamp or
 gate is closed. Going backward, a gradient that is not zero is replaced by a random positive number, so that nothing
-cancels, vanishes or underflows, however deep the network is. Weights are random and positive as well, and a max
-pooling, whose gradient reaches only the largest cell, is an average over the same window. What then arrives at the
-image is not zero exactly where there is a path from a pixel to the cell.
+cancels, vanishes or underflows, however deep the network is. Weights are random and positive as well, and a maximum or
+minimum, whose gradient reaches only what was chosen, is an average of all it chooses from: a max pooling one over its
+window. What then arrives at the image is not zero exactly where there is a path from a pixel to the cell.
 
 Paths that are no derivative are not seen: `detach`, a comparison, the choice that `topk`, `sort` or an `argmax` make.
 """
@@ -113,16 +113,25 @@ def _mean_over(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:  
     return input.mean(dim or None, keepdim)
 
 
+def _mean_or_sum(input: Tensor, *given: Any, **named: Any) -> Any:  # noqa: A002
+    """Stand for `max` and `min` in their three forms: of everything, over a dimension, of two tensors."""
+    found = torch.max(input, *given, **named)
+    if not isinstance(found, Tensor):
+        return type(found)((_mean_over(input, *given, **named), found.indices))
+    return sum((*given, *named.values()), input) if given or named else input.mean()
+
+
 def _pair(value: Extent) -> tuple[int, int]:
     both = (value, value) if isinstance(value, int) else tuple(value) * 2
     return both[0], both[1]
 
 
-_SPREAD: dict[Any, Callable[..., Tensor]] = {
+_SPREAD: dict[Any, Callable[..., Any]] = {
     torch.max_pool2d: _mean_pool,
     F.max_pool2d: _mean_pool,
     F.adaptive_max_pool2d: _mean_adaptive,
-    torch.amax: _mean_over,
-    Tensor.amax: _mean_over,
+    **dict.fromkeys((torch.amax, torch.amin, Tensor.amax, Tensor.amin), _mean_over),
+    **dict.fromkeys((torch.max, torch.min, Tensor.max, Tensor.min), _mean_or_sum),
+    **dict.fromkeys((torch.maximum, torch.minimum, Tensor.maximum, Tensor.minimum), torch.add),
 }
-"""What takes the largest of several -> what depends on all of them."""
+"""What takes the largest or smallest of several -> what depends on all of them."""

@@ -60,9 +60,9 @@ def run(arguments: list[str], stop: StopRequest) -> int:
 
 
 def _size(words: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", words)
+    found = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", words)
     if not found:
-        raise InputError(f"--size {words}: give height x width in pixels, such as 512x512")
+        raise InputError(f"--size {words}: give height x width in pixels, such as 512x512, each below a million")
     return int(found[1]), int(found[2])
 
 

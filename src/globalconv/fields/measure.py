@@ -87,9 +87,13 @@ def measure_fields(
     if values is not None and values.shape[:2] != (height, width):
         size = f"{values.shape[1]}x{values.shape[0]}"
         raise InputError(f"--label-map: is {size}, the picture {width}x{height}; give the label map of this picture")
-    if settings.method == "occlusion":  # before hours of work, not after a part of them
+    # Refuse before hours of work, not after a part of them.
+    if settings.method == "occlusion":
         for scale in settings.scales:
             _occluders(settings).stride(*scaled_size(height, width, scale))
+    if class_name is not None:
+        for predictor in predictors.values():
+            _class_index(predictor.class_names, class_name)
     shown = None if values is None else object_at(values, *at)
     return [
         _field(name, predictor, image, at, scale, settings, class_name, shown, on_batch)
