@@ -74,6 +74,9 @@ def verdicts(found: Sequence[Verdict]) -> list[Part]:
     return [Grid(["verdict", "here, points (95%)", "paper", "what is compared"], rows)]
 
 
+PRINTED = "The paper's points are of all rows of its tables here, and below of those that are measured."
+
+
 def summary(found: Mapping[str, Sequence[Verdict]]) -> list[Part]:
     """Return the verdicts of all data sets beside each other: data set -> verdict of each claim."""
     rows = {}
@@ -83,7 +86,7 @@ def summary(found: Mapping[str, Sequence[Verdict]]) -> list[Part]:
             printed = claim.contrast(TABLES[claim.table].variants)
             rows[claim.words] = [signed(printed.printed) if printed else NONE, *map(_in_short, of_each)]
     open_ = [claim.words for place, claim in enumerate(CLAIMS) if claim.words not in rows]
-    shown: list[Part] = [Grid(["paper, points", *found], rows)] if rows else []
+    shown: list[Part] = [Grid(["paper, points", *found], rows), Text(PRINTED)] if rows else []
     return [*shown, Text(f"Not measured: {'; '.join(open_)}.")] if open_ else shown
 
 
