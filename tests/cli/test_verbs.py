@@ -31,9 +31,9 @@ def test_help_names_every_verb_in_one_line(capsys: pytest.CaptureFixture[str]) -
         assert sum(text.split()[:1] == [verb] and line in text for text in lines) == 1
 
 
-LISTING = ("data", "train")
-"""Verbs whose own help lists what comes next: jobs, recipes."""
-LISTED = ("data check", "data prepare", "train folder")
+LISTING = ("data", "paper", "train")
+"""Verbs whose own help lists what comes next: jobs, tables, recipes."""
+LISTED = ("data check", "data prepare", "paper table1", "train folder")
 
 
 @pytest.mark.parametrize("verb", [*(verb for verb in VERBS if verb not in LISTING), *LISTED])
@@ -44,7 +44,7 @@ def test_every_verb_explains_its_options(verb: str, capsys: pytest.CaptureFixtur
     assert f"globalconv {verb.split(maxsplit=1)[0]}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("verb", "listed"), [("data", "check"), ("train", "camvid")])
+@pytest.mark.parametrize(("verb", "listed"), [("data", "check"), ("paper", "table1"), ("train", "camvid")])
 @pytest.mark.parametrize("flag", [[], ["--help"]])
 def test_help_lists_what_comes_next(
     verb: str, listed: str, flag: list[str], capsys: pytest.CaptureFixture[str]

@@ -62,7 +62,9 @@ def test_voc_in_three_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert [(crop, kernel) for _, crop, kernel in starts(out)] == [([80, 80], [15]), ([64, 64], [15]), ([64, 64], [15])]
     assert counts[0] > counts[1] > counts[2] == 4
     for number, images in enumerate(counts, start=1):
-        assert re.search(rf"stage {number} of 3: .*\n(.*\n)*?data .*: {images} images; .*k = 15", said)
+        crop, kernels = "80x80" if number == 1 else "64x64", r'"kernel_size": \[15, 15, 15, 15\]'
+        data = rf"data .*: {images} images; .* to {crop}"
+        assert re.search(rf"stage {number} of 3: .*\n(.*\n)*?{data}\nnetwork .*{kernels}", said)
     assert main(["evaluate", str(out), "--data", *places, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["images"] == 3
 
