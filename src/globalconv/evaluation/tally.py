@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from globalconv.columns import aligned
 from globalconv.evaluation.confusion import ConfusionMatrix, Counts, Floats, mean_iou, ratio
 from globalconv.evaluation.edges import edge_overlap
 from globalconv.evaluation.regions import (
@@ -110,8 +111,8 @@ class RegionTally:
         sizes = zip(size_names(), self.internal_by_size()[0], strict=True)
         return [
             f"{near} ({share:.1%} of the pixels), internal accuracy {_cell(counts.internal_accuracy())}",
-            *_columns([["of a boundary", "mIoU"], *columns]),
-            *_columns([["object size in px", "internal accuracy"], *([name, _cell(value)] for name, value in sizes)]),
+            *_beside([["of a boundary", "mIoU"], *columns]),
+            *_beside([["object size in px", "internal accuracy"], *([name, _cell(value)] for name, value in sizes)]),
         ]
 
     def to_json(self, class_names: tuple[str, ...]) -> dict[str, Any]:
@@ -151,9 +152,8 @@ def size_names() -> list[str]:
     return [f"below {SIZES[0]}", *between, f"{SIZES[-1]} and more"]
 
 
-def _columns(columns: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in columns]
-    return ["  ".join(map(str.rjust, row, widths)) for row in zip(*columns, strict=True)]
+def _beside(columns: list[list[str]]) -> list[str]:
+    return aligned(list(zip(*columns, strict=True)))
 
 
 def _cell(value: float) -> str:

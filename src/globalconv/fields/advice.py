@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from globalconv.analyze.cost import network_cost
 from globalconv.analyze.field_size import field_size
 from globalconv.analyze.gradient import effective_receptive_field
+from globalconv.columns import aligned
 from globalconv.data.sources.source import Source, evenly
 from globalconv.errors import InputError
 from globalconv.fields.objects import object_areas
@@ -162,8 +163,7 @@ class Advice:
                 for one in self.candidates
             ),
         ]  # fmt: skip
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+        return aligned(cells)
 
     def _notes(self) -> list[str]:
         notes = [

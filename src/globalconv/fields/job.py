@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from globalconv.columns import aligned
 from globalconv.data.images import opened, read_image
 from globalconv.data.sources import Data, as_root, open_source
 from globalconv.errors import InputError
@@ -41,11 +42,8 @@ class Found:
     def table(self) -> str:
         """Return the areas as a table for a terminal."""
         rows = [("network", "scale", "picture", "score of", "field", "of picture", "side", "of object"), *self._rows()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        return "\n".join(
-            [*lines, "field in pixels, side = its square root; of object = how much of the object it holds"]
-        )
+        legend = "field in pixels, side = its square root; of object = how much of the object it holds"
+        return "\n".join([*aligned(rows), legend])
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
         for one in self.fields:

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from globalconv.evaluation.objects import object_areas as areas_of_pixels
 from globalconv.labels import IGNORE
 
 Uint8Array = npt.NDArray[np.uint8]
@@ -21,9 +22,5 @@ def object_at(values: Uint8Array, row: int, column: int) -> BoolArray:
 
 def object_areas(label_map: Uint8Array) -> IntArray:
     """Return the pixels of every object of a label map (H, W); void is none."""
-    areas = [
-        np.bincount(ndimage.label(label_map == index)[0].ravel())[1:]
-        for index in np.unique(label_map)
-        if index != IGNORE
-    ]
-    return np.concatenate([np.zeros(0, np.int64), *areas])
+    areas, pixels = np.unique(areas_of_pixels(label_map)[label_map != IGNORE], return_counts=True)
+    return np.repeat(areas, pixels // areas).astype(np.int64)

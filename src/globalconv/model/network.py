@@ -33,8 +33,8 @@ class GlobalConvNet(Normalised):
     `images_N3HW` (RGB, uint8 or float in [0, 1], any H, W >= 1) -> `logits_NKHW`.
 
     `kernel_size`, `head` and `stack_width` (m of head "stack"; None takes the level's own channels) are one value or
-    one per level res-2 .. res-5, so that Baseline (`head="pointwise"`,
-    no refinement), GCN and GCN + BR are settings of this one class, and so is "GCN after res-5 only".
+    one per level res-2 .. res-5, so that Baseline (`head="pointwise"`, no refinement), GCN and GCN + BR are settings of
+    this one class, and so is "GCN after res-5 only".
     `backbone_weights` is None (from scratch), "imagenet", a timm tag, or a file in timm's or torchvision's names.
     `backbone_norm="frozen"` is `freeze_backbone_norm()` after that; call it later where weights come later.
 

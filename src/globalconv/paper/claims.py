@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from globalconv.paper.comparison import Comparison
+from globalconv.paper.results import WORDS
 from globalconv.paper.specification import Variant
 from globalconv.paper.statistics import Estimate, combination, slope_weights
 
@@ -133,8 +134,7 @@ def gain(one: Variant, other: Variant, more: str, fewer: str) -> Contrast:
     """Return how much more the first gains over the second in one score than in another."""
     inside, border = less(one, other, more), less(one, other, fewer)
     signs = [*inside.terms, *((-weight, variant, score) for weight, variant, score in border.terms)]
-    words = {"internal_accuracy": "internal", "boundary_accuracy": "boundary"}
-    return Contrast(f"{inside.words}: {words[more]} accuracy less {words[fewer]} accuracy", signs)
+    return Contrast(f"{inside.words}: {WORDS[more]} accuracy less {WORDS[fewer]} accuracy", signs)
 
 
 def pair(variants: Sequence[Variant], one: str, other: str) -> tuple[Variant, Variant] | None:

@@ -92,9 +92,10 @@ def size_of(recipe: Recipe, num_classes: int) -> dict[str, Any]:
         network = GlobalConvNet(num_classes, **recipe.model.architecture())
     head = network.heads[-1]
     height, width = recipe.data.augmentation.crop
+    cost = network_cost(network, height, width)
     return {
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "parameters": cost.weights,
         "head_parameters": sum(p.numel() for name, p in head.named_parameters() if name.endswith("weight")),
-        "multiply_adds": network_cost(network, height, width).multiply_adds,
+        "multiply_adds": cost.multiply_adds,
         "crop": [height, width],
     }

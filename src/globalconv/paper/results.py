@@ -14,8 +14,13 @@ from typing import Any
 from globalconv.errors import InputError
 from globalconv.files import write_text
 
-SCORES = ("miou", "pixel_accuracy", "mean_accuracy", "boundary_accuracy", "internal_accuracy")
-"""Names in `RunResult.scores`; each is a share from 0 to 1, or null."""
+WORDS = {
+    "miou": "mIoU", "pixel_accuracy": "pixels", "mean_accuracy": "classes",
+    "boundary_accuracy": "boundary", "internal_accuracy": "internal",
+}  # fmt: skip
+"""Names in `RunResult.scores` -> what people call them; each is a share from 0 to 1, or null."""
+
+SCORES = tuple(WORDS)
 
 NAME = re.compile(r"[0-9a-f]{12}\.json")
 

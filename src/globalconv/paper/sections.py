@@ -6,16 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from globalconv.paper.claims import CLAIMS, Verdict
 from globalconv.paper.comparison import Comparison, Row
 from globalconv.paper.parts import UNBROKEN, Grid, Heading, Part, Plot, Text
-from globalconv.paper.results import RunResult
+from globalconv.paper.results import WORDS, RunResult
 from globalconv.paper.specification import TABLES
 from globalconv.paper.statistics import Estimate, Scores, difference, mean
 from globalconv.progress import duration
 from globalconv.show.curves import Curve
 
 NONE = "–"
-
-WORDS = {"miou": "mIoU", "boundary_accuracy": "boundary", "internal_accuracy": "internal"}
-"""What scores are called."""
 
 STRIDE = 32
 """Pixels of the image to a cell of res-5."""
@@ -257,7 +254,7 @@ def cost(results: Sequence[RunResult]) -> list[Part]:
         "trainings": [f"{len(results)}, of which {sum(result.diverged for result in results)} diverged"],
         "steps each": [_range([result.steps for result in results])],
         "minutes each": [_range([round(result.minutes, 1) for result in results])],
-        "in training steps together": [duration(60 * sum(by_machine.values()))],
+        "in training and scoring together": [duration(60 * sum(by_machine.values()))],
         **{machine: [duration(60 * minutes)] for machine, minutes in by_machine.items()},
         "precision of the training": [", ".join(sorted({result.precision for result in results}))],
         "versions": ["; ".join(sorted({_versions(result) for result in results}))],

@@ -6,17 +6,11 @@ from collections.abc import Sequence
 
 from globalconv.columns import aligned
 from globalconv.paper.plan import Run
-from globalconv.paper.results import RunResult
+from globalconv.paper.results import WORDS, RunResult
 from globalconv.paper.specification import Table, Variant
 from globalconv.progress import duration
 
 Done = tuple[Run, RunResult]
-
-WORDS = {
-    "miou": "mIoU", "pixel_accuracy": "pixels", "mean_accuracy": "classes",
-    "boundary_accuracy": "boundary", "internal_accuracy": "internal",
-}  # fmt: skip
-"""What scores are called for people."""
 
 
 def table_text(table: Table, done: Sequence[Done], planned: Sequence[Run]) -> str:
