@@ -46,7 +46,16 @@ def test_the_numbers_are_the_results() -> None:
     assert first[0].startswith(f"{100 * statistics.fmean(mious):.1f} (") and first[1] == "74.5"
     assert first[2:] == ["3 of 3", "0.250", "21,000", "3.21", "6.5"]
     assert rows(text, "GCN k=3")[0] == ["–", "70.1", "0 of 3", "–", "–", "–", "–"]
-    assert rows(text, "in training steps together") == [["1h37m"]]  # 15 trainings of 6.5 minutes
+    assert rows(text, "in training and scoring together") == [["1h37m"]]  # 15 trainings of 6.5 minutes
+
+
+def test_a_table_without_a_row_of_its_own_is_left_out() -> None:
+    """Tables 2 and 3 share rows with Table 1, and Table 5 has other scores of the same networks."""
+    grid = Planted(GAINS, {})
+    text = markdown([Dataset("blobs", results(grid, "table1"))])
+    assert "### Table 1:" in text and not rows(text, "conv k=7")
+    assert "### Table 2:" not in text and "### Table 3:" not in text and "### Table 5:" in text
+    assert "### Table 2:" in markdown([Dataset("blobs", planted())])
 
 
 def test_page_and_markdown_say_the_same() -> None:

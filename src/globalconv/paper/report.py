@@ -42,9 +42,16 @@ class Dataset:
 
     @cached_property
     def comparisons(self) -> dict[str, list[Comparison]]:
-        """Tables of which there is something, the setting with the most results first."""
-        found = {name: comparisons(table, self.results) for name, table in TABLES.items()}
-        return {name: sorted(them, key=lambda one: -len(one.every_result)) for name, them in found.items() if them}
+        """Tables of which there is something of their own, the setting with the most results first."""
+        found: dict[str, list[Comparison]] = {}
+        shown: set[tuple[str, tuple[str, ...]]] = set()
+        for name, table in TABLES.items():
+            them = comparisons(table, self.results)
+            rows = {(row.variant.name, table.scores) for one in them for row in one.rows if row.results}
+            if not rows <= shown:  # Tables 2 and 3 repeat rows of Table 1
+                found[name] = sorted(them, key=lambda one: -len(one.every_result))
+                shown |= rows
+        return found
 
     @property
     def chosen(self) -> dict[str, Comparison]:
