@@ -48,7 +48,7 @@ def starts(out: Path) -> list[tuple[int, list[int], list[int]]]:
     found = []
     for log in sorted(out.glob("*/metrics.jsonl")):
         start = json.loads(log.read_text().splitlines()[0])
-        found.append((start["images"], start["crop"], start["kernel_size"]))
+        found.append((start["images"], start["crop"], start["network"]["kernel_size"]))
     return found
 
 
@@ -59,7 +59,8 @@ def test_voc_in_three_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     command = ["train", "voc", "--data", *places, "--out", str(out), *SMALL, *crops]
     said = run_with_kills(command, ("coco", "sbd", "voc"), capsys)
     counts = [images for images, _, _ in starts(out)]
-    assert [(crop, kernel) for _, crop, kernel in starts(out)] == [([80, 80], [15]), ([64, 64], [15]), ([64, 64], [15])]
+    sizes = [([80, 80], [15] * 4), ([64, 64], [15] * 4), ([64, 64], [15] * 4)]
+    assert [(crop, kernels) for _, crop, kernels in starts(out)] == sizes
     assert counts[0] > counts[1] > counts[2] == 4
     for number, images in enumerate(counts, start=1):
         crop, kernels = "80x80" if number == 1 else "64x64", r'"kernel_size": \[15, 15, 15, 15\]'
@@ -73,7 +74,7 @@ def test_cityscapes_in_two_stages(tmp_path: Path, capsys: pytest.CaptureFixture[
     place, out = cityscapes_tree(tmp_path), tmp_path / "run"
     command = ["train", "cityscapes", "--data", f"cityscapes={place}", "--out", str(out), *SMALL]
     run_with_kills([*command, "--data.augmentation.crop", "64", "64"], ("coarse", "fine"), capsys)
-    assert starts(out) == [(7, [64, 64], [25]), (4, [64, 64], [25])]
+    assert starts(out) == [(7, [64, 64], [25] * 4), (4, [64, 64], [25] * 4)]
     assert main(["evaluate", str(out), "--data", f"cityscapes={place}", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["images"] == 3
 

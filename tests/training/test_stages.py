@@ -88,7 +88,7 @@ def test_done_it_does_nothing_more(whole: Path, blobs: Path) -> None:
 
 def test_the_log_says_images_size_and_kernel(whole: Path) -> None:
     start = json.loads((whole / "2-second" / "metrics.jsonl").read_text().splitlines()[0])
-    assert (start["images"], start["crop"], start["kernel_size"]) == (7, [48, 64], [3])
+    assert (start["images"], start["crop"], start["network"]["kernel_size"]) == (7, [48, 64], [3] * 4)
 
 
 def test_the_report_compares_the_stages(whole: Path, blobs: Path) -> None:

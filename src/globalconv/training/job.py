@@ -67,7 +67,11 @@ def carry_out(
             session.board.open(run.path / "tensorboard", session.state.step)
         _announce(session, say)
         facts = {"step": session.state.step, "steps": session.total_steps, **session.task.facts()}
-        ran = {"hardware": session.hardware.description, "precision": session.hardware.precision}
+        ran = {
+            "network": session.network.settings,
+            "hardware": session.hardware.description,
+            "precision": session.hardware.precision,
+        }
         run.log("start", {**facts, **ran, **environment()})
         train_loop(session, stop)
         session.ranks.wait()  # until what the first one writes is there for all

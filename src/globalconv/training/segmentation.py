@@ -59,8 +59,7 @@ class Segmentation(Task):
         return f"{train.name}: {len(train)} images; {val.name}: {len(val)}; cropped or padded to {size}"
 
     def facts(self) -> dict[str, Any]:
-        data, model = self.recipe.data, self.recipe.model
-        return {**super().facts(), "crop": list(data.augmentation.crop), "kernel_size": list(model.kernel_size)}
+        return {**super().facts(), "crop": list(self.recipe.data.augmentation.crop)}
 
     def batches(self, start: int, workers: int) -> Generator[Batch, None, None]:
         data = self.recipe.data
