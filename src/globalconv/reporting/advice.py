@@ -158,8 +158,9 @@ def _ragged_borders(run: Evidence) -> Iterator[Advice]:
     if run.border_share < BORDER:
         return
     refined = run.settings.get("model.boundary_refinement", True)
-    why = f"{run.border_share:.0%} of the wrong pixels lie at the borders of areas: what is where is mostly right."
-    yield Advice("Sharpen borders", why, "" if refined else "--model.boundary-refinement")
+    near = f"{run.border_share:.0%} of the wrong pixels lie within {OUTLINE} pixels of a boundary between areas"
+    why = f"{near}: what is where is mostly right."
+    yield Advice("Sharpen boundaries", why, "" if refined else "--model.boundary-refinement")
 
 
 @dataclass(frozen=True)
