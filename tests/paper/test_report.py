@@ -150,6 +150,10 @@ def test_pictures_are_of_the_last_weights(tmp_path: Path) -> None:
     write_reports([tmp_path / "results"], page, None, tmp_path / "runs", tmp_path / "blobs")
     check_self_contained(page.read_text())
     assert page.read_text().count("<img") == 3 * 4 and "GCN + BR of" not in page.read_text()
+    write_reports([tmp_path / "results"], page, None, tmp_path / "runs", tmp_path / "blobs", occluders=300)
+    assert page.read_text().count("<img") == 3 * 4 + 2 * 3 and "Baseline, scale 2" in page.read_text()
+    with pytest.raises(InputError, match="--occluders: measures trained networks"):
+        write_reports([tmp_path / "results"], page, None, occluders=300)
     with pytest.raises(InputError, match="weights of a result are not there"):
         write_reports([tmp_path / "results"], page, None, tmp_path, tmp_path / "blobs")
     with pytest.raises(InputError, match="no results of Table 5 on results"):

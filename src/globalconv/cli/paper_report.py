@@ -22,6 +22,8 @@ class PaperReportOptions:
     """Markdown file to write, with the same tables and no plots."""
     runs: Path | None = None
     """Folder of the trainings: the page then shows pictures of Table 5's networks, on the data of --data."""
+    occluders: int | None = None
+    """Show valid receptive fields, too, measured with about so many occluders (the paper: 5000, minutes on a CPU)."""
     data: DataOption = ()
     """Root of the data of those pictures, or voc=PATH sbd=PATH ...; the built-in scenes need none."""
 
@@ -34,6 +36,6 @@ def run(arguments: list[str]) -> int:
     from globalconv.paper.report_files import write_reports
 
     root = parse_data(options.data)
-    for path in write_reports(options.results, options.out, options.text, options.runs, root):
+    for path in write_reports(options.results, options.out, options.text, options.runs, root, options.occluders):
         print(path.resolve())
     return 0

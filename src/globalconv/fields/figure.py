@@ -23,13 +23,16 @@ def figure(fields: Sequence[Field]) -> Image.Image:
 
 
 def _row(fields: Sequence[Field]) -> list[Image.Image]:
+    height, width = fields[0].region.shape
+    captions = [(f"{width} x {height} pixels", f"scale {fields[0].scale:g}"), *map(_caption, fields)]
+    return [captioned(picture, *lines) for picture, lines in zip(drawn(fields), captions, strict=True)]
+
+
+def drawn(fields: Sequence[Field]) -> list[Image.Image]:
+    """Return the fields of one scale without words: the photograph, then a picture for each network."""
     first = fields[0]
-    height, width = first.region.shape
-    size = f"{width} x {height} pixels"
-    return [
-        captioned(photograph(first.image, first.at, CELL_WIDTH), size, f"scale {first.scale:g}"),
-        *(captioned(lit(one.image, one.region, one.at, CELL_WIDTH), *_caption(one)) for one in fields),
-    ]
+    lights = [lit(one.image, one.region, one.at, CELL_WIDTH) for one in fields]
+    return [photograph(first.image, first.at, CELL_WIDTH), *lights]
 
 
 def _caption(field: Field) -> tuple[str, str]:

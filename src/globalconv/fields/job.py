@@ -78,7 +78,7 @@ def draw_fields(
     predictors = {
         name: load(folder, device, "float32") for name, folder in zip(run_names(folders), folders, strict=True)
     }
-    with _told() as tell:
+    with told() as tell:
         fields = measure_fields(predictors, pixels, at[::-1], settings, class_name, values, tell)
     write_picture(Path(out), figure(fields))
     return Found(at, settings, tuple(fields))
@@ -142,7 +142,7 @@ def _values(path: Path) -> Uint8Array:
 
 
 @contextmanager
-def _told() -> Iterator[OnBatch]:
+def told() -> Iterator[OnBatch]:
     """Give a function that shows the progress of one measurement after the other."""
     shown: dict[str, Progress] = {}
     with ExitStack() as current:

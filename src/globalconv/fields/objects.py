@@ -20,6 +20,27 @@ def object_at(values: Uint8Array, row: int, column: int) -> BoolArray:
     return found
 
 
+def deepest_pixel(label_map: Uint8Array) -> tuple[int, int] | None:
+    """Return the row and column farthest inside the largest object that lies wholly inside the label map (H, W).
+
+    None where every object touches the edge, beyond which it may go on.
+    """
+    largest, found_HW = 0, None
+    for value in np.unique(label_map[label_map != IGNORE]):
+        numbered_HW, _ = ndimage.label(label_map == value)
+        pixels = np.bincount(numbered_HW.ravel())
+        for edge in (numbered_HW[[0, -1]], numbered_HW[:, [0, -1]]):
+            pixels[edge] = 0
+        pixels[0] = 0  # what has another value
+        if pixels.max() > largest:
+            largest, found_HW = pixels.max(), numbered_HW == pixels.argmax()
+    if found_HW is None:
+        return None
+    depth_HW = ndimage.distance_transform_edt(found_HW)
+    row, column = np.unravel_index(depth_HW.argmax(), depth_HW.shape)
+    return int(row), int(column)
+
+
 def object_areas(label_map: Uint8Array) -> IntArray:
     """Return the pixels of every object of a label map (H, W); void is none."""
     areas, pixels = np.unique(areas_of_pixels(label_map)[label_map != IGNORE], return_counts=True)
