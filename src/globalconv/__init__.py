@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from globalconv.infer.predictor import load
     from globalconv.labels import LabelSpace
     from globalconv.model.blocks import BoundaryRefinement, ConvStack, DenseConv, GlobalConv, PointwiseHead
+    from globalconv.model.fast.network import optimised
     from globalconv.model.network import GlobalConvNet
 
     __version__: str
@@ -33,6 +34,7 @@ __all__ = [
     "ConfusionMatrix",
     "DenseCRF",
     "load",
+    "optimised",
     "train",
     "pretrain",
     "evaluate",
@@ -57,6 +59,7 @@ _HOMES = {
     "PointwiseHead": "model.blocks",
     "DenseConv": "model.blocks",
     "ConvStack": "model.blocks",
+    "optimised": "model.fast.network",
     "ConfusionMatrix": "evaluation.confusion",
     "DenseCRF": "crf.dense",
     "load": "infer.predictor",

@@ -129,7 +129,7 @@ def test_a_loaded_network_predicts_what_the_saved_one_does(run: Path) -> None:
     assert predictor.class_names == LABELS.class_names
 
 
-def test_optimise_changes_the_layout_and_nothing_but_rounding(run: Path) -> None:
+def test_optimise_changes_nothing_but_rounding(run: Path) -> None:
     fast = globalconv.load(run, "cpu", "float32", optimise=True)
     plain = globalconv.load(run, "cpu", "float32", optimise=False)
     image = noise(50, 61)

@@ -7,7 +7,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from globalconv.infer.scales import ScoreRows, mean, view
 from globalconv.infer.settings import AUTO_TILE, PLAIN, WHOLE_PIXELS, InferenceSettings, check_settings
 from globalconv.infer.tiles import Pixels, grid, tiled
 from globalconv.labels import LabelSpace
+from globalconv.model.fast.network import optimised
 from globalconv.pipeline import Override
 from globalconv.weights import AS_THEY_ARE, Geometry, load_weights
 
@@ -70,8 +71,8 @@ def load(
     `network` is needed where the training was given one: another of its make, which takes the weights up.
 
     `device`: "auto", "cpu", "cuda", "cuda:1", "mps". `precision`: "auto" (bfloat16 where the hardware has it
-    natively), "float32", "bfloat16". `optimise` lays the weights out for speed (channels last); it changes rounding
-    only. `settings`: tiles, scales and so on. `InputError` for whatever is missing or refused.
+    natively), "float32", "bfloat16". `optimise` computes with a faster equal copy of the network (`model.fast`); it
+    changes rounding only. `settings`: tiles, scales and so on. `InputError` for whatever is missing or refused.
     """
     check_settings(settings)
     if not isinstance(optimise, bool):
@@ -79,16 +80,19 @@ def load(
     model = load_weights(as_path("path", path), network)
     layout = torch.channels_last if optimise else torch.contiguous_format
     loaded = model.network.to(memory_format=layout)
-    return Predictor(loaded, model.labels, device, precision, layout, model.info, model.geometry, settings)
+    return Predictor(
+        loaded, model.labels, device, precision, layout, model.info, model.geometry, settings, optimise=optimise
+    )  # fmt: skip
 
 
 class Predictor:
     """Turns images into class maps with one network.
 
     `network` (images_N3HW uint8 -> logits_NKHW) is moved to `device` and put into eval mode; nothing else in it is
-    changed. `geometry` is what the training did to its images, `settings` say how images are taken apart and scores
-    put together, `refine` is done to the result: so a CRF comes in that `settings.crf` cannot name. Equal images give
-    equal class maps on one machine.
+    changed. With `optimise` a faster equal copy of it, made at first use, computes class maps and scores: changes to
+    `network` after that have no effect. `geometry` is what the training did to its images, `settings` say how images
+    are taken apart and scores put together, `refine` is done to the result: so a CRF comes in that `settings.crf`
+    cannot name. Equal images give equal class maps on one machine.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class Predictor:
         geometry: Geometry = AS_THEY_ARE,
         settings: InferenceSettings = PLAIN,
         refine: Refine | None = None,
+        optimise: bool = False,
     ) -> None:
         check_settings(settings)
         hardware = choose_hardware(str(device), precision)
@@ -116,6 +121,12 @@ class Predictor:
         self.settings = settings
         self.refine = refine if settings.crf is None else _crf(settings.crf)
         self.network = network.to(self.device).eval()
+        self.optimise = optimise
+
+    @cached_property
+    def _computing(self) -> nn.Module:
+        """The network, or the form of it that computes the same faster."""
+        return optimised(self.network, self.precision) if self.optimise else self.network
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -219,7 +230,7 @@ class Predictor:
         low = self.precision == "bfloat16"
         try:
             with torch.inference_mode(), _TF32.to(False), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-                logits_NKHW: Tensor = self.network(images_N3HW)
+                logits_NKHW: Tensor = self._computing(images_N3HW)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise

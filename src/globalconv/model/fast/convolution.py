@@ -1,0 +1,149 @@
+"""Convolutions as oneDNN likes them: with the sum and the ReLU that follow, and with narrow outputs side by side.
+
+Shapes: N images, C channels, h x w cells, K output channels. Everything is channels-last.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_onednn = torch.ops.mkldnn
+
+LANES = 16
+"""Output channels that are computed together, whether there are so many or not (AVX-512 and AMX; AVX2 has half)."""
+
+SIDE_BY_SIDE = 6
+"""Most neighbours that are computed together."""
+
+WORTH = 0.9
+"""Share of the multiply-adds, padded ones included, up to which computing neighbours together pays."""
+
+
+def is_available() -> bool:
+    """Return whether this torch has oneDNN and its fused convolutions, which torch.compile uses as well."""
+    return torch.backends.mkldnn.is_available() and hasattr(_onednn, "_convolution_pointwise")
+
+
+def is_fusable(layer: nn.Module) -> bool:
+    """Return whether a layer can become a `FusedConvolution`."""
+    plain = isinstance(layer, nn.Conv2d) and type(layer).forward is nn.Conv2d.forward
+    return plain and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+
+
+class FusedConvolution(nn.Module):
+    """relu(convolution(features_NChw) + other_NKhw) in one call, where sum and ReLU are optional.
+
+    Weights are stored in the order that oneDNN picks for the shape of its input, and reordered when another shape
+    comes. Inputs are taken in `dtype`, whatever autocast says.
+    """
+
+    def __init__(self, layer: nn.Conv2d, relu: bool, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.stride, self.dilation, self.groups = list(layer.stride), list(layer.dilation), layer.groups
+        self.padding = [int(side) for side in layer.padding]
+        self.relu = relu
+        self.weight = layer.weight.detach().to(dtype, memory_format=torch.channels_last)
+        self.bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+        self._packed: tuple[tuple[object, ...], Tensor] = ((), self.weight)
+
+    def forward(self, features_NChw: Tensor, other_NKhw: Tensor | None = None) -> Tensor:
+        if other_NKhw is None:
+            return self.padded(features_NChw, self.padding)
+        features_NChw, other_NKhw = features_NChw.to(self.weight.dtype), other_NKhw.to(self.weight.dtype)
+        if other_NKhw.shape != self._shape_of(features_NChw.shape):  # a sum that broadcasts cannot be fused
+            total_NKhw = self._call(features_NChw, self.padding, "none") + other_NKhw
+            return F.relu(total_NKhw) if self.relu else total_NKhw
+        weight, how = self._weight_for(features_NChw.shape, self.padding), (self.stride, self.dilation, self.groups)
+        summed_NKhw: Tensor = _onednn._convolution_pointwise.binary(
+            features_NChw, other_NKhw, weight, self.bias, self.padding, *how, "add", 1.0,
+            "relu" if self.relu else None, [], None,
+        )  # fmt: skip
+        return summed_NKhw
+
+    def padded(self, features_NChw: Tensor, padding: Sequence[int]) -> Tensor:
+        """Return the convolution with another padding than the layer's, without a sum."""
+        return self._call(features_NChw.to(self.weight.dtype), padding, "relu" if self.relu else "none")
+
+    def _call(self, features_NChw: Tensor, padding: Sequence[int], after: str) -> Tensor:
+        weight, how = self._weight_for(features_NChw.shape, padding), (self.stride, self.dilation, self.groups)
+        output_NKhw: Tensor = _onednn._convolution_pointwise(
+            features_NChw, weight, self.bias, padding, *how, after, [], ""
+        )
+        return output_NKhw
+
+    def _weight_for(self, shape: torch.Size, padding: Sequence[int]) -> Tensor:
+        """Return the weights in the best order for an input; in that for another one they are as right, but slow."""
+        packed_for, packed = self._packed
+        if packed_for != (shape, *padding):
+            how = padding, self.stride, self.dilation, self.groups
+            packed = _onednn._reorder_convolution_weight(self.weight, *how, list(shape))
+            self._packed = ((shape, *padding), packed)  # at once, for other threads
+        return packed
+
+    def _shape_of(self, shape: torch.Size) -> tuple[int, ...]:
+        """Return the shape of the output."""
+        cells = (
+            (size + 2 * pad - step * (kernel - 1) - 1) // stride + 1
+            for size, pad, step, kernel, stride in zip(
+                shape[2:], self.padding, self.dilation, self.weight.shape[2:], self.stride, strict=True
+            )
+        )
+        return (shape[0], len(self.weight), *cells)
+
+
+class SideBySide(nn.Module):
+    """A convolution of 1 x k or k x 1 and stride 1 that computes `count` neighbours of few outputs as one of many.
+
+    21 outputs take as long as 32, for they fill lanes of 16; three neighbours have 63, which fill 64, and need a kernel
+    of k + 2 cells at every third place: for k = 15 a quarter less work. Sums are the same, in the same order.
+    """
+
+    def __init__(self, layer: nn.Conv2d, count: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        k = max(layer.kernel_size)
+        self.axis = 0 if layer.kernel_size[0] == k else 1
+        self.count, self.outputs, self.padding = count, layer.out_channels, k // 2
+        size, stride = ((k + count - 1, 1), (count, 1)) if self.axis == 0 else ((1, k + count - 1), (1, count))
+        bias = layer.bias is not None
+        wide = nn.Conv2d(layer.in_channels, count * self.outputs, size, stride, bias=bias, device="meta")
+        shape_pKChw = (count, self.outputs, layer.in_channels, *size)
+        weight_pKChw = torch.zeros(shape_pKChw)
+        for place, weight_KChw in enumerate(weight_pKChw):
+            weight_KChw.narrow(self.axis + 2, place, k).copy_(layer.weight.detach())
+        wide.weight = nn.Parameter(weight_pKChw.flatten(0, 1))
+        wide.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach().repeat(count))
+        self.wide = FusedConvolution(wide, False, dtype)
+
+    def forward(self, features_NChw: Tensor) -> Tensor:
+        length = features_NChw.shape[self.axis + 2]
+        shift = self._shift(length)
+        padding = [0, 0]
+        padding[self.axis] = self.padding + shift
+        groups_NhwM = self.wide.padded(features_NChw, padding).permute(0, 2, 3, 1)
+        groups_NhwpK = groups_NhwM.unflatten(3, (self.count, self.outputs))
+        if self.axis == 0:
+            groups_NhwpK = groups_NhwpK.transpose(2, 3)
+        scores_NhwK = groups_NhwpK.flatten(self.axis + 1, self.axis + 2).narrow(self.axis + 1, shift, length)
+        scores_NKhw: Tensor = scores_NhwK.permute(0, 3, 1, 2)
+        return scores_NKhw.contiguous(memory_format=torch.channels_last)
+
+    def _shift(self, length: int) -> int:
+        """Return how many outputs too many to compute in front, so that equal padding at both ends reaches the last."""
+        return next(s for s in range(self.count) if (length + 2 * s) // self.count * self.count - s >= length)
+
+
+def neighbours(layer: nn.Conv2d) -> int:
+    """Return how many neighbours a layer's outputs are best computed together; 1 where nothing is gained."""
+    k, outputs = max(layer.kernel_size), layer.out_channels
+    if min(layer.kernel_size) > 1 or {*layer.stride, *layer.dilation, layer.groups} != {1} or 2 * (k // 2) != k - 1:
+        return 1
+    if max(layer.padding) != k // 2 or layer.in_channels < 2 * LANES:
+        return 1
+
+    def cost(count: int) -> float:
+        return -(-count * outputs // LANES) * LANES / count * (k + count - 1) / k
+
+    best = min(range(1, SIDE_BY_SIDE + 1), key=cost)
+    return best if cost(best) <= WORTH * cost(1) else 1

@@ -1,0 +1,147 @@
+"""Graphs that are easy to get wrong: what is shared, changed in place, used twice, or not to be traced."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from globalconv.model.fast.convolution import FusedConvolution, is_available
+from globalconv.model.fast.graph import fused
+
+pytestmark = pytest.mark.skipif(not is_available(), reason="this torch is built without oneDNN")
+
+
+class Block(nn.Module):
+    """Layers to choose from; batch norms have statistics that change something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = (nn.Conv2d(4, 4, 3, padding=1, bias=bias) for bias in (False, True))
+        self.norm, self.other_norm = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+        self.relu, self.drop = nn.ReLU(inplace=True), nn.Dropout(0.5)
+        for norm in (self.norm, self.other_norm):
+            norm.running_mean = torch.rand(4) * 2 - 1
+            norm.running_var = torch.rand(4) * 1.5 + 0.5
+            nn.init.uniform_(norm.weight, -2, 2)
+            nn.init.uniform_(norm.bias)
+
+
+class Residual(Block):
+    def forward(self, x: Tensor) -> Any:
+        out = self.relu(self.norm(self.one(x)))
+        out = self.drop(self.other_norm(self.two(out)))
+        out += x
+        return F.relu(out, inplace=True)
+
+
+class BothSides(Block):
+    def forward(self, x: Tensor) -> Any:
+        return torch.add(self.norm(self.one(x)), self.other_norm(self.two(x)))
+
+
+class UsedBetween(Block):
+    """What a fused convolution would swallow is wanted as well."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        first = self.one(x)
+        normed = self.norm(first)
+        total = self.two(normed) + x
+        return [first, normed, total, self.relu(total)]
+
+
+class Doubled(Block):
+    def forward(self, x: Tensor) -> Any:
+        out = self.one(x)
+        return self.relu(out + out)
+
+
+class Scaled(Block):
+    """Sums of other kinds."""
+
+    def forward(self, x: Tensor) -> Any:
+        return torch.add(self.one(x), x, alpha=2) + (self.two(x) + 1.0)
+
+
+class LayerTwice(Block):
+    def forward(self, x: Tensor) -> Any:
+        return self.norm(self.one(self.norm(self.one(x))))
+
+
+class LayerUnderTwoNames(Block):
+    def __init__(self) -> None:
+        super().__init__()
+        self.two = self.one
+
+    def forward(self, x: Tensor) -> Any:
+        return self.norm(self.one(x)) + self.other_norm(self.two(x))
+
+
+class ChangedInPlace(Block):
+    """The sum reads x after the ReLU, the convolution before it."""
+
+    def forward(self, x: Tensor) -> Any:
+        x = x * 1.0
+        out = self.one(x)
+        self.relu(x)
+        return out + x
+
+
+class ChangedByOperator(Block):
+    def forward(self, x: Tensor) -> Any:
+        y = x * 1.0
+        y *= 2.0
+        z = self.one(y)
+        z -= x
+        return F.relu(self.two(z) + y, True)
+
+
+class ChangedByMethod(Block):
+    def forward(self, x: Tensor) -> Any:
+        x = x * 1.0
+        out = self.one(x)
+        x.mul_(3.0)
+        return self.two(out) + x
+
+
+class Looks(Block):
+    """Cannot be traced: it looks at its values."""
+
+    def forward(self, x: Tensor) -> Any:
+        return self.one(x) if x.mean() > 0 else self.two(x)
+
+
+CASES = [
+    Residual, BothSides, UsedBetween, Doubled, Scaled, LayerTwice, LayerUnderTwoNames, ChangedInPlace,
+    ChangedByOperator, ChangedByMethod, Looks,
+]  # fmt: skip
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("case", CASES)
+def test_graphs_compute_the_same(case: type[Block]) -> None:
+    torch.manual_seed(0)
+    block = case().eval()
+    for sign in (1, -1):
+        x = (torch.randn(2, 4, 6, 7) + sign).to(memory_format=torch.channels_last)
+        expected = block(x.clone())
+        torch.testing.assert_close(fused(copied(block), torch.float32)(x.clone()), expected)
+
+
+def copied(block: Block) -> Block:
+    twin = type(block)().eval()
+    twin.load_state_dict(block.state_dict())
+    return twin
+
+
+def test_a_residual_block_is_two_calls() -> None:
+    layers = list(fused(Residual().eval(), torch.float32).get_submodule("graph").children())
+    assert [layer.relu for layer in layers if isinstance(layer, FusedConvolution)] == [True, True] and len(layers) == 2
+
+
+def test_parts_of_what_cannot_be_traced_are_fused() -> None:
+    found = fused(Looks().eval(), torch.float32)
+    assert type(found) is Looks
+    kinds = {name: type(layer) for name, layer in found.named_children()}
+    assert kinds["one"] is kinds["two"] is FusedConvolution

@@ -1,0 +1,97 @@
+"""Whole networks: the fast form computes what the readable one does, and leaves it alone."""
+
+import copy
+import importlib
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from globalconv.model.adopted import Adopted
+from globalconv.model.fast.convolution import FusedConvolution, SideBySide, is_available
+from globalconv.model.fast.network import optimised
+from globalconv.model.network import GlobalConvNet
+
+pytestmark = pytest.mark.skipif(not is_available(), reason="this torch is built without oneDNN")
+
+BACKBONES = ["resnet18", "resnet50_gcn", "hrnet_w18_small", "regnetx_002", "efficientnet_b0", "densenet121"]
+
+
+def network(backbone: str, **options: object) -> GlobalConvNet:
+    """Return a network whose every layer does something."""
+    torch.manual_seed(0)
+    made = GlobalConvNet(21, backbone, **options).eval()  # type: ignore[arg-type]
+    for layer in made.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean = torch.randn(layer.num_features) / 10
+            layer.running_var = torch.rand(layer.num_features) + 0.5
+    for name, parameter in made.named_parameters():
+        if "residual" in name:
+            nn.init.normal_(parameter, std=0.03)
+    return made
+
+
+def images(height: int, width: int, count: int = 1) -> Tensor:
+    torch.manual_seed(1)
+    pixels = torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8)
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_scores_are_the_same_in_float32_and_as_good_in_bfloat16(backbone: str) -> None:
+    plain = network(backbone)
+    fast, low = optimised(plain), optimised(plain, "bfloat16")
+    for size in ((97, 70), (64, 96), (97, 70)):
+        images_N3HW = images(*size, count=2)
+        expected = plain(images_N3HW)
+        assert (fast(images_N3HW) - expected).abs().max() < 1e-4 * expected.abs().max()
+        with torch.autocast("cpu", torch.bfloat16):
+            ours, theirs = low(images_N3HW), plain(images_N3HW)
+        assert ours.dtype == theirs.dtype
+        assert (ours - expected).abs().mean() < 1.15 * (theirs - expected).abs().mean()
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"head": "pointwise", "boundary_refinement": False},
+        {"head": "conv", "kernel_size": 5},
+        {"head": "stack", "kernel_size": 5, "stack_width": 8},
+        {"kernel_size": (15, 9, 7, 3), "upsample": "bilinear"},
+    ],
+    ids=str,
+)
+def test_every_head_and_upsampling_has_a_fast_form(options: dict[str, object]) -> None:
+    plain, images_N3HW = network("test_resnet", **options), images(50, 66)
+    torch.testing.assert_close(optimised(plain)(images_N3HW), plain(images_N3HW), rtol=1e-4, atol=1e-5)
+
+
+def test_convolutions_are_fused_and_the_network_itself_is_as_before() -> None:
+    plain = network("resnet18").train()
+    before = copy.deepcopy(plain.state_dict())
+    fast = optimised(plain)
+    kinds = [type(layer) for layer in fast.modules()]
+    assert not {nn.Conv2d, nn.BatchNorm2d, nn.ReLU} & set(kinds)
+    assert kinds.count(SideBySide) == 8 and FusedConvolution in kinds and not fast.training
+    assert plain.training and all(parameter.requires_grad for parameter in plain.parameters())
+    torch.testing.assert_close(dict(plain.state_dict()), dict(before))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", ["Unet", "FPN", "DeepLabV3Plus"])
+def test_a_network_of_somebody_else(name: str) -> None:
+    smp = pytest.importorskip("segmentation_models_pytorch", reason="segmentation-models-pytorch is not installed")
+    torch.manual_seed(0)
+    plain = Adopted(getattr(smp, name)("resnet18", encoder_weights=None, classes=5).eval(), 5)
+    images_N3HW = images(70, 64)
+    torch.testing.assert_close(optimised(plain)(images_N3HW), plain(images_N3HW), rtol=1e-4, atol=1e-5)
+
+
+def test_without_onednn_the_copy_is_the_network_channels_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("globalconv.model.fast.network"), "is_available", lambda: False)
+    plain = network("test_resnet")
+    fast = optimised(plain, "bfloat16")
+    assert isinstance(fast, GlobalConvNet) and fast.heads[0] is not plain.heads[0]
+    assert fast.backbone.body.conv1[0].weight.is_contiguous(memory_format=torch.channels_last)
