@@ -76,11 +76,14 @@ def machine(facts: Mapping[str, Any]) -> str:
 
 
 def write_results(name: str, device: str, settings: Mapping[str, Any], tables: Mapping[str, Any]) -> None:
-    """Write results/NAME.HARDWARE.json: the command, the hardware, the settings and the tables."""
+    """Write results/NAME.HARDWARE.json: the command, the hardware, the settings and the tables.
+
+    `name` is that of the script, or SCRIPT.WHAT.
+    """
     facts = hardware(device)
     words = facts.get("gpu") or f"{facts['cpu']} {facts['threads']} threads"
     slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\([^)]*\)|@.*?(?= \d+ threads|$)", "", words).lower()).strip("-")
-    command = f"python benchmarks/{name}.py {' '.join(sys.argv[1:])}".strip()
+    command = f"python benchmarks/{name.partition('.')[0]}.py {' '.join(sys.argv[1:])}".strip()
     report = {"command": command, "hardware": facts, "settings": dict(settings), "tables": dict(tables)}
     write_report(RESULTS / f"{name}.{slug}.json", report)
 

@@ -2,10 +2,11 @@
 
     python benchmarks/predict.py [--run FOLDER]
 
-What is timed is the verb's own function, reading and writing included, with one predictor that is already loaded.
-"one after another" calls the same functions for decoding, network and writing in a plain loop: what the overlap is
-worth is the ratio to it. Pictures are CamVid's frames where GLOBALCONV_DATA is set, else generated scenes of their
-size; without --run the network is a fresh one of the recipe `camvid`.
+What is timed is the verb's own function, reading and writing included, with one predictor that is already loaded, in
+the precision that the verb picks. "network alone" is the same predictor on decoded images, writing nothing: its rate is
+what the verb cannot exceed. "one after another" calls the same functions for decoding, network and writing in a plain
+loop: what the overlap is worth is the ratio to it. Pictures are CamVid's frames where GLOBALCONV_DATA is set, else
+generated scenes of their size; without --run the network is a fresh one of the recipe `camvid`.
 """
 
 import os
@@ -24,15 +25,17 @@ from globalconv.data.images import read_image
 from globalconv.data.sources import open_source
 from globalconv.infer.files import PARTS, predict_files
 from globalconv.infer.prediction import Prediction
-from globalconv.infer.predictor import Predictor, load
+from globalconv.infer.predictor import Predictor, Uint8Array, load
 from globalconv.infer.settings import PLAIN
 from globalconv.labels import CAMVID
+from globalconv.memory import keep_freed_memory
 from globalconv.model.network import GlobalConvNet
 from globalconv.pipeline import Shares
 from globalconv.training.recipes import RECIPES
 from globalconv.weights import save_weights
 
 BATCHES = (1, 2, 4)
+ALONE = "network alone"
 APART = "one after another"
 SIZE = (480, 360)
 """Width and height of CamVid's frames as they are used here."""
@@ -42,6 +45,8 @@ SIZE = (480, 360)
 class Settings:
     run: Path | None = None
     """Run folder or weights folder; by default a fresh network of the recipe camvid."""
+    backbone: str | None = None
+    """Of the fresh network, another than the recipe's."""
     pictures: int = 24
     """Images per call."""
     repeats: int = 7
@@ -50,21 +55,26 @@ class Settings:
 
 def main(settings: Settings) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        weights = settings.run or fresh(Path(folder) / "network")
-        predictor = load(weights, "cpu", "float32")
+        weights = settings.run or fresh(Path(folder) / "network", settings.backbone)
+        predictor = load(weights, "cpu")
         images = pictures(Path(folder) / "pictures", settings.pictures)
         rows = rates(cases(predictor, images, Path(folder) / "out"), settings)
         parts = share(predictor, images, Path(folder) / "out")
     print_rows("predict", rows)
     print_rows(f"share of the time that each part is at work, batch {BATCHES[0]}", parts)
     asked = {**asdict(settings), "run": "fresh" if settings.run is None else settings.run.name}
-    write_results("predict", "cpu", asked, {"predict": rows, "share of the time": parts})
+    name = "predict" if settings.backbone is None else f"predict.{settings.backbone}"
+    write_results(name, "cpu", asked, {"predict": rows, "share of the time": parts})
 
 
 def cases(predictor: Predictor, images: Sequence[Path], out: Path) -> dict[str, Callable[[], object]]:
     """Return the calls that are compared, each of which writes the results of all images."""
     names = [str(path) for path in images]
-    found: dict[str, Callable[[], object]] = {APART: partial(apart, predictor, images, out)}
+    decoded = [read_image(path) for path in images]
+    found: dict[str, Callable[[], object]] = {
+        ALONE: partial(alone, predictor, decoded),
+        APART: partial(apart, predictor, images, out),
+    }
     for batch_size in BATCHES:
         batching = batched(predictor, batch_size)
         found[f"batch {batch_size}"] = partial(predict_files, batching, names, out)
@@ -74,8 +84,16 @@ def cases(predictor: Predictor, images: Sequence[Path], out: Path) -> dict[str, 
 def batched(predictor: Predictor, batch_size: int) -> Predictor:
     """Return a predictor of the same network that takes so many images per pass."""
     settings = replace(PLAIN, batch_size=batch_size)
-    return Predictor(predictor.network, predictor.labels, "cpu", "float32", predictor.layout, None, predictor.geometry,
-                     settings)  # fmt: skip
+    return Predictor(
+        predictor.network, predictor.labels, "cpu", predictor.precision, predictor.layout, None, predictor.geometry,
+        settings, optimise=True,
+    )  # fmt: skip
+
+
+def alone(predictor: Predictor, decoded: Sequence[Uint8Array]) -> None:
+    """Predict every image, one at a time."""
+    for image in decoded:
+        predictor.class_map(image)
 
 
 def apart(predictor: Predictor, images: Sequence[Path], out: Path) -> None:
@@ -88,7 +106,7 @@ def apart(predictor: Predictor, images: Sequence[Path], out: Path) -> None:
 
 def rates(found: dict[str, Callable[[], object]], settings: Settings) -> list[dict[str, Any]]:
     """Return a row per case, with the images per second of its median."""
-    rows = compare(measure(found, settings.repeats), APART)
+    rows = compare(measure(found, settings.repeats), ALONE)
     return [{**row, "images_per_s": round(1e3 * settings.pictures / row["median_ms"], 2)} for row in rows]
 
 
@@ -110,14 +128,15 @@ def pictures(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def fresh(folder: Path) -> Path:
+def fresh(folder: Path, backbone: str | None) -> Path:
     """Save a network of the recipe camvid that has learned nothing, which takes as long as one that has."""
     model = RECIPES["camvid"]().model
-    network = GlobalConvNet(CAMVID.num_classes, model.backbone, model.kernel_size[0])
+    network = GlobalConvNet(CAMVID.num_classes, backbone or model.backbone, model.kernel_size[0])
     folder.mkdir()
     save_weights(folder, network.eval(), CAMVID, {})
     return folder
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as the command line does
     main(tyro.cli(Settings, description=__doc__))

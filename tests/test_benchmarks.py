@@ -163,13 +163,28 @@ def test_parts_of_a_crf_are_those_of_a_call(monkeypatch: pytest.MonkeyPatch) -> 
     assert crf.run(crf.OWN, case, image, probabilities).shape == (3, 20, 30)
 
 
+def test_the_ratio_is_the_networks_over_the_backbones() -> None:
+    over = load("network_over_backbone")
+    rows = [{"case": over.BACKBONE, "median_ms": 100.0}, {"case": over.NETWORK, "median_ms": 125.0}]
+    found = over.ratio(rows, over.BACKBONE)
+    assert found == {"backbone_ms": 100.0, "network_ms": 125.0, "ratio": 1.25, "path": found["path"]}
+    settings = over.Settings("test_resnet", size=64, classes=3, kernel_size=3)
+    cases = over.cases(settings)
+    assert {over.BACKBONE, over.NETWORK} < set(cases)
+    maps = [call() for name, call in cases.items() if name.startswith("network")]
+    assert all(found.shape == (1, 64, 64) and found.dtype == torch.uint8 for found in maps) and len(maps) == 5
+
+
 def test_every_way_to_predict_writes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GLOBALCONV_DATA", raising=False)
     predict = load("predict")
     images = predict.pictures(tmp_path / "pictures", 3)
     predictor = Predictor(Brightest(), LABELS, "cpu", "float32")
-    made = {}
-    for name, call in predict.cases(predictor, images, tmp_path / "out").items():
+    made: dict[str, dict[str, bytes]] = {}
+    cases = predict.cases(predictor, images, tmp_path / "out")
+    cases.pop(predict.ALONE)()
+    assert not (tmp_path / "out").exists()
+    for name, call in cases.items():
         call()
         made[name] = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
         assert len(made[name]) == 2 * len(images)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -30,6 +31,7 @@ def entries(indices: Sequence[int], labels: LabelSpace) -> list[Entry]:
     ]
 
 
+@lru_cache
 def font(size: float) -> Font:
     """Return the font that Pillow brings along."""
     return ImageFont.load_default(size)
@@ -42,6 +44,12 @@ def text_size(width: int, height: int) -> int:
 
 def legend(items: Sequence[Entry], width: int, size: int) -> Image.Image:
     """Return a strip with every entry, `width` wide, or as wide as its longest entry if that is more."""
+    return _strip(tuple(items), width, size).copy()
+
+
+@lru_cache(maxsize=64)
+def _strip(items: tuple[Entry, ...], width: int, size: int) -> Image.Image:
+    """Return the strip; pictures of one folder share most of theirs, and letters are slow to draw."""
     gap, swatch = round(size * 0.55), size
     lengths = [swatch + gap + round(font(size).getlength(item.name)) for item in items]
     width = max([width, *(length + 2 * gap for length in lengths)])

@@ -1,5 +1,7 @@
 """Class indices as colours. A class map is uint8 (H, W) of class indices; 255 is void."""
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -9,9 +11,12 @@ from globalconv.labels import LabelSpace
 Uint8Array = npt.NDArray[np.uint8]
 
 
+@lru_cache
 def palette_table(labels: LabelSpace) -> Uint8Array:
-    """Return the colour of every index (256, 3); see `LabelSpace.colour_table`."""
-    return np.array(labels.colour_table(), np.uint8)
+    """Return the colour of every index (256, 3), not to be written to; see `LabelSpace.colour_table`."""
+    table = np.array(labels.colour_table(), np.uint8)
+    table.flags.writeable = False
+    return table
 
 
 def palette_png(class_map: Uint8Array, labels: LabelSpace) -> Image.Image:
@@ -23,7 +28,7 @@ def palette_png(class_map: Uint8Array, labels: LabelSpace) -> Image.Image:
 
 def colours(class_map: Uint8Array, labels: LabelSpace) -> Uint8Array:
     """Return the class map in its colours, (H, W, 3)."""
-    return palette_table(labels)[class_map]
+    return np.asarray(palette_png(class_map, labels).convert("RGB"))
 
 
 def present(class_map: Uint8Array) -> list[int]:
