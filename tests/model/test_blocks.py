@@ -13,6 +13,7 @@ from globalconv.model.blocks import (
     DenseConv,
     GlobalConv,
     PointwiseHead,
+    RowConv,
     build_head,
     check_kernel_size,
 )
@@ -187,3 +188,26 @@ def test_bilinear_upsampling_has_nothing_to_learn(scores_NKhw: Tensor) -> None:
     assert not list(upsample.parameters())
     wanted = F.interpolate(scores_NKhw, scale_factor=2, mode="bilinear", align_corners=False)
     assert torch.equal(upsample(scores_NKhw), wanted)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("kernel_size", [13, 15, 21])
+def test_a_wide_convolution_that_learns_is_the_same_on_its_side(kernel_size: int, layout: torch.memory_format) -> None:
+    """Scores, gradients and the layout of both are those of a plain convolution with the same weights."""
+    torch.manual_seed(0)
+    wide = GlobalConv(3, 4, kernel_size).right[0]
+    assert isinstance(wide, RowConv)
+    features_NChw = torch.randn(2, 3, 9, 20).to(memory_format=layout)
+    plain = nn.Conv2d(3, 4, (1, kernel_size), padding=(0, kernel_size // 2))
+    plain.load_state_dict(wide.state_dict())
+    found = []
+    for layer in (wide, plain):
+        inputs_NChw = features_NChw.clone().requires_grad_()
+        scores_NKhw = layer(inputs_NChw)
+        assert scores_NKhw.is_contiguous(memory_format=layout)
+        (scores_NKhw**2).sum().backward()
+        assert layer.bias is not None
+        found.append([scores_NKhw, inputs_NChw.grad, layer.weight.grad, layer.bias.grad])
+    torch.testing.assert_close(found[0], found[1])
+    with torch.no_grad():
+        torch.testing.assert_close(wide(features_NChw), plain(features_NChw), rtol=0, atol=0)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from globalconv.model.blocks import RowConv
+
 _onednn = torch.ops.mkldnn
 
 LANES = 16
@@ -28,7 +30,7 @@ def is_available() -> bool:
 
 def is_fusable(layer: nn.Module) -> bool:
     """Return whether a layer can become a `FusedConvolution`."""
-    plain = isinstance(layer, nn.Conv2d) and type(layer).forward is nn.Conv2d.forward
+    plain = isinstance(layer, nn.Conv2d) and type(layer).forward in (nn.Conv2d.forward, RowConv.forward)
     return plain and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 

@@ -29,10 +29,10 @@ _RELUS = (F.relu, torch.relu)
 
 
 class _Tracer(fx.Tracer):
-    """Takes timm's batch norm with its activation for one layer."""
+    """Takes for one layer what can be fused, and timm's batch norm with its activation."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return type(m) is BatchNormAct2d or super().is_leaf_module(m, module_qualified_name)
+        return type(m) is BatchNormAct2d or is_fusable(m) or super().is_leaf_module(m, module_qualified_name)
 
 
 def fused(module: nn.Module, dtype: torch.dtype) -> nn.Module:
