@@ -17,7 +17,7 @@ from typing import Any
 import tyro
 from common import RESULTS, hardware, print_rows, write_report
 
-from globalconv.api import train
+from globalconv.api.training import train
 from globalconv.fields.job import draw_fields
 from globalconv.fields.settings import FieldSettings
 from globalconv.training.recipes import RECIPES

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from globalconv.analyze.gradient import effective_receptive_field
     from globalconv.analyze.occlusion import valid_receptive_field
     from globalconv.analyze.support import theoretical_receptive_field
-    from globalconv.api import crf_search, evaluate, predict, pretrain, report, submit, train
+    from globalconv.api.predicting import predict, submit
+    from globalconv.api.scoring import crf_search, evaluate, report
+    from globalconv.api.training import pretrain, train
     from globalconv.crf.dense import DenseCRF
     from globalconv.errors import InputError
     from globalconv.evaluation.confusion import ConfusionMatrix
@@ -63,13 +65,13 @@ _HOMES = {
     "ConfusionMatrix": "evaluation.confusion",
     "DenseCRF": "crf.dense",
     "load": "infer.predictor",
-    "train": "api",
-    "pretrain": "api",
-    "evaluate": "api",
-    "report": "api",
-    "predict": "api",
-    "crf_search": "api",
-    "submit": "api",
+    "train": "api.training",
+    "pretrain": "api.training",
+    "evaluate": "api.scoring",
+    "report": "api.scoring",
+    "predict": "api.predicting",
+    "crf_search": "api.scoring",
+    "submit": "api.predicting",
     "theoretical_receptive_field": "analyze.support",
     "effective_receptive_field": "analyze.gradient",
     "valid_receptive_field": "analyze.occlusion",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from globalconv.api import report, train
+from globalconv.api.scoring import report
+from globalconv.api.training import train
 from globalconv.data.scenes.writing import SceneSet, write_scenes
 from globalconv.data.sources import Source, open_source
 from globalconv.errors import InputError

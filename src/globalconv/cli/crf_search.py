@@ -34,7 +34,7 @@ class CrfSearchOptions:
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Search, and print what was found; the last line says whether to use it."""
     options = read_options(CrfSearchOptions, "crf-search", arguments, "Find the parameters of a CRF for a network.")
-    from globalconv.api import crf_search
+    from globalconv.api.scoring import crf_search
 
     verdict = crf_search(
         options.weights,

@@ -47,7 +47,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     options = read_options(EvaluateOptions, "evaluate", given, "Score a network or a folder of class maps.")
     if (options.weights is None) == (options.predictions is None):
         raise InputError("evaluate: give either WEIGHTS (a run folder) or --predictions DIR")
-    from globalconv.api import evaluate, evaluate_predictions
+    from globalconv.api.scoring import evaluate, evaluate_predictions
 
     if options.predictions is not None:
         free = replace(options.inference, max_pixels=None)

@@ -36,7 +36,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     options = read_options(PredictOptions, "predict", given, "Segment images with a trained network.")
     if not options.images:
         raise InputError("predict: no image given; name image files, folders or globs after WEIGHTS")
-    from globalconv.api import predict
+    from globalconv.api.predicting import predict
 
     failures = predict(
         options.weights, options.images, options.out, options.device, options.precision, options.inference

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from globalconv.api import pretrain
+from globalconv.api.training import pretrain
 from globalconv.cli.options import read_options
 from globalconv.stopping import StopRequest
 from globalconv.training.pretrain_recipe import PretrainRecipe

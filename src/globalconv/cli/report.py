@@ -34,7 +34,7 @@ class ReportOptions:
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Write the page and print its path."""
     options = read_options(ReportOptions, "report", arguments, "Write a page about a run, or compare several.")
-    from globalconv.api import report
+    from globalconv.api.scoring import report
 
     page = report(
         options.runs,

@@ -41,7 +41,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     """Predict, check and pack; say where to upload it."""
     given = with_value(arguments, "--crf", CRF)
     options = read_options(SubmitOptions, "submit", given, "Predict a test split for a benchmark's server.")
-    from globalconv.api import submit
+    from globalconv.api.predicting import submit
     from globalconv.submission.benchmarks import BENCHMARKS
 
     count = submit(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from globalconv.api import train
+from globalconv.api.training import train
 from globalconv.cli.options import DataOption
 from globalconv.cli.recipe_options import read_recipe
 from globalconv.data.roots import parse_data

@@ -1,30 +1,21 @@
-"""The jobs of the program, each one function, for Python and the command line alike."""
+"""Jobs that score what was trained, each one function."""
 
-import copy
-import shlex
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from globalconv.data.images import pixel_limit
 from globalconv.data.sources import Data, Root, Source, as_root, open_held_out, open_source
-from globalconv.errors import InputError, StoppedError, tell
+from globalconv.errors import InputError, tell
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.evaluation.score import PARTS as SCORING
 from globalconv.evaluation.score import OnImage, Score, class_maps_in, score_batches, score_predictions
-from globalconv.files import as_path
-from globalconv.infer.files import PARTS as PREDICTING
-from globalconv.infer.files import Failure, predict_files
 from globalconv.infer.predictor import Predictor, load
 from globalconv.infer.settings import PLAIN, InferenceSettings
 from globalconv.labels import LabelSpace
-from globalconv.model.adopted import Adopted
 from globalconv.pipeline import Shares
-from globalconv.processes import is_first_process
 from globalconv.progress import Progress
 from globalconv.reporting.gather import Subject
 from globalconv.reporting.history import History
@@ -32,84 +23,10 @@ from globalconv.reporting.pages import write_report
 from globalconv.reporting.runs import check_alike, noted_data, run_names, stage_runs, subject
 from globalconv.search.settings import SEARCH, SearchSettings
 from globalconv.show.page import check_page
-from globalconv.stopping import StopRequest
-from globalconv.submission.benchmarks import Competition
-from globalconv.submission.job import Submission, run_submission
-from globalconv.training.pretrain import run_pretraining
-from globalconv.training.pretrain_recipe import PretrainRecipe
-from globalconv.training.ranks import Cluster
-from globalconv.training.recipe import Recipe, StagedRecipe, flat, stage_folders
-from globalconv.training.recipes import recipe_named
-from globalconv.training.run import RunFolder
-from globalconv.training.segmentation import Segmentation
-from globalconv.training.session import Session
-from globalconv.training.stages import run_stages
-from globalconv.training.start import run_training
-from globalconv.weights import BACKBONE_FILE
+from globalconv.training.recipe import flat
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from globalconv.search.verdict import Verdict
-
-
-def train(
-    recipe: Recipe | StagedRecipe | str,
-    data: Data = None,
-    out: str | Path = "runs/train",
-    resume: bool = False,
-    init_from: str | Path | None = None,
-    stop: StopRequest | None = None,
-    devices: int | None = None,
-    nodes: int | None = None,
-    strategy: Literal["ddp", "ddp_find_unused_parameters_true"] = "ddp",
-    network: "nn.Module | None" = None,
-) -> Path:
-    """Train `recipe` (or the one of that name) on `data` into the run folder `out`, and return `out`.
-
-    Of a staged recipe every stage has a run folder in `out`; with `resume`, stages that are done are skipped. `data` is
-    what `--data` is: the root of a data set, roots by the names of data sets, or None for generated scenes. `init_from`
-    is a run folder or a folder with weights whose network starts this one. A `stop` that listens makes signals save the
-    state first. `devices` processes on each of `nodes` machines train together (docs/training.md).
-    `network` is trained, in place, instead of the one that the recipe describes: any module from images (normalised
-    with ImageNet's mean and standard deviation, sides multiples of 32) to logits of their size. To resume such a run or
-    to `load` it takes another of its make.
-    Raises `InputError` for refused input, `DivergedError` where the loss stops being finite.
-    """
-    recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
-    root = as_root(data)
-    initial = None if init_from is None else Path(init_from)
-    place, stop, first = Path(out), stop or StopRequest(), is_first_process()
-    cluster, say = Cluster(devices, nodes, strategy), tell if first else _silence
-    if resume:
-        begun = next(iter(stage_folders(place, recipe.stages).values())) if isinstance(recipe, StagedRecipe) else place
-        RunFolder(begun).check_initial_weights(initial)
-    if network is not None and (isinstance(recipe, StagedRecipe) or initial is not None):
-        raise InputError("network: starts as it is given, in a recipe of one stage; leave out init_from and stages")
-    if isinstance(recipe, StagedRecipe):
-        run_stages(recipe, root, place, resume, initial, stop, say, cluster)
-        write_page = partial(_report_stages, recipe, root, place)
-    else:
-        session = run_training(recipe, root, place, resume, initial, stop, say, cluster, network)
-        write_page = partial(_report_training, place, session)
-    if first:
-        _try_to_report(place, write_page)
-    return place
-
-
-def pretrain(
-    recipe: PretrainRecipe,
-    data: str | Path,
-    out: str | Path = "runs/pretrain",
-    resume: bool = False,
-    stop: StopRequest | None = None,
-) -> Path:
-    """Pre-train the backbone of `recipe` on the pictures in `data` (`train/CLASS/`, `val/CLASS/`) into a run folder.
-
-    Return the file that `GlobalConvNet(backbone_weights=...)` takes. Raises what `train` raises.
-    """
-    run_pretraining(recipe, as_path("data", data), as_path("out", out), resume, stop or StopRequest(), tell)
-    return Path(out) / BACKBONE_FILE
 
 
 def evaluate(
@@ -147,7 +64,7 @@ def _evaluate(
         folder = None if isinstance(weights, Predictor) else Path(weights)
         name = "network" if folder is None else folder.resolve().name
         asked = _with_settings(subject(name, predictor, source, folder), predictor.settings)
-        return _write_report(Path(report), [asked], source, regions)[0]
+        return write_report_of(Path(report), [asked], source, regions)[0]
     shares, batch_size = Shares(*SCORING), predictor.images_at_once
     with _progress(source) as progress:
         score = score_batches(
@@ -188,7 +105,7 @@ def _evaluate_predictions(
 ) -> Score:
     if report is not None:
         maps = Subject(Path(predictions).resolve().name, class_maps_in(Path(predictions), source), History())
-        return _write_report(Path(report), [maps], source, regions)[0]
+        return write_report_of(Path(report), [maps], source, regions)[0]
     with _progress(source) as progress:
         return score_predictions(Path(predictions), source, _counted(progress), regions)
 
@@ -222,44 +139,8 @@ def report(
     check_alike(folders, predictors, split)
     source = _to_score(predictors[0], noted_data(folders) if data is None else data, split, layout)
     subjects = [subject(*parts) for parts in zip(called, predictors, [source] * len(folders), folders, strict=True)]
-    _write_report(path, subjects, source, stages=bool(stages))
+    write_report_of(path, subjects, source, stages=bool(stages))
     return path
-
-
-def predict(
-    weights: str | Path | Predictor,
-    images: str | Path | Sequence[str | Path],
-    out: str | Path,
-    device: str = "auto",
-    precision: str = "auto",
-    settings: InferenceSettings = PLAIN,
-) -> list[Failure]:
-    """Write class map and overlay of every image that `images` (files, folders, globs) name into the folder `out`.
-
-    `settings` asks for tiles, scales and so on (a `Predictor` keeps its own). What cannot be read is skipped, returned,
-    and listed in `failures.json`. Of a TIFF above 25 megapixels only the class map is written, as a TIFF.
-    """
-    predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
-    inputs = _inputs(images)
-    shares = Shares(*PREDICTING)
-    with Progress("predicted", len(inputs), "images") as progress:
-
-        def on_file(done: int, total: int, path: Path, failure: Failure | None) -> None:
-            progress.update(done, total=total)
-
-        failures = predict_files(predictor, inputs, as_path("out", out), on_file, shares)
-        progress.say(shares.line(progress.total, "images"))
-    return failures
-
-
-def _inputs(images: Any) -> list[str]:
-    """Return the files, folders and globs that are named, by one path or several."""
-    one = isinstance(images, str | Path) or not isinstance(images, Iterable)
-    several = [images] if one else list(images)
-    if wrong := [image for image in several if not isinstance(image, str | Path)]:
-        kind = type(wrong[0]).__name__
-        raise InputError(f"images: holds {kind}: give paths of files, folders or globs; an array goes to a Predictor")
-    return list(map(str, several))
 
 
 def crf_search(
@@ -287,68 +168,14 @@ def crf_search(
     return run_job(predictor, Path(weights), as_root(data), opened, Path(out), settings, resume, workers, tell)
 
 
-def submit(
-    benchmark: str,
-    weights: str | Path,
-    data: Data,
-    out: str | Path,
-    split: str = "test",
-    competition: Competition = "comp6",
-    device: str = "auto",
-    precision: str = "float32",
-    settings: InferenceSettings = PLAIN,
-    trial: bool = False,
-) -> int:
-    """Write the archive `out` that the server of `benchmark` ("voc", "cityscapes") takes; return its predictions.
-
-    All pictures of the split below `data` are predicted at their own size into a folder beside the archive, checked,
-    and packed; a call that was stopped is continued by the same call. `trial` takes an incomplete split. Raises
-    `InputError` for a network of other classes and for whatever the server would refuse.
-    """
-    submission = Submission(benchmark, Path(out), split, competition, trial)
-    submission.check()
-    if (root := as_root(data)) is None:
-        raise InputError("--data is missing: name the root of the official data set")
-    predictor = load(weights, device, precision, settings=settings)
-    return run_submission(submission, Path(weights), predictor, root)
-
-
-def _silence(line: str) -> None:
-    """Say nothing: the first process does."""
-
-
-def _try_to_report(out: Path, write_page: Callable[[], None]) -> None:
-    """Write the page of a training that is complete: what goes wrong here must not make a night look lost."""
-    again = f"the training is complete; globalconv report {shlex.quote(str(out))} writes its page"
-    try:
-        write_page()
-    except StoppedError as stopped:
-        raise StoppedError(f"{stopped} while writing the report; {again}", stopped.exit_code - 128) from None
-    except Exception as error:
-        warnings.warn(f"no report.html: {error}; {again}", stacklevel=2)
-
-
-def _report_training(out: Path, session: Session) -> None:
-    given = session.network.module if isinstance(session.network, Adopted) else None
-    predictor = load(out, str(session.device), session.precision, network=copy.deepcopy(given))
-    assert isinstance(session.task, Segmentation)
-    source = session.task.val_source
-    _write_report(out / "report.html", [subject(out.resolve().name, predictor, source, out)], source)
-
-
-def _report_stages(recipe: StagedRecipe, data: Root | None, out: Path) -> None:
-    """Compare the stages of a training, each by its best network."""
-    last = list(recipe.stages.values())[-1]
-    report([out], data, device=last.device, precision=last.precision)
-
-
-def _write_report(
+def write_report_of(
     path: Path,
     subjects: list[Subject],
     source: Source,
     regions: RegionSettings = REGIONS,
     stages: bool = False,
 ) -> list[Score]:
+    """Write the page about `subjects`, and show how far it is."""
     with Progress("reported on", len(source), "images") as progress:
 
         def on_image(done: int, matrix: ConfusionMatrix) -> None:  # of the first subject only
