@@ -126,7 +126,8 @@ class Predictor:
     @cached_property
     def _computing(self) -> nn.Module:
         """The network, or the form of it that computes the same faster."""
-        return optimised(self.network, self.precision) if self.optimise else self.network
+        on_cpu = self.device.type == "cpu"
+        return optimised(self.network, self.precision) if self.optimise and on_cpu else self.network
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from globalconv.errors import InputError
 from globalconv.model.adopted import Adopted
 from globalconv.model.fast.convolution import FusedConvolution, SideBySide, is_available
 from globalconv.model.fast.network import optimised
 from globalconv.model.network import GlobalConvNet
 
-pytestmark = pytest.mark.skipif(not is_available(), reason="this torch is built without oneDNN")
+pytestmark = pytest.mark.skipif(not is_available(torch.float32), reason="no x86 CPU, or a torch without oneDNN")
 
 BACKBONES = ["resnet18", "resnet50_gcn", "hrnet_w18_small", "regnetx_002", "efficientnet_b0", "densenet121"]
 
@@ -46,8 +47,9 @@ def test_scores_are_the_same_in_float32_and_as_good_in_bfloat16(backbone: str) -
         images_N3HW = images(*size, count=2)
         expected = plain(images_N3HW)
         assert (fast(images_N3HW) - expected).abs().max() < 1e-4 * expected.abs().max()
+        ours = low(images_N3HW)  # sets autocast itself
         with torch.autocast("cpu", torch.bfloat16):
-            ours, theirs = low(images_N3HW), plain(images_N3HW)
+            theirs = plain(images_N3HW)
         assert ours.dtype == theirs.dtype
         assert (ours - expected).abs().mean() < 1.15 * (theirs - expected).abs().mean()
 
@@ -90,8 +92,13 @@ def test_a_network_of_somebody_else(name: str) -> None:
 
 
 def test_without_onednn_the_copy_is_the_network_channels_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module("globalconv.model.fast.network"), "is_available", lambda: False)
+    monkeypatch.setattr(importlib.import_module("globalconv.model.fast.network"), "is_available", lambda dtype: False)
     plain = network("test_resnet")
     fast = optimised(plain, "bfloat16")
     assert isinstance(fast, GlobalConvNet) and fast.heads[0] is not plain.heads[0]
     assert fast.backbone.body.conv1[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_another_precision_is_refused() -> None:
+    with pytest.raises(InputError, match="precision='half'"):
+        optimised(network("test_resnet"), "half")

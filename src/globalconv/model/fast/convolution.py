@@ -3,6 +3,7 @@
 Shapes: N images, C channels, h x w cells, K output channels. Everything is channels-last.
 """
 
+import platform
 from collections.abc import Sequence
 
 import torch
@@ -23,9 +24,15 @@ WORTH = 0.9
 """Share of the multiply-adds, padded ones included, up to which computing neighbours together pays."""
 
 
-def is_available() -> bool:
-    """Return whether this torch has oneDNN and its fused convolutions, which torch.compile uses as well."""
-    return torch.backends.mkldnn.is_available() and hasattr(_onednn, "_convolution_pointwise")
+def is_available(dtype: torch.dtype) -> bool:
+    """Return whether this machine has oneDNN's fused convolutions, which torch.compile uses as well, in `dtype`.
+
+    Elsewhere than on x86 they have not been tried.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available():
+        return False
+    known = hasattr(_onednn, "_convolution_pointwise") and hasattr(_onednn, "_is_mkldnn_bf16_supported")
+    return known and (dtype == torch.float32 or bool(_onednn._is_mkldnn_bf16_supported()))
 
 
 def is_fusable(layer: nn.Module) -> bool:

@@ -5,8 +5,11 @@ import copy
 import torch
 from torch import nn
 
+from globalconv.errors import InputError, nearest
 from globalconv.model.fast.convolution import is_available
 from globalconv.model.fast.graph import fused
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def optimised(network: nn.Module, precision: str = "float32") -> nn.Module:
@@ -17,9 +20,17 @@ def optimised(network: nn.Module, precision: str = "float32") -> nn.Module:
     convolutions of a Global Convolutional Network block compute neighbouring outputs together. The network's own
     `forward` is kept: only what it calls is replaced, and what cannot be traced stays. Nothing is compiled.
 
-    Images go in and scores come out as of `network` under autocast of that precision. Results differ by rounding alone.
-    Elsewhere than on a CPU, or without oneDNN, the copy is `network`'s own with its weights channels last.
+    It takes what `network` takes and returns what `network` returns, in "bfloat16" under autocast of that precision,
+    which it sets itself. Results differ by rounding alone. Elsewhere than on an x86 CPU, or where oneDNN lacks the
+    precision, the copy is `network`'s own with its weights channels last.
     """
+    dtype = _DTYPES.get(precision)
+    if dtype is None:
+        raise InputError(f"precision={precision!r}: {nearest(precision, tuple(_DTYPES))}")
     copied = copy.deepcopy(network).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     on_cpu = all(tensor.device.type == "cpu" for tensor in copied.parameters())
-    return fused(copied, getattr(torch, precision)) if on_cpu and is_available() else copied
+    fast = fused(copied, dtype) if on_cpu and is_available(dtype) else copied
+    if dtype != torch.float32:
+        device = next((tensor.device.type for tensor in copied.parameters()), "cpu")
+        fast.forward = torch.autocast(device, dtype)(fast.forward)
+    return fast
