@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from globalconv.errors import InputError
 from globalconv.files import write_atomic, write_text
 from globalconv.labels import Colour, LabelSpace
-from globalconv.model.adopted import Adopted, stored
+from globalconv.model.adopted import around, stored
 from globalconv.model.network import SETTINGS, GlobalConvNet
 from globalconv.model.normalise import Normalised
 from globalconv.model.state import mismatch, named, one_line
@@ -289,7 +289,7 @@ def _build(path: Path, settings: dict[str, Any], module: nn.Module | None) -> No
     if (made_by := settings.get("module")) is not None:
         if module is None:
             raise InputError(f"{path}: only Python can make its network: globalconv.load(..., network={made_by}(...))")
-        return Adopted(module, settings["num_classes"])
+        return around(module, settings)
     if module is not None:
         raise InputError(f"{path}: says itself what its network is; leave out network=")
     with torch.random.fork_rng(devices=[]):

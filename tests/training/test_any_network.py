@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import globalconv
 from globalconv.errors import InputError
 from globalconv.model.adopted import Adopted
+from globalconv.model.network import GlobalConvNet
 from globalconv.weights import load_weights
 
 CLASSES = 3
@@ -145,3 +146,33 @@ def test_a_folder_says_what_it_needs_to_be_loaded(run: Path, blobs: Path, tmp_pa
         globalconv.load(run, network=Tiny(width=6))
     with pytest.raises(InputError, match=r"cannot start from it, its network is a .*Tiny"):
         globalconv.train(small_recipe(), blobs, tmp_path / "run", init_from=run)
+
+
+def changed(seed: int) -> GlobalConvNet:
+    """The network of the paper with a batch norm after each head, which no setting makes."""
+    torch.manual_seed(seed)
+    network = GlobalConvNet(CLASSES, "test_resnet", 3)
+    for level, head in enumerate(network.heads):
+        network.heads[level] = nn.Sequential(head, nn.BatchNorm2d(CLASSES))
+    return network
+
+
+def test_a_changed_global_convolutional_network_is_not_taken_for_a_plain_one(blobs: Path, tmp_path: Path) -> None:
+    network = changed(0)
+    out = globalconv.train(small_recipe(ema_decay=None), blobs, tmp_path / "run", network=network)
+    assert (
+        "GlobalConvNet" in (out / "report.html").read_text() and "GCN), k = " not in (out / "report.html").read_text()
+    )
+    with pytest.raises(InputError, match=r"only Python can make its network: .*GlobalConvNet"):
+        globalconv.load(out)
+    loaded = globalconv.load(out, "cpu", "float32", network=changed(1)).network
+    last = load_weights(out / "last", changed(1)).network
+    torch.testing.assert_close(dict(last.state_dict()), dict(network.state_dict()))
+    assert type(loaded) is GlobalConvNet and loaded.settings["module"].endswith("GlobalConvNet")
+
+
+def test_a_plain_global_convolutional_network_needs_no_maker(blobs: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = GlobalConvNet(CLASSES, "test_resnet", 3)
+    out = globalconv.train(small_recipe(ema_decay=None), blobs, tmp_path / "run", network=network)
+    assert globalconv.load(out, "cpu").network.settings == network.settings

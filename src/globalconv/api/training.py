@@ -13,7 +13,7 @@ from globalconv.data.sources import Data, Root, as_root
 from globalconv.errors import InputError, StoppedError, tell
 from globalconv.files import as_path
 from globalconv.infer.predictor import load
-from globalconv.model.adopted import Adopted
+from globalconv.model.adopted import made_by, stored
 from globalconv.processes import is_first_process
 from globalconv.reporting.runs import subject
 from globalconv.stopping import StopRequest
@@ -108,7 +108,7 @@ def _try_to_report(out: Path, write_page: Callable[[], None]) -> None:
 
 
 def _report_training(out: Path, session: Session) -> None:
-    given = session.network.module if isinstance(session.network, Adopted) else None
+    given = stored(session.network) if made_by(session.network) else None
     predictor = load(out, str(session.device), session.precision, network=copy.deepcopy(given))
     assert isinstance(session.task, Segmentation)
     source = session.task.val_source

@@ -4,6 +4,7 @@ Shapes: N images, K classes, H x W pixels of the input, P x Q the same padded to
 """
 
 import hashlib
+from typing import Any
 
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.errors import InputError
-from globalconv.model.network import CELL
+from globalconv.model.network import CELL, GlobalConvNet
 from globalconv.model.normalise import Normalised
 
 
@@ -25,7 +26,7 @@ class Adopted(Normalised):
     def __init__(self, module: nn.Module, num_classes: int) -> None:
         super().__init__()
         self.module = module
-        self.settings = {"module": f"{type(module).__module__}.{type(module).__qualname__}", "num_classes": num_classes}
+        self.settings = _named(module, num_classes)
         self.normalise_with(IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
 
     def forward(self, images_N3HW: Tensor) -> Tensor:
@@ -44,14 +45,47 @@ class Adopted(Normalised):
 
 
 def adopted(module: nn.Module, num_classes: int, size: tuple[int, int]) -> Normalised:
-    """Return `module` as a network of pictures, once it has answered one of that size (height, width) as it has to."""
+    """Return `module` as a network of pictures, once it has answered one of that size (height, width) as it has to.
+
+    A `GlobalConvNet` that was changed is called what it is: its settings no longer rebuild it.
+    """
     network = module if isinstance(module, Normalised) else Adopted(module, num_classes)
+    if not isinstance(network, Adopted) and not _is_as_described(network):
+        network.settings = _named(network, num_classes)
     device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
     with torch.no_grad():
         answer = network.eval().to(device)(torch.zeros(1, 3, *size, dtype=torch.uint8, device=device))
     if answer.shape[1] != num_classes:
         raise InputError(f"network: has {answer.shape[1]} classes, the data {num_classes}; build it for these")
     return network
+
+
+def around(module: nn.Module, settings: dict[str, Any]) -> Normalised:
+    """Return `module`, which is to take up saved weights, as the network that had these settings."""
+    if not isinstance(module, Normalised):
+        return Adopted(module, settings["num_classes"])
+    module.settings = settings
+    return module
+
+
+def _named(module: nn.Module, num_classes: int) -> dict[str, Any]:
+    """Return settings that name the class of a network that only its owner can make."""
+    return {"module": f"{type(module).__module__}.{type(module).__qualname__}", "num_classes": num_classes}
+
+
+def made_by(network: nn.Module) -> str | None:
+    """Return the class of a network that only its owner can make; None where settings rebuild it."""
+    name: str | None = getattr(network, "settings", {}).get("module")
+    return name
+
+
+def _is_as_described(network: Normalised) -> bool:
+    """Return whether a network's settings make one of the same layers, of the same shapes."""
+    if type(network) is not GlobalConvNet:
+        return False
+    with torch.device("meta"):
+        twin = GlobalConvNet(**network.settings)
+    return repr(twin) == repr(network) and fingerprint(twin) == fingerprint(network)
 
 
 def stored(network: Normalised) -> nn.Module:

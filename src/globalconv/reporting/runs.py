@@ -10,7 +10,7 @@ from globalconv.data.sources.source import Source
 from globalconv.errors import InputError
 from globalconv.evaluation.score import predicted
 from globalconv.infer.predictor import Predictor
-from globalconv.model.adopted import Adopted
+from globalconv.model.adopted import made_by
 from globalconv.reporting.gather import Subject
 from globalconv.reporting.history import History, read_history, read_recipe
 from globalconv.training.recipe import flat, stage_folders
@@ -21,9 +21,9 @@ def subject(name: str, predictor: Predictor, source: Source, folder: Path | None
     """Return a network as what a report is about; `folder` is its run, where it has one."""
     recipe = predictor.info.get("recipe", {})
     history = History(flat(recipe)) if folder is None else read_history(folder, recipe)
-    if isinstance(predictor.network, Adopted):  # what the recipe says about a network is of none here
+    if made := made_by(predictor.network):  # what the recipe says about a network is of none here
         used = {option: value for option, value in history.settings.items() if not option.startswith("model.")}
-        history = replace(history, settings={"network": predictor.network.settings["module"], **used})
+        history = replace(history, settings={"network": made, **used})
     return Subject(name, predicted(predictor.class_map, source, predictor.precision), history, predictor)
 
 

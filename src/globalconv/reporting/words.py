@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from globalconv.evaluation.doubt import Interval, difference_interval, miou_interval
-from globalconv.model.adopted import Adopted
+from globalconv.model.adopted import made_by
 from globalconv.model.network import GlobalConvNet
 from globalconv.reporting.advice import SEED, row_shares
 from globalconv.reporting.gather import Findings, Result, Subject
@@ -17,8 +17,8 @@ LEAST = 0.0005
 
 def describe(subject: Subject) -> str:
     """Return what a subject is, in the paper's words where it has some."""
-    if subject.predictor is not None and isinstance(subject.predictor.network, Adopted):
-        return f"{subject.name}: {subject.predictor.network.settings['module']}"
+    if subject.predictor is not None and (name := made_by(subject.predictor.network)):
+        return f"{subject.name}: {name}"
     if subject.predictor is None or not isinstance(subject.predictor.network, GlobalConvNet):
         return f"{subject.name}: class maps made elsewhere"
     built = subject.predictor.network.settings
