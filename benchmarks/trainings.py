@@ -45,7 +45,7 @@ class Case:
         return list(zip(self.recipe.stages.values(), stage_folders(out, self.recipe.stages).values(), strict=True))
 
 
-LATER = {"optim.hardest": None}
+LATER = {"optim.hardest": None, "model.head_width": None}
 """Fields that recipes did not have when the first rows were made -> what they did then: no reason to drop a row."""
 
 

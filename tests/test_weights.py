@@ -51,6 +51,7 @@ def saved(tmp_path: Path) -> Path:
         {"head": ["pointwise", "conv", "stack", "gcn"], "kernel_size": (3, 5, 7, 9), "stack_width": 8},
         {"head": "stack", "kernel_size": 5, "stack_width": (4, 5, 6, 7)},
         {"boundary_refinement": False, "upsample": "bilinear"},
+        {"head_width": 5},
         {"backbone": "test_convnext"},
     ],
 )
@@ -64,6 +65,15 @@ def test_a_network_comes_back_bit_for_bit(settings: dict[str, Any], tmp_path: Pa
     assert not model.network.training
     images_N3HW = torch.rand(1, 3, 40, 50)
     assert torch.equal(model.network(images_N3HW), network.eval()(images_N3HW))
+
+
+def test_a_file_from_before_a_setting_existed_is_read_as_what_it_was(saved: Path, tmp_path: Path) -> None:
+    description = json.loads((saved / MODEL_FILE).read_text())
+    del description["network"]["head_width"]
+    (saved / MODEL_FILE).write_text(json.dumps(description))
+    model = load_weights(saved)
+    assert same(model.network, network_of(0)) and model.network.settings["head_width"] is None
+    assert "all" in init_from(network_of(1), saved, LABELS)
 
 
 def test_batch_statistics_are_part_of_a_model(saved: Path) -> None:

@@ -25,7 +25,7 @@ from globalconv.errors import InputError
 from globalconv.files import write_atomic, write_text
 from globalconv.labels import Colour, LabelSpace
 from globalconv.model.adopted import around, stored
-from globalconv.model.network import SETTINGS, GlobalConvNet
+from globalconv.model.network import LATER, SETTINGS, GlobalConvNet
 from globalconv.model.normalise import Normalised
 from globalconv.model.state import mismatch, named, one_line
 
@@ -245,6 +245,7 @@ def _checked(path: Path, description: Mapping[str, Any]) -> tuple[LabelSpace, di
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: labels: {one_line(error)}; copy the file again") from error
     settings: dict[str, Any] = description["network"]
+    settings = settings if "module" in settings else {**LATER, **settings}
     if settings.keys() not in (set(SETTINGS), {"module", "num_classes"}):
         differing = named(sorted(settings.keys() ^ set(SETTINGS)))
         raise InputError(f"{path}: network: {differing} missing or unknown; it has {', '.join(SETTINGS)}")

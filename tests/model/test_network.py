@@ -155,6 +155,26 @@ def test_no_weights_are_shared(backbone: str) -> None:
     assert len(parameters) == len({p.data_ptr() for p in parameters})
 
 
+def test_a_head_with_a_width_computes_channels_and_then_scores() -> None:
+    """GCN to m channels, batch norm, ReLU, 1 x 1 convolution; the same by hand. Without a width nothing is new."""
+    network = GlobalConvNet(3, TINY, 5, head_width=7).eval()
+    plain = GlobalConvNet(3, TINY, 5)
+    assert not {name for name in plain.state_dict() if name.startswith("heads.0.0")}
+    for channels, head in zip(network.backbone.channels, network.heads, strict=True):
+        assert isinstance(head, nn.Sequential)
+        parts: list[Any] = list(head)
+        gcn, norm, _, scores = parts
+        norm.running_mean, norm.running_var = torch.randn(7), torch.rand(7) + 0.5
+        features_NChw = torch.randn(2, channels, 6, 5)
+        assert gcn(features_NChw).shape == (2, 7, 6, 5)
+        normed_NMhw = (gcn(features_NChw) - norm.running_mean.view(-1, 1, 1)) / (
+            norm.running_var.view(-1, 1, 1) + norm.eps
+        ).sqrt()
+        by_hand_NKhw = torch.einsum("km,nmhw->nkhw", scores.weight[:, :, 0, 0], normed_NMhw.clamp(min=0))
+        torch.testing.assert_close(head(features_NChw), by_hand_NKhw + scores.bias.view(-1, 1, 1))
+    assert network(torch.rand(1, 3, 40, 50)).shape == (1, 3, 40, 50)
+
+
 FITTING: dict[str, Any] = {"num_classes": 3, "backbone": TINY}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"num_classes": 0}, "num_classes=0.*at least 1"),
@@ -168,6 +188,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"upsample": "bilinar"}, "did you mean 'bilinear'"),
     ({"backbone_norm": "froze"}, "did you mean 'frozen'"),
     ({"boundary_refinement": "no"}, "give True or False"),
+    ({"head_width": 0}, "head_width=0: give a whole number of channels"),
+    ({"head_width": True}, "head_width=True"),
     ({"stack_width": 8}, "changes nothing"),
     ({"stack_width": 0, "head": "stack"}, "stack_width=0"),
     ({"stack_width": (8, 8, 8), "head": "stack"}, r"stack_width=\[8, 8, 8\].*or four"),

@@ -53,6 +53,7 @@ def test_what_changes_the_result_changes_the_key() -> None:
         small_recipe(lr=0.1),
         with_model(kernel_size=(3, 3, 3, 5)),
         with_model(boundary_refinement=False),
+        with_model(head_width=8),
         dataclasses.replace(plain, data=dataclasses.replace(plain.data, train_split="other")),
         StagedRecipe({"one": plain, "two": plain}),
     ]

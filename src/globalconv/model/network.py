@@ -23,8 +23,13 @@ UPSAMPLES = ("deconv", "bilinear")
 
 NORMS = ("train", "frozen")
 
-SETTINGS = ("num_classes", "backbone", "kernel_size", "head", "stack_width", "boundary_refinement", "upsample")
+SETTINGS = (
+    "num_classes", "backbone", "kernel_size", "head", "stack_width", "head_width", "boundary_refinement", "upsample",
+)  # fmt: skip
 """Constructor arguments that rebuild a network around saved weights."""
+
+LATER = {"head_width": None}
+"""Those that networks of earlier versions did not have -> what they were."""
 
 
 class GlobalConvNet(Normalised):
@@ -35,6 +40,9 @@ class GlobalConvNet(Normalised):
     `kernel_size`, `head` and `stack_width` (m of head "stack"; None takes the level's own channels) are one value or
     one per level res-2 .. res-5, so that Baseline (`head="pointwise"`, no refinement), GCN and GCN + BR are settings of
     this one class, and so is "GCN after res-5 only".
+    `head_width` m lets every head compute m channels, then a batch norm, a ReLU and a 1 x 1 convolution to the classes,
+    instead of the scores themselves. The paper has nothing of this; trained from scratch in few steps it is what the
+    network lacks beside other decoders (docs/training.md).
     `backbone_weights` is None (from scratch), "imagenet", a timm tag, or a file in timm's or torchvision's names.
     `backbone_norm="frozen"` is `freeze_backbone_norm()` after that; call it later where weights come later.
 
@@ -56,6 +64,7 @@ class GlobalConvNet(Normalised):
         upsample: str = "deconv",
         backbone_weights: str | None = None,
         backbone_norm: str = "train",
+        head_width: int | None = None,
     ) -> None:
         super().__init__()
         kernel_sizes = _per_level("kernel_size", kernel_size)
@@ -65,6 +74,8 @@ class GlobalConvNet(Normalised):
         _check_choice("backbone_norm", backbone_norm, NORMS)
         if not isinstance(boundary_refinement, bool):
             raise InputError(f"boundary_refinement={boundary_refinement!r}: give True or False")
+        if head_width is not None and (type(head_width) is not int or head_width < 1):
+            raise InputError(f"head_width={head_width!r}: give a whole number of channels, at least 1, or None")
         _check_numbers(num_classes, kernel_sizes)
         _check_widths(widths, heads)
         self.backbone = Backbone(backbone)
@@ -75,11 +86,12 @@ class GlobalConvNet(Normalised):
             "kernel_size": tuple(1 if kind == "pointwise" else k for kind, k in zip(heads, kernel_sizes, strict=True)),
             "head": heads,
             "stack_width": _one_if_equal(widths),
+            "head_width": head_width,
             "boundary_refinement": boundary_refinement,
             "upsample": upsample,
         }
         self.heads = nn.ModuleList(
-            build_head(kind, channels, num_classes, k, width)
+            _scored(build_head(kind, channels, head_width or num_classes, k, width), head_width, num_classes)
             for kind, channels, k, width in zip(heads, self.backbone.channels, kernel_sizes, widths, strict=True)
         )
         # Named after where they stand in Figure 2A: four after the heads, three after the sums, two near the output.
@@ -150,6 +162,13 @@ def _check_widths(widths: tuple[Any, ...], heads: tuple[Any, ...]) -> None:
     if any(width is not None for width in widths) and "stack" not in heads:
         given = _one_if_equal(widths)
         raise InputError(f"stack_width={given!r}: no head is a 'stack', so it changes nothing; leave it out")
+
+
+def _scored(head: nn.Module, width: int | None, num_classes: int) -> nn.Module:
+    """Return a head whose `width` channels become scores; without a width its outputs are scores already."""
+    if width is None:
+        return head
+    return nn.Sequential(head, nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, num_classes, 1))
 
 
 def _refinements(count: int, channels: int, wanted: bool) -> nn.ModuleList:

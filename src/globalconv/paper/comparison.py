@@ -15,7 +15,7 @@ import numpy as np
 from globalconv.errors import InputError
 from globalconv.evaluation.doubt import Counts
 from globalconv.infer.settings import InferenceSettings
-from globalconv.paper.keys import UNIMPORTANT, spelled
+from globalconv.paper.keys import UNIMPORTANT, spelled, without_later
 from globalconv.paper.results import RunResult
 from globalconv.paper.specification import WIDTHS, Table, Variant
 from globalconv.paper.statistics import Scores, scores
@@ -193,7 +193,7 @@ def _setting(table: Table, result: RunResult) -> str:
 
 def _essential(recipe: Mapping[str, Any], compared: set[str]) -> dict[str, Any]:
     kept = {name: value for name, value in recipe.items() if name not in (*UNIMPORTANT, "seed", "model", "data")}
-    model = {name: value for name, value in recipe["model"].items() if name not in compared}
+    model = {name: value for name, value in without_later(recipe["model"]).items() if name not in compared}
     data = {name: value for name, value in recipe["data"].items() if name != "workers"}
     splits = data["train_split"], data["val_split"]
     if all(split.endswith(end) for split, end in zip(splits, FOLD, strict=True)):

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from globalconv.data.roots import Root
-from globalconv.training.recipe import Recipe, StagedRecipe
+from globalconv.training.recipe import ModelSettings, Recipe, StagedRecipe
 
 UNIMPORTANT = ("device", "evaluate_every", "checkpoint_every", "log_every")
 """Fields that do not change the last weights of a training; nor does `data.workers`."""
+
+LATER = {"head_width": ModelSettings.head_width}
+"""Settings of a network that the first results did not have -> what they were: no reason for another key."""
 
 LEVELS = 4
 
@@ -66,7 +69,12 @@ def spelled(model: Mapping[str, Any]) -> dict[str, Any]:
     width = model["stack_width"] if any(head == "stack" for head, _ in levels) else None
     if isinstance(width, list | tuple):
         width = width[0] if len(set(width)) == 1 else list(width)
-    return {**model, "head": None, "kernel_size": levels, "stack_width": width}
+    return {**without_later(model), "head": None, "kernel_size": levels, "stack_width": width}
+
+
+def without_later(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a network's settings without those of later versions that say what was always so."""
+    return {name: value for name, value in model.items() if name not in LATER or value != LATER[name]}
 
 
 def _level(head: str, kernel: int) -> tuple[str, int]:

@@ -31,7 +31,8 @@ def describe(subject: Subject) -> str:
         "stack": f"stacks of 3 x 3 convolutions, {sizes}",
     }.get(heads[0] if len(set(heads)) == 1 else "", f"heads {', '.join(heads)}, {sizes}")
     refined = "with Boundary Refinement" if built["boundary_refinement"] else "without Boundary Refinement"
-    return f"{subject.name}: {words}, {refined}, over {built['backbone']}"
+    width = f", heads of {built['head_width']} channels" if built["head_width"] else ""
+    return f"{subject.name}: {words}{width}, {refined}, over {built['backbone']}"
 
 
 def ranked(findings: Findings) -> list[Result]:

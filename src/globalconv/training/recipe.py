@@ -31,6 +31,9 @@ class ModelSettings:
     """Head of Figure 4: gcn, pointwise, conv or stack; one, or four (res-2 .. res-5)."""
     stack_width: int | tuple[int, int, int, int] | None = None
     """Channels m inside head "stack"; one, or four (res-2 .. res-5); None takes the level's own."""
+    head_width: int | None = None
+    """Channels of every head before a batch norm, a ReLU and a 1x1 convolution to the classes; None: none of these, as
+    in the paper. 64 is worth trying from scratch (docs/training.md)."""
     boundary_refinement: bool = True
     """The nine Boundary Refinement blocks."""
     upsample: Literal["deconv", "bilinear"] = "deconv"
@@ -47,6 +50,7 @@ class ModelSettings:
             "kernel_size": _one_or_four(self.kernel_size),
             "head": _one_or_four(self.head),
             "stack_width": self.stack_width,
+            "head_width": self.head_width,
             "boundary_refinement": self.boundary_refinement,
             "upsample": self.upsample,
         }
