@@ -60,6 +60,7 @@ bench: setup ## the quick benchmarks; figures go to benchmarks/results/ and docs
 	$(BIN)/python benchmarks/network.py
 	$(BIN)/python benchmarks/network_over_backbone.py --peers
 	$(BIN)/python benchmarks/heads.py
+	$(BIN)/python benchmarks/step_memory.py
 	$(BIN)/python benchmarks/tiles.py
 	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/table.py

@@ -12,6 +12,7 @@ from torch import nn
 import globalconv
 from globalconv.environment import processor
 from globalconv.errors import DivergedError
+from globalconv.paper import keys
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import Recipe, StagedRecipe, flat, stage_folders
 
@@ -45,7 +46,7 @@ class Case:
         return list(zip(self.recipe.stages.values(), stage_folders(out, self.recipe.stages).values(), strict=True))
 
 
-LATER = {"optim.hardest": None, "model.head_width": None}
+LATER = {"optim.hardest": None, **{f"model.{name}": value for name, value in keys.LATER.items()}}
 """Fields that recipes did not have when the first rows were made -> what they did then: no reason to drop a row."""
 
 

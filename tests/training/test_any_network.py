@@ -173,6 +173,7 @@ def test_a_changed_global_convolutional_network_is_not_taken_for_a_plain_one(blo
 
 def test_a_plain_global_convolutional_network_needs_no_maker(blobs: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = GlobalConvNet(CLASSES, "test_resnet", 3)
+    network = GlobalConvNet(CLASSES, "test_resnet", 3, head_width=5)
     out = globalconv.train(small_recipe(ema_decay=None), blobs, tmp_path / "run", network=network)
     assert globalconv.load(out, "cpu").network.settings == network.settings
+    assert "(GCN), k = 3, heads of 5 channels, with Boundary Refinement" in (out / "report.html").read_text()
