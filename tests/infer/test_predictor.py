@@ -19,6 +19,7 @@ from globalconv.errors import InputError
 from globalconv.infer.prediction import MARK
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.settings import PLAIN, InferenceSettings
+from globalconv.model.fast.convolution import FusedConvolution, is_available
 from globalconv.model.network import GlobalConvNet
 from globalconv.weights import Geometry, load_weights, save_weights
 
@@ -133,13 +134,28 @@ def test_optimise_changes_nothing_but_rounding(run: Path) -> None:
     fast = globalconv.load(run, "cpu", "float32", optimise=True)
     plain = globalconv.load(run, "cpu", "float32", optimise=False)
     image = noise(50, 61)
-    ours, theirs = fast.logits(image), plain.logits(image)
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
-    layouts = []
-    for predictor in (fast, plain):
-        convolution = next(m for m in predictor.network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size[0] > 1)
-        layouts.append(convolution.weight.is_contiguous(memory_format=torch.channels_last))
-    assert layouts == [True, False]
+    torch.testing.assert_close(fast.logits(image), plain.logits(image), rtol=1e-4, atol=1e-5)
+    convolutions = {type(layer) for layer in plain.network.modules() if isinstance(layer, nn.Conv2d)}
+    assert {type(layer) for layer in fast.network.modules() if isinstance(layer, nn.Conv2d)} == convolutions
+
+
+@pytest.mark.skipif(not is_available(torch.float32), reason="no x86 CPU, or a torch without oneDNN")
+def test_only_an_optimised_predictor_computes_with_fused_convolutions(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[bool] = []
+    forward = FusedConvolution.forward
+
+    def counted(*given: Any) -> torch.Tensor:
+        called.append(True)
+        return forward(*given)
+
+    monkeypatch.setattr(FusedConvolution, "forward", counted)
+    image = noise(50, 61)
+    globalconv.load(run, "cpu", optimise=False).class_map(image)
+    assert not called
+    globalconv.load(run, "cpu").class_map(image)
+    assert called
 
 
 def test_bfloat16_is_close_and_says_so(run: Path) -> None:

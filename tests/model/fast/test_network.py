@@ -62,6 +62,7 @@ def test_scores_are_the_same_in_float32_and_as_good_in_bfloat16(backbone: str) -
         {"head": "conv", "kernel_size": 5},
         {"head": "stack", "kernel_size": 5, "stack_width": 8},
         {"kernel_size": (15, 9, 7, 3), "upsample": "bilinear"},
+        {"head_width": 21},
     ],
     ids=str,
 )
