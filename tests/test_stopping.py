@@ -1,7 +1,10 @@
 """A signal stops at once where nothing is at stake, waits where something is, and is nobody's `Exception`."""
 
+import importlib
 import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +47,15 @@ def test_hands_the_signals_back() -> None:
     with StopRequest().listening():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_during_an_import_waits_for_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception within an import that C++ makes, as `import torch` does, would abort the process."""
+    lines = ["import signal", "signal.raise_signal(signal.SIGTERM)", "finished = True", ""]
+    (tmp_path / "struck_within.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(StoppedError) as stopped, StopRequest().listening():
+        module = importlib.import_module("struck_within")
+        assert module.finished
+        time.sleep(60)  # broken off
+    assert stopped.value.exit_code == 143

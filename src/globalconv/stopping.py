@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -14,21 +15,25 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopRequest:
     """Remembers that a signal asked the process to stop.
 
-    Until `patient()` is entered a signal raises `StoppedError` where it strikes (start-up, reading). Inside it, a
-    signal only sets `signal_number`, and the loop calls `check()` where its state is safe.
+    Until `patient()` is entered a signal raises `StoppedError` where it strikes (start-up, reading), or right after
+    the import that it strikes in. Inside `patient()`, a signal only sets `signal_number`, and the loop calls `check()`
+    where its state is safe.
     """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
         self._patient = False
+        self._listening = False
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["StopRequest"]:
         """Take over both signals for a while; only the main thread may."""
         before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        self._listening = True
         try:
             yield self
         finally:
+            self._listening = False
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -49,7 +54,28 @@ class StopRequest:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.signal_number = number
+        if not self._patient and _is_importing(frame):
+            self._strike_again_later(number)
+            return
         if not self._patient:
             self.check()
         with contextlib.suppress(OSError):  # Ctrl-C ends a `| tee` as well, and the state is still to be saved
             os.write(2, b"\nstopping after this step\n")  # print is not safe in a signal handler
+
+    def _strike_again_later(self, number: int) -> None:
+        def strike() -> None:
+            if self._listening:
+                signal.raise_signal(number)
+
+        timer = threading.Timer(0.02, strike)
+        timer.daemon = True
+        timer.start()
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is being loaded: C++ that imports Python, as torch does, aborts the process on an exception."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
