@@ -1,10 +1,10 @@
 """A signal stops at once where nothing is at stake, waits where something is, and is nobody's `Exception`."""
 
-import importlib
 import os
 import signal
 import time
-from pathlib import Path
+from importlib.machinery import ExtensionFileLoader
+from types import ModuleType
 
 import pytest
 
@@ -49,13 +49,18 @@ def test_hands_the_signals_back() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_signal_during_an_import_waits_for_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception within an import that C++ makes, as `import torch` does, would abort the process."""
-    lines = ["import signal", "signal.raise_signal(signal.SIGTERM)", "finished = True", ""]
-    (tmp_path / "struck_within.py").write_text("\n".join(lines))
-    monkeypatch.syspath_prepend(tmp_path)
+def test_a_signal_while_a_compiled_module_is_loaded_waits_for_its_end() -> None:
+    """An exception in Python that the C++ of such a module runs, as that of torch does, would abort the process."""
+
+    class Loader(ExtensionFileLoader):
+        def exec_module(self, module: ModuleType) -> None:
+            signal.raise_signal(signal.SIGTERM)
+            loaded.append(module)
+
+    loaded: list[ModuleType] = []
     with pytest.raises(StoppedError) as stopped, StopRequest().listening():
-        module = importlib.import_module("struck_within")
-        assert module.finished
-        time.sleep(60)  # broken off
+        Loader("compiled", "compiled.so").exec_module(ModuleType("compiled"))
+        assert loaded
+        for _ in range(6000):  # broken off
+            time.sleep(0.01)
     assert stopped.value.exit_code == 143

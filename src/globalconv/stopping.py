@@ -4,7 +4,9 @@ import contextlib
 import os
 import signal
 import threading
+from _thread import interrupt_main
 from collections.abc import Iterator
+from importlib.machinery import ExtensionFileLoader
 from types import FrameType
 
 from globalconv.errors import StoppedError
@@ -15,8 +17,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopRequest:
     """Remembers that a signal asked the process to stop.
 
-    Until `patient()` is entered a signal raises `StoppedError` where it strikes (start-up, reading), or right after
-    the import that it strikes in. Inside `patient()`, a signal only sets `signal_number`, and the loop calls `check()`
+    Until `patient()` is entered a signal raises `StoppedError` where it strikes (start-up, reading), or soon after the
+    compiled module that was being loaded then: C++ that runs Python, as that of `import torch` does, may swallow the
+    exception or abort the process. Inside `patient()`, a signal only sets `signal_number`, and the loop calls `check()`
     where its state is safe.
     """
 
@@ -54,10 +57,9 @@ class StopRequest:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.signal_number = number
-        if not self._patient and _is_importing(frame):
-            self._strike_again_later(number)
-            return
         if not self._patient:
+            if _in_an_extension(frame):
+                return self._strike_again_later(number)
             self.check()
         with contextlib.suppress(OSError):  # Ctrl-C ends a `| tee` as well, and the state is still to be saved
             os.write(2, b"\nstopping after this step\n")  # print is not safe in a signal handler
@@ -65,17 +67,17 @@ class StopRequest:
     def _strike_again_later(self, number: int) -> None:
         def strike() -> None:
             if self._listening:
-                signal.raise_signal(number)
+                interrupt_main(signal.Signals(number))
 
         timer = threading.Timer(0.02, strike)
         timer.daemon = True
         timer.start()
 
 
-def _is_importing(frame: FrameType | None) -> bool:
-    """Whether a module is being loaded: C++ that imports Python, as torch does, aborts the process on an exception."""
+def _in_an_extension(frame: FrameType | None) -> bool:
+    """Whether a compiled module is being loaded: no exception should leave what Python its C++ runs."""
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        if isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
             return True
         frame = frame.f_back
     return False
