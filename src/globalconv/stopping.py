@@ -57,9 +57,10 @@ class StopRequest:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.signal_number = number
+        if not self._patient and _in_an_extension(frame):
+            self._strike_again_later(number)
+            return
         if not self._patient:
-            if _in_an_extension(frame):
-                return self._strike_again_later(number)
             self.check()
         with contextlib.suppress(OSError):  # Ctrl-C ends a `| tee` as well, and the state is still to be saved
             os.write(2, b"\nstopping after this step\n")  # print is not safe in a signal handler
