@@ -1,6 +1,6 @@
 """Decoders beside each other: Unet, FPN and DeepLabV3+ of segmentation-models-pytorch, and Baseline, GCN, GCN + BR.
 
-    python benchmarks/decoders.py tune|msrc21|folds [--only Unet FPN ...] [--steps N] [--data FOLDER]
+    python benchmarks/decoders.py tune|msrc21|folds [--only Unet FPN ...] [--steps N] [--seed N] [--data FOLDER]
     python benchmarks/decoders.py times [--repeats N]
 
 The last of ours are GCN + BR with `head_width` 32 and 64, which are not the paper's: the second was found on the
@@ -12,7 +12,8 @@ The learning rate: each decoder has the same three to choose from (`RATES`). `tu
 steps on three quarters of MSRC21's training pictures and scores them on the last quarter. A decoder's best rate there
 is the only one that `msrc21` and `folds` train with, so that no reported picture has chosen anything, and nobody has
 had more trials. The rate is MSRC21's for CamVid too, for all alike. Where the best rate is the lowest or the highest of
-the three, the note of the row says so. One seed: differences of a point or two mean nothing by themselves.
+the three, the note of the row says so. `msrc21 --seed 1` and `--seed 2` train again from other weights and in another
+order; with one seed, differences of a point or two mean nothing by themselves.
 
 Scores are of the last weights (their moving average), in float32, at the label maps' own size. Rows are written to
 results/decoders-PART.json as they are made, and name the hardware; started again, a stopped training goes on, and a
@@ -47,7 +48,7 @@ from globalconv.stopping import StopRequest
 from globalconv.training.recipe import DataSettings, ModelSettings
 from globalconv.training.recipes import RECIPES
 
-BACKBONE, CROP, STEPS, SEED = "resnet18", (256, 256), 600, 0
+BACKBONE, CROP, STEPS, SEEDS = "resnet18", (256, 256), 600, 3
 RATES = (5e-4, 2e-3, 8e-3)
 TUNED_ON = 4
 """One training picture in so many is held out to choose a rate on."""
@@ -61,6 +62,7 @@ OURS = {
 }
 PEERS: dict[str, Callable[..., nn.Module]] = {"Unet": smp.Unet, "FPN": smp.FPN, "DeepLabV3+": smp.DeepLabV3Plus}
 CLASSES = {"MSRC21": 21, "CamVid": 11}
+SCORES = ("miou", "boundary_accuracy", "internal_accuracy")
 
 
 @dataclass(frozen=True)
@@ -70,25 +72,29 @@ class Settings:
     """Decoders to train; the others' rows stay as they are."""
     steps: int = STEPS
     """Steps of a training; half of them where a rate is chosen."""
+    seed: Literal[0, 1, 2] = 0
+    """Of MSRC21's trainings; rates are chosen, and folds compared, with seed 0."""
     data: Path | None = None
     """Folder that holds MSRC21 and CamVid; by default GLOBALCONV_DATA."""
     out: Path = Path("runs/decoders")
     repeats: int = 5
 
 
-def peer(name: str, classes: int) -> nn.Module:
+def peer(name: str, classes: int, seed: int = 0) -> nn.Module:
     """Return a decoder of segmentation-models-pytorch; its weights are a function of the seed."""
-    torch.manual_seed(SEED)
+    torch.manual_seed(seed)
     return PEERS[name](BACKBONE, encoder_weights=None, classes=classes)
 
 
-def case(name: str, decoder: str, rate: float, steps: int, data: DataSettings, root: Path, classes: int) -> Case:
+def case(
+    name: str, decoder: str, rate: float, steps: int, data: DataSettings, root: Path, classes: int, seed: int = 0
+) -> Case:
     base = RECIPES["msrc21"]()
     recipe = replace(
         base, model=OURS.get(decoder, base.model), data=data, optim=replace(base.optim, lr=rate), steps=steps,
-        evaluate_every=steps, seed=SEED,
+        evaluate_every=steps, seed=seed,
     )  # fmt: skip
-    maker = partial(peer, decoder, classes) if decoder in PEERS else None
+    maker = partial(peer, decoder, classes, seed) if decoder in PEERS else None
     return Case(name, recipe, root, None, maker, ("boundary_accuracy", "internal_accuracy"))
 
 
@@ -105,9 +111,11 @@ def tune(settings: Settings) -> Iterator[Case]:
 
 
 def msrc21(settings: Settings) -> Iterator[Case]:
-    for decoder, (rate, _) in chosen_rates(settings).items():
-        data = samples("train", "val", "folder")
-        yield case(decoder, decoder, rate, settings.steps, data, root(settings) / "MSRC21", CLASSES["MSRC21"])
+    data, place = samples("train", "val", "folder"), root(settings) / "MSRC21"
+    for seed in range(SEEDS):
+        for decoder, (rate, _) in chosen_rates(settings).items():
+            name = f"{decoder}, seed {seed}" if seed else decoder
+            yield case(name, decoder, rate, settings.steps, data, place, CLASSES["MSRC21"], seed)
 
 
 def folds(settings: Settings) -> Iterator[Case]:
@@ -180,7 +188,9 @@ def write(settings: Settings, every: list[Case], made: dict[str, Any]) -> None:
     tables = {title(settings.part): rows}
     if settings.part == "folds" and (means := mean_rows(rows)):
         tables["decoders: mean over the folds"] = means
-    facts = {"backbone": f"{BACKBONE} from scratch", "crop": CROP, "batch": 8, "seed": SEED}
+    if settings.part == "msrc21" and (means := seed_rows(rows)):
+        tables["decoders: msrc21, mean over seeds"] = means
+    facts = {"backbone": f"{BACKBONE} from scratch", "crop": CROP, "batch": 8}
     command = f"python benchmarks/decoders.py {settings.part} --steps {settings.steps}"
     write_report(results(settings.part), {"command": command, "settings": facts, "tables": tables})
 
@@ -192,11 +202,10 @@ def mean_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         fold, decoder = row["case"].split(" ", 1)
         by_fold.setdefault(fold, {})[decoder] = row
     whole = [found for found in by_fold.values() if len(found) == len(PEERS) + len(OURS)]
-    columns = ("miou", "boundary_accuracy", "internal_accuracy")
     return [
         {
             "decoder": decoder,
-            **{name: round(statistics.mean(found[decoder][name] or 0.0 for found in whole), 4) for name in columns},
+            **{name: round(statistics.mean(found[decoder][name] or 0.0 for found in whole), 4) for name in SCORES},
             "folds": len(whole),
         }
         for decoder in (*PEERS, *OURS)
@@ -204,11 +213,31 @@ def mean_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def seed_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the scores of every decoder that was trained more than once: means over seeds, and mIoU from and to."""
+    by_decoder: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_decoder.setdefault(decoder_of(row["case"], "msrc21"), []).append(row)
+    return [
+        {
+            "decoder": decoder,
+            **{name: round(statistics.mean(row[name] or 0.0 for row in found), 4) for name in SCORES},
+            "lowest_miou": min(row["miou"] or 0.0 for row in found),
+            "highest_miou": max(row["miou"] or 0.0 for row in found),
+            "seeds": len(found),
+        }
+        for decoder, found in by_decoder.items()
+        if len(found) > 1
+    ]
+
+
 def train(settings: Settings) -> None:
     write_tuning_data(settings)
     every = list(PARTS[settings.part](settings))
     notes = {} if settings.part == "tune" else {name: note for name, (_, note) in chosen_rates(settings).items()}
-    wanted = [one for one in every if not settings.only or decoder_of(one.name, settings.part) in settings.only]
+    decoders = settings.only or (*PEERS, *OURS)
+    of_seed = [one for one in every if int(one.name.partition(", seed ")[2] or 0) == settings.seed]
+    wanted = [one for one in of_seed if decoder_of(one.name, settings.part) in decoders]
     if not wanted:
         raise SystemExit(f"nothing to train: --only takes {', '.join([*PEERS, *OURS])}; tune comes first")
     with StopRequest().listening() as stop:
@@ -220,7 +249,9 @@ def train(settings: Settings) -> None:
 
 def decoder_of(name: str, part: str) -> str:
     """Return the decoder in the name of a case."""
-    return name.partition(" lr ")[0] if part == "tune" else name if part == "msrc21" else name.split(" ", 1)[1]
+    if part == "folds":
+        return name.split(" ", 1)[1]
+    return name.partition(" lr " if part == "tune" else ", seed ")[0]
 
 
 def times(settings: Settings) -> None:

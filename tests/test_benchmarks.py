@@ -256,17 +256,29 @@ def test_rates_of_decoders_are_chosen_once_all_were_tried(monkeypatch: pytest.Mo
     }  # fmt: skip
 
 
+def test_seeds_of_a_decoder_are_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only of those that were trained more than once."""
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", MagicMock())
+    decoders = load("decoders")
+    scores = {"GCN + BR, head width 64": 0.4, "FPN": 0.1, "GCN + BR, head width 64, seed 1": 0.5}
+    rows = [{"case": name, **dict.fromkeys(decoders.SCORES, score)} for name, score in scores.items()]
+    (found,) = decoders.seed_rows(rows)
+    assert found == {
+        "decoder": "GCN + BR, head width 64", "miou": 0.45, "boundary_accuracy": 0.45, "internal_accuracy": 0.45,
+        "lowest_miou": 0.4, "highest_miou": 0.5, "seeds": 2,
+    }  # fmt: skip
+
+
 def test_decoders_are_compared_over_the_folds_that_all_have(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", MagicMock())
     decoders = load("decoders")
     six = [*decoders.PEERS, *decoders.OURS]
-    scores = ("miou", "boundary_accuracy", "internal_accuracy")
     rows = [
-        {"case": f"{fold} {name}", **dict.fromkeys(scores, value)}
+        {"case": f"{fold} {name}", **dict.fromkeys(decoders.SCORES, value)}
         for fold, value in (("a", 0.4), ("b", 0.6))
         for name in six
     ]
-    rows.append({"case": "c Unet", **dict.fromkeys(scores, 0.9)})
+    rows.append({"case": "c Unet", **dict.fromkeys(decoders.SCORES, 0.9)})
     found = decoders.mean_rows(rows)
     assert [row["decoder"] for row in found] == six
     assert all(row["miou"] == 0.5 and row["folds"] == 2 for row in found)
