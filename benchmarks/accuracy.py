@@ -20,7 +20,7 @@ import tyro
 from common import RESULTS, print_rows, write_report
 from trainings import Case, run, still_valid
 
-from globalconv.data.augment import PAPER
+from globalconv.data.augmentation import PAPER
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import ModelSettings, Recipe
 from globalconv.training.recipes import RECIPES

@@ -24,7 +24,7 @@ from scipy.stats import t as student
 from trainings import Case, run, still_valid
 
 import globalconv
-from globalconv.data.augment import Augmentation
+from globalconv.data.augmentation import Augmentation
 from globalconv.data.scenes import SIZE, Dial
 from globalconv.data.scenes.writing import SceneSet, write_scenes
 from globalconv.files import write_atomic

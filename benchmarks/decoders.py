@@ -41,7 +41,7 @@ from torch import nn
 from trainings import Case, run, still_valid
 
 from globalconv import GlobalConvNet, optimised
-from globalconv.data.augment import Augmentation
+from globalconv.data.augmentation import Augmentation
 from globalconv.files import as_path
 from globalconv.model.adopted import adopted
 from globalconv.stopping import StopRequest

@@ -19,7 +19,7 @@ import torch
 import tyro
 from common import print_rows, write_results
 
-from globalconv.data.augment import Augmentation
+from globalconv.data.augmentation import Augmentation
 from globalconv.data.loading import training_batches
 from globalconv.data.sources import Source, open_source
 

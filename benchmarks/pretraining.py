@@ -23,8 +23,7 @@ from scipy import ndimage
 from trainings import wall_minutes
 
 import globalconv
-from globalconv.data.augment import Augmentation
-from globalconv.data.classified import CropSettings
+from globalconv.data.augmentation import Augmentation, CropSettings
 from globalconv.data.scenes import SCENES
 from globalconv.data.scenes.writing import SceneSet, write_scenes
 from globalconv.data.sources import open_source

@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import globalconv
+from globalconv.cli.main import VERBS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -120,8 +121,21 @@ def test_import_leaves_torch_alone() -> None:
     )
 
 
-@pytest.mark.parametrize("words", [["--help"], ["paper"], ["paper", "table8"]])
-def test_help_leaves_torch_and_timm_alone(words: list[str]) -> None:
+FINISHED = """
+    paper table1 --first --recipe msrc21 --data no-such-folder/MSRC21 --seeds 5 --budget 600
+    --model.backbone test_resnet --data.augmentation.crop 192 192 --results benchmarks/results/paper/msrc21
+""".split()
+"""A table all of whose trainings have been made."""
+
+AT_ONCE = [
+    ["--help"], ["recipes"], ["train", "folder", "--help"], ["paper"], ["paper", "table8"],
+    ["paper", "table1", "--help"], FINISHED, *([verb, "--help"] for verb in VERBS),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", AT_ONCE, ids=lambda words: " ".join(words[:3]))
+def test_what_asks_for_words_leaves_torch_and_timm_alone(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     run_python(
         "import sys\n"
         "from globalconv.cli.main import main\n"

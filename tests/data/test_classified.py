@@ -10,7 +10,8 @@ from helpers.pretraining import write_colours
 from hypothesis import given
 from hypothesis import strategies as st
 
-from globalconv.data.classified import CropSettings, centre_batches, centre_crop, draw_window, varied_batches
+from globalconv.data.augmentation import CropSettings
+from globalconv.data.classified import centre_batches, centre_crop, draw_window, varied_batches
 from globalconv.data.loading import Batch
 from globalconv.data.sources.image_folder import ImageFolder, open_image_folder
 from globalconv.errors import InputError

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from globalconv.data.augment import Augmentation
+from globalconv.data.augmentation import Augmentation
 from globalconv.data.loading import Batch, ClassPixels, class_pixels, class_weights, training_batches
 from globalconv.data.scenes import SceneSource
 from globalconv.errors import InputError

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from globalconv.data.classified import CropSettings
+from globalconv.data.augmentation import CropSettings
 from globalconv.stopping import StopRequest
 from globalconv.training.pretrain import run_pretraining
 from globalconv.training.pretrain_recipe import ClassifierSettings, PictureSettings, PretrainOptim, PretrainRecipe

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from globalconv.data.augment import Augmentation
+from globalconv.data.augmentation import Augmentation
 from globalconv.stopping import StopRequest
 from globalconv.training import loop
 from globalconv.training.checkpoint import load_newest

@@ -11,7 +11,7 @@ from helpers.training import small_recipe, train
 from torch import Tensor, nn
 
 import globalconv
-from globalconv.data.augment import Augmentation
+from globalconv.data.augmentation import Augmentation
 from globalconv.errors import DivergedError, InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.labels import LabelSpace

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import tyro
 
-from globalconv.api.training import pretrain
 from globalconv.cli.options import read_options
 from globalconv.stopping import StopRequest
 from globalconv.training.pretrain_recipe import PretrainRecipe
@@ -32,6 +31,8 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     """Pre-train; say at the end where the file is and how a segmentation network takes it."""
     about = "Pre-train a backbone on pictures with a class each (docs/pretraining.md)."
     options = read_options(PretrainOptions, "pretrain", arguments, about)
+    from globalconv.api.training import pretrain  # loads torch
+
     file = shlex.quote(str(pretrain(options.recipe, options.data, options.out, options.resume, stop)))
     backbone = options.recipe.model.backbone
     print(f"done: {file}")

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from globalconv.api.training import train
 from globalconv.cli.options import DataOption
 from globalconv.cli.recipe_options import read_recipe
 from globalconv.data.roots import parse_data
@@ -60,6 +59,8 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     if name.startswith("-"):
         raise InputError(f"train {name}: name a recipe first; {nearest(name, {**RECIPES, **STAGED})}")
     recipe, options = read_recipe(recipe_named(name), f"train {name}", name, _options, rest)
+    from globalconv.api.training import train  # loads torch
+
     out = train(
         recipe, parse_data(options.data), options.out, options.resume, options.init_from, stop,
         options.devices, options.nodes, options.strategy,

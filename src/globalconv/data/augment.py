@@ -15,43 +15,11 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
-from globalconv.errors import InputError
+from globalconv.data.augmentation import Augmentation
 from globalconv.labels import IGNORE, Colour
 
 GREY = np.array((0.299, 0.587, 0.114), np.float32)
 """Weights of red, green and blue in brightness as the eye sees it (ITU-R BT.601)."""
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How a sample is varied before the network sees it. The defaults are the paper's set: flip and pad."""
-
-    crop: tuple[int, int] = (512, 512)
-    """Height and width of what the network sees: larger pictures are cropped at random, smaller ones are padded."""
-    scale: tuple[float, float] = (1.0, 1.0)
-    """Range of the random factor by which the picture is enlarged (uniform)."""
-    flip: bool = True
-    """Mirror every second picture, left to right."""
-    brightness: float = 0.0
-    """Strength of random brightness: the factor lies in 1 - strength .. 1 + strength (0 = off)."""
-    contrast: float = 0.0
-    """Strength of random contrast, about the picture's mean grey (0 = off)."""
-    saturation: float = 0.0
-    """Strength of random saturation, about each pixel's grey (0 = off)."""
-
-    def __post_init__(self) -> None:
-        if min(self.crop) < 1:
-            raise InputError(f"augmentation.crop={self.crop}: height and width are at least 1")
-        low, high = self.scale
-        if not 0 < low <= high < float("inf"):
-            raise InputError(f"augmentation.scale={self.scale}: give the smallest and the largest factor, both above 0")
-        for field in ("brightness", "contrast", "saturation"):
-            if not 0 <= getattr(self, field) <= 1:
-                raise InputError(f"augmentation.{field}={getattr(self, field)}: a strength lies between 0 and 1")
-
-
-PAPER = Augmentation()
-"""The paper's own set (Section 4): horizontal flip and padding to 512 x 512; the network subtracts the mean."""
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,16 @@
 Shapes: K classes.
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
+ClassWeighting = Literal["none", "median", "sqrt-median"]
+
 
 def balancing(pixels_K: NDArray[np.int64], reach_K: NDArray[np.int64], kind: str) -> NDArray[np.float64]:
-    """Return the weight of each class: `kind` is "none", "median" or "sqrt-median".
+    """Return the weight of each class: `kind` is one of `ClassWeighting`.
 
     `pixels_K` are the label pixels of each class, `reach_K` all those of the images in which it occurs. "median" is
     median-frequency balancing (Eigen & Fergus 2015, as in SegNet): the frequency of a class is its share of the label

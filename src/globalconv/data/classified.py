@@ -5,7 +5,6 @@ Shapes: H x W pixels of a picture, S x S of the crop that the network sees.
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -14,44 +13,16 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from globalconv.data.augment import Window
+from globalconv.data.augmentation import CropSettings
 from globalconv.data.images import Uint8Array
 from globalconv.data.loading import Batch, Sample, each_once, sample_batches
 from globalconv.data.sources.image_folder import ImageFolder
-from globalconv.errors import InputError
 
 SHARE_SEEN = 224 / 256
 """Side of the centre crop by the side to which the picture's shorter one is scaled: 224 of 256 in the paper."""
 
 TRIES = 10
 """Windows that are drawn before the centre is taken, as everywhere."""
-
-LEAST_CROP = 32
-"""Side of a picture that is one cell at stride 32."""
-
-
-@dataclass(frozen=True)
-class CropSettings:
-    """How a picture is varied before the network sees it: the usual set of ImageNet, after Szegedy et al. (2015)."""
-
-    crop: int = 224
-    """Side of the square that the network sees; evaluation takes as much from the centre of 256/224 of it."""
-    area: tuple[float, float] = (0.08, 1.0)
-    """Range of the share of the picture that a window covers (uniform)."""
-    aspect: tuple[float, float] = (3 / 4, 4 / 3)
-    """Range of a window's width by its height (log-uniform)."""
-    flip: bool = True
-    """Mirror every second picture, left to right."""
-
-    def __post_init__(self) -> None:
-        if self.crop < LEAST_CROP:
-            raise InputError(f"--data.augmentation.crop {self.crop}: must be at least {LEAST_CROP}")
-        if not 0 < self.area[0] <= self.area[1] <= 1:
-            raise InputError(f"--data.augmentation.area {self.area}: give two shares, above 0 and up to 1, in order")
-        if not 0 < self.aspect[0] <= self.aspect[1] < math.inf:
-            raise InputError(f"--data.augmentation.aspect {self.aspect}: give two numbers above 0, in order")
-
-
-USUAL = CropSettings()
 
 
 def varied_batches(

@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -26,14 +26,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from globalconv.data.augment import Augmentation, augment
-from globalconv.data.balance import balancing
+from globalconv.data.augment import augment
+from globalconv.data.augmentation import Augmentation
+from globalconv.data.balance import ClassWeighting, balancing
 from globalconv.data.sources.source import Source
 from globalconv.errors import InputError, nearest
 from globalconv.labels import IGNORE, Colour
 from globalconv.processes import WHOLE, Share, ignore_signals
-
-ClassWeighting = Literal["none", "median", "sqrt-median"]
 
 _ORDER, _AUGMENT = 0, 1  # Keep the random streams of one seed apart.
 

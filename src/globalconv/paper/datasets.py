@@ -9,8 +9,7 @@ from globalconv.data.sources.source import Source
 from globalconv.paper.keys import data_name, run_key
 from globalconv.paper.plan import Run, stages_of
 from globalconv.training.recipe import DataSettings, Recipe, StagedRecipe
-from globalconv.training.run import fingerprint
-from globalconv.training.start import open_splits
+from globalconv.training.splits import fingerprint, open_splits, sample_names
 
 Splits = tuple[Source, Source]
 """For training and validation."""
@@ -39,7 +38,7 @@ class Datasets:
         recipes = list(stages_of(recipe).values())
         opened = [self.splits(stage.data) for stage in recipes]
         train, val = opened[-1]
-        prints = [fingerprint(_names(source))["fingerprint"] for splits in opened for source in splits]
+        prints = [fingerprint(sample_names(source))["fingerprint"] for splits in opened for source in splits]
         return {
             "name": data_name(self.root),
             "train_split": recipes[-1].data.train_split,
@@ -49,7 +48,3 @@ class Datasets:
             "fingerprint": hashlib.sha256("\n".join(prints).encode()).hexdigest(),
             "class_names": list(train.labels.class_names),
         }
-
-
-def _names(source: Source) -> list[str]:
-    return [source.sample_name(index) for index in range(len(source))]

@@ -19,8 +19,9 @@ from globalconv.training.classification import Classification
 from globalconv.training.job import Say, assemble, carry_out, worker_count
 from globalconv.training.pretrain_recipe import PretrainRecipe
 from globalconv.training.ranks import Cluster
-from globalconv.training.run import RunFolder, fingerprint
+from globalconv.training.run import RunFolder
 from globalconv.training.session import Session, restore_network
+from globalconv.training.splits import fingerprint
 
 VAL = "val"
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from globalconv.data.classified import USUAL, CropSettings
+from globalconv.data.augmentation import USUAL, CropSettings
 from globalconv.errors import InputError
 from globalconv.training.recipe import BaseRecipe, SampleSettings, StepSettings
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_type_hints
 
-from globalconv.data.augment import Augmentation
-from globalconv.data.loading import ClassWeighting
+from globalconv.data.augmentation import Augmentation
+from globalconv.data.balance import ClassWeighting
 from globalconv.errors import InputError, nearest
 
 FREE = ("data.workers", "device", "checkpoint_every")

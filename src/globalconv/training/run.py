@@ -5,10 +5,8 @@
 evaluated), TensorBoard's files in `tensorboard/`.
 """
 
-import hashlib
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -176,11 +174,6 @@ class Onlooker(RunFolder):
 
     def close(self) -> None:
         """Hold nothing, so let go of nothing."""
-
-
-def fingerprint(names: Sequence[str]) -> dict[str, Any]:
-    """Return the number of samples, and a digest of their names: what tells a split from a changed one."""
-    return {"images": len(names), "fingerprint": hashlib.sha256("\n".join(names).encode()).hexdigest()}
 
 
 def _are_facts(facts: Any) -> bool:

@@ -18,7 +18,8 @@ from globalconv.training.job import Say
 from globalconv.training.ranks import ALONE, Cluster
 from globalconv.training.recipe import StagedRecipe, stage_folders
 from globalconv.training.run import Onlooker, RunFolder
-from globalconv.training.start import open_splits, run_training
+from globalconv.training.splits import open_splits
+from globalconv.training.start import run_training
 from globalconv.weights import MODEL_FILE, WEIGHTS_FILE, load_weights
 
 

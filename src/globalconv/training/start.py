@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from globalconv.data.check.quick import quick_check
 from globalconv.data.loading import class_pixels, class_weights
-from globalconv.data.sources import Root, in_words, open_source, splits, to_json
+from globalconv.data.sources import Root, splits, to_json
 from globalconv.data.sources.source import Source
 from globalconv.data.sources.splits import held_out
 from globalconv.errors import InputError
@@ -26,9 +26,10 @@ from globalconv.training.checkpoint import load_newest
 from globalconv.training.job import Say, assemble, carry_out
 from globalconv.training.ranks import ALONE, Cluster, Ranks, launch
 from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
-from globalconv.training.run import Onlooker, RunFolder, fingerprint
+from globalconv.training.run import Onlooker, RunFolder
 from globalconv.training.segmentation import Segmentation
 from globalconv.training.session import Session, restore_network
+from globalconv.training.splits import fingerprint, open_splits, sample_names
 from globalconv.weights import init_from as load_initial_weights
 
 
@@ -88,18 +89,6 @@ def _check_shares(recipe: Recipe, ranks: Ranks) -> None:
         )
 
 
-def open_splits(settings: DataSettings, data: Root | None) -> tuple[Source, Source]:
-    """Open the two splits of a training; their classes must be the same."""
-    if data is None and settings.layout != "scenes":
-        raise InputError("--data is missing: name the root of the data set (only the recipe scenes needs none)")
-    train_source = open_source(data, settings.train_split, settings.layout)
-    val_source = open_source(data, settings.val_split, settings.layout, train_source.labels)
-    for split, source in ((settings.train_split, train_source), (settings.val_split, val_source)):
-        if len(source) == 0:
-            raise InputError(f"--data {in_words(data)}: the split {split!r} holds no sample")
-    return train_source, val_source
-
-
 def build_network(
     recipe: Recipe, labels: LabelSpace, init_from: Path | None, saved: dict[str, Any] | None, say: Say
 ) -> GlobalConvNet:
@@ -145,10 +134,10 @@ def dataset_facts(
         "init_from": None if init_from is None else str(init_from.resolve()),
         "network": None if given is None else {**given.settings, "fingerprint": make_of(given)},
         "labels": train_source.labels.to_json(),
-        "train": {"split": settings.train_split, **fingerprint(_names(train_source))},
+        "train": {"split": settings.train_split, **fingerprint(sample_names(train_source))},
         "val": {
             "split": settings.val_split,
-            **fingerprint(_names(val_source)),
+            **fingerprint(sample_names(val_source)),
             "held_out": _held_out(settings, data, val_source),
         },
     }
@@ -158,11 +147,7 @@ def _held_out(settings: DataSettings, data: Root | None, val_source: Source) -> 
     """Return the names of the validation samples where they are a hold-out, which only their names identify."""
     if not isinstance(data, Path) or settings.val_split != "val" or not held_out(splits(data, settings.layout)):
         return None
-    return _names(val_source)
-
-
-def _names(source: Source) -> list[str]:
-    return [source.sample_name(index) for index in range(len(source))]
+    return sample_names(val_source)
 
 
 def _class_weights(recipe: Recipe, source: Source, device: torch.device, say: Say) -> Tensor | None:
