@@ -9,6 +9,7 @@ from helpers.html import Reader, cells, check_self_contained
 from helpers.paper_grid import Planted, results
 from helpers.training import write_blobs
 
+from globalconv.cli.main import main
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
 from globalconv.model.network import GlobalConvNet
@@ -135,6 +136,21 @@ def test_files_are_written_and_refused(tmp_path: Path) -> None:
         write_reports([tmp_path / "docs"], page, None)
     with pytest.raises(InputError, match="name a file"):
         write_reports([tmp_path / "results"], None, None)
+
+
+@pytest.mark.parametrize("words", ["--results {a} {b}", "--results {a} --results {b}", "--results={a} --results={b}"])
+def test_folders_of_results_may_be_named_together_or_one_by_one(words: str, tmp_path: Path) -> None:
+    for name in "ab":
+        for result in planted():
+            write_result(tmp_path / name, result)
+    text, named = tmp_path / "page.md", words.format(a=tmp_path / "a", b=tmp_path / "b").split()
+    assert main(["paper", "report", *named, "--markdown", str(text)]) == 0
+    assert text.read_text().count("### Table 1:") == 2
+
+
+def test_a_report_without_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["paper", "report", "--markdown", str(tmp_path / "page.md")]) == 2
+    assert capsys.readouterr().err == "globalconv: paper report: name the folders of results, --results FOLDER ...\n"
 
 
 def test_pictures_are_of_the_last_weights(tmp_path: Path) -> None:

@@ -47,6 +47,22 @@ def with_value(arguments: list[str], option: str, value: str) -> list[str]:
     return filled
 
 
+def repeated(arguments: list[str], option: str) -> list[str]:
+    """Return `arguments` with `option` before each of the words behind it, so that A B and --option A --option B agree.
+
+    For options of `tyro.conf.UseAppendAction`, which take one word at a time.
+    """
+    spread: list[str] = []
+    goes_on = False
+    for word in arguments:
+        if word.startswith("-"):
+            goes_on = word == option or word.startswith(f"{option}=")
+        elif goes_on and spread[-1] != option:
+            spread.append(option)
+        spread.append(word)
+    return spread
+
+
 def _each_by_itself(arguments: list[str], option: str) -> list[str]:
     """Return `arguments` with `option` before each NAME=PATH that follows it: `--data voc=A sbd=B`.
 

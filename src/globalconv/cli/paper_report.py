@@ -6,16 +6,17 @@ from typing import Annotated
 
 import tyro
 
-from globalconv.cli.options import DataOption, read_options
+from globalconv.cli.options import DataOption, read_options, repeated
 from globalconv.data.roots import parse_data
+from globalconv.errors import InputError
 
 
 @dataclass(frozen=True)
 class PaperReportOptions:
     """Options of `globalconv paper report`."""
 
-    results: tuple[Path, ...]
-    """Folders of results, one for each data set."""
+    results: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    """Folders of results, one for each data set; at least one is needed."""
     out: Path | None = None
     """HTML file to write."""
     text: Annotated[Path | None, tyro.conf.arg(name="markdown")] = None
@@ -30,9 +31,10 @@ class PaperReportOptions:
 
 def run(arguments: list[str]) -> int:
     """Write the report and print where it is."""
-    options = read_options(
-        PaperReportOptions, "paper report", arguments, "Compare the results of the paper's tables with its numbers."
-    )
+    about = "Compare the results of the paper's tables with its numbers."
+    options = read_options(PaperReportOptions, "paper report", repeated(arguments, "--results"), about)
+    if not options.results:
+        raise InputError("paper report: name the folders of results, --results FOLDER ...")
     from globalconv.paper.report_files import write_reports
 
     root = parse_data(options.data)
