@@ -4,6 +4,7 @@
 
 Simulated trainings of two networks, paired by seed and picture, of which the second gains 3 points; the gain varies by
 seed, by picture, and by both. "percentiles" draws seeds and pictures at once, 1,000 times, and takes the middle 95 %.
+Where there are folds, each of them has trainings of its own and takes the place of a picture.
 """
 
 from dataclasses import dataclass
@@ -13,17 +14,17 @@ import numpy as np
 import tyro
 from common import RESULTS, print_rows, write_report
 
-from globalconv.evaluation.doubt import drawn_mious
+from globalconv.evaluation.doubt import Counts, drawn_mious
 from globalconv.paper.statistics import Scores, difference, scores
 
 GAIN = 0.03
 CLASSES = 4
 DOUBTS = {"seeds and pictures": (0.02, 0.02, 0.02), "pictures": (0.002, 0.1, 0.02), "single pairs": (0.002, 0.02, 0.15)}
 """Standard deviations of the gain: between seeds, between pictures, and of one picture in one training."""
-SIZES = ((5, 240), (5, 60), (3, 60), (5, 5))
-"""Seeds and pictures."""
+SIZES = ((5, 240, 0), (5, 60, 0), (3, 60, 0), (1, 60, 5), (3, 60, 5))
+"""Seeds, pictures, and folds of these (0: the same trainings for all pictures)."""
 
-Network = tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]
+Network = tuple[Counts, Counts]
 """Hits and unions, (S, N, K)."""
 
 
@@ -33,12 +34,15 @@ class Settings:
     """Of each kind."""
 
 
-def experiment(rng: np.random.Generator, seeds: int, pictures: int, doubt: str) -> list[Network]:
-    """Return the counts of both networks."""
+def experiment(rng: np.random.Generator, seeds: int, pictures: int, folds: int, doubt: str) -> list[Network]:
+    """Return the counts of both networks; of folds as well as of pictures."""
     unions_NK = rng.integers(200, 4000, (pictures, CLASSES)) * (rng.random((pictures, CLASSES)) < 0.7)
     unions_NK[:, 0] += 200
-    shapes = ((seeds, 1), (1, pictures), (seeds, pictures))
-    varying = sum(spread * rng.standard_normal(shape) for spread, shape in zip(DOUBTS[doubt], shapes, strict=True))
+    trainings, places = folds or 1, folds or pictures
+    of_trainings, of_places, of_both = DOUBTS[doubt]
+    varying = of_trainings * rng.standard_normal((seeds, trainings)).repeat(pictures // trainings, axis=1)
+    varying += of_places * rng.standard_normal(places).repeat(pictures // places)
+    varying += of_both * rng.standard_normal((seeds, pictures))
     level_SN = np.clip(0.5 + 0.15 * rng.standard_normal(pictures), 0.1, 0.9) + 0.02 * rng.standard_normal((seeds, 1))
     both = [
         (share_SN[..., None] * unions_NK).round().astype(np.int64) for share_SN in (level_SN, level_SN + GAIN + varying)
@@ -46,29 +50,41 @@ def experiment(rng: np.random.Generator, seeds: int, pictures: int, doubt: str) 
     return [(hits_SNK, np.broadcast_to(unions_NK, hits_SNK.shape)) for hits_SNK in both]
 
 
-def percentiles(one: Network, other: Network, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the interval of the plain two-level bootstrap."""
-    seeds, pictures = one[0].shape[:2]
-    gains_SR = drawn_mious(*other, pictures) - drawn_mious(*one, pictures)
+def percentiles(one: Network, other: Network, folds: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the interval of the plain two-level bootstrap, of seeds and of folds or pictures."""
+    if folds:
+        one, other = ((summed(hits, folds), summed(unions, folds)) for hits, unions in (one, other))
+    seeds, places = one[0].shape[:2]
+    gains_SR = drawn_mious(*other, places) - drawn_mious(*one, places)
     weights_SR = rng.multinomial(seeds, [1 / seeds] * seeds, gains_SR.shape[1]).T / seeds
     low, high = np.percentile((weights_SR * gains_SR).sum(0), [2.5, 97.5])
     return float(low), float(high)
 
 
-def of(network: Network) -> Scores:
-    return scores(range(len(network[0])), *network, [f"{number:04}" for number in range(network[0].shape[1])])
+def summed(counts_SNK: Counts, folds: int) -> Counts:
+    """Return the counts of each fold (S, G, K)."""
+    seeds, pictures, classes = counts_SNK.shape
+    summed_SGK: Counts = counts_SNK.reshape(seeds, folds, pictures // folds, classes).sum(2)
+    return summed_SGK
 
 
-def row(seeds: int, pictures: int, doubt: str, experiments: int) -> dict[str, Any]:
+def of(network: Network, folds: int) -> Scores:
+    seeds, pictures = network[0].shape[:2]
+    places = folds or pictures
+    names = [f"{number * places // pictures:04}" for number in range(pictures)]
+    return scores(range(seeds), *network, names, apart=folds > 0)
+
+
+def row(seeds: int, pictures: int, folds: int, doubt: str, experiments: int) -> dict[str, Any]:
     """Return how often both intervals hold the truth, and how wide they are."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(experiments):
-        one, other = experiment(rng, seeds, pictures, doubt)
-        ours = difference(of(one), of(other))
+        one, other = experiment(rng, seeds, pictures, folds, doubt)
+        ours = difference(of(one, folds), of(other, folds))
         assert ours and ours.interval
-        found.append((percentiles(one, other, rng), ours.interval))
-    facts: dict[str, Any] = {"seeds": seeds, "pictures": pictures, "doubt of": doubt}
+        found.append((percentiles(one, other, folds, rng), ours.interval))
+    facts: dict[str, Any] = {"seeds": seeds, "pictures": pictures, "folds": folds, "doubt of": doubt}
     for name, intervals in zip(("percentiles", "ours"), zip(*found, strict=True), strict=True):
         facts[f"{name} hold %"] = round(100 * float(np.mean([low <= GAIN <= high for low, high in intervals])), 1)
         facts[f"{name} width, points"] = round(100 * float(np.mean([high - low for low, high in intervals])), 2)

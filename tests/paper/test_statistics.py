@@ -137,12 +137,29 @@ def test_frames_of_one_clip_are_one_sample() -> None:
     assert frames.clusters == 10 and known(frames) == pytest.approx(known(pictures))
 
 
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_folds_have_the_doubt_of_their_trainings_already(seeds: int) -> None:
+    """Five folds of eight equal pictures, each with a score of its own in each seed: the t interval of their means."""
+    shares_SG = np.random.default_rng(7).uniform(0.2, 0.8, (seeds, 5))
+    folds = [name for name in "abcde" for _ in range(8)]
+    unions_NK = np.full((40, 1), 10**6)
+    hits_SNK = (shares_SG.repeat(8, axis=1)[..., None] * unions_NK).round().astype(np.int64)
+    found = scores(range(seeds), hits_SNK, np.broadcast_to(unions_NK, hits_SNK.shape), folds, apart=True)
+    value, low, high = known(mean(found))
+    means_G = shares_SG.mean(0)
+    half = student.ppf(0.975, 4) * statistics.stdev(means_G) / math.sqrt(5)
+    assert value == pytest.approx(means_G.mean(), abs=1e-6)
+    assert (high - low) / 2 == pytest.approx(half, rel=0.1)  # of 1000 draws
+
+
 def test_without_enough_to_go_by_it_says_so() -> None:
     unions_NK = np.full((40, 1), 100)
     single = mean(of_shares(np.full((1, 40), 0.5), unions_NK))
     assert single.interval is None and "one seed is too few" in single.doubt and single.value == pytest.approx(0.5)
     four = mean(of_shares(np.full((3, 40), 0.5), unions_NK, ["a", "b", "c", "d"] * 10))
     assert four.interval is None and "4 pictures, clips or folds are too few" in four.doubt
+    folds = Scores((0,), 4, np.array([0.5]), np.full((REPEATS, 1), 0.5), apart=True)
+    assert mean(folds).interval is None and "4 pictures, clips or folds are too few" in mean(folds).doubt
 
 
 def test_contrasts_of_different_scores_share_their_pictures() -> None:

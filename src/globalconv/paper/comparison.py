@@ -61,14 +61,15 @@ class Row:
             return {}
         runs = [[self.results[seed][fold] for fold in self.folds] for seed in self.seeds]
         hits, unions, regions = (_counts(runs, name) for name in ("hits", "unions", "regions"))
-        clusters = [cluster for result in runs[0] for cluster in clusters_of(result, len(self.folds) > 1)]
+        apart = len(self.folds) > 1
+        clusters = [cluster for result in runs[0] for cluster in clusters_of(result, apart)]
         parts = {
             "miou": (hits, unions),
             "boundary_accuracy": (regions[..., :1], regions[..., 1:2]),
             "internal_accuracy": (regions[..., 2:3], regions[..., 3:]),
         }
         known = {name: (right, all_) for name, (right, all_) in parts.items() if all_.any()}
-        return {name: scores(self.seeds, right, all_, clusters) for name, (right, all_) in known.items()}
+        return {name: scores(self.seeds, right, all_, clusters, apart) for name, (right, all_) in known.items()}
 
 
 def _counts(runs: Sequence[Sequence[RunResult]], name: str) -> Counts:

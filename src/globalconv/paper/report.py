@@ -138,7 +138,7 @@ def _independent(result: RunResult, folds: Sequence[str]) -> str:
     """Return in a sentence what intervals draw anew."""
     if len(folds) > 1:
         names = ", ".join(fold.removesuffix(".val").rpartition("/")[2] for fold in folds)
-        return f"Intervals are over seeds and {len(folds)} folds, never frames: {names}."
+        return f"Intervals are over {len(folds)} folds, each of trainings of its own, never over frames: {names}."
     clusters = len(set(clusters_of(result, one_of_several=False)))
     what = "pictures" if clusters == len(result.images) else "clips, never frames"
     return f"Intervals are over seeds and {clusters} {what}."

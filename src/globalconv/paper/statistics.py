@@ -9,10 +9,14 @@ value is the sum of both parts:
 - of the seeds: the variance of the value between trainings, divided by their number, which is what drawing S - 1 of
   them anew comes to.
 
-What is peculiar to one picture in one training is in both parts, so intervals are rather too wide than too narrow. The
-interval is that of Student's t, whose degrees of freedom Satterthwaite's formula makes of the seeds' and the clusters'.
-Percentiles of draws of both at once, the plain two-level bootstrap, would be too narrow for few seeds or clusters
-(docs/paper-tables.md has the measured coverage of both).
+What is peculiar to one picture in one training is in both parts, so intervals are rather too wide than too narrow.
+
+Folds are clusters that were scored by trainings of their own each: how trainings differ is in the variance of the
+folds, which is the only part then, and one seed is enough.
+
+The interval is that of Student's t, whose degrees of freedom Satterthwaite's formula makes of the seeds' and the
+clusters'. Percentiles of draws of both at once, the plain two-level bootstrap, would be too narrow for few seeds or
+clusters (docs/paper-tables.md has the measured coverage of both).
 
 Shapes: S seeds, N pictures, G clusters, K classes, R draws.
 """
@@ -29,7 +33,7 @@ from globalconv.evaluation.doubt import Counts, Floats, Interval, drawn_mious
 
 CONFIDENCE = 0.95
 FEWEST_CLUSTERS, FEWEST_SEEDS = 5, 3
-"""Clusters and seeds below which no interval is stated."""
+"""Clusters, and seeds where clusters are scored by the same trainings, below which no interval is stated."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Scores:
     """On the pictures as they are."""
     drawn_RS: Floats
     """On the pictures of each draw."""
+    apart: bool = False
+    """Whether each cluster was scored by trainings of its own, as folds are."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +62,19 @@ class Estimate:
     """Why there is no interval."""
 
 
-def scores(seeds: Sequence[int], hits_SNK: Counts, unions_SNK: Counts, clusters: Sequence[str]) -> Scores:
+def scores(
+    seeds: Sequence[int], hits_SNK: Counts, unions_SNK: Counts, clusters: Sequence[str], apart: bool = False
+) -> Scores:
     """Return the mIoU of each training and what it might be on other pictures; `clusters` names that of each picture.
 
+    With `apart`, each cluster is a fold, and a seed has a training for each of them.
     An accuracy is the mIoU of a single class whose hits are the right pixels and whose union is all of them.
     """
     hits_SGK, unions_SGK = (_summed(counts, clusters) for counts in (hits_SNK, unions_SNK))
     found = [mean_iou(*counts) for counts in zip(hits_SGK.sum(1), unions_SGK.sum(1), strict=True)]
     count = hits_SGK.shape[1]
     drawn_SR = drawn_mious(hits_SGK, unions_SGK, max(1, count - 1))  # of G draws the spread were too small
-    return Scores(tuple(seeds), count, np.array(found), drawn_SR.T)
+    return Scores(tuple(seeds), count, np.array(found), drawn_SR.T, apart)
 
 
 def _summed(counts_SNK: Counts, clusters: Sequence[str]) -> Counts:
@@ -108,18 +117,19 @@ def combination(parts: Sequence[tuple[float, Scores]]) -> Estimate | None:
     found_S = sum(weight * of.found_S[at] for (weight, of), at in zip(parts, places, strict=True))
     drawn_RS = sum(weight * of.drawn_RS[:, at] for (weight, of), at in zip(parts, places, strict=True))
     assert isinstance(found_S, np.ndarray) and isinstance(drawn_RS, np.ndarray)
-    return _estimate(found_S, drawn_RS, min(of.clusters for _, of in parts))
+    return _estimate(found_S, drawn_RS, min(of.clusters for _, of in parts), all(of.apart for _, of in parts))
 
 
-def _estimate(found_S: Floats, drawn_RS: Floats, clusters: int) -> Estimate:
+def _estimate(found_S: Floats, drawn_RS: Floats, clusters: int, apart: bool) -> Estimate:
     value, seeds = float(found_S.mean()), len(found_S)
-    if seeds < FEWEST_SEEDS:
+    if seeds < FEWEST_SEEDS and not apart:
         number = "one seed is" if seeds == 1 else f"{seeds} seeds are"
         return Estimate(value, None, seeds, clusters, f"{number} too few, {FEWEST_SEEDS} are needed")
     if clusters < FEWEST_CLUSTERS:
         doubt = f"{clusters} pictures, clips or folds are too few, {FEWEST_CLUSTERS} are needed"
         return Estimate(value, None, seeds, clusters, doubt)
-    half = _half_width(float(found_S.var(ddof=1)) / seeds, seeds, float(np.nanvar(drawn_RS.mean(1))), clusters)
+    of_seeds = 0.0 if apart else float(found_S.var(ddof=1)) / seeds
+    half = _half_width(of_seeds, seeds, float(np.nanvar(drawn_RS.mean(1))), clusters)
     return Estimate(value, (value - half, value + half), seeds, clusters)
 
 
@@ -128,5 +138,5 @@ def _half_width(of_seeds: float, seeds: int, of_clusters: float, clusters: int) 
     both = of_seeds + of_clusters
     if both == 0:
         return 0.0
-    freedom = both**2 / (of_seeds**2 / (seeds - 1) + of_clusters**2 / (clusters - 1))
+    freedom = both**2 / (of_seeds**2 / max(1, seeds - 1) + of_clusters**2 / (clusters - 1))
     return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(both)
