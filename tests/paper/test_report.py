@@ -93,7 +93,7 @@ def test_what_is_missing_is_said() -> None:
     last = kept.pop()
     broken = dataclasses.replace(last, diverged=True, final_loss=None, images=[], hits=[], unions=[], regions=[])
     text = markdown([Dataset("blobs", [*kept, broken])])
-    assert "Not finished: conv k=7, seed 1." in text
+    assert "Not finished: seed 1 of conv k=7." in text
     assert f"Diverged: GCN + BR, seed {last.seed}. It has no score and is left out." in text
     assert rows(text, "GCN + BR")[0][6] == "2 of 3"
 

@@ -129,13 +129,16 @@ def _number(value: float | None, form: str) -> str:
 
 def missing(comparison: Comparison) -> Iterator[str]:
     """Yield what diverged, and what is not finished; what was never begun has no score in its row."""
+    unfinished: dict[tuple[int, ...], list[str]] = {}
     for row in comparison.rows:
         diverged = [seed for seed, found in row.results.items() if any(result.diverged for result in found.values())]
         if diverged:
             yield f"Diverged: {row.variant.name}, seed {_listed(diverged)}. It has no score and is left out."
-        undone = [seed for seed in comparison.seeds if seed not in (*row.seeds, *diverged)]
+        undone = tuple(seed for seed in comparison.seeds if seed not in (*row.seeds, *diverged))
         if row.results and undone:
-            yield f"Not finished: {row.variant.name}, seed {_listed(undone)}."
+            unfinished.setdefault(undone, []).append(row.variant.name)
+    for seeds, names in unfinished.items():
+        yield f"Not finished: seed {_listed(seeds)} of {', '.join(names)}."
 
 
 def _listed(numbers: Sequence[int]) -> str:
