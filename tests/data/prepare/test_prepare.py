@@ -163,7 +163,8 @@ def test_a_damaged_archive_of_the_users_is_refused_and_kept(make: Make, tmp_path
 
 def test_a_hostile_archive_leaves_nothing(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mini = make("cityscapes")
-    inside = {path.removeprefix("cityscapes/"): content for path, content in mini.tree.items()}
+    names = {path: path.removeprefix("cityscapes/") for path in mini.tree}
+    inside = {name: mini.tree[path] for path, name in names.items() if name.startswith("gtFine/")}
     (mini.folder / "gtFine_trainvaltest.zip").write_bytes(zip_of({**inside, "gtFine/../../../evil": b"x"}))
     with pytest.raises(InputError, match=r"gtFine_trainvaltest\.zip: member 'gtFine/\.\./\.\./\.\./evil' leads out"):
         mini.prepare(tmp_path / "out", archives=mini.folder, packages=["gtFine"])
