@@ -191,7 +191,8 @@ def write(settings: Settings, every: list[Case], made: dict[str, Any]) -> None:
     if settings.part == "msrc21" and (means := seed_rows(rows)):
         tables["decoders: msrc21, mean over seeds"] = means
     facts = {"backbone": f"{BACKBONE} from scratch", "crop": CROP, "batch": 8}
-    command = f"python benchmarks/decoders.py {settings.part} --steps {settings.steps}"
+    seeds = " [--seed N]" if settings.part == "msrc21" else ""
+    command = f"python benchmarks/decoders.py {settings.part} --steps {settings.steps}{seeds}"
     write_report(results(settings.part), {"command": command, "settings": facts, "tables": tables})
 
 
@@ -239,7 +240,9 @@ def train(settings: Settings) -> None:
     of_seed = [one for one in every if int(one.name.partition(", seed ")[2] or 0) == settings.seed]
     wanted = [one for one in of_seed if decoder_of(one.name, settings.part) in decoders]
     if not wanted:
-        raise SystemExit(f"nothing to train: --only takes {', '.join([*PEERS, *OURS])}; tune comes first")
+        raise SystemExit(
+            f"nothing to train: --only takes {', '.join([*PEERS, *OURS])}, --seed is for msrc21, and tune comes first"
+        )
     with StopRequest().listening() as stop:
         for one in wanted:
             made = run(one, settings.out / settings.part, stop)

@@ -28,7 +28,7 @@ def read_options(kind: Any, verb: str, arguments: list[str], description: str) -
             return tyro.cli(
                 kind,
                 prog=f"globalconv {verb}",
-                args=_each_by_itself(arguments, "--data"),
+                args=each_by_itself(arguments, "--data", r"\w+="),
                 description=description,
                 config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.CascadeSubcommandArgs),
             )
@@ -47,37 +47,22 @@ def with_value(arguments: list[str], option: str, value: str) -> list[str]:
     return filled
 
 
-def repeated(arguments: list[str], option: str) -> list[str]:
-    """Return `arguments` with `option` before each of the words behind it, so that A B and --option A --option B agree.
+def each_by_itself(arguments: list[str], option: str, own: str) -> list[str]:
+    """Return `arguments` with `option` before each word behind it: `--data voc=A sbd=B`, `--results A B`.
 
-    For options of `tyro.conf.UseAppendAction`, which take one word at a time.
+    Only words that begin as the pattern `own` says are taken for its own, so that what else stands behind keeps its
+    meaning. For options of `tyro.conf.UseAppendAction`, which take one word at a time and may be repeated.
     """
     spread: list[str] = []
     goes_on = False
     for word in arguments:
-        if word.startswith("-"):
-            goes_on = word == option or word.startswith(f"{option}=")
-        elif goes_on and spread[-1] != option:
-            spread.append(option)
-        spread.append(word)
-    return spread
-
-
-def _each_by_itself(arguments: list[str], option: str) -> list[str]:
-    """Return `arguments` with `option` before each NAME=PATH that follows it: `--data voc=A sbd=B`.
-
-    Only words of that form are taken for its own, so that what else stands behind a path keeps its meaning.
-    """
-    spread: list[str] = []
-    goes_on = False
-    for word in arguments:
-        named = re.match(r"\w+=", word) is not None
+        fits = re.match(own, word) is not None
         if spread[-1:] == [option]:
-            goes_on = named
-        elif goes_on and named:
+            goes_on = fits
+        elif goes_on and fits:
             spread.append(option)
         else:
-            goes_on = re.match(rf"{option}=\w+=", word) is not None
+            goes_on = re.match(f"{option}={own}", word) is not None
         spread.append(word)
     return spread
 

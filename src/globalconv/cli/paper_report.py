@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from globalconv.cli.options import DataOption, read_options, repeated
+from globalconv.cli.options import DataOption, each_by_itself, read_options
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError
 
@@ -32,7 +32,7 @@ class PaperReportOptions:
 def run(arguments: list[str]) -> int:
     """Write the report and print where it is."""
     about = "Compare the results of the paper's tables with its numbers."
-    options = read_options(PaperReportOptions, "paper report", repeated(arguments, "--results"), about)
+    options = read_options(PaperReportOptions, "paper report", each_by_itself(arguments, "--results", "(?!-)"), about)
     if not options.results:
         raise InputError("paper report: name the folders of results, --results FOLDER ...")
     from globalconv.paper.report_files import write_reports
