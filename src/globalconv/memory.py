@@ -1,4 +1,6 @@
-"""Freed memory stays in the process: large tensors cost page faults once, not at every step.
+"""What the process does about its memory.
+
+Freed memory stays in it: large tensors cost page faults once, not at every step.
 
 The C library (glibc) hands every large block back to the system when it is freed; the next allocation gets fresh pages
 that the kernel zeroes one by one. A training step makes and frees the same blocks as the one before. It settles after a
@@ -6,8 +8,11 @@ few of them, having grown by several of the largest blocks at worst (`tests/test
 """
 
 import ctypes
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST = 2**31 - 1
@@ -27,3 +32,21 @@ def keep_freed_memory() -> bool:
     return mallopt is not None and all(
         mallopt(option, _LARGEST) == 1 for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD)
     )
+
+
+@contextmanager
+def while_importing() -> Iterator[None]:
+    """Look for no garbage inside, and never again among what there is at the end.
+
+    torch and its like make a million objects that stay, and each search would go through them all. Where torch is
+    loaded already, nothing is done.
+    """
+    if "torch" in sys.modules:
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

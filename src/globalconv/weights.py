@@ -20,6 +20,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from globalconv.errors import InputError
 from globalconv.files import write_atomic, write_text
@@ -286,18 +288,29 @@ def _check_colour(path: Path, field: str, values: object) -> None:
 
 
 def _build(path: Path, settings: dict[str, Any], module: nn.Module | None) -> Normalised:
-    """Return a network of these settings, or around `module`, without disturbing the caller's random numbers."""
+    """Return a network of these settings whose weights are yet to be read, or one around `module`."""
     if (made_by := settings.get("module")) is not None:
         if module is None:
             raise InputError(f"{path}: only Python can make its network: globalconv.load(..., network={made_by}(...))")
         return around(module, settings)
     if module is not None:
         raise InputError(f"{path}: says itself what its network is; leave out network=")
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _Undrawn():  # the caller's random numbers stay as they are
         try:
             return GlobalConvNet(**settings)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out the random numbers of fresh layers, which take most of the time of making them."""
+
+    DRAWS = (Tensor.normal_, Tensor.uniform_, init.normal_, init.uniform_, init.kaiming_normal_, init.kaiming_uniform_)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self.DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def _fill(network: Normalised, tensors: dict[str, Tensor], description: Mapping[str, Any], folder: Path) -> None:

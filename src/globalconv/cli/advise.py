@@ -9,6 +9,7 @@ import tyro
 from globalconv.cli.options import DataOption, read_options
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError
+from globalconv.memory import while_importing
 from globalconv.stopping import StopRequest
 
 
@@ -48,7 +49,8 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     for option in ("maps", "images"):
         if getattr(options, option) < 1:
             raise InputError(f"--{option} {getattr(options, option)}: give at least 1")
-    from globalconv.fields.job import advise
+    with while_importing():
+        from globalconv.fields.job import advise
 
     advice = advise(
         parse_data(options.data), options.weights, options.kernel_sizes, options.backbone, options.split,

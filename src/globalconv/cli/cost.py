@@ -10,6 +10,7 @@ import tyro
 
 from globalconv.cli.options import read_options
 from globalconv.errors import InputError
+from globalconv.memory import while_importing
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import ModelSettings
 
@@ -49,7 +50,8 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     """Count, measure where asked, and print."""
     options = read_options(CostOptions, "cost", arguments, "Say what a network costs, or compare several.")
     height, width = _size(options.size)
-    from globalconv.costing import Clock, compare_costs, variants
+    with while_importing():
+        from globalconv.costing import Clock, compare_costs, variants
 
     model, classes = _network(options)
     clock = Clock(options.device, options.precision, options.repeats) if options.latency else None
@@ -76,6 +78,7 @@ def _network(options: CostOptions) -> tuple[ModelSettings, int]:
         raise InputError(
             f"cost {options.weights}: its model.json says what the network is; leave out --model, --classes"
         )
-    from globalconv.costing import saved_model
+    with while_importing():
+        from globalconv.costing import saved_model
 
     return saved_model(options.weights)

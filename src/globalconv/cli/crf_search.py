@@ -8,6 +8,7 @@ import tyro
 
 from globalconv.cli.options import DataOption, read_options
 from globalconv.data.roots import parse_data
+from globalconv.memory import while_importing
 from globalconv.search.settings import SEARCH, SearchSettings
 from globalconv.stopping import StopRequest
 
@@ -34,7 +35,8 @@ class CrfSearchOptions:
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Search, and print what was found; the last line says whether to use it."""
     options = read_options(CrfSearchOptions, "crf-search", arguments, "Find the parameters of a CRF for a network.")
-    from globalconv.api.scoring import crf_search
+    with while_importing():
+        from globalconv.api.scoring import crf_search
 
     verdict = crf_search(
         options.weights,

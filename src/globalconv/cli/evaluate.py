@@ -12,6 +12,7 @@ from globalconv.data.roots import parse_data
 from globalconv.errors import InputError
 from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.infer.settings import CRF, PLAIN, InferenceSettings
+from globalconv.memory import while_importing
 from globalconv.stopping import StopRequest
 
 
@@ -47,7 +48,8 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     options = read_options(EvaluateOptions, "evaluate", given, "Score a network or a folder of class maps.")
     if (options.weights is None) == (options.predictions is None):
         raise InputError("evaluate: give either WEIGHTS (a run folder) or --predictions DIR")
-    from globalconv.api.scoring import evaluate, evaluate_predictions
+    with while_importing():
+        from globalconv.api.scoring import evaluate, evaluate_predictions
 
     if options.predictions is not None:
         free = replace(options.inference, max_pixels=None)

@@ -1,10 +1,13 @@
 """`globalconv VERB ...`: find the verb, hand over, turn what is raised into one line and an exit code."""
 
+import atexit
 import importlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 from globalconv.errors import GlobalconvError, InputError, StoppedError, abandon, nearest, tell
 from globalconv.memory import keep_freed_memory
@@ -37,6 +40,33 @@ usage: globalconv VERB [options]      globalconv VERB --help      globalconv --v
 
 Exit codes: 0 done; 2 input refused or skipped; 3 training diverged; 130, 143 stopped with the state saved; 1 our fault.
 """
+
+
+def command() -> NoReturn:
+    """Be the program: run one command and end the process with its exit code."""
+    leaving = _Leaving()
+    leaving.exit_code = main()
+    sys.exit(leaving.exit_code)
+
+
+class _Leaving:
+    """Ends the process when all else is done that is done at its end, without taking apart what has been loaded.
+
+    That would take a second where torch is loaded. A command that raised ends as any program does.
+    """
+
+    def __init__(self) -> None:
+        self.exit_code: int | None = None
+        atexit.register(self)  # before anything else is, so that it is called last
+
+    def __call__(self) -> None:
+        try:
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                stream.flush()
+        except (OSError, ValueError):  # no reader any more, or no stream: Python knows what to say
+            return
+        if self.exit_code is not None:
+            os._exit(self.exit_code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,4 +120,4 @@ def _complain(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

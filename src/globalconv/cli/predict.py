@@ -10,6 +10,7 @@ import tyro
 from globalconv.cli.options import read_options, with_value
 from globalconv.errors import InputError
 from globalconv.infer.settings import CRF, PLAIN, InferenceSettings
+from globalconv.memory import while_importing
 from globalconv.stopping import StopRequest
 
 
@@ -36,7 +37,8 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     options = read_options(PredictOptions, "predict", given, "Segment images with a trained network.")
     if not options.images:
         raise InputError("predict: no image given; name image files, folders or globs after WEIGHTS")
-    from globalconv.api.predicting import predict
+    with while_importing():
+        from globalconv.api.predicting import predict
 
     failures = predict(
         options.weights, options.images, options.out, options.device, options.precision, options.inference

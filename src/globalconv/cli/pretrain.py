@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from globalconv.cli.options import read_options
+from globalconv.memory import while_importing
 from globalconv.stopping import StopRequest
 from globalconv.training.pretrain_recipe import PretrainRecipe
 
@@ -31,7 +32,8 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     """Pre-train; say at the end where the file is and how a segmentation network takes it."""
     about = "Pre-train a backbone on pictures with a class each (docs/pretraining.md)."
     options = read_options(PretrainOptions, "pretrain", arguments, about)
-    from globalconv.api.training import pretrain  # loads torch
+    with while_importing():
+        from globalconv.api.training import pretrain
 
     file = shlex.quote(str(pretrain(options.recipe, options.data, options.out, options.resume, stop)))
     backbone = options.recipe.model.backbone

@@ -8,6 +8,7 @@ import tyro
 
 from globalconv.cli.options import DataOption, read_options
 from globalconv.data.roots import parse_data
+from globalconv.memory import while_importing
 from globalconv.stopping import StopRequest
 
 
@@ -34,7 +35,8 @@ class ReportOptions:
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Write the page and print its path."""
     options = read_options(ReportOptions, "report", arguments, "Write a page about a run, or compare several.")
-    from globalconv.api.scoring import report
+    with while_importing():
+        from globalconv.api.scoring import report
 
     page = report(
         options.runs,

@@ -9,6 +9,7 @@ import tyro
 from globalconv.cli.options import DataOption, read_options, with_value
 from globalconv.data.roots import parse_data
 from globalconv.infer.settings import CRF, PLAIN, InferenceSettings
+from globalconv.memory import while_importing
 from globalconv.stopping import StopRequest
 
 
@@ -41,8 +42,9 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     """Predict, check and pack; say where to upload it."""
     given = with_value(arguments, "--crf", CRF)
     options = read_options(SubmitOptions, "submit", given, "Predict a test split for a benchmark's server.")
-    from globalconv.api.predicting import submit
-    from globalconv.submission.benchmarks import BENCHMARKS
+    with while_importing():
+        from globalconv.api.predicting import submit
+        from globalconv.submission.benchmarks import BENCHMARKS
 
     count = submit(
         options.benchmark, options.weights, parse_data(options.data), options.out, options.split, options.competition,

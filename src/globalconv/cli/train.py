@@ -11,6 +11,7 @@ from globalconv.cli.options import DataOption
 from globalconv.cli.recipe_options import read_recipe
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError, nearest
+from globalconv.memory import while_importing
 from globalconv.processes import is_first_process
 from globalconv.stopping import StopRequest
 from globalconv.training.recipe import Recipe
@@ -59,7 +60,8 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     if name.startswith("-"):
         raise InputError(f"train {name}: name a recipe first; {nearest(name, {**RECIPES, **STAGED})}")
     recipe, options = read_recipe(recipe_named(name), f"train {name}", name, _options, rest)
-    from globalconv.api.training import train  # loads torch
+    with while_importing():
+        from globalconv.api.training import train
 
     out = train(
         recipe, parse_data(options.data), options.out, options.resume, options.init_from, stop,

@@ -10,6 +10,7 @@ import tyro
 from globalconv.cli.options import read_options
 from globalconv.errors import InputError
 from globalconv.fields.settings import OCCLUSION, FieldSettings
+from globalconv.memory import while_importing
 from globalconv.stopping import StopRequest
 
 
@@ -40,7 +41,8 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     if len(options.paths) < 2:
         raise InputError("vrf: name one or more run folders, then a picture: globalconv vrf WEIGHTS IMAGE --at X,Y")
     at = _pixel(options.at)
-    from globalconv.fields.job import draw_fields
+    with while_importing():
+        from globalconv.fields.job import draw_fields
 
     found = draw_fields(
         options.paths[:-1], options.paths[-1], at, options.out, options.settings, options.class_name, options.label_map,

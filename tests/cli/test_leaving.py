@@ -1,0 +1,51 @@
+"""How the program ends: quickly, but not before all that is to be done at its end."""
+
+import subprocess
+import sys
+
+import pytest
+
+LEAVING = """
+import atexit, sys, threading, time
+import globalconv.cli.main as program
+
+def main():
+    atexit.register(lambda: print("at exit"))
+    threading.Thread(target=lambda: (time.sleep(0.2), print("a thread"))).start()
+    {end}
+
+program.main = main
+print("no new line", end=" ")
+program.command()
+"""
+
+IN_ORDER = "no new line a thread\nat exit\n"
+
+
+def leave(end: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", LEAVING.format(end=end)], check=False, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("code", [0, 2, 143])
+def test_threads_and_what_is_to_be_done_at_exit_come_first(code: int) -> None:
+    left = leave(f"return {code}")
+    assert (left.returncode, left.stdout, left.stderr) == (code, IN_ORDER, "")
+
+
+def test_a_command_that_raises_ends_as_any_program() -> None:
+    left = leave("raise ValueError('ours')")
+    assert left.returncode == 1 and left.stdout == IN_ORDER
+    assert left.stderr.startswith("Traceback") and "ValueError: ours" in left.stderr
+
+
+def test_nothing_that_was_loaded_is_taken_apart() -> None:
+    """A module's objects are deleted at the end of any other program, which is what takes long after torch."""
+    kept = "class Kept:\n        def __del__(self, say=print): say('taken apart')\n    global kept; kept = Kept()"
+    assert "taken apart" not in leave(f"{kept}\n    return 0").stdout
+    assert "taken apart" in leave(f"{kept}\n    raise ValueError").stdout
+
+
+def test_help_ends_with_its_own_code() -> None:
+    """Options are read by a library that leaves by itself."""
+    words = [sys.executable, "-m", "globalconv.cli.main", "predict", "--help"]
+    assert subprocess.run(words, check=False, capture_output=True).returncode == 0
