@@ -57,7 +57,7 @@ bench: setup ## the quick benchmarks; figures go to benchmarks/results/ and docs
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/scenes.py
-	$(BIN)/python benchmarks/network.py
+	$(BIN)/python benchmarks/training_step.py --peers
 	$(BIN)/python benchmarks/network_over_backbone.py --peers
 	$(BIN)/python benchmarks/heads.py
 	$(BIN)/python benchmarks/step_memory.py

@@ -9,7 +9,7 @@ import platform
 import re
 import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,17 @@ def compare(seconds: Mapping[str, list[float]], reference: str) -> list[dict[str
         }
         for name, taken in seconds.items()
     ]
+
+
+def ratio(rows: Iterable[Mapping[str, Any]], backbone: str, network: str) -> dict[str, Any]:
+    """Return the figure that a goal is set for: the case `network` as a multiple of the case `backbone`."""
+    medians = {row["case"]: row["median_ms"] for row in rows}
+    return {
+        "backbone_ms": medians[backbone],
+        "network_ms": medians[network],
+        "ratio": round(medians[network] / medians[backbone], 3),
+        "path": f"{network}, over {backbone}",
+    }
 
 
 def print_rows(title: str, rows: list[dict[str, Any]]) -> None:

@@ -32,11 +32,12 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import network
 import segmentation_models_pytorch as smp
 import torch
+import training_step
 import tyro
 from common import RESULTS, compare, measure, print_rows, write_report, write_results
+from network_over_backbone import class_map_call
 from torch import nn
 from trainings import Case, run, still_valid
 
@@ -259,18 +260,19 @@ def decoder_of(name: str, part: str) -> str:
 
 def times(settings: Settings) -> None:
     """Measure a training step and an inference of all, in turns: as written, and in the form that `predict` runs."""
-    timing = network.Settings(BACKBONE, infer_size=(320, 480), train_size=CROP, train_batch=8)
+    timing = training_step.Settings(BACKBONE, size=CROP[0], batch=8)
+    image_13HW = torch.randint(0, 256, (1, 3, 320, 480), dtype=torch.uint8).contiguous(
+        memory_format=torch.channels_last
+    )
     makers: dict[str, Callable[[], nn.Module]] = {
         **{name: partial(GlobalConvNet, CLASSES["MSRC21"], **model.architecture()) for name, model in OURS.items()},
         **{name: partial(_normalised_peer, name) for name in PEERS},
     }
     tables = {}
     jobs: dict[str, Callable[[nn.Module], Callable[[], object]]] = {
-        "training step": lambda module: network.training_step(timing, module, True, torch.channels_last),
-        "inference": lambda module: network.inference(timing, module, True, torch.channels_last),
-        "inference, optimised": lambda module: network.inference(
-            timing, optimised(module, "bfloat16"), True, torch.channels_last
-        ),
+        "training step": lambda module: training_step.training_step(timing, lambda: module, True),
+        "inference": lambda module: class_map_call(module.eval(), image_13HW, True),
+        "inference, optimised": lambda module: class_map_call(optimised(module.eval(), "bfloat16"), image_13HW, True),
     }
     for job, make in jobs.items():
         calls = {name: make(maker().to(memory_format=torch.channels_last)) for name, maker in makers.items()}

@@ -24,7 +24,7 @@ from typing import Any
 import timm
 import torch
 import tyro
-from common import compare, measure, print_rows, write_results
+from common import compare, measure, print_rows, ratio, write_results
 from torch import Tensor, nn
 
 from globalconv import GlobalConvNet, optimised
@@ -56,24 +56,12 @@ def main(settings: Settings) -> None:
     first = {name: _first_call(call) for name, call in wanted.items() if "compiled" in name}
     rows = compare(measure(wanted, settings.repeats, warmup=2), reference)
     if settings.json:
-        print(json.dumps(ratio(rows, reference)))
+        print(json.dumps(ratio(rows, reference, NETWORK)))
         return
     print_rows(f"image to class map, {settings.backbone}, {settings.size}x{settings.size}", rows)
     asked = {name: value for name, value in asdict(settings).items() if name != "json"}
     asked |= {f"first call of {name}, s": seconds for name, seconds in first.items()}
     write_results(f"network_over_backbone.{settings.backbone}", "cpu", asked, {f"over {settings.backbone}": rows})
-
-
-def ratio(rows: list[dict[str, Any]], reference: str) -> dict[str, Any]:
-    """Return the figure that a goal is set for."""
-    medians = {row["case"]: row["median_ms"] for row in rows}
-    below, above = medians[reference], medians[NETWORK]
-    return {
-        "backbone_ms": below,
-        "network_ms": above,
-        "ratio": round(above / below, 3),
-        "path": f"{NETWORK}, over {reference}",
-    }
 
 
 def cases(settings: Settings) -> dict[str, Call]:
@@ -84,24 +72,26 @@ def cases(settings: Settings) -> dict[str, Call]:
     image = torch.randint(0, 256, size, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     colours = (image.float() / 255).contiguous(memory_format=torch.channels_last)
     found = {
-        "backbone, float32, NCHW": _call(body, colours.contiguous(), low=False),
-        "network, float32, NCHW": _call(network, image.contiguous(), low=False),
+        "backbone, float32, NCHW": class_map_call(body, colours.contiguous(), low=False),
+        "network, float32, NCHW": class_map_call(network, image.contiguous(), low=False),
     }
     for name, module, pixels in (("backbone", body, colours), ("network", network, image)):
         for low, words in ((False, "float32"), (True, "bfloat16")):
-            found[f"{name}, {words}"] = _call(_channels_last(module), pixels, low)
-            found[f"{name}, optimised, {words}"] = _call(optimised(module, words), pixels, low)
+            found[f"{name}, {words}"] = class_map_call(_channels_last(module), pixels, low)
+            found[f"{name}, optimised, {words}"] = class_map_call(optimised(module, words), pixels, low)
         if settings.compiled:
-            found[f"{name}, compiled, bfloat16"] = _call(_compiled(_channels_last(module)), pixels, low=True)
+            found[f"{name}, compiled, bfloat16"] = class_map_call(_compiled(_channels_last(module)), pixels, low=True)
     if settings.peers:
         import segmentation_models_pytorch as smp
 
         for name, make in {"smp FPN": smp.FPN, "smp DeepLabV3+": smp.DeepLabV3Plus, "smp Unet": smp.Unet}.items():
             peer = make(settings.backbone, encoder_weights=None, classes=settings.classes).eval()
-            found[f"{name}, bfloat16"] = _call(_channels_last(peer), colours, low=True)
-            found[f"{name}, optimised, bfloat16"] = _call(optimised(peer, "bfloat16"), colours, low=True)
+            found[f"{name}, bfloat16"] = class_map_call(_channels_last(peer), colours, low=True)
+            found[f"{name}, optimised, bfloat16"] = class_map_call(optimised(peer, "bfloat16"), colours, low=True)
             if settings.compiled:
-                found[f"{name}, compiled, bfloat16"] = _call(_compiled(_channels_last(peer)), colours, low=True)
+                found[f"{name}, compiled, bfloat16"] = class_map_call(
+                    _compiled(_channels_last(peer)), colours, low=True
+                )
     return found
 
 
@@ -116,13 +106,13 @@ def _compiled(module: nn.Module) -> Module:
     return torch.compile(module.eval())
 
 
-def _call(module: Module, images_13HW: Tensor, low: bool) -> Call:
+def class_map_call(module: Module, images_13HW: Tensor, low: bool) -> Call:
+    """Return a call that brings an image to its class map, or of a backbone to its features; `low` in bfloat16."""
     return partial(_run, module, images_13HW, low)
 
 
 @torch.inference_mode()
 def _run(module: Module, images_13HW: Tensor, low: bool) -> object:
-    """Compute the class map, or of a backbone its features."""
     with torch.autocast("cpu", torch.bfloat16, enabled=low):
         output = module(images_13HW)
     return output.max(1)[1].to(torch.uint8) if isinstance(output, Tensor) else output

@@ -12,8 +12,7 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import network
-import torch
+import training_step
 import tyro
 from common import print_rows, write_results
 from tiles import peak, resident
@@ -46,12 +45,9 @@ def main(settings: Settings) -> None:
 
 def taken(settings: Settings, name: str, fast: bool) -> float:
     """Return what two steps take at most, in MB."""
-    size = (settings.size, settings.size)
-    timing = network.Settings(settings.backbone, train_size=size, train_batch=settings.batch)
+    timing = training_step.Settings(settings.backbone, size=settings.size, batch=settings.batch)
     before = resident()
-    layout = torch.channels_last if fast else torch.contiguous_format
-    module = network.networks(timing)[name]().to(memory_format=layout)
-    step = network.training_step(timing, module, fast, layout)
+    step = training_step.training_step(timing, training_step.networks(timing)[name], fast)
     for _ in range(2):
         step()
     return peak() - before

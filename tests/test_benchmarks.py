@@ -166,13 +166,25 @@ def test_parts_of_a_crf_are_those_of_a_call(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_ratio_is_the_networks_over_the_backbones() -> None:
     over = load("network_over_backbone")
     rows = [{"case": over.BACKBONE, "median_ms": 100.0}, {"case": over.NETWORK, "median_ms": 125.0}]
-    found = over.ratio(rows, over.BACKBONE)
+    found = over.ratio(rows, over.BACKBONE, over.NETWORK)
     assert found == {"backbone_ms": 100.0, "network_ms": 125.0, "ratio": 1.25, "path": found["path"]}
     settings = over.Settings("test_resnet", size=64, classes=3, kernel_size=3)
     cases = over.cases(settings)
     assert {over.BACKBONE, over.NETWORK} < set(cases)
     maps = [call() for name, call in cases.items() if name.startswith("network")]
     assert all(found.shape == (1, 64, 64) and found.dtype == torch.uint8 for found in maps) and len(maps) == 5
+
+
+def test_a_step_of_the_backbone_and_of_the_network_changes_their_weights() -> None:
+    steps = load("training_step")
+    settings = steps.Settings("test_resnet", size=64, batch=2, classes=3, kernel_size=3)
+    assert {steps.BACKBONE, steps.NETWORK} < set(steps.cases(settings))
+    for build in steps.networks(settings).values():
+        network = build()
+        before = [weight.detach().clone() for weight in network.parameters()]
+        steps.training_step(settings, lambda network=network: network, fast=True)()
+        moved = [bool((old != new).any()) for old, new in zip(before, network.parameters(), strict=True)]
+        assert sum(moved) > len(moved) / 2
 
 
 def test_every_way_to_predict_writes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

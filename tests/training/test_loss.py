@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.labels import IGNORE
-from globalconv.training.loss import dice_loss, segmentation_loss, valid_pixels
+from globalconv.training.loss import LANES, dice_loss, segmentation_loss, valid_pixels
 
 
 def sample(seed: int = 0, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,6 +37,21 @@ def test_equals_a_loop_over_pixels(weights: list[float] | None) -> None:
     class_weights_K = None if weights is None else torch.tensor(weights)
     loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), class_weights_K)
     assert loss.item() == pytest.approx(by_hand(logits_NKHW, labels_NHW, weights or [1.0] * 4), rel=1e-5)
+
+
+@pytest.mark.parametrize("classes", [LANES - 1, LANES, LANES + 5])
+@pytest.mark.parametrize("options", [{}, {"dice_weight": 0.5}, {"hardest": 0.3}], ids=str)
+def test_the_layout_in_memory_does_not_matter(options: dict[str, float], classes: int) -> None:
+    logits_NKHW, labels_NHW = sample(classes=classes)
+    weights_K = torch.linspace(0.5, 2, classes)
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        scores_NKHW = logits_NKHW.clone(memory_format=layout).requires_grad_()
+        loss = segmentation_loss(scores_NKHW, labels_NHW, valid_pixels(labels_NHW), weights_K, **options)
+        loss.backward()
+        found.append((loss.detach(), scores_NKHW.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def dice_by_hand(logits_NKHW: torch.Tensor, labels_NHW: torch.Tensor) -> float:
