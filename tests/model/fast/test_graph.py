@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from globalconv.model.fast.convolution import FusedConvolution, is_available
-from globalconv.model.fast.graph import fused
+from globalconv.model.fast.graph import add_in_place, fused
 
 pytestmark = pytest.mark.skipif(not is_available(torch.float32), reason="no x86 CPU, or a torch without oneDNN")
 
@@ -105,6 +105,29 @@ class ChangedByMethod(Block):
         return self.two(out) + x
 
 
+class Chain(Block):
+    """The other summand is read before, or later, or wanted at the end, or the convolution's input."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        first = self.relu(self.one(x))
+        second = self.two(first) + first
+        third = self.norm(self.one_more(second)) + first
+        return [second, self.relu(self.last(third) + third), self.very_last(third)]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one_more, self.last, self.very_last = (nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
+
+
+class Pooled(Block):
+    """What reads a summand before, and may hand it on as it is."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        first = self.one(x)
+        seen = first.view(first.shape)
+        return [self.two(x) + first, seen]
+
+
 class Looks(Block):
     """Cannot be traced: it looks at its values."""
 
@@ -114,7 +137,7 @@ class Looks(Block):
 
 CASES = [
     Residual, BothSides, UsedBetween, Doubled, Scaled, LayerTwice, LayerUnderTwoNames, ChangedInPlace,
-    ChangedByOperator, ChangedByMethod, Looks,
+    ChangedByOperator, ChangedByMethod, Chain, Pooled, Looks,
 ]  # fmt: skip
 
 
@@ -138,6 +161,38 @@ def copied(block: Block) -> Block:
 def test_a_residual_block_is_two_calls() -> None:
     layers = list(fused(Residual().eval(), torch.float32).get_submodule("graph").children())
     assert [layer.relu for layer in layers if isinstance(layer, FusedConvolution)] == [True, True] and len(layers) == 2
+
+
+class Bottlenecks(Block):
+    def forward(self, x: Tensor) -> Any:
+        first = self.relu(self.norm(self.one(x)))
+        return self.relu(self.other_norm(self.two(first)) + first) + 1.0
+
+
+def in_place(module: nn.Module) -> list[bool]:
+    return [layer.in_place for layer in module.modules() if isinstance(layer, FusedConvolution)]
+
+
+@pytest.mark.parametrize(
+    ("block", "places"),
+    [(Bottlenecks, [False, False]), (Residual, [False, False]), (Pooled, [False, False]), (BothSides, [True, False])],
+)
+def test_a_sum_takes_the_place_of_what_nobody_reads_again(block: type[Block], places: list[bool]) -> None:
+    """In `Bottlenecks` the convolution's input is the other summand; in `Residual` that is the caller's."""
+    assert in_place(fused(block().eval(), torch.float32)) == places
+
+
+def test_the_input_is_overwritten_where_it_is_spare() -> None:
+    block = fused(Residual().eval(), torch.float32)
+    graph = block.get_submodule("graph")
+    assert isinstance(graph, fx.GraphModule)
+    x = torch.rand(2, 4, 6, 7).to(memory_format=torch.channels_last)
+    before = x.clone()
+    expected = block(x)
+    torch.testing.assert_close(x, before)
+    add_in_place(graph, input_is_spare=True)
+    torch.testing.assert_close(block(x), expected)
+    assert in_place(block) == [False, True] and not torch.equal(x, before)
 
 
 def test_parts_of_what_cannot_be_traced_are_fused() -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+from collections import Counter
 
 import pytest
 import torch
@@ -80,6 +81,14 @@ def test_convolutions_are_fused_and_the_network_itself_is_as_before() -> None:
     assert kinds.count(SideBySide) == 8 and FusedConvolution in kinds and not fast.training
     assert plain.training and all(parameter.requires_grad for parameter in plain.parameters())
     torch.testing.assert_close(dict(plain.state_dict()), dict(before))
+
+
+def test_sums_take_the_place_of_what_is_not_read_again() -> None:
+    """In seven of eight residual blocks (the first adds what was pooled), four heads and nine refinements."""
+    fast = optimised(network("resnet18"))
+    places = {name for name, layer in fast.named_modules() if isinstance(layer, FusedConvolution) and layer.in_place}
+    counts = Counter(name.partition(".")[0] for name in places)
+    assert counts == {"backbone": 7, "heads": 4, "refine_heads": 4, "refine_sums": 3, "refine_output": 2}
 
 
 @torch.inference_mode()

@@ -5,6 +5,7 @@ Shapes: N images, C channels, h x w cells, K output channels. Everything is chan
 
 import platform
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,8 +46,10 @@ class FusedConvolution(nn.Module):
     """relu(convolution(features_NChw) + other_NKhw) in one call, where sum and ReLU are optional.
 
     Weights are stored in the order that oneDNN picks for the shape of its input, and reordered when another shape
-    comes. Inputs are taken in `dtype`, whatever autocast says.
+    comes. Inputs are taken in `dtype`, whatever autocast says. With `in_place` a sum is put where `other` was.
     """
+
+    in_place = False
 
     def __init__(self, layer: nn.Conv2d, relu: bool, dtype: torch.dtype) -> None:
         super().__init__()
@@ -65,10 +68,12 @@ class FusedConvolution(nn.Module):
             total_NKhw = self._call(features_NChw, self.padding, "none") + other_NKhw
             return F.relu(total_NKhw) if self.relu else total_NKhw
         weight, how = self._weight_for(features_NChw.shape, self.padding), (self.stride, self.dilation, self.groups)
-        summed_NKhw: Tensor = _onednn._convolution_pointwise.binary(
-            features_NChw, other_NKhw, weight, self.bias, self.padding, *how, "add", 1.0,
-            "relu" if self.relu else None, [], None,
-        )  # fmt: skip
+        rest: tuple[Any, ...] = (self.bias, self.padding, *how, "add", 1.0, "relu" if self.relu else None, [], None)
+        summed_NKhw: Tensor
+        if self.in_place and other_NKhw.is_contiguous(memory_format=torch.channels_last):
+            summed_NKhw = _onednn._convolution_pointwise_.binary(other_NKhw, features_NChw, weight, *rest)
+        else:
+            summed_NKhw = _onednn._convolution_pointwise.binary(features_NChw, other_NKhw, weight, *rest)
         return summed_NKhw
 
     def padded(self, features_NChw: Tensor, padding: Sequence[int]) -> Tensor:

@@ -56,11 +56,34 @@ def fused(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     rewriting.fuse_convolutions()
     graph.graph.eliminate_dead_code()
     graph.delete_all_unused_submodules()
+    add_in_place(graph)
     graph.recompile()
     module._modules.clear()
     module.add_module("graph", graph)
     module.forward = graph.forward
     return module
+
+
+def add_in_place(graph: fx.GraphModule, input_is_spare: bool = False) -> None:
+    """Let convolutions put a sum where its other summand was, which saves a copy of that.
+
+    It has to be a convolution's own output, or where nobody else reads that the graph's input, and it has to be read
+    by convolutions alone, whose outputs are tensors of their own, and by none later.
+    """
+    layers = {node: graph.get_submodule(str(node.target)) for node in graph.graph.nodes if node.op == "call_module"}
+    order = {node: place for place, node in enumerate(graph.graph.nodes)}
+
+    def is_ours(node: fx.Node) -> bool:
+        return isinstance(layers.get(node), FusedConvolution) or (input_is_spare and node.op == "placeholder")
+
+    def is_read_by(reader: fx.Node, last: fx.Node) -> bool:
+        return isinstance(layers.get(reader), FusedConvolution | SideBySide) and order[reader] <= order[last]
+
+    for node, layer in layers.items():
+        if isinstance(layer, FusedConvolution) and len(node.args) == 2 and node.args[0] is not node.args[1]:
+            other = node.args[1]
+            assert isinstance(other, fx.Node)
+            layer.in_place = is_ours(other) and all(is_read_by(reader, node) for reader in other.users)
 
 
 def _traced(module: nn.Module) -> fx.GraphModule:

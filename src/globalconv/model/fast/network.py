@@ -7,7 +7,8 @@ from torch import nn
 
 from globalconv.errors import InputError, nearest
 from globalconv.model.fast.convolution import is_available
-from globalconv.model.fast.graph import fused
+from globalconv.model.fast.graph import add_in_place, fused
+from globalconv.model.network import GlobalConvNet
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -29,8 +30,17 @@ def optimised(network: nn.Module, precision: str = "float32") -> nn.Module:
         raise InputError(f"precision={precision!r}: {nearest(precision, tuple(_DTYPES))}")
     copied = copy.deepcopy(network).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     on_cpu = all(tensor.device.type == "cpu" for tensor in copied.parameters())
-    fast = fused(copied, dtype) if on_cpu and is_available(dtype) else copied
+    fast = _fused(copied, dtype) if on_cpu and is_available(dtype) else copied
     if dtype != torch.float32:
         device = next((tensor.device.type for tensor in copied.parameters()), "cpu")
         fast.forward = torch.autocast(device, dtype)(fast.forward)
+    return fast
+
+
+def _fused(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Return `network` with its parts fused. Refinements of ours overwrite what they get: nobody else reads that."""
+    fast = fused(network, dtype)
+    if type(fast) is GlobalConvNet:
+        for refinement in (*fast.refine_heads, *fast.refine_sums, *fast.refine_output):
+            add_in_place(refinement.get_submodule("graph"), input_is_spare=True)
     return fast
