@@ -1,13 +1,15 @@
 """From an image to its class map, as a multiple of the time of the plain timm backbone alone.
 
-    python benchmarks/network_over_backbone.py [--backbone resnet50] [--peers] [--compiled]
+    python benchmarks/network_over_backbone.py [--backbone resnet50] [--size 512 512] [--peers] [--compiled]
+    python benchmarks/network_over_backbone.py --device cuda --size 1024 2048 --compiled
     python benchmarks/network_over_backbone.py --json
 
 The network is GCN + BR as `predict` runs it: uint8 image in, class map out, in its optimised form, bfloat16. Beside it,
 in turns: the same network as written, and as re-implementations run it (float32, NCHW); the backbone
 (`timm.create_model(..., features_only=True)`, images normalised before) on the same paths. --peers adds the decoders of
 segmentation-models-pytorch on the same encoder (extra `bench`), --compiled what torch.compile makes of backbone and
-network with frozen weights (it needs a C++ compiler, and its first call half a minute, which is reported).
+network with frozen weights (it needs a C++ compiler, and its first call half a minute, which is reported; on a GPU it
+records CUDA graphs).
 
 --json prints one line: backbone_ms, network_ms, ratio and path, of the eager path in bfloat16, or with --compiled of
 the network's optimised form over the compiled backbone. Random weights and images: this is about time only.
@@ -28,6 +30,7 @@ from common import compare, measure, print_rows, ratio, write_results
 from torch import Tensor, nn
 
 from globalconv import GlobalConvNet, optimised
+from globalconv.analyze.timing import wait
 from globalconv.memory import keep_freed_memory
 
 Call = Callable[[], object]
@@ -38,7 +41,9 @@ BACKBONE, NETWORK, COMPILED = "backbone, bfloat16", "network, optimised, bfloat1
 @dataclass(frozen=True)
 class Settings:
     backbone: str = "resnet50"
-    size: int = 512
+    size: tuple[int, int] = (512, 512)
+    """Height and width of the image."""
+    device: str = "cpu"
     classes: int = 21
     kernel_size: int = 15
     repeats: int = 11
@@ -54,22 +59,24 @@ def main(settings: Settings) -> None:
     reference = COMPILED if settings.compiled else BACKBONE
     wanted = {name: every[name] for name in (reference, NETWORK)} if settings.json else every
     first = {name: _first_call(call) for name, call in wanted.items() if "compiled" in name}
-    rows = compare(measure(wanted, settings.repeats, warmup=2), reference)
+    rows = compare(measure(wanted, settings.repeats, warmup=4), reference)
     if settings.json:
         print(json.dumps(ratio(rows, reference, NETWORK)))
         return
-    print_rows(f"image to class map, {settings.backbone}, {settings.size}x{settings.size}", rows)
+    print_rows(f"image to class map, {settings.backbone}, {settings.size[0]} x {settings.size[1]}", rows)
     asked = {name: value for name, value in asdict(settings).items() if name != "json"}
     asked |= {f"first call of {name}, s": seconds for name, seconds in first.items()}
-    write_results(f"network_over_backbone.{settings.backbone}", "cpu", asked, {f"over {settings.backbone}": rows})
+    name = f"network_over_backbone.{settings.backbone}"
+    write_results(name, settings.device, asked, {f"over {settings.backbone}": rows})
 
 
 def cases(settings: Settings) -> dict[str, Call]:
     """Return every network on every path, as calls to be timed."""
-    body = timm.create_model(settings.backbone, features_only=True, out_indices=(1, 2, 3, 4)).eval()
-    network = GlobalConvNet(settings.classes, settings.backbone, settings.kernel_size).eval()
-    size = (1, 3, settings.size, settings.size)
-    image = torch.randint(0, 256, size, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+    device = torch.device(settings.device)
+    body = timm.create_model(settings.backbone, features_only=True, out_indices=(1, 2, 3, 4)).eval().to(device)
+    network = GlobalConvNet(settings.classes, settings.backbone, settings.kernel_size).eval().to(device)
+    image = torch.randint(0, 256, (1, 3, *settings.size), dtype=torch.uint8, device=device)
+    image = image.contiguous(memory_format=torch.channels_last)
     colours = (image.float() / 255).contiguous(memory_format=torch.channels_last)
     found = {
         "backbone, float32, NCHW": class_map_call(body, colours.contiguous(), low=False),
@@ -85,7 +92,7 @@ def cases(settings: Settings) -> dict[str, Call]:
         import segmentation_models_pytorch as smp
 
         for name, make in {"smp FPN": smp.FPN, "smp DeepLabV3+": smp.DeepLabV3Plus, "smp Unet": smp.Unet}.items():
-            peer = make(settings.backbone, encoder_weights=None, classes=settings.classes).eval()
+            peer = make(settings.backbone, encoder_weights=None, classes=settings.classes).eval().to(device)
             found[f"{name}, bfloat16"] = class_map_call(_channels_last(peer), colours, low=True)
             found[f"{name}, optimised, bfloat16"] = class_map_call(optimised(peer, "bfloat16"), colours, low=True)
             if settings.compiled:
@@ -103,7 +110,8 @@ def _compiled(module: nn.Module) -> Module:
     import torch._inductor.config
 
     torch._inductor.config.freezing = True
-    return torch.compile(module.eval())
+    on_gpu = any(parameter.is_cuda for parameter in module.parameters())
+    return torch.compile(module.eval(), mode="reduce-overhead" if on_gpu else None)
 
 
 def class_map_call(module: Module, images_13HW: Tensor, low: bool) -> Call:
@@ -113,9 +121,11 @@ def class_map_call(module: Module, images_13HW: Tensor, low: bool) -> Call:
 
 @torch.inference_mode()
 def _run(module: Module, images_13HW: Tensor, low: bool) -> object:
-    with torch.autocast("cpu", torch.bfloat16, enabled=low):
+    with torch.autocast(images_13HW.device.type, torch.bfloat16, enabled=low):
         output = module(images_13HW)
-    return output.max(1)[1].to(torch.uint8) if isinstance(output, Tensor) else output
+    result = output.max(1)[1].to(torch.uint8) if isinstance(output, Tensor) else output
+    wait(images_13HW.device)
+    return result
 
 
 def _first_call(call: Call) -> float:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import goals
 from common import machine
 
 from globalconv.paper.report import markdown, read_datasets
@@ -30,8 +31,9 @@ against the first case.
 
 def page(results: Path = RESULTS) -> str:
     """Return the whole page as markdown."""
-    reports = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
-    return "\n".join([INTRODUCTION, *(section(report) for report in reports)])
+    reports = {path.stem: json.loads(path.read_text()) for path in sorted(results.glob("*.json"))}
+    aims = [f"## Wanted and measured: {name}\n\n{table(rows)}" for name, rows in goals.tables(reports).items()]
+    return "\n".join([INTRODUCTION, *aims, *map(section, reports.values())])
 
 
 def section(report: dict[str, Any]) -> str:

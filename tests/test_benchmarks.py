@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
@@ -40,6 +41,25 @@ def test_the_reproduction_is_generated_from_the_results() -> None:
     assert table.REPRODUCTION.exists() == table.PAPER.is_dir()
     if table.PAPER.is_dir():
         assert table.REPRODUCTION.read_text() == table.reproduction()
+
+
+def test_what_was_wanted_stands_beside_what_was_measured() -> None:
+    goals = load("goals")
+    millis = {"network, optimised, bfloat16": 110, "smp FPN, bfloat16": 125, "smp Unet, bfloat16": 150}
+    millis |= {"smp FPN, compiled, bfloat16": 100, "backbone, bfloat16": 100, "backbone, compiled, bfloat16": 80}
+    rows = [{"case": name, "median_ms": taken} for name, taken in millis.items()]
+    rows.append({"case": "network, float32, NCHW", "median_ms": 880})
+    facts = {"cpu": "A", "threads": 1, "cores": 1}
+    report: dict[str, Any] = {"command": "python x.py", "hardware": facts, "tables": {"t": rows}}
+    (found,) = goals.tables({f"{goals.RESNET50}.a-1": report, "other.a-1": report}).values()
+    shown = {row["what"]: (row["wanted"], row["measured"], row["reached"].partition(":")[0]) for row in found}
+    assert list(shown.values()) == [
+        ("<= 1.35", "1.1", "yes"), ("<= 1.3", "1.38", "no"), (">= 7", "8", "yes"), ("<= 1", "0.88", "yes"),
+        ("<= 1", "1.1", "no"),
+    ]  # fmt: skip
+    few = {**report, "tables": {"t": [row for row in rows if not str(row["case"]).startswith("smp")]}}
+    (left,) = goals.tables({f"{goals.RESNET50}.a-1": few}).values()
+    assert left == found[:3]
 
 
 def test_ratios_are_between_medians() -> None:
@@ -168,7 +188,7 @@ def test_the_ratio_is_the_networks_over_the_backbones() -> None:
     rows = [{"case": over.BACKBONE, "median_ms": 100.0}, {"case": over.NETWORK, "median_ms": 125.0}]
     found = over.ratio(rows, over.BACKBONE, over.NETWORK)
     assert found == {"backbone_ms": 100.0, "network_ms": 125.0, "ratio": 1.25, "path": found["path"]}
-    settings = over.Settings("test_resnet", size=64, classes=3, kernel_size=3)
+    settings = over.Settings("test_resnet", size=(64, 64), classes=3, kernel_size=3)
     cases = over.cases(settings)
     assert {over.BACKBONE, over.NETWORK} < set(cases)
     maps = [call() for name, call in cases.items() if name.startswith("network")]
