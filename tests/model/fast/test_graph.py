@@ -163,6 +163,18 @@ def test_a_residual_block_is_two_calls() -> None:
     assert [layer.relu for layer in layers if isinstance(layer, FusedConvolution)] == [True, True] and len(layers) == 2
 
 
+@torch.no_grad()
+def test_hooks_are_called() -> None:
+    block, seen = Residual().eval(), list[Tensor]()
+    block.two.register_forward_hook(lambda layer, given, output: seen.append(output))
+    x = torch.rand(2, 4, 6, 7).to(memory_format=torch.channels_last)
+    expected = block(x)
+    found = fused(block, torch.float32)
+    torch.testing.assert_close(found(x), expected)
+    kinds = {name: type(layer) for name, layer in found.named_children()}
+    assert len(seen) == 2 and kinds["one"] is FusedConvolution and kinds["two"] is nn.Conv2d
+
+
 class Bottlenecks(Block):
     def forward(self, x: Tensor) -> Any:
         first = self.relu(self.norm(self.one(x)))

@@ -16,7 +16,16 @@ from globalconv.model.network import GlobalConvNet
 
 pytestmark = pytest.mark.skipif(not is_available(torch.float32), reason="no x86 CPU, or a torch without oneDNN")
 
-BACKBONES = ["resnet18", "resnet50_gcn", "hrnet_w18_small", "regnetx_002", "efficientnet_b0", "densenet121"]
+BACKBONES = [
+    "resnet18",
+    "resnet50_gcn",
+    "hrnet_w18_small",
+    "regnetx_002",
+    "efficientnet_b0",
+    "densenet121",
+    "xception41",
+]
+"""timm takes the features of the last one by hooks."""
 
 
 def network(backbone: str, **options: object) -> GlobalConvNet:
@@ -81,6 +90,14 @@ def test_convolutions_are_fused_and_the_network_itself_is_as_before() -> None:
     assert kinds.count(SideBySide) == 8 and FusedConvolution in kinds and not fast.training
     assert plain.training and all(parameter.requires_grad for parameter in plain.parameters())
     torch.testing.assert_close(dict(plain.state_dict()), dict(before))
+
+
+@torch.inference_mode()
+def test_a_refinement_that_somebody_listens_to_stays_as_it_is() -> None:
+    plain, seen = network("test_resnet"), list[Tensor]()
+    plain.refine_output[0].register_forward_hook(lambda layer, given, output: seen.append(output))
+    torch.testing.assert_close(optimised(plain)(images(64, 64)), plain(images(64, 64)), rtol=1e-4, atol=1e-5)
+    assert len(seen) == 2
 
 
 def test_sums_take_the_place_of_what_is_not_read_again() -> None:

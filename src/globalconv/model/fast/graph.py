@@ -39,12 +39,15 @@ def fused(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Return `module`, which is used up, with convolutions of `dtype` that do what follows them as well.
 
     A module that can be traced keeps its attributes, for others may ask for them, and has the graph for its only part;
-    of one that cannot, the parts are tried one by one.
+    of one that cannot, or whose layers somebody listens to, the parts are tried one by one.
     """
-    if is_fusable(module):
+    heard = any(layer._forward_hooks or layer._forward_pre_hooks for layer in module.modules())
+    if is_fusable(module) and not heard:
         assert isinstance(module, nn.Conv2d)
         return _fast(module, False, False, dtype)
     try:
+        if heard:
+            raise ValueError("a hook would no longer be called")
         graph = _traced(module)
     except Exception:  # whatever a forward raises that looks at values which are not there yet
         for name, child in module.named_children():

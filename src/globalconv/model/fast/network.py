@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from globalconv.errors import InputError, nearest
 from globalconv.model.fast.convolution import is_available
@@ -42,5 +42,6 @@ def _fused(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     fast = fused(network, dtype)
     if type(fast) is GlobalConvNet:
         for refinement in (*fast.refine_heads, *fast.refine_sums, *fast.refine_output):
-            add_in_place(refinement.get_submodule("graph"), input_is_spare=True)
+            if isinstance(graph := getattr(refinement, "graph", None), fx.GraphModule):  # else somebody listens to it
+                add_in_place(graph, input_is_spare=True)
     return fast
