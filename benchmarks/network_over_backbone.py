@@ -23,7 +23,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-import timm
 import torch
 import tyro
 from common import compare, measure, print_rows, ratio, write_results
@@ -32,6 +31,7 @@ from torch import Tensor, nn
 from globalconv import GlobalConvNet, optimised
 from globalconv.analyze.timing import wait
 from globalconv.memory import keep_freed_memory
+from globalconv.model.backbone import Backbone
 
 Call = Callable[[], object]
 Module = Callable[[Tensor], Any]
@@ -73,7 +73,7 @@ def main(settings: Settings) -> None:
 def cases(settings: Settings) -> dict[str, Call]:
     """Return every network on every path, as calls to be timed."""
     device = torch.device(settings.device)
-    body = timm.create_model(settings.backbone, features_only=True, out_indices=(1, 2, 3, 4)).eval().to(device)
+    body = Backbone(settings.backbone).body.eval().to(device)
     network = GlobalConvNet(settings.classes, settings.backbone, settings.kernel_size).eval().to(device)
     image = torch.randint(0, 256, (1, 3, *settings.size), dtype=torch.uint8, device=device)
     image = image.contiguous(memory_format=torch.channels_last)

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 
-import timm
 import torch
 import tyro
 from common import compare, measure, print_rows, ratio, write_results
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from globalconv import GlobalConvNet
 from globalconv.analyze.timing import wait
 from globalconv.memory import keep_freed_memory
+from globalconv.model.backbone import Backbone
 from globalconv.training.loss import segmentation_loss, valid_pixels
 
 Build = Callable[[], nn.Module]
@@ -68,7 +68,7 @@ def networks(settings: Settings) -> dict[str, Build]:
     """Return a builder for every network that is compared."""
     backbone, classes, k = settings.backbone, settings.classes, settings.kernel_size
     known: dict[str, Build] = {
-        "backbone": lambda: timm.create_model(backbone, features_only=True),
+        "backbone": lambda: Backbone(backbone).body,
         "Baseline": lambda: GlobalConvNet(classes, backbone, head="pointwise", boundary_refinement=False),
         "GCN": lambda: GlobalConvNet(classes, backbone, k, boundary_refinement=False),
         "GCN + BR": lambda: GlobalConvNet(classes, backbone, k),

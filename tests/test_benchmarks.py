@@ -62,6 +62,12 @@ def test_what_was_wanted_stands_beside_what_was_measured() -> None:
     assert left == found[:3]
 
 
+def test_every_goal_has_its_figure_in_the_committed_results() -> None:
+    goals, results = load("goals"), load("table").RESULTS
+    shown = goals.tables({path.stem: json.loads(path.read_text()) for path in results.glob("*.json")})
+    assert {row["what"] for rows in shown.values() for row in rows} == {goal.what for goal in goals.GOALS}
+
+
 def test_ratios_are_between_medians() -> None:
     rows = load("common").compare({"a": [1.0, 3.0, 2.0], "b": [1.0, 1.0, 9.0]}, "a")
     assert [row["case"] for row in rows] == ["a", "b"]

@@ -1,5 +1,6 @@
 """A model on disk: it comes back bit for bit, a save that was cut short cannot mix two models, damage is named."""
 
+import contextlib
 import dataclasses
 import json
 import pickle
@@ -132,6 +133,13 @@ def test_loading_leaves_the_random_numbers_alone(saved: Path) -> None:
     torch.manual_seed(3)
     load_weights(saved)
     assert torch.equal(torch.rand(4), wanted)
+
+
+def test_nothing_is_drawn_for_weights_that_are_read(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: contextlib.nullcontext())
+    before = torch.get_rng_state()
+    load_weights(saved)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("name", [WEIGHTS_FILE, MODEL_FILE])

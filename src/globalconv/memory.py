@@ -44,9 +44,11 @@ def while_importing() -> Iterator[None]:
     if "torch" in sys.modules:
         yield
         return
+    before = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if before:
+            gc.enable()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ def main():
     {end}
 
 program.main = main
+{before}
 print("no new line", end=" ")
 program.command()
 """
@@ -22,14 +24,36 @@ program.command()
 IN_ORDER = "no new line a thread\nat exit\n"
 
 
-def leave(end: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", LEAVING.format(end=end)], check=False, capture_output=True, text=True)
+def leave(end: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", LEAVING.format(end=end, before=before)], check=False, capture_output=True, text=True
+    )
 
 
 @pytest.mark.parametrize("code", [0, 2, 143])
 def test_threads_and_what_is_to_be_done_at_exit_come_first(code: int) -> None:
     left = leave(f"return {code}")
     assert (left.returncode, left.stdout, left.stderr) == (code, IN_ORDER, "")
+
+
+def test_what_was_registered_before_comes_too() -> None:
+    """As logging's flushing and multiprocessing's waiting for children are, when modules are imported."""
+    left = leave("return 0", "atexit.register(lambda: print('registered before'))")
+    assert left.stdout == IN_ORDER + "registered before\n"
+
+
+def test_children_are_waited_for() -> None:
+    work = "lambda: (time.sleep(0.5), print('a child', flush=True))"
+    start = f"import multiprocessing as mp; mp.get_context('fork').Process(target={work}).start()"
+    assert "a child" in leave(f"{start}\n    return 0").stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_words_that_cannot_be_written_are_missed() -> None:
+    command = [sys.executable, "-c", LEAVING.format(end="return 0", before="")]
+    with Path("/dev/full").open("w") as full:
+        left = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert left.returncode != 0 and "No space left" in left.stderr
 
 
 def test_a_command_that_raises_ends_as_any_program() -> None:

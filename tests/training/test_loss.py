@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.labels import IGNORE
-from globalconv.training.loss import LANES, dice_loss, segmentation_loss, valid_pixels
+from globalconv.training.loss import LANES, _as_rows, dice_loss, segmentation_loss, valid_pixels
 
 
 def sample(seed: int = 0, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,6 +52,14 @@ def test_the_layout_in_memory_does_not_matter(options: dict[str, float], classes
         found.append((loss.detach(), scores_NKHW.grad))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("classes", [LANES - 1, LANES])
+def test_scores_are_taken_as_they_lie_from_so_many_classes_on(classes: int) -> None:
+    logits_NKHW, labels_NHW = sample(classes=classes)
+    rows, _ = _as_rows(logits_NKHW.to(memory_format=torch.channels_last), labels_NHW)
+    assert (rows.ndim == 2) == (classes == LANES)
+    assert _as_rows(logits_NKHW, labels_NHW)[0] is logits_NKHW
 
 
 def dice_by_hand(logits_NKHW: torch.Tensor, labels_NHW: torch.Tensor) -> float:

@@ -5,8 +5,10 @@ import importlib
 import io
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from globalconv.errors import GlobalconvError, InputError, StoppedError, abandon, nearest, tell
@@ -43,30 +45,20 @@ Exit codes: 0 done; 2 input refused or skipped; 3 training diverged; 130, 143 st
 
 
 def command() -> NoReturn:
-    """Be the program: run one command and end the process with its exit code."""
-    leaving = _Leaving()
-    leaving.exit_code = main()
-    sys.exit(leaving.exit_code)
+    """Be the program: run one command and end the process with its exit code.
 
-
-class _Leaving:
-    """Ends the process when all else is done that is done at its end, without taking apart what has been loaded.
-
-    That would take a second where torch is loaded. A command that raised ends as any program does.
+    All is done that is done at the end of a process, but what has been loaded is not taken apart, which would take a
+    second where torch is loaded. `multiprocessing` ends its processes in the same way. A command that raises ends as
+    any program does.
     """
-
-    def __init__(self) -> None:
-        self.exit_code: int | None = None
-        atexit.register(self)  # before anything else is, so that it is called last
-
-    def __call__(self) -> None:
-        try:
-            for stream in filter(None, (sys.stdout, sys.stderr)):
-                stream.flush()
-        except (OSError, ValueError):  # no reader any more, or no stream: Python knows what to say
-            return
-        if self.exit_code is not None:
-            os._exit(self.exit_code)
+    code = main()
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    with suppress(OSError, ValueError):  # no reader any more, or no stream: Python knows what to say
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -124,7 +124,7 @@ class BoundaryRefinement(nn.Module):
     def __init__(self, channels: int, bias: bool = True) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            _same(channels, channels, 3, 3, bias), nn.ReLU(inplace=True), _same(channels, channels, 3, 3, bias)
+            _same(channels, channels, 3, 3, bias), nn.ReLU(), _same(channels, channels, 3, 3, bias)
         )
         last = self.residual[-1]
         assert isinstance(last, nn.Conv2d)

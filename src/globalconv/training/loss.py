@@ -54,8 +54,12 @@ def segmentation_loss(
 
 
 def _as_rows(logits_NKHW: Tensor, labels_NHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Return logits_PK and labels_P where that is how they lie in memory and as fast; else both as they are."""
-    if logits_NKHW.shape[1] < LANES or not logits_NKHW.is_contiguous(memory_format=torch.channels_last):
+    """Return logits_PK and labels_P where that is how they lie in memory and as fast; else both as they are.
+
+    On a CPU: nll_loss of rows runs in a single block of a GPU.
+    """
+    lie_so = logits_NKHW.is_contiguous(memory_format=torch.channels_last) and logits_NKHW.device.type == "cpu"
+    if logits_NKHW.shape[1] < LANES or not lie_so:
         return logits_NKHW, labels_NHW
     return logits_NKHW.permute(0, 2, 3, 1).flatten(0, 2), labels_NHW.flatten()
 

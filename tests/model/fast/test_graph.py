@@ -163,6 +163,36 @@ def test_a_residual_block_is_two_calls() -> None:
     assert [layer.relu for layer in layers if isinstance(layer, FusedConvolution)] == [True, True] and len(layers) == 2
 
 
+class Owner(nn.Module):
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Any:
+        return self.block(x)
+
+
+class TwoOwners(nn.Module):
+    """Looks at its values, so that each owner gets a graph of its own; both call one block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = Owner(Residual())
+        self.second = Owner(self.first.block)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.first(x) + self.second(x) if x.mean() < 9 else x
+
+
+@torch.no_grad()
+def test_a_block_of_two_owners_is_folded_once_for_each() -> None:
+    torch.manual_seed(0)
+    both = TwoOwners().eval()
+    x = torch.randn(2, 4, 6, 7).to(memory_format=torch.channels_last)
+    expected = both(x)
+    torch.testing.assert_close(fused(both, torch.float32)(x), expected)
+
+
 @torch.no_grad()
 def test_hooks_are_called() -> None:
     block, seen = Residual().eval(), list[Tensor]()

@@ -100,6 +100,39 @@ def test_a_refinement_that_somebody_listens_to_stays_as_it_is() -> None:
     assert len(seen) == 2
 
 
+class Constant(nn.Module):
+    """A head whose output is its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        scores_NKhw = torch.rand(1, 21, 16, 16).to(memory_format=torch.channels_last)
+        self.scores_NKhw = nn.Parameter(scores_NKhw)
+
+    def forward(self, features_NChw: Tensor) -> Tensor:
+        return self.scores_NKhw
+
+
+@torch.inference_mode()
+def test_what_a_head_keeps_is_not_overwritten() -> None:
+    plain = network("test_resnet")
+    plain.heads[0] = Constant()
+    seen = list[Tensor]()
+    plain.heads[1].register_forward_hook(lambda layer, given, output: seen.append(output))
+    fast, images_N3HW = optimised(plain), images(64, 64)
+    expected = plain(images_N3HW)
+    for _ in range(2):
+        torch.testing.assert_close(fast(images_N3HW), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(seen[1], seen[0], rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("layer", [nn.Conv2d(21, 21, 1), nn.ConvTranspose2d(21, 21, 1), nn.ReLU(inplace=True)])
+def test_other_layers_may_stand_for_refinements(layer: nn.Module) -> None:
+    plain, images_N3HW = network("test_resnet"), images(64, 64)
+    plain.refine_heads[0] = layer
+    torch.testing.assert_close(optimised(plain)(images_N3HW), plain(images_N3HW), rtol=1e-4, atol=1e-5)
+
+
 def test_sums_take_the_place_of_what_is_not_read_again() -> None:
     """In seven of eight residual blocks (the first adds what was pooled), four heads and nine refinements."""
     fast = optimised(network("resnet18"))

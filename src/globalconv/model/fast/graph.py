@@ -1,5 +1,6 @@
 """A module's forward as a graph of layers, in which batch norms, sums and ReLUs become part of convolutions."""
 
+import copy
 import operator
 from collections import Counter
 
@@ -41,7 +42,7 @@ def fused(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     A module that can be traced keeps its attributes, for others may ask for them, and has the graph for its only part;
     of one that cannot, or whose layers somebody listens to, the parts are tried one by one.
     """
-    heard = any(layer._forward_hooks or layer._forward_pre_hooks for layer in module.modules())
+    heard = listened_to(module)
     if is_fusable(module) and not heard:
         assert isinstance(module, nn.Conv2d)
         return _fast(module, False, False, dtype)
@@ -67,11 +68,16 @@ def fused(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     return module
 
 
+def listened_to(module: nn.Module) -> bool:
+    """Return whether a hook waits for what a module, or a part of it, gets or gives."""
+    return any(layer._forward_hooks or layer._forward_pre_hooks for layer in module.modules())
+
+
 def add_in_place(graph: fx.GraphModule, input_is_spare: bool = False) -> None:
     """Let convolutions put a sum where its other summand was, which saves a copy of that.
 
-    It has to be a convolution's own output, or where nobody else reads that the graph's input, and it has to be read
-    by convolutions alone, whose outputs are tensors of their own, and by none later.
+    It has to be a convolution's output, or where nobody else reads that the graph's input, and it has to be read by
+    convolutions alone, which hand on no view of it, and by none later.
     """
     layers = {node: graph.get_submodule(str(node.target)) for node in graph.graph.nodes if node.op == "call_module"}
     order = {node: place for place, node in enumerate(graph.graph.nodes)}
@@ -143,9 +149,12 @@ class _Rewriting:
             if norm.running_mean is None or norm.running_var is None:
                 continue
             assert isinstance(conv, nn.Conv2d)
-            conv.weight, conv.bias = fuse_conv_bn_weights(
+            folded = copy.copy(conv)  # it may stand in another graph as well
+            folded._parameters = dict(conv._parameters)
+            folded.weight, folded.bias = fuse_conv_bn_weights(
                 conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
             )
+            self.module.set_submodule(str(before.target), folded)
             self.module.set_submodule(str(node.target), norm.act if type(norm) is BatchNormAct2d else nn.Identity())
 
     def drop_identities(self) -> None:

@@ -6,9 +6,13 @@ import torch
 from torch import fx, nn
 
 from globalconv.errors import InputError, nearest
+from globalconv.model.blocks import BoundaryRefinement, ConvStack, DenseConv, GlobalConv, PointwiseHead
 from globalconv.model.fast.convolution import is_available
-from globalconv.model.fast.graph import add_in_place, fused
+from globalconv.model.fast.graph import add_in_place, fused, listened_to
 from globalconv.model.network import GlobalConvNet
+
+_GIVERS = (GlobalConv, PointwiseHead, DenseConv, ConvStack, BoundaryRefinement, nn.ConvTranspose2d, nn.Upsample)
+"""Make a tensor of their own at every call."""
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -23,7 +27,8 @@ def optimised(network: nn.Module, precision: str = "float32") -> nn.Module:
 
     It takes what `network` takes and returns what `network` returns, in "bfloat16" under autocast of that precision,
     which it sets itself. Results differ by rounding alone. Elsewhere than on an x86 CPU, or where oneDNN lacks the
-    precision, the copy is `network`'s own with its weights channels last.
+    precision, the copy is `network`'s own with its weights channels last. It is to be called as a whole: refinements
+    that are called by themselves overwrite what they get.
     """
     dtype = _DTYPES.get(precision)
     if dtype is None:
@@ -38,10 +43,23 @@ def optimised(network: nn.Module, precision: str = "float32") -> nn.Module:
 
 
 def _fused(network: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Return `network` with its parts fused. Refinements of ours overwrite what they get: nobody else reads that."""
+    """Return `network` with its parts fused; refinements of ours overwrite what they get where nobody else reads it."""
+    spare = _spare_inputs(network) if type(network) is GlobalConvNet else []
     fast = fused(network, dtype)
-    if type(fast) is GlobalConvNet:
-        for refinement in (*fast.refine_heads, *fast.refine_sums, *fast.refine_output):
-            if isinstance(graph := getattr(refinement, "graph", None), fx.GraphModule):  # else somebody listens to it
-                add_in_place(graph, input_is_spare=True)
+    for refinement in spare:
+        graph = refinement.get_submodule("graph")
+        assert isinstance(graph, fx.GraphModule)
+        add_in_place(graph, input_is_spare=True)
     return fast
+
+
+def _spare_inputs(network: GlobalConvNet) -> list[nn.Module]:
+    """Return the refinements that get what a block of ours, or a sum, has made for them alone."""
+    refinements = (*network.refine_heads, *network.refine_sums, *network.refine_output)
+    before = (*network.heads, *network.refine_sums, *network.upsamples[3:])  # of sums, nothing that could keep them
+    return [
+        refinement
+        for refinement, giver in zip(refinements, before, strict=True)
+        if type(refinement) is BoundaryRefinement and type(giver) in _GIVERS
+        if not any(listened_to(part) for part in (refinement, giver))
+    ]
