@@ -42,6 +42,19 @@ def test_sum_and_relu_are_those_of_the_layers(kind: str, relu: bool) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("kind", KINDS)
+def test_sum_and_relu_are_near_in_bfloat16(kind: str) -> None:
+    if not is_available(torch.bfloat16):
+        pytest.skip("no bfloat16 in this machine's oneDNN")
+    layer = KINDS[kind]
+    features_NChw = images(1, layer.in_channels, 8, 9)
+    alone_NKhw = layer(features_NChw)
+    other_NKhw = images(*alone_NKhw.shape)
+    found = FusedConvolution(layer, True, torch.bfloat16)(features_NChw, other_NKhw)
+    torch.testing.assert_close(found.float(), F.relu(alone_NKhw + other_NKhw), rtol=0.05, atol=0.05)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("relu", [False, True])
 def test_a_sum_may_broadcast(relu: bool) -> None:
     layer, features_NChw, other_NK11 = KINDS["plain"], images(2, 5, 8, 9), images(2, 7, 1, 1)

@@ -64,7 +64,8 @@ class FusedConvolution(nn.Module):
         if other_NKhw is None:
             return self.padded(features_NChw, self.padding)
         features_NChw, other_NKhw = features_NChw.to(self.weight.dtype), other_NKhw.to(self.weight.dtype)
-        if other_NKhw.shape != self._shape_of(features_NChw.shape):  # a sum that broadcasts cannot be fused
+        # A sum that broadcasts cannot be fused, nor one after a convolution of groups, which in bfloat16 would raise.
+        if self.groups > 1 or other_NKhw.shape != self._shape_of(features_NChw.shape):
             total_NKhw = self._call(features_NChw, self.padding, "none") + other_NKhw
             return F.relu(total_NKhw) if self.relu else total_NKhw
         weight, how = self._weight_for(features_NChw.shape, self.padding), (self.stride, self.dilation, self.groups)
