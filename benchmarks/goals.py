@@ -70,6 +70,13 @@ def off_the_line(tables: Tables) -> float:
     return max(abs(float(row["off"].rstrip("%"))) for row in rows if row["k"] > 3)
 
 
+def growth_of_tiles(tables: Tables) -> float:
+    """Return what tiles of the largest picture take, as a multiple of those of the smallest."""
+    rows = [row["the rest"] for row in tables["memory of tiles, MB"] if row["in and out"] == "arrays"]
+    grown: float = rows[-1] / rows[0]
+    return grown
+
+
 LANES = "21 channels fill two thirds of the vectors they take; LOG.md has the arithmetic"
 NO_AMX = "without matrix units (AMX) bfloat16 is about twice as fast as float32"
 RESNET50, STEP = "network_over_backbone.resnet50", "training_step.resnet50"
@@ -120,6 +127,10 @@ GOALS = (
     Goal(
         "`predict`, files to files, share of the network's own rate, ResNet-50", "predict.resnet50", 85,
         lambda tables: 100 / over("batch 1", "network alone")(tables), "%", at_least=True,
+    ),
+    Goal(
+        "memory of tiles, 16000x16000 over 4000x4000, picture and class map apart", "tiles", 1.1, growth_of_tiles,
+        bound="a band of scores as wide as the picture waits for the tiles below it",
     ),
     Goal("heads over k = 7 to 63, off a straight line", "heads", 5, off_the_line, "%"),
     Goal(

@@ -8,8 +8,8 @@ The network is GCN + BR as `predict` runs it: uint8 image in, class map out, in 
 in turns: the same network as written, and as re-implementations run it (float32, NCHW); the backbone
 (`timm.create_model(..., features_only=True)`, images normalised before) on the same paths. --peers adds the decoders of
 segmentation-models-pytorch on the same encoder (extra `bench`), --compiled what torch.compile makes of backbone and
-network with frozen weights (it needs a C++ compiler, and its first call half a minute, which is reported; on a GPU it
-records CUDA graphs).
+network with frozen weights (it needs a C++ compiler; the seconds of its first call, with an empty cache, are reported;
+on a GPU it records CUDA graphs).
 
 --json prints one line: backbone_ms, network_ms, ratio and path, of the eager path in bfloat16, or with --compiled of
 the network's optimised form over the compiled backbone. Random weights and images: this is about time only.
@@ -17,6 +17,8 @@ the network's optimised form over the compiled backbone. Random weights and imag
 
 import copy
 import json
+import os
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -54,6 +56,13 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
+    with tempfile.TemporaryDirectory() as empty:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = empty
+        compare_all(settings)
+
+
+def compare_all(settings: Settings) -> None:
+    """Measure, print and write what is asked for."""
     torch.manual_seed(0)
     every = cases(settings)
     reference = COMPILED if settings.compiled else BACKBONE
@@ -63,11 +72,12 @@ def main(settings: Settings) -> None:
     if settings.json:
         print(json.dumps(ratio(rows, reference, NETWORK)))
         return
-    print_rows(f"image to class map, {settings.backbone}, {settings.size[0]} x {settings.size[1]}", rows)
+    size = "x".join(map(str, settings.size))
+    print_rows(f"image to class map, {settings.backbone}, {size}", rows)
     asked = {name: value for name, value in asdict(settings).items() if name != "json"}
     asked |= {f"first call of {name}, s": seconds for name, seconds in first.items()}
-    name = f"network_over_backbone.{settings.backbone}"
-    write_results(name, settings.device, asked, {f"over {settings.backbone}": rows})
+    which = settings.backbone if settings.size == Settings.size else f"{settings.backbone}-{size}"
+    write_results(f"network_over_backbone.{which}", settings.device, asked, {f"over {which}": rows})
 
 
 def cases(settings: Settings) -> dict[str, Call]:

@@ -78,7 +78,6 @@ def _network(options: CostOptions) -> tuple[ModelSettings, int]:
         raise InputError(
             f"cost {options.weights}: its model.json says what the network is; leave out --model, --classes"
         )
-    with while_importing():
-        from globalconv.costing import saved_model
+    from globalconv.costing import saved_model
 
     return saved_model(options.weights)

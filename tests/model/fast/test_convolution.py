@@ -55,6 +55,27 @@ def test_sum_and_relu_are_near_in_bfloat16(kind: str) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("ours", ["features", "other", "both"])
+def test_a_sum_in_place_takes_any_layout(ours: str, dtype: torch.dtype) -> None:
+    """Of the two, only `ours` are channels last; another layout is summed apart, for in bfloat16 oneDNN refuses it."""
+    if not is_available(dtype):
+        pytest.skip("not in this machine's oneDNN")
+    layer = nn.Conv2d(8, 8, 3, padding=1)
+    features_NChw, other_NKhw = torch.randn(2, 8, 9, 11).to(dtype), torch.randn(2, 8, 9, 11).to(dtype)
+    if ours != "other":
+        features_NChw = features_NChw.to(memory_format=torch.channels_last)
+    if ours != "features":
+        other_NKhw = other_NKhw.to(memory_format=torch.channels_last)
+    fast = FusedConvolution(layer, True, dtype)
+    expected = F.relu(layer(features_NChw.float()) + other_NKhw.float())
+    fast.in_place = True
+    found = fast(features_NChw, other_NKhw)
+    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.05)
+    assert (found.data_ptr() == other_NKhw.data_ptr()) == (ours != "features")
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("relu", [False, True])
 def test_a_sum_may_broadcast(relu: bool) -> None:
     layer, features_NChw, other_NK11 = KINDS["plain"], images(2, 5, 8, 9), images(2, 7, 1, 1)

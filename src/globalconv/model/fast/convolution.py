@@ -71,7 +71,7 @@ class FusedConvolution(nn.Module):
         weight, how = self._weight_for(features_NChw.shape, self.padding), (self.stride, self.dilation, self.groups)
         rest: tuple[Any, ...] = (self.bias, self.padding, *how, "add", 1.0, "relu" if self.relu else None, [], None)
         summed_NKhw: Tensor
-        if self.in_place and other_NKhw.is_contiguous(memory_format=torch.channels_last):
+        if self.in_place and other_NKhw.is_contiguous(memory_format=torch.channels_last):  # else bfloat16 may raise
             summed_NKhw = _onednn._convolution_pointwise_.binary(other_NKhw, features_NChw, weight, *rest)
         else:
             summed_NKhw = _onednn._convolution_pointwise.binary(features_NChw, other_NKhw, weight, *rest)

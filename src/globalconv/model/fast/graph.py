@@ -42,13 +42,10 @@ def fused(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     A module that can be traced keeps its attributes, for others may ask for them, and has the graph for its only part;
     of one that cannot, or whose layers somebody listens to, the parts are tried one by one.
     """
-    heard = listened_to(module)
-    if is_fusable(module) and not heard:
+    if is_fusable(module) and not listened_to(module):
         assert isinstance(module, nn.Conv2d)
         return _fast(module, False, False, dtype)
     try:
-        if heard:
-            raise ValueError("a hook would no longer be called")
         graph = _traced(module)
     except Exception:  # whatever a forward raises that looks at values which are not there yet
         for name, child in module.named_children():
@@ -86,7 +83,7 @@ def add_in_place(graph: fx.GraphModule, input_is_spare: bool = False) -> None:
         return isinstance(layers.get(node), FusedConvolution) or (input_is_spare and node.op == "placeholder")
 
     def is_read_by(reader: fx.Node, last: fx.Node) -> bool:
-        return isinstance(layers.get(reader), FusedConvolution | SideBySide) and order[reader] <= order[last]
+        return isinstance(layers.get(reader), FusedConvolution) and order[reader] <= order[last]
 
     for node, layer in layers.items():
         if isinstance(layer, FusedConvolution) and len(node.args) == 2 and node.args[0] is not node.args[1]:
@@ -98,8 +95,10 @@ def add_in_place(graph: fx.GraphModule, input_is_spare: bool = False) -> None:
 def _traced(module: nn.Module) -> fx.GraphModule:
     """Return the graph of `module`, in which nothing is changed in place: what is moved must not see other values.
 
-    Raises `ValueError` where something else sees the change.
+    Raises `ValueError` where something else sees the change, or a hook would no longer be called.
     """
+    if listened_to(module):
+        raise ValueError("somebody listens to a layer")
     graph = _Tracer().trace(module)
     traced = fx.GraphModule(module, graph)
     in_place = [node for node in graph.nodes if _is_in_place(traced, node)]

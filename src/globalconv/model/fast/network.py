@@ -11,7 +11,7 @@ from globalconv.model.fast.convolution import is_available
 from globalconv.model.fast.graph import add_in_place, fused, listened_to
 from globalconv.model.network import GlobalConvNet
 
-_GIVERS = (GlobalConv, PointwiseHead, DenseConv, ConvStack, BoundaryRefinement, nn.ConvTranspose2d, nn.Upsample)
+_GIVERS = (GlobalConv, PointwiseHead, DenseConv, ConvStack, nn.ConvTranspose2d, nn.Upsample)
 """Make a tensor of their own at every call."""
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -54,12 +54,12 @@ def _fused(network: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 
 def _spare_inputs(network: GlobalConvNet) -> list[nn.Module]:
-    """Return the refinements that get what a block of ours, or a sum, has made for them alone."""
-    refinements = (*network.refine_heads, *network.refine_sums, *network.refine_output)
-    before = (*network.heads, *network.refine_sums, *network.upsamples[3:])  # of sums, nothing that could keep them
+    """Return the refinements that get what a sum, or a block of ours, has made for them alone."""
+    behind = (*zip(network.refine_heads, network.heads, strict=True),)
+    behind += (*zip(network.refine_output, network.upsamples[3:], strict=True),)
+    of_ours = [refinement for refinement, giver in behind if type(giver) in _GIVERS and not listened_to(giver)]
     return [
         refinement
-        for refinement, giver in zip(refinements, before, strict=True)
-        if type(refinement) is BoundaryRefinement and type(giver) in _GIVERS
-        if not any(listened_to(part) for part in (refinement, giver))
+        for refinement in (*network.refine_sums, *of_ours)
+        if type(refinement) is BoundaryRefinement and not listened_to(refinement)
     ]
