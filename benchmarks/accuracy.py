@@ -20,10 +20,10 @@ import tyro
 from common import RESULTS, print_rows, write_report
 from trainings import Case, run, still_valid
 
-from globalconv.data.augmentation import PAPER
-from globalconv.stopping import StopRequest
+from globalconv.data.transform_settings import PAPER
+from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import ModelSettings, Recipe
-from globalconv.training.recipes import RECIPES
+from globalconv.training.recipes.index import RECIPES
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from common import RESULTS, hardware, print_rows, write_report
 
-from globalconv.fields.job import advise
+from globalconv.jobs.receptive_field import advise
 
 
 def main() -> None:

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from globalconv.arrays import Float64Array, Uint8Array
 from globalconv.labels import IGNORE
 
-LabelMap = NDArray[np.uint8]
-Outline = NDArray[np.float64]
 """Corners (x, y) in pixels, the last one the first."""
 
 MARGIN = 4
@@ -28,7 +27,7 @@ LEAST_HOLE = 100
 """Pixels from which on a hole in an object is left open."""
 
 
-def coarse(label_map: LabelMap) -> LabelMap:
+def coarse(label_map: Uint8Array) -> Uint8Array:
     """Return the label map of the polygons; what none covers is void. Large objects are drawn first."""
     drawn = Image.new("L", label_map.shape[::-1], IGNORE)
     pen = ImageDraw.Draw(drawn)
@@ -43,7 +42,7 @@ def coarse(label_map: LabelMap) -> LabelMap:
     return np.array(drawn)
 
 
-def _regions(label_map: LabelMap) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+def _regions(label_map: Uint8Array) -> Iterator[tuple[int, NDArray[np.bool_]]]:
     """Yield the connected regions of every class, less the margin, that are large enough to be drawn."""
     for label in np.unique(label_map[label_map != IGNORE]).tolist():
         # Pixels next to the picture's edge are as far inside as they look: nothing else begins there.
@@ -54,20 +53,20 @@ def _regions(label_map: LabelMap) -> Iterator[tuple[int, NDArray[np.bool_]]]:
         yield from ((label, numbered == number) for number in range(1, count + 1) if sizes[number] >= LEAST)
 
 
-def _outlines(mask: NDArray[np.bool_]) -> list[Outline]:
+def _outlines(mask: NDArray[np.bool_]) -> list[Float64Array]:
     """Return the outlines of a region, those around it first; they run the other way round holes."""
     padded = np.pad(mask, 1).astype(np.float64)
     lines = contour_generator(z=padded, line_type=LineType.Separate).lines(0.5)
     return sorted((np.asarray(line) - 1 for line in lines), key=lambda line: -_area(line))
 
 
-def _area(outline: Outline) -> float:
+def _area(outline: Float64Array) -> float:
     """Return the signed area: below zero where the outline runs round a hole."""
     x, y = outline[:, 0], outline[:, 1]
     return float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1]) / 2)
 
 
-def simplified(outline: Outline, tolerance: float) -> Outline:
+def simplified(outline: Float64Array, tolerance: float) -> Float64Array:
     """Return the fewest corners that Douglas and Peucker's rule leaves: none dropped is farther than `tolerance`."""
     if len(outline) <= 2:
         return outline
@@ -78,7 +77,7 @@ def simplified(outline: Outline, tolerance: float) -> Outline:
     return np.concatenate([parts[0][:-1], parts[1]])
 
 
-def _distances(line: Outline) -> NDArray[np.float64]:
+def _distances(line: Float64Array) -> NDArray[np.float64]:
     """Return how far each point lies from the segment between the first and the last one."""
     start, along = line[0], line[-1] - line[0]
     length = max(float(along @ along), 1e-12)

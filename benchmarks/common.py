@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from globalconv.analyze.timing import in_turns
-from globalconv.environment import processor
-from globalconv.processes import usable_cores
+from globalconv.cost.latency import in_turns
+from globalconv.runtime.devices import processor
+from globalconv.runtime.processes import usable_cores
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -35,10 +35,10 @@ from common import compare, measure, print_rows, write_results
 from PIL import Image
 
 from globalconv import DenseCRF
-from globalconv.crf import cpu, spatial, unary
-from globalconv.crf.crew import Crew
-from globalconv.crf.meanfield import MeanField
-from globalconv.data.scenes import scene
+from globalconv.crf import inputs, solver_cpu
+from globalconv.crf.solver_cpu import MeanField
+from globalconv.crf.thread_pool import Crew
+from globalconv.data.scenes.scene import scene
 
 OWN, PEER = "globalconv", "pydensecrf2"
 PICTURES = 4
@@ -179,13 +179,13 @@ def laps(crf: DenseCRF, image: Any, probabilities: Any) -> dict[str, float]:
         began = now
 
     with Crew() as crew:
-        spatial._kept.clear()
+        solver_cpu._kept.clear()
         height, width = image.shape[:2]
-        spatial.spatial_kernel(height, width, crf.smoothness_xy, crf.smoothness_xy, crew)
+        solver_cpu.spatial_kernel(height, width, crf.smoothness_xy, crf.smoothness_xy, crew)
         lap("lattice of places (first picture of a size)")
-        scores_NK = unary.scores_from_probabilities(probabilities, crew)
+        scores_NK = inputs.scores_from_probabilities(probabilities, crew)
         lap("unary")
-        terms = cpu.make_terms(crf, image, crew)
+        terms = solver_cpu.make_terms(crf, image, crew)
         lap("lattice of colours")
         field = MeanField(scores_NK, len(probabilities), terms, crew)
         beliefs_NK = field.start()
@@ -195,7 +195,7 @@ def laps(crf: DenseCRF, image: Any, probabilities: Any) -> dict[str, float]:
             lap("filter: splat and blur")
             field.update(beliefs_NK)
             lap("update: slice and softmax")
-        cpu.planes(beliefs_NK, len(probabilities), crew)
+        solver_cpu.planes(beliefs_NK, len(probabilities), crew)
         lap("result")
     return taken
 

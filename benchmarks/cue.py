@@ -24,13 +24,13 @@ from scipy.stats import t as student
 from trainings import Case, run, still_valid
 
 import globalconv
-from globalconv.data.augmentation import Augmentation
-from globalconv.data.scenes import SIZE, Dial
+from globalconv.data.scenes.scene import SIZE, Dial
 from globalconv.data.scenes.writing import SceneSet, write_scenes
-from globalconv.files import write_atomic
-from globalconv.stopping import StopRequest
+from globalconv.data.transform_settings import Augmentation
+from globalconv.runtime.files import write_atomic
+from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import DataSettings, Recipe
-from globalconv.training.recipes import RECIPES
+from globalconv.training.recipes.index import RECIPES
 
 KERNELS = (1, 3, 7, 15)
 DIALS = (Dial("far", 32), Dial("far", 72), Dial("far", 112), Dial("local", 112))

@@ -17,9 +17,9 @@ from typing import Any
 import tyro
 from common import print_rows, write_results
 
-from globalconv.stopping import StopRequest
-from globalconv.training.recipes import RECIPES
-from globalconv.training.start import run_training
+from globalconv.runtime.signals import StopRequest
+from globalconv.training.assemble import run_training
+from globalconv.training.recipes.index import RECIPES
 
 CASES = {"the recipe's own": None, "none: decoded in the training process": 0}
 LEFT_OUT = 4

@@ -42,12 +42,12 @@ from torch import nn
 from trainings import Case, run, still_valid
 
 from globalconv import GlobalConvNet, optimised
-from globalconv.data.augmentation import Augmentation
-from globalconv.files import as_path
-from globalconv.model.adopted import adopted
-from globalconv.stopping import StopRequest
+from globalconv.data.transform_settings import Augmentation
+from globalconv.model.wrapped import adopted
+from globalconv.runtime.files import as_path
+from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import DataSettings, ModelSettings
-from globalconv.training.recipes import RECIPES
+from globalconv.training.recipes.index import RECIPES
 
 BACKBONE, CROP, STEPS, SEEDS = "resnet18", (256, 256), 600, 3
 RATES = (5e-4, 2e-3, 8e-3)

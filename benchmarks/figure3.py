@@ -17,10 +17,10 @@ from typing import Any
 import tyro
 from common import RESULTS, hardware, print_rows, write_report
 
-from globalconv.api.training import train
-from globalconv.fields.job import draw_fields
-from globalconv.fields.settings import FieldSettings
-from globalconv.training.recipes import RECIPES
+from globalconv.jobs.receptive_field import draw_fields
+from globalconv.jobs.train import train
+from globalconv.receptive_field.field_settings import FieldSettings
+from globalconv.training.recipes.index import RECIPES
 from globalconv.weights import MODEL_FILE
 
 HEADS = {"1 x 1": "pointwise", "GCN k = 15": "gcn"}

@@ -20,8 +20,8 @@ from common import compare, measure, print_rows, write_results
 from torch import Tensor, nn
 
 from globalconv import DenseConv, GlobalConv, optimised
-from globalconv.memory import keep_freed_memory
 from globalconv.model.backbone import STRIDES
+from globalconv.runtime.memory import keep_freed_memory
 
 CHANNELS = (256, 512, 1024, 2048)
 """Of res-2 to res-5."""

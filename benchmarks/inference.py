@@ -27,28 +27,20 @@ import numpy.typing as npt
 import tyro
 from common import RESULTS, hardware, print_rows, write_report
 
+from globalconv.arrays import Int64Array
 from globalconv.crf.dense import DenseCRF
-from globalconv.data.sources import open_source
-from globalconv.data.sources.source import Source
+from globalconv.crf_search.halves import halves, names, spread_over
+from globalconv.crf_search.search_settings import Grid
+from globalconv.crf_search.trials import Candidate, coarse, described, keep_probabilities, matrices, published, tally
+from globalconv.crf_search.verdict import judge
+from globalconv.data.datasets import open_source
+from globalconv.data.source import Source
 from globalconv.evaluation.confusion import ConfusionMatrix, mean_iou
 from globalconv.evaluation.score import Contender, ScoredImage, score_together
+from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.predictor import load
-from globalconv.infer.settings import PLAIN, InferenceSettings
-from globalconv.progress import Progress
-from globalconv.search.parts import halves, names, spread_over
-from globalconv.search.settings import Grid
-from globalconv.search.trials import (
-    Candidate,
-    Tally,
-    coarse,
-    described,
-    keep_probabilities,
-    matrices,
-    published,
-    tally,
-)
-from globalconv.search.verdict import judge
+from globalconv.runtime.progress import Progress
 from globalconv.weights import WEIGHTS_FILE
 
 GRID = Grid((1, 3, 6), (30, 70), (3, 6), (3,), (1, 3))
@@ -160,7 +152,7 @@ def choose(case: Case, way: str) -> tuple[DenseCRF, str]:
 class Counted:
     """Tallies of all images, and the seconds of the processor that an image took."""
 
-    tallies: list[Tally]
+    tallies: list[Int64Array]
     seconds: float = 0.0
 
 

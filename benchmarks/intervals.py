@@ -14,7 +14,8 @@ import numpy as np
 import tyro
 from common import RESULTS, print_rows, write_report
 
-from globalconv.evaluation.doubt import Counts, drawn_mious
+from globalconv.arrays import Int64Array
+from globalconv.evaluation.bootstrap import drawn_mious
 from globalconv.paper.statistics import Scores, difference, scores
 
 GAIN = 0.03
@@ -24,7 +25,7 @@ DOUBTS = {"seeds and pictures": (0.02, 0.02, 0.02), "pictures": (0.002, 0.1, 0.0
 SIZES = ((5, 240, 0), (5, 60, 0), (3, 60, 0), (1, 60, 5), (3, 60, 5))
 """Seeds, pictures, and folds of these (0: the same trainings for all pictures)."""
 
-Network = tuple[Counts, Counts]
+Network = tuple[Int64Array, Int64Array]
 """Hits and unions, (S, N, K)."""
 
 
@@ -61,10 +62,10 @@ def percentiles(one: Network, other: Network, folds: int, rng: np.random.Generat
     return float(low), float(high)
 
 
-def summed(counts_SNK: Counts, folds: int) -> Counts:
+def summed(counts_SNK: Int64Array, folds: int) -> Int64Array:
     """Return the counts of each fold (S, G, K)."""
     seeds, pictures, classes = counts_SNK.shape
-    summed_SGK: Counts = counts_SNK.reshape(seeds, folds, pictures // folds, classes).sum(2)
+    summed_SGK: Int64Array = counts_SNK.reshape(seeds, folds, pictures // folds, classes).sum(2)
     return summed_SGK
 
 

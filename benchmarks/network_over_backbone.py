@@ -31,9 +31,9 @@ from common import compare, measure, print_rows, ratio, write_results
 from torch import Tensor, nn
 
 from globalconv import GlobalConvNet, optimised
-from globalconv.analyze.timing import wait
-from globalconv.memory import keep_freed_memory
+from globalconv.cost.latency import wait
 from globalconv.model.backbone import Backbone
+from globalconv.runtime.memory import keep_freed_memory
 
 Call = Callable[[], object]
 Module = Callable[[Tensor], Any]

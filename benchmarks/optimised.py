@@ -15,8 +15,8 @@ import tyro
 from common import print_rows, write_results
 
 import globalconv
-from globalconv.memory import keep_freed_memory
-from globalconv.reporting.runs import noted_data
+from globalconv.reports.findings import noted_data
+from globalconv.runtime.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)

@@ -21,17 +21,18 @@ import tyro
 from common import compare, measure, print_rows, write_results
 from PIL import Image
 
+from globalconv.arrays import Uint8Array
+from globalconv.data.datasets import open_source
 from globalconv.data.images import read_image
-from globalconv.data.sources import open_source
-from globalconv.infer.files import PARTS, predict_files
+from globalconv.infer.image_files import PARTS, predict_files
+from globalconv.infer.inference_settings import PLAIN
 from globalconv.infer.prediction import Prediction
-from globalconv.infer.predictor import Predictor, Uint8Array, load
-from globalconv.infer.settings import PLAIN
+from globalconv.infer.predictor import Predictor, load
 from globalconv.labels import CAMVID
-from globalconv.memory import keep_freed_memory
 from globalconv.model.network import GlobalConvNet
-from globalconv.pipeline import Shares
-from globalconv.training.recipes import RECIPES
+from globalconv.runtime.memory import keep_freed_memory
+from globalconv.runtime.threads import Shares
+from globalconv.training.recipes.index import RECIPES
 from globalconv.weights import save_weights
 
 BATCHES = (1, 2, 4)

@@ -23,12 +23,20 @@ from scipy import ndimage
 from trainings import wall_minutes
 
 import globalconv
-from globalconv.data.augmentation import Augmentation, CropSettings
-from globalconv.data.scenes import SCENES
+from globalconv.data.datasets import open_source
+from globalconv.data.scenes.scene import SCENES
 from globalconv.data.scenes.writing import SceneSet, write_scenes
-from globalconv.data.sources import open_source
-from globalconv.training.pretrain_recipe import ClassifierSettings, PictureSettings, PretrainOptim, PretrainRecipe
-from globalconv.training.recipe import DataSettings, ModelSettings, OptimSettings, Recipe
+from globalconv.data.transform_settings import Augmentation, CropSettings
+from globalconv.training.recipe import (
+    ClassifierSettings,
+    DataSettings,
+    ModelSettings,
+    OptimSettings,
+    PictureSettings,
+    PretrainOptim,
+    PretrainRecipe,
+    Recipe,
+)
 
 BACKBONE, CROP, BATCH = "resnet50_gcn", 64, 16
 TRAIN, VAL = 240, 40

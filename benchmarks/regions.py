@@ -18,14 +18,21 @@ from common import compare, measure, print_rows, write_results
 from PIL import Image
 from scipy import ndimage
 
-from globalconv.data.sources import open_source
+from globalconv.arrays import Uint8Array
+from globalconv.data.datasets import open_source
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.evaluation.edges import band_width, edge_overlap
-from globalconv.evaluation.regions import REGIONS, boundary_region, boundary_squares, region_counts, void_filled
-from globalconv.evaluation.tally import WIDEST, RegionTally
-from globalconv.show.palette import colours
+from globalconv.evaluation.region_curves import WIDEST, RegionTally
+from globalconv.evaluation.regions import (
+    REGIONS,
+    band_width,
+    boundary_region,
+    boundary_squares,
+    edge_overlap,
+    region_counts,
+    void_filled,
+)
+from globalconv.visual.palette import colours
 
-Array = npt.NDArray[np.uint8]
 HEIGHT, WIDTH, CLASSES, AREAS = 1024, 2048, 19, 400
 TITLES = ("Regions: per map", "Regions: beside the usual way")
 
@@ -74,7 +81,7 @@ def processor_time(work: Callable[[], object], repeats: int) -> float:
     return 1e3 * (time.process_time() - start) / repeats
 
 
-def maps() -> tuple[Array, Array]:
+def maps() -> tuple[Uint8Array, Uint8Array]:
     """Return a map of areas with void strips of 5 pixels between them and a void foot, and one shifted by 3 pixels."""
     random = np.random.default_rng(0)
     seeds = np.ones((HEIGHT, WIDTH), bool)
@@ -89,13 +96,13 @@ def maps() -> tuple[Array, Array]:
     return truth, np.roll(classes, 3, 1)
 
 
-def with_void_strips(classes: Array) -> Array:
+def with_void_strips(classes: Uint8Array) -> Uint8Array:
     """Return a map with about 5 pixels of void along every boundary."""
     edge = ndimage.maximum_filter(classes, 5) != ndimage.minimum_filter(classes, 5)
     return np.where(edge, np.uint8(255), classes)
 
 
-def distances_per_class(truth: Array) -> npt.NDArray[np.float64]:
+def distances_per_class(truth: Uint8Array) -> npt.NDArray[np.float64]:
     """Return the distance to the nearest pixel of another class, by scipy; void takes the nearest class first."""
     places = ndimage.distance_transform_edt(truth == 255, return_distances=False, return_indices=True)
     filled = truth[places[0], places[1]]
@@ -105,7 +112,7 @@ def distances_per_class(truth: Array) -> npt.NDArray[np.float64]:
     return distance
 
 
-def erosions_per_class(prediction: Array, truth: Array) -> list[float]:
+def erosions_per_class(prediction: Uint8Array, truth: Uint8Array) -> list[float]:
     """Return Boundary IoU of each class by the published formula on its binary masks, void left out of both."""
     ious, counted, steps = [], truth != 255, band_width(*truth.shape)
     square = np.ones((3, 3), bool)

@@ -12,9 +12,9 @@ from pathlib import Path
 import tyro
 from common import compare, measure, print_rows, write_results
 
-from globalconv.data.scenes import SceneSource
+from globalconv.data.scenes.scene import SceneSource
 from globalconv.data.scenes.writing import SceneSet, write_scenes
-from globalconv.processes import usable_cores
+from globalconv.runtime.processes import usable_cores
 
 
 @dataclass(frozen=True)

@@ -12,22 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from common import print_rows, write_results
 from PIL import Image
 
 import globalconv
-from globalconv.data.sources import Source, open_source
-from globalconv.data.sources.source import evenly
+from globalconv.arrays import Uint8Array
+from globalconv.data.datasets import Source, open_source
+from globalconv.data.source import evenly
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.infer.settings import InferenceSettings
+from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.tiles import starts
-from globalconv.show.overlay import overlay
+from globalconv.visual.overlay import overlay
 
 OVERLAPS = (0, 32, 64, 96, 128, 160)
 TILE = 256
-
-Array = npt.NDArray[np.uint8]
 
 
 def main() -> None:
@@ -105,7 +103,7 @@ def _places(source: Source, side: int) -> Iterator[tuple[int, int]]:
     return ((top, left) for top in range(0, side, height) for left in range(0, side, width))
 
 
-def _images(source: Source) -> Iterator[Array]:
+def _images(source: Source) -> Iterator[Uint8Array]:
     return (source.image(index) for index in islice(cycle(range(len(source))), 10_000))
 
 

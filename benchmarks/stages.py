@@ -26,13 +26,13 @@ from cue import interval
 from PIL import Image
 from trainings import Case, run, still_valid
 
-from globalconv.data.sources import open_source
-from globalconv.data.sources.source import FileSource
-from globalconv.files import write_atomic, write_text
+from globalconv.data.datasets import open_source
+from globalconv.data.source import FileSource
 from globalconv.labels import IGNORE
-from globalconv.stopping import StopRequest
+from globalconv.runtime.files import write_atomic, write_text
+from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import Recipe, StagedRecipe
-from globalconv.training.recipes import RECIPES
+from globalconv.training.recipes.index import RECIPES
 
 STEPS = 600
 FINE = 8

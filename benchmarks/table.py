@@ -10,7 +10,7 @@ from typing import Any
 import goals
 from common import machine
 
-from globalconv.paper.report import markdown, read_datasets
+from globalconv.paper.paper_report import markdown, read_datasets
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

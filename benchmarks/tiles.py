@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from common import print_rows, write_results
 from torch import nn
 
 import globalconv
+from globalconv.arrays import Uint8Array
+from globalconv.infer.geotiff import segment_tiff
+from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.predictor import Predictor
-from globalconv.infer.settings import InferenceSettings
-from globalconv.infer.tiff import segment_tiff
 from globalconv.labels import LabelSpace
-from globalconv.memory import keep_freed_memory
+from globalconv.runtime.memory import keep_freed_memory
 
 SIDES = (4000, 8000, 16000)
 TILE = 512
@@ -33,8 +33,6 @@ CLASSES = 11
 BACKBONES = ("resnet18", "hrnet_w18_small", "resnet152")
 PASS = 1024
 """Side of the image that goes through a network at once."""
-
-Array = npt.NDArray[np.uint8]
 
 
 def main() -> None:
@@ -158,7 +156,7 @@ def write_noise(path: Path, side: int) -> None:
             file.write(row[:, : bottom - top], window=((top, bottom), (0, side)))
 
 
-def read_noise(path: Path, side: int) -> Array:
+def read_noise(path: Path, side: int) -> Uint8Array:
     """Return the image as one array; what it takes beside that stays small."""
     import rasterio
 

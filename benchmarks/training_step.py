@@ -24,9 +24,9 @@ from common import compare, measure, print_rows, ratio, write_results
 from torch import Tensor, nn
 
 from globalconv import GlobalConvNet
-from globalconv.analyze.timing import wait
-from globalconv.memory import keep_freed_memory
+from globalconv.cost.latency import wait
 from globalconv.model.backbone import Backbone
+from globalconv.runtime.memory import keep_freed_memory
 from globalconv.training.loss import segmentation_loss, valid_pixels
 
 Build = Callable[[], nn.Module]

@@ -10,10 +10,10 @@ from typing import Any
 from torch import nn
 
 import globalconv
-from globalconv.environment import processor
 from globalconv.errors import DivergedError
 from globalconv.paper import keys
-from globalconv.stopping import StopRequest
+from globalconv.runtime.devices import processor
+from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import Recipe, StagedRecipe, flat, stage_folders
 
 SCORES = ("miou", "pixel_accuracy")

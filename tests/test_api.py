@@ -8,12 +8,12 @@ from helpers.html import check_self_contained
 from helpers.training import small_recipe, train_until_killed, write_blobs
 
 import globalconv
-from globalconv.api import scoring
 from globalconv.cli import evaluate
 from globalconv.errors import InputError, StoppedError
-from globalconv.infer.settings import InferenceSettings
-from globalconv.reporting.history import read_history
-from globalconv.stopping import StopRequest
+from globalconv.infer.inference_settings import InferenceSettings
+from globalconv.jobs import evaluate as evaluate_job
+from globalconv.reports.findings import read_history
+from globalconv.runtime.signals import StopRequest
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_a_report_that_fails_is_a_warning(place: Path, tmp_path: Path, monkeypat
 
     shutil.copytree(place / "run", tmp_path / "run")
     (tmp_path / "run" / "report.html").unlink()
-    monkeypatch.setattr(scoring, "write_report", fail)
+    monkeypatch.setattr(evaluate_job, "write_report", fail)
     with pytest.warns(UserWarning, match=r"no report.html: disk full; the training is complete; globalconv report"):
         assert globalconv.train(small_recipe(), place / "blobs", tmp_path / "run", resume=True) == tmp_path / "run"
 
@@ -61,7 +61,7 @@ def test_a_stop_during_the_report_says_that_the_training_is_complete(
         raise StoppedError("stopped by SIGINT", 2)
 
     shutil.copytree(place / "run", tmp_path / "run")
-    monkeypatch.setattr(scoring, "write_report", stop)
+    monkeypatch.setattr(evaluate_job, "write_report", stop)
     with pytest.raises(StoppedError, match="the training is complete") as stopped:
         globalconv.train(small_recipe(), place / "blobs", tmp_path / "run", resume=True)
     assert stopped.value.exit_code == 130
@@ -73,7 +73,7 @@ def test_an_evaluation_writes_what_it_returns(place: Path, tmp_path: Path) -> No
     assert (told.matrix.counts == plain.matrix.counts).all()
     assert f"<b>{plain.miou:.3f}</b>" in (tmp_path / "network.html").read_text(encoding="utf-8")
     globalconv.predict(place / "run", [f"{place}/blobs/images/val"], tmp_path / "maps", precision="float32")
-    maps = scoring.evaluate_predictions(tmp_path / "maps", place / "blobs", report=tmp_path / "maps.html")
+    maps = evaluate_job.evaluate_predictions(tmp_path / "maps", place / "blobs", report=tmp_path / "maps.html")
     assert (maps.matrix.counts == plain.matrix.counts).all()
     page = (tmp_path / "maps.html").read_text(encoding="utf-8")
     assert "class maps made elsewhere" in page and f"<b>{plain.miou:.3f}</b>" in page

@@ -17,7 +17,7 @@ from torch import nn
 
 from globalconv.infer.predictor import Predictor
 from globalconv.model.network import GlobalConvNet
-from globalconv.training.recipes import RECIPES
+from globalconv.training.recipes.index import RECIPES
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 

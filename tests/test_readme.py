@@ -115,7 +115,7 @@ def test_make_targets_and_links_exist(document: Path) -> None:
 
 def test_readme_names_every_recipe_and_verb() -> None:
     from globalconv.cli.main import VERBS
-    from globalconv.training.recipes import RECIPES, STAGED
+    from globalconv.training.recipes.index import RECIPES, STAGED
 
     readme = (ROOT / "README.md").read_text()
     assert re.findall(r"^\| `([\w-]+)` \|", readme, re.MULTILINE) == sorted([*RECIPES, *STAGED])

@@ -7,22 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from globalconv.analyze.cost import network_cost
-    from globalconv.analyze.field_size import field_size
-    from globalconv.analyze.gradient import effective_receptive_field
-    from globalconv.analyze.occlusion import valid_receptive_field
-    from globalconv.analyze.support import theoretical_receptive_field
-    from globalconv.api.predicting import predict, submit
-    from globalconv.api.scoring import crf_search, evaluate, report
-    from globalconv.api.training import pretrain, train
+    from globalconv.cost.count import network_cost
     from globalconv.crf.dense import DenseCRF
     from globalconv.errors import InputError
     from globalconv.evaluation.confusion import ConfusionMatrix
     from globalconv.infer.predictor import load
+    from globalconv.jobs.evaluate import crf_search, evaluate, report
+    from globalconv.jobs.predict import predict, submit
+    from globalconv.jobs.train import pretrain, train
     from globalconv.labels import LabelSpace
     from globalconv.model.blocks import BoundaryRefinement, ConvStack, DenseConv, GlobalConv, PointwiseHead
-    from globalconv.model.fast.network import optimised
+    from globalconv.model.fast.optimise import optimised
     from globalconv.model.network import GlobalConvNet
+    from globalconv.receptive_field.gradient import effective_receptive_field
+    from globalconv.receptive_field.occlusion import valid_receptive_field
+    from globalconv.receptive_field.size import field_size
+    from globalconv.receptive_field.theoretical import theoretical_receptive_field
 
     __version__: str
 
@@ -61,22 +61,22 @@ _HOMES = {
     "PointwiseHead": "model.blocks",
     "DenseConv": "model.blocks",
     "ConvStack": "model.blocks",
-    "optimised": "model.fast.network",
+    "optimised": "model.fast.optimise",
     "ConfusionMatrix": "evaluation.confusion",
     "DenseCRF": "crf.dense",
     "load": "infer.predictor",
-    "train": "api.training",
-    "pretrain": "api.training",
-    "evaluate": "api.scoring",
-    "report": "api.scoring",
-    "predict": "api.predicting",
-    "crf_search": "api.scoring",
-    "submit": "api.predicting",
-    "theoretical_receptive_field": "analyze.support",
-    "effective_receptive_field": "analyze.gradient",
-    "valid_receptive_field": "analyze.occlusion",
-    "field_size": "analyze.field_size",
-    "network_cost": "analyze.cost",
+    "train": "jobs.train",
+    "pretrain": "jobs.train",
+    "evaluate": "jobs.evaluate",
+    "report": "jobs.evaluate",
+    "predict": "jobs.predict",
+    "crf_search": "jobs.evaluate",
+    "submit": "jobs.predict",
+    "theoretical_receptive_field": "receptive_field.theoretical",
+    "effective_receptive_field": "receptive_field.gradient",
+    "valid_receptive_field": "receptive_field.occlusion",
+    "field_size": "receptive_field.size",
+    "network_cost": "cost.count",
     "LabelSpace": "labels",
     "InputError": "errors",
 }

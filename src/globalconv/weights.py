@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -23,13 +22,14 @@ from torch import Tensor, nn
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
+from globalconv.arrays import Uint8Array
 from globalconv.errors import InputError
-from globalconv.files import write_atomic, write_text
 from globalconv.labels import Colour, LabelSpace
-from globalconv.model.adopted import around, stored
 from globalconv.model.network import LATER, SETTINGS, GlobalConvNet
 from globalconv.model.normalise import Normalised
-from globalconv.model.state import mismatch, named, one_line
+from globalconv.model.pretrained import mismatch, named, one_line
+from globalconv.model.wrapped import around, stored
+from globalconv.runtime.files import write_atomic, write_text
 
 FORMAT = 1
 """Raised when a file of today could not be read by yesterday's code."""
@@ -42,8 +42,6 @@ BACKBONE_FILE = "backbone.safetensors"
 
 MAX_PADDED = 16_384
 """Largest side to pad to that is believed: every image takes that much memory."""
-
-Uint8Array = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from globalconv.crf import compat as dcrf
+from globalconv.crf import pydensecrf as dcrf
 from globalconv.crf.dense import DenseCRF
 from globalconv.errors import InputError
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from globalconv import compiled
-from globalconv.crf import spatial
-from globalconv.crf.crew import Crew, share, usable_threads
+from globalconv.crf import solver_cpu
 from globalconv.crf.dense import DenseCRF
+from globalconv.crf.thread_pool import Crew, share, usable_threads
+from globalconv.runtime import jit
 
 
 def question(seed: int) -> tuple[Any, Any]:
@@ -30,7 +30,7 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     expected = answer(0)
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    spatial._kept.clear()
+    solver_cpu._kept.clear()
     assert (answer(0) == expected).all()
 
 
@@ -45,7 +45,7 @@ def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 def test_callers_at_the_same_time_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     expected = [answer(seed) for seed in range(4)]
-    spatial._kept.clear()
+    solver_cpu._kept.clear()
     found: dict[int, Any] = {}
     callers = [threading.Thread(target=lambda seed=seed: found.update({seed: answer(seed)})) for seed in range(4)]
     for caller in callers:
@@ -74,7 +74,7 @@ def test_a_fork_while_another_thread_looks_up_a_kernel() -> None:
     held = threading.Event()
 
     def hold() -> None:
-        with spatial._lock:
+        with solver_cpu._lock:
             held.set()
             time.sleep(0.3)
 
@@ -124,22 +124,22 @@ def hits(function: Any) -> int:
 
 
 def test_compiled_code_is_kept(kept: Path) -> None:
-    assert [hits(compiled.compiled(twice)) for _ in range(2)] == [0, 1]
+    assert [hits(jit.compiled(twice)) for _ in range(2)] == [0, 1]
 
 
 def test_compiled_code_of_another_version_is_not_taken(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled.compiled(twice)(3)
-    monkeypatch.setattr(compiled, "_DIGEST", "of another version")
-    assert [hits(compiled.compiled(twice)) for _ in range(2)] == [0, 1]
+    jit.compiled(twice)(3)
+    monkeypatch.setattr(jit, "_DIGEST", "of another version")
+    assert [hits(jit.compiled(twice)) for _ in range(2)] == [0, 1]
 
 
 @pytest.mark.parametrize("suffix", ["nbi", "nbc"])
 @pytest.mark.parametrize("size", [0, 40])
 def test_half_a_file_of_the_cache_is_made_anew(kept: Path, suffix: str, size: int) -> None:
-    compiled.compiled(twice)(3)
+    jit.compiled(twice)(3)
     for file in kept.rglob(f"*.{suffix}"):
         file.write_bytes(file.read_bytes()[:size])
-    assert [hits(compiled.compiled(twice)) for _ in range(2)] == [0, 1]
+    assert [hits(jit.compiled(twice)) for _ in range(2)] == [0, 1]
 
 
 def test_a_full_disk_keeps_nothing(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,9 +147,9 @@ def test_a_full_disk_keeps_nothing(kept: Path, monkeypatch: pytest.MonkeyPatch) 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._open_for_write", full)
-    assert [hits(compiled.compiled(twice)) for _ in range(2)] == [0, 0]
+    assert [hits(jit.compiled(twice)) for _ in range(2)] == [0, 0]
 
 
 def test_without_a_folder_for_the_cache_it_compiles_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("numba.core.caching.FunctionCache._impl_class._locator_classes", [])
-    assert hits(compiled.compiled(twice)) == 0
+    assert hits(jit.compiled(twice)) == 0

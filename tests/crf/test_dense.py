@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import globalconv
-from globalconv.crf import checks, features, spatial
+from globalconv.crf import inputs, solver_cpu
 from globalconv.crf.dense import PRESETS, DenseCRF
 from globalconv.crf.lattice import key_multipliers
 from globalconv.errors import InputError
@@ -107,7 +107,7 @@ def test_ordinary_images_stay_where_they_are() -> None:
     """The lattice lies about 0, so that moving an image would leave the marginals of the reference."""
     image, _ = sample()
     for ordinary, sd in ((image, 3.0), (image / 255, 3 / 255), (image.astype(np.uint16) * 257, 3.0)):
-        assert features.near_zero(ordinary, (sd,) * 3) is ordinary
+        assert inputs.near_zero(ordinary, (sd,) * 3) is ordinary
 
 
 def test_energies_and_labels() -> None:
@@ -125,12 +125,12 @@ def test_energies_and_labels() -> None:
 
 def test_numbers_as_large_as_are_taken_stay_finite() -> None:
     image, probabilities = sample()
-    costs = np.full((3, 3), checks.LARGEST) * (1 - np.eye(3))
+    costs = np.full((3, 3), inputs.LARGEST) * (1 - np.eye(3))
     for compatibility in (None, costs):
-        crf = DenseCRF(10, checks.LARGEST, 67, 3, checks.LARGEST, 1, compatibility)
+        crf = DenseCRF(10, inputs.LARGEST, 67, 3, inputs.LARGEST, 1, compatibility)
         for energies in (probabilities, probabilities * 1e30, -probabilities * 1e38):
             assert crf.from_energies(image, energies).sum(0) == pytest.approx(1, abs=1e-5)
-    wide = DenseCRF(appearance_xy=checks.LARGEST, appearance_rgb=checks.LARGEST, smoothness_xy=checks.LARGEST)
+    wide = DenseCRF(appearance_xy=inputs.LARGEST, appearance_rgb=inputs.LARGEST, smoothness_xy=inputs.LARGEST)
     assert wide(image, probabilities).sum(0) == pytest.approx(1, abs=1e-5)
 
 
@@ -238,12 +238,12 @@ def test_presets_are_the_published_settings() -> None:
 
 
 def test_kept_kernels_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spatial, "KEPT_BYTES", 30_000)
+    monkeypatch.setattr(solver_cpu, "KEPT_BYTES", 30_000)
     for size in (8, 9, 10, 11, 30):
         image, probabilities = sample(size, size)
         first = DenseCRF()(image, probabilities)
         assert (first == DenseCRF()(image, probabilities)).all()
-        assert sum(kernel.nbytes for kernel in spatial._kept.values()) <= 30_000
+        assert sum(kernel.nbytes for kernel in solver_cpu._kept.values()) <= 30_000
 
 
 def test_keys_that_do_not_fit_are_scattered() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from globalconv.crf import gpu, unary
-from globalconv.crf.crew import Crew
+from globalconv.crf import inputs, solver_torch
 from globalconv.crf.dense import DenseCRF
+from globalconv.crf.thread_pool import Crew
 
 CASES: dict[str, tuple[DenseCRF, tuple[int, ...], int]] = {
     "default": (DenseCRF(), (29, 34, 3), 5),
@@ -30,8 +30,8 @@ def test_torch_equals_numba(name: str) -> None:
     probabilities = random.dirichlet(np.ones(classes), size[:2]).transpose(2, 0, 1)
     expected, divergences = crf.trace(image, probabilities)
     with Crew() as crew:
-        scores_NK = unary.scores_from_probabilities(probabilities, crew)
+        scores_NK = inputs.scores_from_probabilities(probabilities, crew)
         found: list[float] = []
-        beliefs_KN = gpu.refine(crf, image, scores_NK, classes, found, "cpu", crew)
+        beliefs_KN = solver_torch.refine(crf, image, scores_NK, classes, found, "cpu", crew)
     assert np.abs(beliefs_KN.reshape(expected.shape) - expected).max() <= 1e-4
     assert found == pytest.approx(divergences, rel=1e-4, abs=1e-2)

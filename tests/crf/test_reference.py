@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from globalconv.crf import compat
+from globalconv.crf import pydensecrf
 from globalconv.crf.dense import PRESETS, DenseCRF
 
 
@@ -48,8 +48,8 @@ def test_compat_gives_them_too(name: str) -> None:
         files = dict(stored)
     iterations, appearance, xy, rgb, smoothness, near = CASES[name].settings
     height, width, _ = files["image"].shape
-    model = compat.DenseCRF2D(width, height, CASES[name].classes)
-    model.setUnaryEnergy(compat.unary_from_softmax(probabilities(files["logits"])))
+    model = pydensecrf.DenseCRF2D(width, height, CASES[name].classes)
+    model.setUnaryEnergy(pydensecrf.unary_from_softmax(probabilities(files["logits"])))
     costs = files.get("matrix", np.float32(1))
     model.addPairwiseBilateral(xy, rgb, files["image"], np.float32(appearance) * costs)
     model.addPairwiseGaussian(near, np.float32(smoothness) * costs)

@@ -5,21 +5,21 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from globalconv.crf import scratch
+from globalconv.crf import thread_pool
 from globalconv.crf.dense import DenseCRF
-from globalconv.crf.scratch import Scratch
+from globalconv.crf.thread_pool import Scratch
 from globalconv.errors import InputError
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept() -> Iterator[None]:
-    scratch._free.clear()
+    thread_pool._free.clear()
     yield
-    scratch._free.clear()
+    thread_pool._free.clear()
 
 
 def kept() -> int:
-    return sum(block.nbytes for block in scratch._free)
+    return sum(block.nbytes for block in thread_pool._free)
 
 
 def test_arrays_begin_at_a_cache_line_and_do_not_overlap() -> None:
@@ -52,7 +52,7 @@ def test_memory_comes_back_from_a_call_that_fails() -> None:
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch, "KEPT_BYTES", 6_000_000)
+    monkeypatch.setattr(thread_pool, "KEPT_BYTES", 6_000_000)
     with Scratch() as lent:
         for _ in range(3):
             lent.empty((1000, 1000), np.float32)
@@ -64,10 +64,10 @@ def test_a_crf_needs_no_more_memory_at_the_next_call_and_gives_none_of_it_away()
     image = random.integers(0, 255, (40, 50, 3)).astype(np.uint8)
     probabilities = random.dirichlet(np.ones(4), (40, 50)).transpose(2, 0, 1)
     first = DenseCRF()(image, probabilities)
-    blocks, before = len(scratch._free), first.copy()
+    blocks, before = len(thread_pool._free), first.copy()
     DenseCRF()(255 - image, probabilities[::-1])
-    assert len(scratch._free) == blocks
+    assert len(thread_pool._free) == blocks
     assert (first == before).all(), "the answer lies in memory that was lent again"
     with pytest.raises(InputError):
         DenseCRF()(image, 2 * probabilities)
-    assert len(scratch._free) == blocks
+    assert len(thread_pool._free) == blocks

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from globalconv.data.augment import augment, draw_window
-from globalconv.data.augmentation import PAPER, Augmentation
+from globalconv.data.transform_settings import PAPER, Augmentation
+from globalconv.data.transforms import augment, draw_window
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE, Colour
 

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import io
 
-from globalconv.checking import check
-from globalconv.data.check.quick import quick_check
+from globalconv.crf_search.halves import refuse_overlap
+from globalconv.data.checks.check_report import check
+from globalconv.data.checks.quick import quick_check
+from globalconv.data.datasets import open_source, shown, splits
+from globalconv.data.formats import published
 from globalconv.data.roots import parse_data
-from globalconv.data.sources import open_source, published, shown, splits
 from globalconv.errors import InputError
-from globalconv.search.parts import refuse_overlap
 
 VOC_HOME, SBD_HOME, FINE = "VOCdevkit/VOC2012", "benchmark_RELEASE/dataset", "cityscapes/gtFine/train/aachen"
 AACHEN = f"{FINE}/aachen_000000_000019_gtFine_labelIds.png"

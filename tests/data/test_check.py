@@ -16,10 +16,10 @@ from helpers.datasets import mask
 from helpers.sleeping import Sleeping
 from PIL import Image
 
-from globalconv.checking import check, report_json, report_text, write_sheet
-from globalconv.data.check import Finding, Report
+from globalconv.data.checks.check import Finding, Report
+from globalconv.data.checks.check_report import check, report_json, report_text, write_sheet
 from globalconv.errors import InputError, StoppedError
-from globalconv.stopping import StopRequest
+from globalconv.runtime.signals import StopRequest
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_several_processes_find_the_same(data: Path) -> None:
 
 
 def test_who_stops_a_check_waits_for_no_sample(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("globalconv.data.check.open_source", lambda *_, **__: Sleeping())
+    monkeypatch.setattr("globalconv.data.checks.check.open_source", lambda *_, **__: Sleeping())
     with StopRequest().listening(), pytest.raises(StoppedError):
         signal.setitimer(signal.ITIMER_REAL, 1)
         signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))

@@ -10,10 +10,16 @@ from helpers.pretraining import write_colours
 from hypothesis import given
 from hypothesis import strategies as st
 
-from globalconv.data.augmentation import CropSettings
-from globalconv.data.classified import centre_batches, centre_crop, draw_window, varied_batches
-from globalconv.data.loading import Batch
-from globalconv.data.sources.image_folder import ImageFolder, open_image_folder
+from globalconv.data.classification import (
+    ImageFolder,
+    centre_batches,
+    centre_crop,
+    draw_window,
+    open_image_folder,
+    varied_batches,
+)
+from globalconv.data.loader import Batch
+from globalconv.data.transform_settings import CropSettings
 from globalconv.errors import InputError
 
 SMALL = CropSettings(crop=32)

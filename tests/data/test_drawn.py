@@ -13,7 +13,7 @@ from helpers.datasets import SIZE, refused
 from helpers.formats import SQUARE, TRIANGLE, coco, cvat, labelme
 from PIL import Image, ImageDraw
 
-from globalconv.data.sources import open_source, recognise, splits
+from globalconv.data.datasets import open_source, recognise, splits
 from globalconv.labels import IGNORE
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from helpers.datasets import picture
 
+from globalconv.data.classification import open_image_folder
 from globalconv.data.images import read_image
-from globalconv.data.sources.image_folder import open_image_folder
 from globalconv.errors import InputError
 
 

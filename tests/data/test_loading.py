@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from globalconv.data.augmentation import Augmentation
-from globalconv.data.loading import Batch, ClassPixels, class_pixels, class_weights, training_batches
-from globalconv.data.scenes import SceneSource
+from globalconv.data.loader import Batch, ClassPixels, class_pixels, class_weights, training_batches
+from globalconv.data.scenes.scene import SceneSource
+from globalconv.data.transform_settings import Augmentation
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE, LabelSpace
 
@@ -182,7 +182,7 @@ def test_workers_end_with_a_dropped_iterator() -> None:
 LEAVE = """
 import sys; sys.path.insert(0, {folder!r})
 from test_loading import Numbered, SETTINGS
-from globalconv.data.loading import training_batches
+from globalconv.data.loader import training_batches
 batches = training_batches(Numbered(10), SETTINGS, (0, 0, 0), 4, 0, 0, 2)
 next(batches)
 {last}
@@ -202,7 +202,7 @@ def test_a_program_that_forgets_the_iterator_still_ends(last: str, code: int) ->
 
 
 def test_class_pixels_of_many_samples_are_those_of_some_evenly_spaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("globalconv.data.loading.MOST_COUNTED", 3)
+    monkeypatch.setattr("globalconv.data.loader.MOST_COUNTED", 3)
     seen: list[int] = []
 
     class Many(SceneSource):

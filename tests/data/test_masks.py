@@ -9,7 +9,7 @@ from helpers.datasets import mask, picture, refused
 from helpers.formats import CSV, colour_masks, voc
 from PIL import Image
 
-from globalconv.data.sources import open_held_out, open_source, recognise, splits
+from globalconv.data.datasets import open_held_out, open_source, recognise, splits
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE, VOC
 

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import io
 
-from globalconv.checking import check, report_json
-from globalconv.data.check.quick import quick_check
+from globalconv.data.checks.check_report import check, report_json
+from globalconv.data.checks.quick import quick_check
+from globalconv.data.datasets import FileSource, Mixture, open_source, recognise, splits
+from globalconv.data.formats import published
+from globalconv.data.formats.coco_voc import drawn
 from globalconv.data.roots import parse_data
-from globalconv.data.sources import FileSource, Mixture, open_source, published, recognise, splits
-from globalconv.data.sources.coco_voc import drawn
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, COCO_TO_VOC, IGNORE, VOC

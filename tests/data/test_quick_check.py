@@ -10,11 +10,11 @@ from helpers.formats import labelme
 from helpers.training import small_recipe
 from PIL import Image
 
-from globalconv.data.check.quick import quick_check
-from globalconv.data.sources import open_source
+from globalconv.data.checks.quick import quick_check
+from globalconv.data.datasets import open_source
 from globalconv.errors import InputError
-from globalconv.stopping import StopRequest
-from globalconv.training.start import run_training
+from globalconv.runtime.signals import StopRequest
+from globalconv.training.assemble import run_training
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def test_a_file_system_that_is_slow_costs_seconds_not_hours(data: Path, monkeypa
         return 40, 36
 
     clock = [0.0]
-    monkeypatch.setattr("globalconv.data.check.quick.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr("globalconv.data.check.quick.image_size", slow)
+    monkeypatch.setattr("globalconv.data.checks.quick.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("globalconv.data.checks.quick.image_size", slow)
     looked_at(data)
     assert len(read) == 4, "one pair of each split takes more than the time there is"
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from globalconv.cli.main import main
-from globalconv.data.scenes import SCENES, Dial, scene, scene_source
+from globalconv.data.datasets import open_source, recognise
+from globalconv.data.scenes.scene import SCENES, Dial, scene, scene_source
 from globalconv.data.scenes.writing import SceneSet, write_scenes
-from globalconv.data.sources import open_source, recognise
 from globalconv.errors import InputError
 
 SMALL = SceneSet(train=3, val=2, size=64, dial=Dial("local", 16))

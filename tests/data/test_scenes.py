@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from globalconv.data.scenes import SCENES, SPLITS, Dial, SceneSource, objects, scene, scene_source
+from globalconv.data.scenes import objects
 from globalconv.data.scenes.canvas import Canvas, Light, Thing
 from globalconv.data.scenes.objects import PAIRS, Pose
+from globalconv.data.scenes.scene import SCENES, SPLITS, Dial, SceneSource, scene, scene_source
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE
 
@@ -130,7 +131,7 @@ def test_the_source_draws_each_scene_once(monkeypatch: pytest.MonkeyPatch) -> No
         drawn.append(index)
         return scene(seed, index, size, dial)
 
-    monkeypatch.setattr("globalconv.data.scenes.scene", counted)
+    monkeypatch.setattr("globalconv.data.scenes.scene.scene", counted)
     source = SceneSource(3, 48, 9)
     for index in (0, 1, 2, 0):
         image, label_map = source.image(index), source.label_map(index)

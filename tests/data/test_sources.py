@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from globalconv.data.sources import Source, open_source, recognise
-from globalconv.data.sources.list_file import list_splits
+from globalconv.data.datasets import Source, open_source, recognise
+from globalconv.data.formats.list_file import list_splits
 from globalconv.errors import InputError
 from globalconv.labels import CAMVID, IGNORE, LabelSpace, voc_palette
 

@@ -5,19 +5,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from globalconv.arrays import Uint8Array
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.labels import IGNORE
 
-Map = npt.NDArray[np.uint8]
-KINDS: list[Callable[[Map], Any]] = [
+KINDS: list[Callable[[Uint8Array], Any]] = [
     lambda values: values,
     lambda values: values.astype(np.int64),
     lambda values: values.astype(np.uint16),
@@ -28,7 +27,7 @@ KINDS: list[Callable[[Map], Any]] = [
 
 
 @st.composite
-def cases(draw: st.DrawFn, max_classes: int = 6) -> tuple[int, Map, Map]:
+def cases(draw: st.DrawFn, max_classes: int = 6) -> tuple[int, Uint8Array, Uint8Array]:
     """K, a class map and a label map of equal shape, void included."""
     k = draw(st.integers(1, max_classes))
     shape = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
@@ -44,7 +43,7 @@ def counted(k: int, class_map: Any, label_map: Any) -> ConfusionMatrix:
     return matrix
 
 
-def by_loop(k: int, class_map: Map, label_map: Map) -> tuple[list[list[int]], list[float]]:
+def by_loop(k: int, class_map: Uint8Array, label_map: Uint8Array) -> tuple[list[list[int]], list[float]]:
     """Counts and IoUs, pixel by pixel and set by set."""
     counts = [[0] * k for _ in range(k)]
     pixels = [(int(t), int(p)) for t, p in zip(label_map.flat, class_map.flat, strict=True) if t != IGNORE]
@@ -60,7 +59,9 @@ def by_loop(k: int, class_map: Map, label_map: Map) -> tuple[list[list[int]], li
 
 @given(cases(), st.sampled_from(KINDS), st.sampled_from(KINDS))
 def test_equals_a_loop_over_the_pixels(
-    case: tuple[int, Map, Map], class_kind: Callable[[Map], Any], label_kind: Callable[[Map], Any]
+    case: tuple[int, Uint8Array, Uint8Array],
+    class_kind: Callable[[Uint8Array], Any],
+    label_kind: Callable[[Uint8Array], Any],
 ) -> None:
     k, class_map, label_map = case
     matrix = counted(k, class_kind(class_map), label_kind(label_map))
@@ -100,7 +101,9 @@ def test_one_matrix_over_the_data_set_is_not_the_mean_over_images() -> None:
 
 
 @given(cases(), st.data())
-def test_predictions_on_ignored_pixels_change_nothing(case: tuple[int, Map, Map], data: st.DataObject) -> None:
+def test_predictions_on_ignored_pixels_change_nothing(
+    case: tuple[int, Uint8Array, Uint8Array], data: st.DataObject
+) -> None:
     k, class_map, label_map = case
     anything = data.draw(hnp.arrays(np.uint8, class_map.shape))
     changed = np.where(label_map == IGNORE, anything, class_map)
@@ -108,7 +111,7 @@ def test_predictions_on_ignored_pixels_change_nothing(case: tuple[int, Map, Map]
 
 
 @given(cases(), st.randoms(use_true_random=False))
-def test_renaming_the_classes_renames_the_scores(case: tuple[int, Map, Map], random: Any) -> None:
+def test_renaming_the_classes_renames_the_scores(case: tuple[int, Uint8Array, Uint8Array], random: Any) -> None:
     k, class_map, label_map = case
     order = np.array(random.sample(range(k), k))
     table = np.full(256, IGNORE, np.uint8)
@@ -119,7 +122,9 @@ def test_renaming_the_classes_renames_the_scores(case: tuple[int, Map, Map], ran
 
 
 @given(cases(), st.integers(0, 36))
-def test_how_the_pixels_are_split_into_images_changes_nothing(case: tuple[int, Map, Map], at: int) -> None:
+def test_how_the_pixels_are_split_into_images_changes_nothing(
+    case: tuple[int, Uint8Array, Uint8Array], at: int
+) -> None:
     k, class_map, label_map = case
     predicted, truth = class_map.ravel(), label_map.ravel()
     merged = counted(k, predicted[:at], truth[:at]) + counted(k, predicted[at:], truth[at:])
@@ -130,7 +135,7 @@ def test_how_the_pixels_are_split_into_images_changes_nothing(case: tuple[int, M
 
 
 @given(cases())
-def test_equals_torchmetrics(case: tuple[int, Map, Map]) -> None:
+def test_equals_torchmetrics(case: tuple[int, Uint8Array, Uint8Array]) -> None:
     classification = pytest.importorskip("torchmetrics.classification")
     k, class_map, label_map = case
     k = max(k, 2)  # its smallest number of classes
@@ -153,7 +158,7 @@ def test_equals_torchmetrics(case: tuple[int, Map, Map]) -> None:
     ],
 )
 def test_other_values_are_named_and_nothing_is_counted(
-    kind: Callable[[Map], Any], class_map: list[list[int]], label_map: list[list[int]], says: str
+    kind: Callable[[Uint8Array], Any], class_map: list[list[int]], label_map: list[list[int]], says: str
 ) -> None:
     matrix = ConfusionMatrix(3)
     with pytest.raises(InputError, match=says):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from globalconv.evaluation.doubt import FEWEST, difference_interval, miou_interval
+from globalconv.evaluation.bootstrap import FEWEST, difference_interval, miou_interval
 
 
 def test_equal_images_leave_no_doubt_and_different_ones_do() -> None:

@@ -8,12 +8,11 @@ import pytest
 from helpers.regions import VOID, random_map
 from scipy.ndimage import grey_erosion
 
-from globalconv.evaluation.edges import band_width, edge_overlap
+from globalconv.arrays import Uint8Array
+from globalconv.evaluation.regions import band_width, edge_overlap
 
-Mask = npt.NDArray[np.uint8]
 
-
-def published_band(mask: Mask) -> Mask:
+def published_band(mask: Uint8Array) -> Uint8Array:
     """mask_to_boundary of the authors' code: the mask less its erosions by 3 x 3, padded with zeros by one pixel."""
     height, width = mask.shape
     dilation = max(1, round(0.02 * math.sqrt(height**2 + width**2)))
@@ -23,12 +22,12 @@ def published_band(mask: Mask) -> Mask:
     return mask - eroded[1:-1, 1:-1]
 
 
-def published(truth: Mask, prediction: Mask) -> tuple[int, int]:
+def published(truth: Uint8Array, prediction: Uint8Array) -> tuple[int, int]:
     one, other = published_band(truth), published_band(prediction)
     return int(((one * other) > 0).sum()), int(((one + other) > 0).sum())
 
 
-def blobs(seed: int, classes: int, shape: tuple[int, int]) -> Mask:
+def blobs(seed: int, classes: int, shape: tuple[int, int]) -> Uint8Array:
     random = np.random.default_rng(seed)
     centres = random.uniform(0, 1, (classes * 2, 2)) * shape
     rows, columns = np.mgrid[: shape[0], : shape[1]]

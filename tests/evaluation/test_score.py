@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from globalconv.data.sources import open_source
+from globalconv.arrays import Uint8Array
+from globalconv.data.datasets import open_source
 from globalconv.errors import InputError, StoppedError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.regions import RegionCounts, RegionSettings, region_counts
@@ -25,9 +25,8 @@ from globalconv.evaluation.score import (
     score_together,
 )
 from globalconv.labels import IGNORE, LabelSpace
-from globalconv.pipeline import Shares
+from globalconv.runtime.threads import Shares
 
-Array = npt.NDArray[np.uint8]
 LABELS = LabelSpace(("sky", "road", "car"))
 
 
@@ -35,7 +34,7 @@ LABELS = LabelSpace(("sky", "road", "car"))
 class Maps:
     """A source whose images show their own label maps in the red channel."""
 
-    label_maps: list[Array]
+    label_maps: list[Uint8Array]
     labels: LabelSpace = LABELS
     name: str = "maps"
     folder: str = "day"
@@ -47,11 +46,11 @@ class Maps:
     def sample_name(self, index: int) -> str:
         return f"{self.folder}/{index:03d}"
 
-    def image(self, index: int) -> Array:
+    def image(self, index: int) -> Uint8Array:
         self.read.append(index)
         return np.repeat(self.label_maps[index][..., None], 3, axis=2)
 
-    def label_map(self, index: int) -> Array:
+    def label_map(self, index: int) -> Uint8Array:
         return self.label_maps[index]
 
 
@@ -59,7 +58,7 @@ def maps(*rows: list[int]) -> Maps:
     return Maps([np.array([row], np.uint8) for row in rows])
 
 
-def always_sky(image: Array) -> Array:
+def always_sky(image: Uint8Array) -> Uint8Array:
     return np.zeros(image.shape[:2], np.uint8)
 
 
@@ -170,7 +169,7 @@ def test_images_of_equal_size_are_predicted_together_with_the_same_score() -> No
     source = maps([0, 1], [1, 1], [0], [2], [1], [0, 0])
     batches: list[int] = []
 
-    def predict(images: Sequence[Array]) -> list[Array]:
+    def predict(images: Sequence[Uint8Array]) -> list[Uint8Array]:
         assert len({image.shape for image in images}) == 1
         batches.append(len(images))
         return [image[..., 0] for image in images]
@@ -184,7 +183,7 @@ def test_images_of_equal_size_are_predicted_together_with_the_same_score() -> No
 
 def test_an_image_that_cannot_be_read_stops_where_it_stands() -> None:
     class Broken(Maps):
-        def image(self, index: int) -> Array:
+        def image(self, index: int) -> Uint8Array:
             if index == 1:
                 raise InputError("1.png: damaged")
             return super().image(index)
@@ -224,6 +223,6 @@ def test_what_regions_refuse_names_the_image() -> None:
 
 
 def test_what_goes_wrong_in_the_last_image_s_regions_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("globalconv.evaluation.tally.RegionTally.update", lambda *_: 1 / 0)
+    monkeypatch.setattr("globalconv.evaluation.region_curves.RegionTally.update", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         score_source(always_sky, maps([0, 1]), "float32", regions=RegionSettings())

@@ -8,8 +8,8 @@ from scipy.ndimage import label
 
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
+from globalconv.evaluation.region_curves import SIZES, RegionTally, size_names
 from globalconv.evaluation.regions import RegionCounts, RegionSettings, region_counts
-from globalconv.evaluation.tally import SIZES, RegionTally, size_names
 
 K = 10
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from globalconv.evaluation.topk import TopCount
+from globalconv.evaluation.confusion import TopCount
 
 
 def counted(scores: object, classes: object) -> TopCount:

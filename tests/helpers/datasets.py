@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from globalconv.data.sources import open_source
+from globalconv.data.datasets import open_source
 from globalconv.errors import InputError
 
 SIZE = (24, 16)

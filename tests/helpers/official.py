@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import io, ndimage, sparse
 
-from globalconv.data.scenes import scene
-from globalconv.data.sources import Root, Source, open_source
+from globalconv.arrays import Uint8Array
+from globalconv.data.datasets import Root, Source, open_source
+from globalconv.data.scenes.scene import scene
 from globalconv.errors import InputError
 from globalconv.labels import VOC
-
-Map = NDArray[np.uint8]
 
 VOC_TRAIN = ("2007_000001", "2007_000002", "2007_000003", "2007_000004")
 VOC_VAL = ("2007_000005", "2007_000006", "2007_000007")
@@ -71,8 +70,8 @@ SCENES_TO_VOC = (0, 5, 15, 2, 9, 16, 8, 7, 18)
 class Sample:
     """A picture (H, W, 3) and its map (H, W) of class indices, without void."""
 
-    image: Map
-    label_map: Map
+    image: Uint8Array
+    label_map: Uint8Array
 
 
 def voc_tree(root: Path, size: tuple[int, int] = (96, 72), strip: int = 1) -> Path:
@@ -209,14 +208,14 @@ def street_samples(count: int, size: tuple[int, int]) -> list[Sample]:
     return samples
 
 
-def with_strips(label_map: Map, width: int) -> Map:
+def with_strips(label_map: Uint8Array, width: int) -> Uint8Array:
     """Return the map with void (255) strips of 2 x `width` pixels between classes, as VOC draws them."""
     side = 2 * width + 1
     least, most = ndimage.minimum_filter(label_map, side), ndimage.maximum_filter(label_map, side)
     return np.where(least == most, label_map, 255).astype(np.uint8)
 
 
-def objects(label_map: Map, image: int) -> list[dict[str, Any]]:
+def objects(label_map: Uint8Array, image: int) -> list[dict[str, Any]]:
     """Return COCO's annotations of a map of VOC's classes: one object per connected part, outlined."""
     found = []
     for value in sorted({*np.unique(label_map).tolist()} - {0}):
@@ -254,7 +253,7 @@ def _special(number: int, found: list[dict[str, Any]], image: int, size: tuple[i
     ]
 
 
-def _run_lengths(mask: Map) -> list[int]:
+def _run_lengths(mask: Uint8Array) -> list[int]:
     """Return COCO's uncompressed run lengths: column by column, zeros first."""
     flat = np.concatenate([[0], mask.T.ravel(), [1 - mask.T.ravel()[-1]]])
     edges = np.flatnonzero(np.diff(flat))
@@ -290,7 +289,7 @@ def _scene(number: int, size: tuple[int, int], classes: Sequence[int]) -> Sample
     return _window(Sample(image, np.array(classes, np.uint8)[known]), size, number, share=0.8)
 
 
-def _with_car_and_border(ids: Map) -> Map:
+def _with_car_and_border(ids: Uint8Array) -> Uint8Array:
     """Return label ids with the car that films below (1) and what rectification leaves at the sides (2, 3)."""
     height, width = ids.shape
     marked = ids.copy()
@@ -299,7 +298,7 @@ def _with_car_and_border(ids: Map) -> Map:
     return marked
 
 
-def _photograph(path: Path, image: Map) -> None:
+def _photograph(path: Path, image: Uint8Array) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path, format="JPEG", quality=90)
 
@@ -316,7 +315,7 @@ def _grey_png(path: Path, values: NDArray[Any]) -> None:
     Image.fromarray(values.astype(np.uint8)).save(path)
 
 
-def _mat(path: Path, label_map: Map) -> None:
+def _mat(path: Path, label_map: Uint8Array) -> None:
     """Write what SBD holds: the classes, and of each of the 20 its boundary (none here) as a sparse matrix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     boundaries = np.empty((20, 1), object)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from helpers.paper import a_result
 
+from globalconv.paper.keys import stack_width
 from globalconv.paper.results import RunResult
-from globalconv.paper.specification import TABLES, Variant
-from globalconv.paper.widths import stack_width
-from globalconv.training.recipes import RECIPES
+from globalconv.paper.tables import TABLES, Variant
+from globalconv.training.recipes.index import RECIPES
 
 CLASSES = ("sky", "road", "car")
 PIXELS = 4000

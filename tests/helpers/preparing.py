@@ -11,7 +11,7 @@ from helpers.archives import tar_of, zip_of
 from helpers.official import cityscapes_tree, coco_tree, imagenet_tree, sbd_tree, voc_tree
 from scipy.io import savemat
 
-from globalconv.data.prepare.packages import DATA_SETS, DataSet, Package
+from globalconv.data.download.catalogue import DATA_SETS, DataSet, Package
 
 Tree = dict[str, bytes]
 

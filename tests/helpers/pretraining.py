@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from globalconv.data.augmentation import CropSettings
-from globalconv.stopping import StopRequest
-from globalconv.training.pretrain import run_pretraining
-from globalconv.training.pretrain_recipe import ClassifierSettings, PictureSettings, PretrainOptim, PretrainRecipe
+from globalconv.data.transform_settings import CropSettings
+from globalconv.runtime.signals import StopRequest
+from globalconv.training.pretraining import run_pretraining
+from globalconv.training.recipe import ClassifierSettings, PictureSettings, PretrainOptim, PretrainRecipe
 from globalconv.training.session import Session
 
 

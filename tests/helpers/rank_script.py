@@ -10,7 +10,7 @@ from pathlib import Path
 from helpers.training import small_recipe
 
 import globalconv
-from globalconv.training import ranks
+from globalconv.training import distributed
 from globalconv.training.recipe import ModelSettings, Recipe
 
 
@@ -23,7 +23,7 @@ def recipe(steps: int, frozen: bool) -> Recipe:
 
 if __name__ == "__main__":
     place, out, devices, steps, *start = sys.argv[1:]
-    ranks.FABRIC_PRECISION["float32"] = "64-true"
+    distributed.FABRIC_PRECISION["float32"] = "64-true"
     globalconv.train(
         recipe(int(steps), bool(start)), Path(place), Path(out), init_from=start[0] if start else None,
         devices=int(devices),

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_dilation
 
-Ints = npt.NDArray[np.int64]
-LabelMap = npt.NDArray[np.uint8]
+from globalconv.arrays import Int64Array, Uint8Array
+
 VOID = 255
 
 
-def random_map(seed: int) -> LabelMap:
+def random_map(seed: int) -> Uint8Array:
     """A few areas of odd classes, in most maps with a void strip between them, in some with a void half."""
     random = np.random.default_rng(seed)
     height, width = random.integers(1, 32, 2)
@@ -22,7 +22,7 @@ def random_map(seed: int) -> LabelMap:
     ys, xs = random.uniform(0, height, areas), random.uniform(0, width, areas)
     rows, columns = np.mgrid[:height, :width]
     nearest = np.argmin((rows[..., None] - ys) ** 2 + (columns[..., None] - xs) ** 2, -1)
-    label_map: LabelMap = (2 * random.integers(0, 5, areas)[nearest] + 1).astype(np.uint8)
+    label_map: Uint8Array = (2 * random.integers(0, 5, areas)[nearest] + 1).astype(np.uint8)
     strip = random.integers(0, 4)
     void = binary_dilation(edges(label_map), iterations=int(strip)) if strip else np.zeros_like(label_map, bool)
     void[: height // 2] |= random.random() < 0.2
@@ -30,14 +30,14 @@ def random_map(seed: int) -> LabelMap:
     return label_map
 
 
-def edges(label_map: LabelMap) -> npt.NDArray[np.bool_]:
+def edges(label_map: Uint8Array) -> npt.NDArray[np.bool_]:
     edge = np.zeros(label_map.shape, bool)
     edge[:, 1:] |= label_map[:, 1:] != label_map[:, :-1]
     edge[1:] |= label_map[1:] != label_map[:-1]
     return edge
 
 
-def filled(label_map: LabelMap) -> LabelMap:
+def filled(label_map: Uint8Array) -> Uint8Array:
     """Every void pixel of the lowest class among its nearest labelled pixels."""
     ys, xs = np.nonzero(label_map != VOID)
     result = label_map.copy()
@@ -47,7 +47,7 @@ def filled(label_map: LabelMap) -> LabelMap:
     return result
 
 
-def squares(class_map: LabelMap, metric: str = "euclidean") -> Ints:
+def squares(class_map: Uint8Array, metric: str = "euclidean") -> Int64Array:
     """(2 d)^2 of every pixel's distance d to the nearest of all cracks; a very large number where there is none."""
     height, width = class_map.shape
     rows, columns = np.mgrid[:height, :width]
@@ -65,5 +65,5 @@ def squares(class_map: LabelMap, metric: str = "euclidean") -> Ints:
     return found
 
 
-def within(found: Ints, width: float) -> npt.NDArray[np.bool_]:
+def within(found: Int64Array, width: float) -> npt.NDArray[np.bool_]:
     return found <= math.floor(4 * width * width)

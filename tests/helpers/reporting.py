@@ -4,14 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from globalconv.arrays import Uint8Array
 from globalconv.evaluation.score import Contender
 from globalconv.labels import LabelSpace
-from globalconv.reporting.gather import Findings, Subject, gather
-from globalconv.reporting.history import History
+from globalconv.reports.findings import Findings, History, Subject, gather
 
-Array = npt.NDArray[np.uint8]
 LABELS = LabelSpace(("sky", "road", "car"), ((10, 20, 30), (200, 100, 0), (0, 90, 200)))
 
 
@@ -19,7 +17,7 @@ LABELS = LabelSpace(("sky", "road", "car"), ((10, 20, 30), (200, 100, 0), (0, 90
 class Maps:
     """A source whose images are grey."""
 
-    label_maps: list[Array]
+    label_maps: list[Uint8Array]
     labels: LabelSpace = LABELS
     name: str = "maps (val)"
 
@@ -29,10 +27,10 @@ class Maps:
     def sample_name(self, index: int) -> str:
         return f"day/{index}"
 
-    def image(self, index: int) -> Array:
+    def image(self, index: int) -> Uint8Array:
         return np.full((*self.label_maps[index].shape, 3), 120, np.uint8)
 
-    def label_map(self, index: int) -> Array:
+    def label_map(self, index: int) -> Uint8Array:
         return self.label_maps[index]
 
 
@@ -59,7 +57,7 @@ def findings(source: Maps, *runs: Run) -> Findings:
 
 
 def _subject(source: Maps, run: Run) -> Subject:
-    def class_map(index: int) -> Array:
+    def class_map(index: int) -> Uint8Array:
         found = np.where(source.label_map(index) == 255, 0, source.label_map(index)).astype(np.uint8)
         found[0, : run.wrong[index]] = run.says
         return found

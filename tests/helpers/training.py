@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from globalconv.data.augmentation import Augmentation
-from globalconv.stopping import StopRequest
+from globalconv.data.transform_settings import Augmentation
+from globalconv.runtime.signals import StopRequest
 from globalconv.training import loop
+from globalconv.training.assemble import run_training
 from globalconv.training.checkpoint import load_newest
 from globalconv.training.recipe import DataSettings, ModelSettings, OptimSettings, Recipe
 from globalconv.training.session import Session
-from globalconv.training.start import run_training
 
 
 def small_recipe(workers: int = 0, **optim: Any) -> Recipe:

@@ -8,7 +8,7 @@ import pytest
 
 from globalconv.crf.dense import PRESETS, DenseCRF
 from globalconv.errors import InputError
-from globalconv.infer.chosen_crf import crf_from, parameters_of
+from globalconv.infer.saved_crf import crf_from, parameters_of
 
 CRF = DenseCRF(7, 4.5, 33, (3, 4, 5), 2, 1.5)
 

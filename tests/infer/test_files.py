@@ -11,11 +11,10 @@ from PIL import Image
 
 from globalconv.data.images import read_image
 from globalconv.errors import InputError, StoppedError
-from globalconv.infer.files import Failure, predict_files
-from globalconv.infer.jobs import list_jobs
+from globalconv.infer.image_files import Failure, list_jobs, predict_files
+from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.predictor import Predictor
-from globalconv.infer.settings import InferenceSettings
 
 
 @pytest.fixture(autouse=True)
@@ -220,7 +219,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused_before_any_work(
     brightest: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_image(Path("a.png"))
-    monkeypatch.setattr("globalconv.infer.files.os.access", lambda path, mode: False)
+    monkeypatch.setattr("globalconv.infer.image_files.os.access", lambda path, mode: False)
     monkeypatch.setattr(Predictor, "class_maps", None)
     with pytest.raises(InputError, match="out=out: this user may not write there"):
         predict_files(brightest, ["a.png"], OUT)
@@ -270,7 +269,7 @@ def test_tiles_of_a_batch_hold_no_more_images(monkeypatch: pytest.MonkeyPatch) -
         read.append(path)
         return read_image(path)
 
-    monkeypatch.setattr("globalconv.infer.files.read_image", counted)
+    monkeypatch.setattr("globalconv.infer.image_files.read_image", counted)
     settings = InferenceSettings(tile=32, batch_size=16)
     tiling = Predictor(Brightest(), LABELS, "cpu", "float32", settings=settings)
     most: list[int] = []

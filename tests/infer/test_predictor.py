@@ -15,15 +15,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 import globalconv
+from globalconv.arrays import Uint8Array
 from globalconv.errors import InputError
+from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.prediction import MARK
 from globalconv.infer.predictor import Predictor
-from globalconv.infer.settings import PLAIN, InferenceSettings
-from globalconv.model.fast.convolution import FusedConvolution, is_available
+from globalconv.model.fast.convolutions import FusedConvolution, is_available
 from globalconv.model.network import GlobalConvNet
 from globalconv.weights import Geometry, load_weights, save_weights
 
-Array = npt.NDArray[np.uint8]
 ORIENTATION = 0x0112
 
 
@@ -50,7 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_arrays_pillow_images_and_paths_are_one(
-    brightest: Predictor, tmp_path: Path, kind: Callable[[Array, Path], Any]
+    brightest: Predictor, tmp_path: Path, kind: Callable[[Uint8Array, Path], Any]
 ) -> None:
     image = noise(5, 7)
     path = write_image(tmp_path / "a.png", 5, 7)
@@ -287,9 +287,9 @@ def test_images_of_equal_size_go_together(run: Path) -> None:
 
 
 def test_a_refinement_sees_the_image_and_the_fused_probabilities() -> None:
-    seen: list[tuple[Array, npt.NDArray[np.float32]]] = []
+    seen: list[tuple[Uint8Array, npt.NDArray[np.float32]]] = []
 
-    def refine(image: Array, shares_KHW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def refine(image: Uint8Array, shares_KHW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         seen.append((image, shares_KHW.copy()))
         return shares_KHW[[2, 0, 1]]
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.predictor import Predictor
-from globalconv.infer.scales import Resized, ScoreRows, mean, resample, scaled_size, taps, view
-from globalconv.infer.settings import InferenceSettings
+from globalconv.infer.views import Resized, ScoreRows, mean, resample, scaled_size, taps, view
 
 scales = st.floats(0.1, 3)
 

@@ -15,8 +15,8 @@ import globalconv
 from globalconv.cli.options import with_value
 from globalconv.crf.dense import DenseCRF
 from globalconv.errors import InputError
+from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.predictor import Predictor
-from globalconv.infer.settings import PLAIN, InferenceSettings
 from globalconv.labels import LabelSpace
 
 

@@ -13,10 +13,10 @@ from PIL import Image
 
 from globalconv.data.images import read_image
 from globalconv.errors import InputError
-from globalconv.infer.files import predict_files
+from globalconv.infer.geotiff import is_large_tiff, segment_tiff
+from globalconv.infer.image_files import predict_files
+from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.predictor import Predictor
-from globalconv.infer.settings import InferenceSettings
-from globalconv.infer.tiff import is_large_tiff, segment_tiff
 
 rasterio = pytest.importorskip("rasterio")
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 
 @pytest.fixture(autouse=True)
 def _all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("globalconv.infer.tiff.WHOLE_PIXELS", 100)
+    monkeypatch.setattr("globalconv.infer.geotiff.WHOLE_PIXELS", 100)
 
 
 @pytest.fixture
@@ -222,8 +222,8 @@ def test_a_class_map_that_cannot_be_written_is_not_blamed_on_the_image(
         raise rasterio.errors.RasterioIOError("Write failed.")
 
     path = write_tiff(tmp_path / "a.tif", noise(40, 50))
-    monkeypatch.setattr("globalconv.infer.tiff.TiffClasses.__setitem__", fails)
-    monkeypatch.setattr("globalconv.infer.tiff.shutil.disk_usage", lambda folder: SimpleNamespace(free=free))
+    monkeypatch.setattr("globalconv.infer.geotiff.TiffClasses.__setitem__", fails)
+    monkeypatch.setattr("globalconv.infer.geotiff.shutil.disk_usage", lambda folder: SimpleNamespace(free=free))
     with pytest.raises(error, match=says):
         segment_tiff(predictor, path, tmp_path / "map.tif")
     assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.errors import InputError
-from globalconv.infer import settings as settings_module
+from globalconv.infer import inference_settings as settings_module
+from globalconv.infer.inference_settings import CELL, InferenceSettings
 from globalconv.infer.predictor import Predictor
-from globalconv.infer.settings import CELL, InferenceSettings
 from globalconv.infer.tiles import CITYSCAPES_COLUMNS, Window, grid, starts, tiled
 from globalconv.model import network
 

@@ -10,7 +10,7 @@ from globalconv.errors import InputError
 from globalconv.paper.claims import AGREES, CLAIMS, DISAGREES, OPEN, Verdict, verdict
 from globalconv.paper.comparison import Comparison, comparisons
 from globalconv.paper.results import RunResult
-from globalconv.paper.specification import TABLES
+from globalconv.paper.tables import TABLES
 
 RISING = {"Baseline": 0.0, "GCN k=3": 0.02, "GCN k=7": 0.04, "GCN k=15": 0.06}
 

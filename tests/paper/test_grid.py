@@ -11,13 +11,13 @@ from helpers.official import cityscapes_tree
 from helpers.training import write_blobs
 
 from globalconv.cli.main import main
-from globalconv.data.loading import Batch
+from globalconv.data.loader import Batch
 from globalconv.errors import DivergedError
 from globalconv.evaluation.confusion import mean_iou
-from globalconv.locks import FolderLock
 from globalconv.paper import grid
 from globalconv.paper.measure import final_loss
 from globalconv.paper.results import RunResult, read_results
+from globalconv.runtime.files import FolderLock
 from globalconv.training import loop
 from globalconv.training.session import Session
 

@@ -7,17 +7,17 @@ import pytest
 import torch
 from helpers.training import small_recipe, write_blobs
 
-from globalconv.data.sources import open_source
+from globalconv.data.datasets import open_source
 from globalconv.errors import InputError
 from globalconv.labels import CAMVID
 from globalconv.model.blocks import build_head
+from globalconv.paper.keys import stack_width
 from globalconv.paper.plan import Run, budgeted, check_overrides, on_splits, plan, tables_named
-from globalconv.paper.specification import TABLES
-from globalconv.paper.widths import stack_width
+from globalconv.paper.tables import TABLES
+from globalconv.training.assemble import build_network
 from globalconv.training.recipe import Recipe, StagedRecipe
-from globalconv.training.recipes import recipe_named
+from globalconv.training.recipes.index import recipe_named
 from globalconv.training.segmentation import Segmentation
-from globalconv.training.start import build_network
 
 CHANNELS = (12, 24, 48, 96)
 ABLATIONS = ("table1", "table2", "table3", "table4", "table5")

@@ -13,11 +13,10 @@ from globalconv.cli.main import main
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
 from globalconv.model.network import GlobalConvNet
+from globalconv.paper.paper_report import Dataset, html, markdown, read_datasets, write_reports
+from globalconv.paper.paper_sections import padding
 from globalconv.paper.parts import Grid
-from globalconv.paper.report import Dataset, html, markdown, read_datasets
-from globalconv.paper.report_files import write_reports
 from globalconv.paper.results import RunResult, write_result
-from globalconv.paper.sections import padding
 from globalconv.weights import save_weights
 
 GAINS = {"Baseline": 0.0, "GCN k=7": 0.03, "GCN k=15": 0.05, "GCN": 0.05, "GCN + BR": 0.06, "conv k=7": 0.01}

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from globalconv.model.blocks import build_head
-from globalconv.paper.specification import RANKINGS, TABLES, Table, Variant
-from globalconv.training.recipes import RECIPES, STAGED
+from globalconv.paper.tables import RANKINGS, TABLES, Table, Variant
+from globalconv.training.recipes.index import RECIPES, STAGED
 
 
 def printed(table: str, score: str = "miou") -> dict[str, float]:

@@ -8,14 +8,14 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import t as student
 
-from globalconv.evaluation.doubt import REPEATS
+from globalconv.arrays import Float64Array
+from globalconv.evaluation.bootstrap import REPEATS
 from globalconv.paper.statistics import Estimate, Scores, combination, difference, mean, scores, slope_weights
 
-Array = npt.NDArray[np.float64]
 NAMES = [f"picture {number}" for number in range(40)]
 
 
-def of_shares(shares_SN: Array, unions_NK: npt.NDArray[np.int64], clusters: list[str] = NAMES) -> Scores:
+def of_shares(shares_SN: Float64Array, unions_NK: npt.NDArray[np.int64], clusters: list[str] = NAMES) -> Scores:
     """Return the scores of trainings that have this share of each class right in each picture."""
     hits_SNK = (shares_SN[..., None] * unions_NK).round().astype(np.int64)
     return scores(range(len(shares_SN)), hits_SNK, np.broadcast_to(unions_NK, hits_SNK.shape), clusters)
@@ -23,7 +23,7 @@ def of_shares(shares_SN: Array, unions_NK: npt.NDArray[np.int64], clusters: list
 
 def simulated(
     rng: np.random.Generator, spreads: tuple[float, float, float], gain: float
-) -> tuple[npt.NDArray[np.int64], Array, Array]:
+) -> tuple[npt.NDArray[np.int64], Float64Array, Float64Array]:
     """Return unions, and the shares (5, 40) of two networks; the gain varies by seed, by picture, and by both."""
     unions_NK = rng.integers(200, 4000, (40, 3)) * (rng.random((40, 3)) < 0.7)
     shapes = ((5, 1), (1, 40), (5, 40))

@@ -20,11 +20,11 @@ import globalconv
 from globalconv.cli.main import main
 from globalconv.data.images import read_image
 from globalconv.errors import InputError, StoppedError
-from globalconv.infer.settings import InferenceSettings
+from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC, LabelSpace
 from globalconv.model.network import GlobalConvNet
-from globalconv.submission.benchmarks import BENCHMARKS, check_classes
-from globalconv.submission.folder import Predictions, made_by
+from globalconv.submission.servers import BENCHMARKS, check_classes
+from globalconv.submission.submission_folder import Predictions, made_by
 from globalconv.weights import save_weights
 
 Files = dict[str, bytes]
@@ -281,7 +281,7 @@ def test_an_incomplete_split_is_refused_before_anything(place: Path, tmp_path: P
 
 
 def test_pictures_of_another_size_are_refused(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("globalconv.submission.job.BENCHMARKS", {"cityscapes": _with_count(2)})
+    monkeypatch.setattr("globalconv.jobs.submit.BENCHMARKS", {"cityscapes": _with_count(2)})
     with pytest.raises(InputError, match=r"is 128x64, pictures of Cityscapes are 2048x1024; unpack"):
         submit(place, tmp_path / "streets.zip", "cityscapes", trial=False)
 
@@ -294,7 +294,7 @@ def test_a_complete_split_of_full_size_is_accepted(tmp_path: Path, monkeypatch: 
     path = tmp_path / "leftImg8bit/test/berlin/berlin_000000_000019_leftImg8bit.png"
     path.parent.mkdir(parents=True)
     Image.new("RGB", (2048, 1024)).save(path)
-    monkeypatch.setattr("globalconv.submission.job.BENCHMARKS", {"cityscapes": _with_count(1)})
+    monkeypatch.setattr("globalconv.jobs.submit.BENCHMARKS", {"cityscapes": _with_count(1)})
     weights = network(tmp_path / "weights", CITYSCAPES)
     globalconv.submit("cityscapes", weights, tmp_path, tmp_path / "streets.zip", device="cpu")
     assert [decoded(c)[1].shape for c in heap(tmp_path / "streets.zip").values()] == [(1024, 2048)]

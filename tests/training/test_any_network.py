@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 import globalconv
 from globalconv.errors import InputError
-from globalconv.model.adopted import Adopted
 from globalconv.model.network import GlobalConvNet
+from globalconv.model.wrapped import Adopted
 from globalconv.weights import load_weights
 
 CLASSES = 3

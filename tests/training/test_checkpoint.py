@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from globalconv.errors import InputError
-from globalconv.files import write_atomic
+from globalconv.runtime.files import write_atomic
 from globalconv.training.checkpoint import KEEP, checkpoints, is_intact, load_newest, save_checkpoint
 
 

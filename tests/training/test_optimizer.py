@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from globalconv.model.network import GlobalConvNet
-from globalconv.training.optimizer import build_optimizer
+from globalconv.training.optim import build_optimizer
 from globalconv.training.recipe import OptimSettings
 
 

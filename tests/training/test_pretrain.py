@@ -17,11 +17,10 @@ from safetensors.torch import load_file
 import globalconv
 from globalconv.cli.main import main
 from globalconv.errors import InputError, StoppedError
-from globalconv.model.classifier import Classifier
 from globalconv.model.network import GlobalConvNet
-from globalconv.training.classification import Classification
-from globalconv.training.pretrain import open_splits
-from globalconv.training.pretrain_recipe import ClassifierSettings, PictureSettings, PretrainOptim, PretrainRecipe
+from globalconv.model.wrapped import Classifier
+from globalconv.training.pretraining import Classification, open_splits
+from globalconv.training.recipe import ClassifierSettings, PictureSettings, PretrainOptim, PretrainRecipe
 from globalconv.weights import BACKBONE_FILE
 
 
@@ -145,7 +144,7 @@ def _halve(path: Path) -> int:
 def test_a_picture_that_breaks_on_the_way_stops_with_the_state_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("globalconv.training.pretrain.LOOKED_AT", 1)  # as if it broke after the start
+    monkeypatch.setattr("globalconv.training.pretraining.LOOKED_AT", 1)  # as if it broke after the start
     data = write_colours(tmp_path / "data")
     _halve(data / "train" / "colour 1" / "3.png")
     with pytest.raises(InputError, match=r"colour 1/3\.png: cannot be decoded"):

@@ -17,7 +17,7 @@ from helpers.training import write_blobs
 from globalconv.cli.main import main
 from globalconv.errors import InputError
 from globalconv.training.checkpoint import load_newest
-from globalconv.training.ranks import Cluster
+from globalconv.training.distributed import Cluster
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import pytest
 
 from globalconv.errors import InputError
 from globalconv.training.recipe import DataSettings, OptimSettings, Recipe, StagedRecipe, differences
-from globalconv.training.recipes import RECIPES, STAGED, description
+from globalconv.training.recipes.index import RECIPES, STAGED, description
 
 
 @pytest.mark.parametrize("name", RECIPES)

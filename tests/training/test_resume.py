@@ -22,10 +22,10 @@ from helpers.training import (
 )
 
 from globalconv.errors import InputError, StoppedError
-from globalconv.stopping import StopRequest
+from globalconv.runtime.signals import StopRequest
 from globalconv.training.checkpoint import checkpoints
 from globalconv.training.recipe import OptimSettings, Recipe
-from globalconv.training.run import RunFolder
+from globalconv.training.run_folder import RunFolder
 
 STEPS = 12
 
@@ -103,7 +103,7 @@ def test_a_signal_between_two_steps_saves_as_well(blobs: Path, tmp_path: Path, m
 def test_a_sample_that_cannot_be_read_stops_with_the_state_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("globalconv.training.start.quick_check", lambda *_: [])  # as if it broke after the start
+    monkeypatch.setattr("globalconv.training.assemble.quick_check", lambda *_: [])  # as if it broke after the start
     data = write_blobs(tmp_path / "data")
     recipe = dataclasses.replace(small_recipe(), checkpoint_every=100, evaluate_every=100)
     train(recipe, data, tmp_path / "whole")
@@ -150,7 +150,7 @@ def test_state_with_poisoned_settings_is_restored(blobs: Path, tmp_path: Path) -
     recipe = small_recipe()
     train(recipe, blobs, tmp_path / "whole")
     train_until_killed(recipe, blobs, tmp_path / "run", 6)
-    build = "globalconv.training.job.build_optimizer"
+    build = "globalconv.training.assemble.build_optimizer"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, lambda network, _: torch.optim.SGD(
             [{"params": [p for p in network.parameters() if p.ndim > 1]},

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from globalconv.training.optim import learning_rate
 from globalconv.training.recipe import OptimSettings
-from globalconv.training.schedule import learning_rate
 
 
 @pytest.mark.parametrize("schedule", ["poly", "cosine", "constant"])

@@ -11,7 +11,7 @@ from helpers.training import Killed, final_state, same_bits, small_recipe
 
 import globalconv
 from globalconv.errors import InputError
-from globalconv.stopping import StopRequest
+from globalconv.runtime.signals import StopRequest
 from globalconv.training import loop
 from globalconv.training.recipe import Recipe, StagedRecipe, differences, stage_folders
 from globalconv.training.session import Session

@@ -11,17 +11,17 @@ from helpers.training import small_recipe, train
 from torch import Tensor, nn
 
 import globalconv
-from globalconv.data.augmentation import Augmentation
+from globalconv.data.transform_settings import Augmentation
 from globalconv.errors import DivergedError, InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.labels import LabelSpace
 from globalconv.model.backbone import batch_norms
 from globalconv.model.network import GlobalConvNet
-from globalconv.stopping import StopRequest
-from globalconv.training.ema import MovingAverage
+from globalconv.runtime.signals import StopRequest
+from globalconv.training.assemble import build_network, run_training
 from globalconv.training.loss import segmentation_loss
+from globalconv.training.optim import MovingAverage
 from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
-from globalconv.training.start import build_network, run_training
 from globalconv.weights import load_weights
 
 THREE = LabelSpace(("background", "red", "green"))

@@ -9,8 +9,8 @@ import tyro
 from globalconv.cli.options import DataOption, read_options
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError
-from globalconv.memory import while_importing
-from globalconv.stopping import StopRequest
+from globalconv.runtime.memory import while_importing
+from globalconv.runtime.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         if getattr(options, option) < 1:
             raise InputError(f"--{option} {getattr(options, option)}: give at least 1")
     with while_importing():
-        from globalconv.fields.job import advise
+        from globalconv.jobs.receptive_field import advise
 
     advice = advise(
         parse_data(options.data), options.weights, options.kernel_sizes, options.backbone, options.split,

@@ -10,8 +10,8 @@ import tyro
 
 from globalconv.cli.options import read_options
 from globalconv.errors import InputError
-from globalconv.memory import while_importing
-from globalconv.stopping import StopRequest
+from globalconv.runtime.memory import while_importing
+from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import ModelSettings
 
 CLASSES = 21
@@ -51,7 +51,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     options = read_options(CostOptions, "cost", arguments, "Say what a network costs, or compare several.")
     height, width = _size(options.size)
     with while_importing():
-        from globalconv.costing import Clock, compare_costs, variants
+        from globalconv.cost.compare import Clock, compare_costs, variants
 
     model, classes = _network(options)
     clock = Clock(options.device, options.precision, options.repeats) if options.latency else None
@@ -78,6 +78,6 @@ def _network(options: CostOptions) -> tuple[ModelSettings, int]:
         raise InputError(
             f"cost {options.weights}: its model.json says what the network is; leave out --model, --classes"
         )
-    from globalconv.costing import saved_model
+    from globalconv.cost.compare import saved_model
 
     return saved_model(options.weights)

@@ -7,10 +7,10 @@ from pathlib import Path
 import tyro
 
 from globalconv.cli.options import DataOption, read_options
+from globalconv.crf_search.search_settings import SEARCH, SearchSettings
 from globalconv.data.roots import parse_data
-from globalconv.memory import while_importing
-from globalconv.search.settings import SEARCH, SearchSettings
-from globalconv.stopping import StopRequest
+from globalconv.runtime.memory import while_importing
+from globalconv.runtime.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     """Search, and print what was found; the last line says whether to use it."""
     options = read_options(CrfSearchOptions, "crf-search", arguments, "Find the parameters of a CRF for a network.")
     with while_importing():
-        from globalconv.api.scoring import crf_search
+        from globalconv.jobs.evaluate import crf_search
 
     verdict = crf_search(
         options.weights,

@@ -12,7 +12,7 @@ import tyro
 from globalconv.cli.options import read_options
 from globalconv.data.roots import Root, parse_data
 from globalconv.errors import InputError, nearest
-from globalconv.stopping import StopRequest
+from globalconv.runtime.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _check(arguments: list[str]) -> int:
         raise InputError(
             f"--sheet {options.sheet}: is written as PNG; call it {options.sheet.with_suffix('.png').name}"
         )
-    from globalconv.checking import check, report_json, report_text, write_sheet
+    from globalconv.data.checks.check_report import check, report_json, report_text, write_sheet
 
     report = check(_named(options.path), options.layout, options.splits, options.workers)
     print(json.dumps(report_json(report), indent=2) if options.json else report_text(report))
@@ -109,9 +109,9 @@ def _named(words: tuple[str, ...]) -> Root:
 def _scenes(arguments: list[str]) -> int:
     options = read_options(ScenesOptions, "data scenes", arguments, "Write generated scenes as a folder data set.")
     _at_least_one(options.workers)
-    from globalconv.data.scenes import Dial
+    from globalconv.data.scenes.scene import Dial
     from globalconv.data.scenes.writing import SceneSet, write_scenes
-    from globalconv.progress import Progress
+    from globalconv.runtime.progress import Progress
 
     dial = Dial(options.cue, options.distance)
     scenes = SceneSet(options.train, options.val, options.size, dial, options.seed)
@@ -125,7 +125,7 @@ def _prepare(arguments: list[str]) -> int:
     options = read_options(
         PrepareOptions, "data prepare", arguments, "Download, check and unpack an official data set."
     )
-    from globalconv.data.prepare import prepare
+    from globalconv.jobs.prepare_data import prepare
 
     root = prepare(options.name, options.out, options.archives, options.packages, options.mirror)
     place = shlex.quote(str(root))

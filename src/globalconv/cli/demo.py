@@ -5,8 +5,8 @@ from pathlib import Path
 
 from globalconv.cli.options import read_options
 from globalconv.errors import tell
-from globalconv.memory import while_importing
-from globalconv.stopping import StopRequest
+from globalconv.runtime.memory import while_importing
+from globalconv.runtime.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     """Run the demo and print the path of its report last."""
     options = read_options(DemoOptions, "demo", arguments, "Train and compare two small networks on built-in scenes.")
     with while_importing():
-        from globalconv.demo import run_demo
+        from globalconv.jobs.demo import run_demo
 
     page = run_demo(options.out, options.scenes, options.steps, stop, tell)
     print(page.resolve())

@@ -11,9 +11,9 @@ from globalconv.cli.options import DataOption, read_options, with_value
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError
 from globalconv.evaluation.regions import REGIONS, RegionSettings
-from globalconv.infer.settings import CRF, PLAIN, InferenceSettings
-from globalconv.memory import while_importing
-from globalconv.stopping import StopRequest
+from globalconv.infer.inference_settings import CRF, PLAIN, InferenceSettings
+from globalconv.runtime.memory import while_importing
+from globalconv.runtime.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     if (options.weights is None) == (options.predictions is None):
         raise InputError("evaluate: give either WEIGHTS (a run folder) or --predictions DIR")
     with while_importing():
-        from globalconv.api.scoring import evaluate, evaluate_predictions
+        from globalconv.jobs.evaluate import evaluate, evaluate_predictions
 
     if options.predictions is not None:
         free = replace(options.inference, max_pixels=None)

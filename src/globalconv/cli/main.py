@@ -12,9 +12,9 @@ from contextlib import suppress
 from typing import NoReturn
 
 from globalconv.errors import GlobalconvError, InputError, StoppedError, abandon, nearest, tell
-from globalconv.memory import keep_freed_memory
-from globalconv.processes import is_first_process
-from globalconv.stopping import StopRequest
+from globalconv.runtime.memory import keep_freed_memory
+from globalconv.runtime.processes import is_first_process
+from globalconv.runtime.signals import StopRequest
 
 VERBS = {
     "demo": "train and compare two small networks on built-in scenes; writes the report of both",

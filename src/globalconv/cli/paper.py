@@ -2,9 +2,8 @@
 
 from globalconv.cli import paper_report
 from globalconv.errors import InputError, nearest
-from globalconv.paper.rankings import ranking_text
-from globalconv.paper.specification import RANKINGS, TABLES
-from globalconv.stopping import StopRequest
+from globalconv.paper.tables import RANKINGS, TABLES, ranking_text
+from globalconv.runtime.signals import StopRequest
 
 USAGE = """usage: globalconv paper TABLE ... [--recipe NAME] [--data PATH] [--seeds N] [--budget STEPS] [--FIELD V ...]
 

@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> int:
     options = read_options(PaperReportOptions, "paper report", each_by_itself(arguments, "--results", "(?!-)"), about)
     if not options.results:
         raise InputError("paper report: name the folders of results, --results FOLDER ...")
-    from globalconv.paper.report_files import write_reports
+    from globalconv.paper.paper_report import write_reports
 
     root = parse_data(options.data)
     for path in write_reports(options.results, options.out, options.text, options.runs, root, options.occluders):

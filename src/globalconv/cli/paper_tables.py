@@ -7,16 +7,15 @@ from typing import Annotated, Any
 
 import tyro
 
-from globalconv.cli.options import DataOption
-from globalconv.cli.recipe_options import read_recipe
+from globalconv.cli.options import DataOption, read_recipe
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError, tell
-from globalconv.paper.job import Asked, list_tables, run_tables
 from globalconv.paper.plan import budgeted, check_overrides, on_splits, tables_named
-from globalconv.paper.specification import TABLES
-from globalconv.stopping import StopRequest
+from globalconv.paper.table_job import Asked, list_tables, run_tables
+from globalconv.paper.tables import TABLES
+from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import Recipe, StagedRecipe
-from globalconv.training.recipes import recipe_named
+from globalconv.training.recipes.index import recipe_named
 
 
 def _options(default: Recipe) -> Any:

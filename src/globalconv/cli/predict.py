@@ -9,9 +9,9 @@ import tyro
 
 from globalconv.cli.options import read_options, with_value
 from globalconv.errors import InputError
-from globalconv.infer.settings import CRF, PLAIN, InferenceSettings
-from globalconv.memory import while_importing
-from globalconv.stopping import StopRequest
+from globalconv.infer.inference_settings import CRF, PLAIN, InferenceSettings
+from globalconv.runtime.memory import while_importing
+from globalconv.runtime.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     if not options.images:
         raise InputError("predict: no image given; name image files, folders or globs after WEIGHTS")
     with while_importing():
-        from globalconv.api.predicting import predict
+        from globalconv.jobs.predict import predict
 
     failures = predict(
         options.weights, options.images, options.out, options.device, options.precision, options.inference

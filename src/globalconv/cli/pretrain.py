@@ -8,9 +8,9 @@ from typing import Annotated
 import tyro
 
 from globalconv.cli.options import read_options
-from globalconv.memory import while_importing
-from globalconv.stopping import StopRequest
-from globalconv.training.pretrain_recipe import PretrainRecipe
+from globalconv.runtime.memory import while_importing
+from globalconv.runtime.signals import StopRequest
+from globalconv.training.recipe import PretrainRecipe
 
 RECIPE = PretrainRecipe()
 
@@ -33,7 +33,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     about = "Pre-train a backbone on pictures with a class each (docs/pretraining.md)."
     options = read_options(PretrainOptions, "pretrain", arguments, about)
     with while_importing():
-        from globalconv.api.training import pretrain
+        from globalconv.jobs.train import pretrain
 
     file = shlex.quote(str(pretrain(options.recipe, options.data, options.out, options.resume, stop)))
     backbone = options.recipe.model.backbone

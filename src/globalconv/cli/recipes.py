@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import tyro
 
 from globalconv.cli.options import read_options
-from globalconv.stopping import StopRequest
+from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import StagedRecipe
-from globalconv.training.recipes import RECIPES, STAGED, description, recipe_named
+from globalconv.training.recipes.index import RECIPES, STAGED, description, recipe_named
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import tyro
 
 from globalconv.cli.options import DataOption, read_options
 from globalconv.data.roots import parse_data
-from globalconv.memory import while_importing
-from globalconv.stopping import StopRequest
+from globalconv.runtime.memory import while_importing
+from globalconv.runtime.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     """Write the page and print its path."""
     options = read_options(ReportOptions, "report", arguments, "Write a page about a run, or compare several.")
     with while_importing():
-        from globalconv.api.scoring import report
+        from globalconv.jobs.evaluate import report
 
     page = report(
         options.runs,

@@ -8,9 +8,9 @@ import tyro
 
 from globalconv.cli.options import DataOption, read_options, with_value
 from globalconv.data.roots import parse_data
-from globalconv.infer.settings import CRF, PLAIN, InferenceSettings
-from globalconv.memory import while_importing
-from globalconv.stopping import StopRequest
+from globalconv.infer.inference_settings import CRF, PLAIN, InferenceSettings
+from globalconv.runtime.memory import while_importing
+from globalconv.runtime.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     given = with_value(arguments, "--crf", CRF)
     options = read_options(SubmitOptions, "submit", given, "Predict a test split for a benchmark's server.")
     with while_importing():
-        from globalconv.api.predicting import submit
-        from globalconv.submission.benchmarks import BENCHMARKS
+        from globalconv.jobs.predict import submit
+        from globalconv.submission.servers import BENCHMARKS
 
     count = submit(
         options.benchmark, options.weights, parse_data(options.data), options.out, options.split, options.competition,

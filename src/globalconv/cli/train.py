@@ -7,15 +7,14 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from globalconv.cli.options import DataOption
-from globalconv.cli.recipe_options import read_recipe
+from globalconv.cli.options import DataOption, read_recipe
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError, nearest
-from globalconv.memory import while_importing
-from globalconv.processes import is_first_process
-from globalconv.stopping import StopRequest
+from globalconv.runtime.memory import while_importing
+from globalconv.runtime.processes import is_first_process
+from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import Recipe
-from globalconv.training.recipes import RECIPES, STAGED, first_line, recipe_named
+from globalconv.training.recipes.index import RECIPES, STAGED, first_line, recipe_named
 
 USAGE = """usage: globalconv train RECIPE --data PATH --out RUN [--FIELD VALUE ...] [--resume] [--init-from WEIGHTS]
 
@@ -61,7 +60,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         raise InputError(f"train {name}: name a recipe first; {nearest(name, {**RECIPES, **STAGED})}")
     recipe, options = read_recipe(recipe_named(name), f"train {name}", name, _options, rest)
     with while_importing():
-        from globalconv.api.training import train
+        from globalconv.jobs.train import train
 
     out = train(
         recipe, parse_data(options.data), options.out, options.resume, options.init_from, stop,

@@ -9,9 +9,9 @@ import tyro
 
 from globalconv.cli.options import read_options
 from globalconv.errors import InputError
-from globalconv.fields.settings import OCCLUSION, FieldSettings
-from globalconv.memory import while_importing
-from globalconv.stopping import StopRequest
+from globalconv.receptive_field.field_settings import OCCLUSION, FieldSettings
+from globalconv.runtime.memory import while_importing
+from globalconv.runtime.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         raise InputError("vrf: name one or more run folders, then a picture: globalconv vrf WEIGHTS IMAGE --at X,Y")
     at = _pixel(options.at)
     with while_importing():
-        from globalconv.fields.job import draw_fields
+        from globalconv.jobs.receptive_field import draw_fields
 
     found = draw_fields(
         options.paths[:-1], options.paths[-1], at, options.out, options.settings, options.class_name, options.label_map,

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from globalconv.crf import checks, cpu, unary
-from globalconv.crf.checks import Array
-from globalconv.crf.crew import Crew
-from globalconv.crf.passes import Floats
+from globalconv.arrays import AnyArray, Float32Array
+from globalconv.crf import inputs, solver_cpu
+from globalconv.crf.thread_pool import Crew
 from globalconv.errors import InputError, nearest
 
 
@@ -51,19 +50,19 @@ class DenseCRF:
     """"auto" works where the probabilities are (arrays: on the CPU); "cpu" and "cuda" (or "cuda:1") there."""
 
     def __post_init__(self) -> None:
-        checks.whole("iterations", self.iterations, least=0)
+        inputs.whole("iterations", self.iterations, least=0)
         for name in ("appearance_weight", "smoothness_weight"):
-            checks.weight(name, getattr(self, name))
+            inputs.weight(name, getattr(self, name))
         for name in ("appearance_xy", "smoothness_xy"):
-            checks.deviation(name, getattr(self, name))
+            inputs.deviation(name, getattr(self, name))
         if not (deviations := _each(self.appearance_rgb)):
             raise InputError("appearance_rgb is empty: give one standard deviation, or one per channel")
         for value in deviations:
-            checks.deviation("appearance_rgb", value)
+            inputs.deviation("appearance_rgb", value)
         if self.appearance_rgb is not deviations[0]:  # a list or an array: as what can be compared
             object.__setattr__(self, "appearance_rgb", deviations)
         if self.compatibility is not None:
-            object.__setattr__(self, "compatibility", checks.compatibility(self.compatibility))
+            object.__setattr__(self, "compatibility", inputs.compatibility(self.compatibility))
         object.__setattr__(self, "device", str(self.device))  # torch.device will do
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise InputError(f"device={self.device!r}: {nearest(self.device, ('auto', 'cpu', 'cuda', 'cuda:1'))}")
@@ -90,7 +89,7 @@ class DenseCRF:
         """Return refined probabilities (K, H, W), float32.
 
         `image`: (H, W, C) or (H, W), of any number type. `probabilities`: (K, H, W), adding up to 1 over the classes
-        within `unary.TOLERANCE`; values below `unary.CLIP` count as that. Lists of both, or stacks (B, H, W, C) and
+        within `inputs.TOLERANCE`; values below `inputs.CLIP` count as that. Lists of both, or stacks (B, H, W, C) and
         (B, K, H, W), are a batch: a list, or a stack (B, K, H, W), comes back. A torch tensor of probabilities gives a
         tensor on its device. Nothing that is given is changed.
         """
@@ -109,10 +108,10 @@ class DenseCRF:
 
         Pixels labelled `unknown` may be anything.
         """
-        image_HWC, labels_HW = checks.picture(_array(image)), checks.numeric("labels", _array(labels))
+        image_HWC, labels_HW = inputs.picture(_array(image)), inputs.numeric("labels", _array(labels))
         if labels_HW.shape != image_HWC.shape[:2]:
             raise InputError(f"labels of shape {labels_HW.shape} do not fit an image of {image_HWC.shape[:2]} pixels")
-        scores_NK = unary.scores_from_labels(labels_HW, num_classes, confidence, unknown)
+        scores_NK = inputs.scores_from_labels(labels_HW, num_classes, confidence, unknown)
         with Crew() as crew:
             return self._run(image_HWC, scores_NK, num_classes, None, _device_of(labels), crew)
 
@@ -146,27 +145,32 @@ class DenseCRF:
         return np.stack(refined) if refined else np.empty(probabilities.shape, np.float32)
 
     def _refine(self, image: Any, name: str, given: Any, divergences: list[float] | None) -> Any:
-        image_HWC = checks.picture(_array(image))
-        given_KHW = checks.planes(name, _array(given), image_HWC)
+        image_HWC = inputs.picture(_array(image))
+        given_KHW = inputs.planes(name, _array(given), image_HWC)
         with Crew() as crew:
             if name == "energies":
-                scores_NK = unary.scores_from_energies(given_KHW)
+                scores_NK = inputs.scores_from_energies(given_KHW)
             else:
-                scores_NK = unary.scores_from_probabilities(given_KHW, crew)
+                scores_NK = inputs.scores_from_probabilities(given_KHW, crew)
             return self._run(image_HWC, scores_NK, len(given_KHW), divergences, _device_of(given), crew)
 
     def _run(
-        self, image_HWC: Array, scores_NK: Floats, classes: int, divergences: list[float] | None, home: str | None,
+        self,
+        image_HWC: AnyArray,
+        scores_NK: Float32Array,
+        classes: int,
+        divergences: list[float] | None,
+        home: str | None,
         crew: Crew,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """Iterate where `device` says; the answer is a tensor on `home`, or an array where that is None."""
         if self.compatibility is not None and len(self.compatibility) != classes:
             raise InputError(f"compatibility is for {len(self.compatibility)} classes: the pixels have {classes}")
         place = (home or "cpu") if self.device == "auto" else self.device
         if place == "cpu":
-            beliefs_KN = cpu.refine(self, image_HWC, scores_NK, classes, divergences, crew)
+            beliefs_KN = solver_cpu.refine(self, image_HWC, scores_NK, classes, divergences, crew)
         else:
-            from globalconv.crf.gpu import refine as refine_on_gpu
+            from globalconv.crf.solver_torch import refine as refine_on_gpu
 
             beliefs_KN = refine_on_gpu(self, image_HWC, scores_NK, classes, divergences, place, crew)
         refined_KHW = beliefs_KN.reshape(classes, *image_HWC.shape[:2])
@@ -197,7 +201,7 @@ def _array(values: Any) -> Any:
     return (values.float() if values.is_floating_point() else values).numpy()
 
 
-def _tensor(values: Floats, device: str) -> Any:
+def _tensor(values: Float32Array, device: str) -> Any:
     import torch
 
     return torch.from_numpy(values).to(device)

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from globalconv.crf import passes, simplex
-from globalconv.crf.crew import Crew
-from globalconv.crf.passes import Floats, Indices, Ints
-from globalconv.crf.scratch import Scratch
-from globalconv.crf.vectors import WIDTH
+from globalconv.arrays import Float32Array, Int32Array, Int64Array
+from globalconv.crf import kernels, simplex
+from globalconv.crf.kernels import WIDTH
+from globalconv.crf.thread_pool import Crew, Scratch
 from globalconv.errors import InputError
 
 _LARGEST = 2.0**20
@@ -30,11 +29,11 @@ class Lattice:
     slice by the same weights, and scale by 1 / (1 + 2^-d).
     """
 
-    offsets_Nr: Indices
+    offsets_Nr: Int32Array
     """The vertices of each pixel, one of each remainder."""
-    places_Nr: Indices
+    places_Nr: Int32Array
     """Where it splats to: a vertex, or what stands in for it in its part; ~place for the first pixel that does."""
-    weights_Nr: Floats
+    weights_Nr: Float32Array
     """Its barycentric weights."""
     vertices: int
     """M, in the order in which pixels touch them first."""
@@ -42,7 +41,7 @@ class Lattice:
     """How many of them have a pixel; the others only pass on what reaches them."""
     parts: tuple["Part", ...]
     """The pixels, cut into parts that are splatted at the same time."""
-    orders: tuple[Indices, ...]
+    orders: tuple[Int32Array, ...]
     """Per axis the vertices to blur, chain after chain; see `simplex.chains`."""
     alpha: float
 
@@ -51,38 +50,44 @@ class Lattice:
         """The memory it holds."""
         return 2 * self.offsets_Nr.nbytes + self.weights_Nr.nbytes + sum(order.nbytes for order in self.orders)
 
-    def values(self, columns: int, scratch: Scratch) -> Floats:
+    def values(self, columns: int, scratch: Scratch) -> Float32Array:
         """Return memory for the values of all vertices and stand-ins."""
         return scratch.empty((self.parts[-1].last, columns), np.float32)
 
-    def splat(self, values_MK: Floats, rows_NK: Floats, scale_N: Floats, number: int) -> None:
+    def splat(self, values_MK: Float32Array, rows_NK: Float32Array, scale_N: Float32Array, number: int) -> None:
         """Fill the vertices that the pixels of one part touch first, and its stand-ins for others."""
         part = self.parts[number]
-        passes.splat(values_MK, rows_NK, self.places_Nr, self.weights_Nr, scale_N, part.begin, part.end)
+        kernels.splat(values_MK, rows_NK, self.places_Nr, self.weights_Nr, scale_N, part.begin, part.end)
 
-    def merge(self, values_MK: Floats) -> None:
+    def merge(self, values_MK: Float32Array) -> None:
         """Add all stand-ins to their vertices."""
         for part in self.parts:
-            passes.merge(values_MK, part.shared, part.first)
+            kernels.merge(values_MK, part.shared, part.first)
         values_MK[self.touched : self.vertices] = 0
 
-    def blur(self, values_MK: Floats, crew: Crew) -> None:
+    def blur(self, values_MK: Float32Array, crew: Crew) -> None:
         """Blur along the axes in turn; threads share the chains of each."""
         for order in self.orders:
 
-            def part(index: int, order: Indices = order) -> None:
+            def part(index: int, order: Int32Array = order) -> None:
                 begin, end = (_next_chain(order, len(order) * place // crew.threads) for place in (index, index + 1))
-                passes.blur(values_MK, order, begin, end)
+                kernels.blur(values_MK, order, begin, end)
 
             crew.every(part)
 
     def gather(
-        self, rows_nK: Floats, more_nK: Floats, values_MK: Floats, scale_N: Floats, begin: int, end: int
+        self,
+        rows_nK: Float32Array,
+        more_nK: Float32Array,
+        values_MK: Float32Array,
+        scale_N: Float32Array,
+        begin: int,
+        end: int,
     ) -> None:
         """Write more + scale * sliced values of pixels begin .. end-1 into their rows; `more` may be the rows."""
-        passes.gather(rows_nK, more_nK, values_MK, self.offsets_Nr, self.weights_Nr, scale_N, begin, end)
+        kernels.gather(rows_nK, more_nK, values_MK, self.offsets_Nr, self.weights_Nr, scale_N, begin, end)
 
-    def filter_ones(self, crew: Crew) -> Floats:
+    def filter_ones(self, crew: Crew) -> Float32Array:
         """Return the filter's answer to 1 everywhere (N,), which normalisation divides by."""
         with Scratch() as scratch:
             rows_NK = scratch.empty((len(self.offsets_Nr), WIDTH), np.float32)
@@ -112,7 +117,7 @@ class Part:
     begin: int
     end: int
     first: int
-    shared: Indices
+    shared: Int32Array
     """The vertices that have stand-ins."""
 
     @property
@@ -121,7 +126,7 @@ class Part:
         return self.first + len(self.shared)
 
 
-def splat_all(filters: Sequence[tuple[Lattice, Floats, Floats]], rows_NK: Floats, crew: Crew) -> None:
+def splat_all(filters: Sequence[tuple[Lattice, Float32Array, Float32Array]], rows_NK: Float32Array, crew: Crew) -> None:
     """Fill the values (second) of the lattices (first) from the rows, times the third.
 
     The parts are the same for any number of threads, so that sums do not depend on it.
@@ -136,14 +141,14 @@ def splat_all(filters: Sequence[tuple[Lattice, Floats, Floats]], rows_NK: Floats
     crew.tasks(len(filters), lambda index: filters[index][0].merge(filters[index][1]))
 
 
-def _next_chain(order: Indices, place: int) -> int:
+def _next_chain(order: Int32Array, place: int) -> int:
     """Return the first place at or after `place` where a chain begins, or the end."""
     while 0 < place < len(order) and order[place - 1] >= 0:
         place += 1
     return place
 
 
-def build(features_Nd: Floats, crew: Crew) -> Lattice:
+def build(features_Nd: Float32Array, crew: Crew) -> Lattice:
     """Return the lattice of pixels with these features (float32, already divided by their standard deviations).
 
     Where N is no multiple of 4, the reference places one more pixel (it works on four at a time) at feature 0. It has
@@ -165,11 +170,13 @@ def build(features_Nd: Floats, crew: Crew) -> Lattice:
         return _connect(keys_rN, weights_Nr[:count], multipliers_d, crew, scratch)
 
 
-def _connect(keys_rN: Ints, weights_Nr: Floats, multipliers_d: Ints, crew: Crew, scratch: Scratch) -> Lattice:
+def _connect(
+    keys_rN: Int64Array, weights_Nr: Float32Array, multipliers_d: Int64Array, crew: Crew, scratch: Scratch
+) -> Lattice:
     """Number the vertices, and find the chains of neighbours along each axis."""
     remainders = len(keys_rN)
     offsets_Nr = np.empty(weights_Nr.shape, np.int32)
-    found: list[tuple[Indices, Ints]] = [(offsets_Nr[:0, 0], keys_rN[0, :0])] * remainders
+    found: list[tuple[Int32Array, Int64Array]] = [(offsets_Nr[:0, 0], keys_rN[0, :0])] * remainders
 
     def number(r: int) -> None:
         found[r] = simplex.number(keys_rN[r], offsets_Nr, r)
@@ -180,7 +187,7 @@ def _connect(keys_rN: Ints, weights_Nr: Floats, multipliers_d: Ints, crew: Crew,
     places_M, known = simplex.arrange(offsets_Nr, firsts, cuts)
     places = np.split(places_M, firsts[1:-1])
     steps = np.append(remainders * multipliers_d, 0) - multipliers_d.sum()
-    next_jM: Indices = scratch.empty((remainders, len(places_M)), np.int32)
+    next_jM: Int32Array = scratch.empty((remainders, len(places_M)), np.int32)
     led_jM = np.zeros(next_jM.shape, np.bool_)
 
     def link(r: int) -> None:
@@ -201,8 +208,8 @@ def _connect(keys_rN: Ints, weights_Nr: Floats, multipliers_d: Ints, crew: Crew,
 
 
 def _parts(
-    offsets_Nr: Indices, cuts: list[int], known: list[int], vertices: int, crew: Crew
-) -> tuple[Indices, tuple[Part, ...]]:
+    offsets_Nr: Int32Array, cuts: list[int], known: list[int], vertices: int, crew: Crew
+) -> tuple[Int32Array, tuple[Part, ...]]:
     """Return where pixels splat to, and their parts; `known` vertices are touched before each of `cuts`."""
     places_Nr, shared = np.empty_like(offsets_Nr), [offsets_Nr[:0, 0]] * _PARTS
 
@@ -219,13 +226,13 @@ def _parts(
     return places_Nr, tuple(Part(*edges) for edges in zip(cuts, cuts[1:], firsts, shared, strict=False))
 
 
-def lattice_scale(d: int) -> Floats:
+def lattice_scale(d: int) -> Float32Array:
     """Return what brings features into the lattice so that its blur has standard deviation 1 (Adams et al., 3.1)."""
     deviation = np.float32(math.sqrt(2 / 3) * (d + 1))
     return np.array([1 / math.sqrt((i + 2) * (i + 1)) * float(deviation) for i in range(d)], np.float32)
 
 
-def _reach(features_Nd: Floats) -> list[int]:
+def _reach(features_Nd: Float32Array) -> list[int]:
     """Return how far from 0 each of the first d coordinates of a vertex, or of a neighbour, can lie."""
     d = features_Nd.shape[1]
     largest_d = np.array([max(column.max(), -column.min()) for column in features_Nd.T], np.float32)
@@ -239,7 +246,7 @@ def _reach(features_Nd: Floats) -> list[int]:
     return [math.ceil(most) + 3 * (d + 1) for most in reach[:d]]
 
 
-def key_multipliers(features_Nd: Floats) -> Ints:
+def key_multipliers(features_Nd: Float32Array) -> Int64Array:
     """Return the multipliers of a key (d,): the places of a mixed radix where keys fit 63 bits, so they are unique.
 
     Where they do not fit (many channels, tiny deviations), fixed odd numbers that scatter keys over 64 bits: with a

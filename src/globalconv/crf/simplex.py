@@ -12,14 +12,9 @@ is float32 in the order of the reference implementation, so that the same vertic
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from globalconv.compiled import compiled
-
-Ints = npt.NDArray[np.int64]
-Indices = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float32]
-Flags = npt.NDArray[np.bool_]
+from globalconv.arrays import BoolArray, Float32Array, Int32Array, Int64Array
+from globalconv.runtime.jit import compiled
 
 _SPREAD = np.int64(-7046029254386353131)
 """2^64 / golden ratio: spreads keys over a table."""
@@ -31,7 +26,13 @@ _BLOCK = 64
 
 @compiled
 def embed(
-    features_Nd: Floats, scale_d: Floats, multipliers_d: Ints, keys_rN: Ints, weights_Nr: Floats, begin: int, end: int
+    features_Nd: Float32Array,
+    scale_d: Float32Array,
+    multipliers_d: Int64Array,
+    keys_rN: Int64Array,
+    weights_Nr: Float32Array,
+    begin: int,
+    end: int,
 ) -> None:
     """Write the keys and barycentric weights of the simplex of each pixel begin .. end-1."""
     shape = (features_Nd.shape[1] + 1, _BLOCK)
@@ -46,7 +47,7 @@ def embed(
 
 
 @compiled
-def _elevate(features_nd: Floats, scale_d: Floats, elevated_rB: Floats) -> None:
+def _elevate(features_nd: Float32Array, scale_d: Float32Array, elevated_rB: Float32Array) -> None:
     """Place features on the plane of d+1 coordinates that add up to 0."""
     total, scaled = np.zeros(_BLOCK, np.float32), np.zeros(_BLOCK, np.float32)
     for j in range(features_nd.shape[1], 0, -1):
@@ -59,7 +60,7 @@ def _elevate(features_nd: Floats, scale_d: Floats, elevated_rB: Floats) -> None:
 
 
 @compiled
-def _nearest(elevated_rB: Floats, near_rB: Floats, rank_rB: Indices) -> None:
+def _nearest(elevated_rB: Float32Array, near_rB: Float32Array, rank_rB: Int32Array) -> None:
     """Find the closest vertex of remainder 0, and the order of the distances to it: rank 0 is the largest."""
     d = elevated_rB.shape[0] - 1
     up, down = np.float32(d + 1), np.float32(1) / np.float32(d + 1)
@@ -87,7 +88,12 @@ def _nearest(elevated_rB: Floats, near_rB: Floats, rank_rB: Indices) -> None:
 
 @compiled
 def _sort(
-    elevated_rB: Floats, near_rB: Floats, rank_rB: Indices, multipliers_d: Ints, excess_rB: Floats, turns_rB: Ints
+    elevated_rB: Float32Array,
+    near_rB: Float32Array,
+    rank_rB: Int32Array,
+    multipliers_d: Int64Array,
+    excess_rB: Float32Array,
+    turns_rB: Int64Array,
 ) -> None:
     """Write by rank how far a coordinate is from `near`, in steps of d+1, and its multiplier (0 of the last one)."""
     d = elevated_rB.shape[0] - 1
@@ -104,7 +110,12 @@ def _sort(
 
 @compiled
 def _write(
-    near_rB: Floats, excess_rB: Floats, turns_rB: Ints, multipliers_d: Ints, keys_rn: Ints, weights_nr: Floats
+    near_rB: Float32Array,
+    excess_rB: Float32Array,
+    turns_rB: Int64Array,
+    multipliers_d: Int64Array,
+    keys_rn: Int64Array,
+    weights_nr: Float32Array,
 ) -> None:
     """Write keys and barycentric weights.
 
@@ -131,7 +142,7 @@ def _home(mask: int, key: np.int64) -> np.int64:
 
 
 @compiled
-def _find(table: Indices, known: Ints, key: np.int64) -> np.int64:
+def _find(table: Int32Array, known: Int64Array, key: np.int64) -> np.int64:
     """Return the place in the table of the number that `key` has in `known`, or the free one (-1) where it belongs."""
     mask = table.shape[0] - 1
     place = _home(mask, key)
@@ -141,7 +152,7 @@ def _find(table: Indices, known: Ints, key: np.int64) -> np.int64:
 
 
 @compiled
-def number(keys_N: Ints, offsets_Nr: Indices, remainder: int) -> tuple[Indices, Ints]:
+def number(keys_N: Int64Array, offsets_Nr: Int32Array, remainder: int) -> tuple[Int32Array, Int64Array]:
     """Number the distinct keys in the order of first touch; return the table to find them in, and the keys by number.
 
     Column `remainder` of `offsets_Nr` receives the number of each pixel's vertex. Keys beyond the pixels only count.
@@ -162,7 +173,7 @@ def number(keys_N: Ints, offsets_Nr: Indices, remainder: int) -> tuple[Indices, 
 
 
 @compiled
-def _grown(known: Ints) -> tuple[Indices, Ints]:
+def _grown(known: Int64Array) -> tuple[Int32Array, Int64Array]:
     """Return a table and a list of keys with room for twice as many."""
     count = known.shape[0]
     more = np.empty(2 * count, np.int64)
@@ -174,7 +185,7 @@ def _grown(known: Ints) -> tuple[Indices, Ints]:
 
 
 @compiled
-def arrange(offsets_Nr: Indices, firsts: Ints, cuts: Ints) -> tuple[Indices, Ints]:
+def arrange(offsets_Nr: Int32Array, firsts: Int64Array, cuts: Int64Array) -> tuple[Int32Array, Int64Array]:
     """Give every vertex its place among all: in the order of first touch, whatever its remainder.
 
     So what is near in the picture is near in memory. `offsets_Nr` holds numbers within a remainder, where the one to be
@@ -200,14 +211,14 @@ def arrange(offsets_Nr: Indices, firsts: Ints, cuts: Ints) -> tuple[Indices, Int
 
 
 @compiled
-def move(offsets_Nr: Indices, remainder: int, places: Indices) -> None:
+def move(offsets_Nr: Int32Array, remainder: int, places: Int32Array) -> None:
     """Turn the numbers within a remainder into places among all."""
     for n in range(offsets_Nr.shape[0]):
         offsets_Nr[n, remainder] = places[offsets_Nr[n, remainder]]
 
 
 @compiled
-def stand_in(offsets_Nr: Indices, begin: int, end: int, known: int, places_Nr: Indices) -> Indices:
+def stand_in(offsets_Nr: Int32Array, begin: int, end: int, known: int, places_Nr: Int32Array) -> Int32Array:
     """Give the vertices below `known` that pixels begin .. end-1 touch stand-ins, 0, 1, ...; return these vertices.
 
     `places_Nr` receives a pixel's stand-ins, and the other vertices as they are; ~place where none before touches it.
@@ -229,7 +240,7 @@ def stand_in(offsets_Nr: Indices, begin: int, end: int, known: int, places_Nr: I
 
 
 @compiled
-def shift(offsets_Nr: Indices, begin: int, end: int, known: int, first: int, places_Nr: Indices) -> None:
+def shift(offsets_Nr: Int32Array, begin: int, end: int, known: int, first: int, places_Nr: Int32Array) -> None:
     """Let the stand-ins of pixels begin .. end-1 begin at row `first`."""
     for n in range(begin, end):
         for r in range(offsets_Nr.shape[1]):
@@ -240,9 +251,15 @@ def shift(offsets_Nr: Indices, begin: int, end: int, known: int, first: int, pla
 
 @compiled
 def follow(
-    keys: Ints, places: Indices, table: Indices, other_keys: Ints, other_places: Indices, steps: Ints,
-    next_jM: Indices, led_jM: Flags,
-) -> None:  # fmt: skip
+    keys: Int64Array,
+    places: Int32Array,
+    table: Int32Array,
+    other_keys: Int64Array,
+    other_places: Int32Array,
+    steps: Int64Array,
+    next_jM: Int32Array,
+    led_jM: BoolArray,
+) -> None:
     """Write for each vertex of one remainder and each axis j the vertex one step on, or -1 where there is none.
 
     `table`, `other_keys` and `other_places` are those of the remainder that a step leads to, whose vertices `led_jM`
@@ -257,7 +274,7 @@ def follow(
 
 
 @compiled
-def chains(next_M: Indices, led_M: Flags) -> Indices:
+def chains(next_M: Int32Array, led_M: BoolArray) -> Int32Array:
     """Return the vertices that have a neighbour along one axis, chain after chain; the last of a chain as ~vertex."""
     order, length = np.empty(next_M.shape[0], np.int32), 0
     for head in range(next_M.shape[0]):

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from globalconv.arrays import Uint8Array
 from globalconv.errors import GlobalconvError, InputError
-from globalconv.pipeline import Override
+from globalconv.runtime.threads import Override
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif"})
 """What counts as a picture when a folder is listed."""
@@ -36,8 +37,6 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 _OURS: SimpleNamespace = SimpleNamespace(limit=None)
 _LIMIT, _PILLOWS = Override(_OURS, "limit"), Override(Image, "MAX_IMAGE_PIXELS")
-
-Uint8Array = NDArray[np.uint8]
 
 
 def read_image(path: Path) -> Uint8Array:

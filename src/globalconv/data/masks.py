@@ -5,6 +5,8 @@ A mask is read as it is stored, `read_mask`, and translated once, `read_label_ma
 file, what was found, the likely cause and the remedy.
 
 Shapes: H x W pixels.
+
+MATLAB's files as SBD has them: a structure `GTcls` whose field `Segmentation` holds a class per pixel.
 """
 
 import math
@@ -15,10 +17,31 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from globalconv.data.images import Uint8Array, image_size, opened, upright
-from globalconv.data.mat import MAT, read_mat
+from globalconv.arrays import Uint8Array
+from globalconv.data.images import image_size, opened, upright
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE, Colour, LabelSpace
+
+MAT = ".mat"
+
+
+def read_mat(path: Path) -> Uint8Array:
+    """Return the class indices in `path`, uint8 (H, W); a file that holds none is an `InputError`."""
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; copy it from the official archive")
+    try:
+        values = loadmat(path, variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"]
+    except Exception as error:  # damaged files make the reader raise almost anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{path}: holds no GTcls.Segmentation, or is damaged ({reason}); copy it from the official archive again"
+        ) from None
+    if values.ndim != 2 or values.dtype != np.uint8:
+        raise InputError(f"{path}: GTcls.Segmentation is {values.dtype} {values.shape}; copy it again from SBD")
+    return np.ascontiguousarray(values)
+
 
 CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID = 19, 33
 

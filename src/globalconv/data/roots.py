@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from globalconv.errors import InputError, nearest
-from globalconv.files import as_path
+from globalconv.runtime.files import as_path
 
 Root = Path | Mapping[str, Path]
 """The root of a data set, or of several that lie together, or the root of each by its name."""

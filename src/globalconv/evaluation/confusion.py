@@ -1,4 +1,8 @@
-"""The one mIoU of this project. Knows arrays only, no file and no colour.
+"""How often the right class is the first, and how often it is among the first five.
+
+Shapes: N images, K classes.
+
+The one mIoU of this project. Knows arrays only, no file and no colour.
 
 Shapes: K classes, H x W pixels; any two arrays of equal shape will do.
 """
@@ -10,11 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from globalconv.arrays import Float64Array, Int64Array
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE
-
-Counts = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 _LISTED = 5
 """How many wrong values a message names."""
@@ -36,7 +38,7 @@ class ConfusionMatrix:
             raise InputError(f"ignore_index={ignore_index} is one of the {num_classes} classes; choose another value")
         self.num_classes = num_classes
         self.ignore_index = ignore_index
-        self.counts: Counts = np.zeros((num_classes, num_classes), np.int64)
+        self.counts: Int64Array = np.zeros((num_classes, num_classes), np.int64)
 
     @classmethod
     def from_counts(cls, counts: npt.ArrayLike, ignore_index: int = IGNORE) -> "ConfusionMatrix":
@@ -76,7 +78,7 @@ class ConfusionMatrix:
         count = self._count_bytes if both_bytes and self.num_classes <= 256 else self._count_integers
         self.counts += count(predicted, truth)
 
-    def _count_bytes(self, predicted: Tensor, truth: Tensor) -> Counts:
+    def _count_bytes(self, predicted: Tensor, truth: Tensor) -> Int64Array:
         """One pass over the pixels: the histogram of all 256 x 256 pairs holds the counts and every wrong value."""
         pairs = (truth.to(torch.int32) << 8) | predicted
         histogram = torch.bincount(pairs.flatten(), minlength=1 << 16).view(256, 256).cpu()
@@ -87,13 +89,13 @@ class ConfusionMatrix:
         self._refuse("class_map", histogram[:, k:].sum(0).nonzero().flatten() + k)
         return histogram[:k, :k].numpy()
 
-    def _count_integers(self, predicted: Tensor, truth: Tensor) -> Counts:
+    def _count_integers(self, predicted: Tensor, truth: Tensor) -> Int64Array:
         k = self.num_classes
         counted = truth != self.ignore_index
         truth, predicted = truth[counted].to(torch.int64), predicted[counted].to(torch.int64)
         self._refuse("label_map", truth[(truth < 0) | (truth >= k)])
         self._refuse("class_map", predicted[(predicted < 0) | (predicted >= k)])
-        counts: Counts = torch.bincount(truth * k + predicted, minlength=k * k).view(k, k).cpu().numpy()
+        counts: Int64Array = torch.bincount(truth * k + predicted, minlength=k * k).view(k, k).cpu().numpy()
         return counts
 
     def _refuse(self, what: str, values: Tensor) -> None:
@@ -104,11 +106,11 @@ class ConfusionMatrix:
         allowed = f"0 to {self.num_classes - 1}" + (f" or {self.ignore_index} (ignored)" if what == "label_map" else "")
         raise InputError(f"{what} holds {names}: expected {allowed}")
 
-    def iou(self) -> Floats:
+    def iou(self) -> Float64Array:
         """Return the IoU of every class (K,), nan where a class is absent from truth and predictions."""
         return ratio(*self.overlap())
 
-    def overlap(self) -> tuple[Counts, Counts]:
+    def overlap(self) -> tuple[Int64Array, Int64Array]:
         """Return of every class the pixels that are right, and those that are of it in truth or prediction (K,)."""
         hits_K = self.counts.diagonal()
         return hits_K, self.counts.sum(0) + self.counts.sum(1) - hits_K
@@ -117,7 +119,7 @@ class ConfusionMatrix:
         """Return the mean IoU over the classes that occur; nan if not one pixel was counted."""
         return mean_iou(*self.overlap())
 
-    def accuracy(self) -> Floats:
+    def accuracy(self) -> Float64Array:
         """Return the share of every class's true pixels that were predicted as it (K,), nan where it has none."""
         return ratio(self.counts.diagonal(), self.counts.sum(1))
 
@@ -134,12 +136,12 @@ class ConfusionMatrix:
         return [index for index, value in enumerate(self.iou()) if np.isnan(value)]
 
 
-def mean_iou(hits_K: Counts, unions_K: Counts) -> float:
+def mean_iou(hits_K: Int64Array, unions_K: Int64Array) -> float:
     """Return the mean IoU of what `ConfusionMatrix.overlap` gave, or of a sum of several."""
     return _mean(ratio(hits_K, unions_K))
 
 
-def ratio(part: Any, whole: Any) -> Floats:
+def ratio(part: Any, whole: Any) -> Float64Array:
     """Return shares as float64, nan where there is nothing to share."""
     with np.errstate(invalid="ignore"):
         return np.asarray(np.divide(part, whole, dtype=np.float64))
@@ -159,6 +161,41 @@ def _indices(what: str, values: Any) -> Tensor:
     return values
 
 
-def _mean(values: Floats) -> float:
+def _mean(values: Float64Array) -> float:
     present = values[~np.isnan(values)]
     return float(present.mean()) if present.size else float("nan")
+
+
+FIRST = 5
+"""ImageNet's other measure: the right class is one of five."""
+
+
+class TopCount:
+    """Counts over images. With fewer than five classes the right one is always among the first five: `top5` is 1."""
+
+    def __init__(self) -> None:
+        self.images = self.first = self.among_first = 0
+
+    def update(self, scores_NK: npt.NDArray[np.floating], classes_N: npt.NDArray[np.integer]) -> None:
+        """Count images by the scores of all classes and the right class; any score that is no number counts as wrong.
+
+        Of equal scores the class of the lower index comes first, as in an argmax.
+        """
+        right_N1 = np.take_along_axis(scores_NK, classes_N[:, None], 1)
+        index_K = np.arange(scores_NK.shape[1])
+        ahead_NK = (scores_NK > right_N1) | ((scores_NK == right_N1) & (index_K < classes_N[:, None]))
+        sound_N = np.isfinite(scores_NK).all(1)
+        place_N = ahead_NK.sum(1)
+        self.images += len(classes_N)
+        self.first += int((sound_N & (place_N < 1)).sum())
+        self.among_first += int((sound_N & (place_N < FIRST)).sum())
+
+    @property
+    def top1(self) -> float:
+        """Share of the images whose right class has the highest score."""
+        return self.first / self.images
+
+    @property
+    def top5(self) -> float:
+        """Share of the images whose right class has one of the five highest scores."""
+        return self.among_first / self.images

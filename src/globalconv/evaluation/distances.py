@@ -8,16 +8,10 @@ Shapes: H x W pixels.
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from globalconv.compiled import compiled
+from globalconv.arrays import BoolArray, Int32Array, Uint8Array, Uint16Array
 from globalconv.labels import IGNORE
-
-LabelMap = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
-Halves = npt.NDArray[np.uint16]
-Squares = npt.NDArray[np.uint16]
-Ints = npt.NDArray[np.int32]
+from globalconv.runtime.jit import compiled
 
 BEYOND = 65535
 """Square of a distance that is larger than the reach."""
@@ -25,7 +19,7 @@ _FAR = 2**30
 
 
 @compiled
-def fill_void(label_map: LabelMap, reach: int) -> LabelMap:
+def fill_void(label_map: Uint8Array, reach: int) -> Uint8Array:
     """Return `label_map` with the class of the nearest labelled pixel in each void pixel that has one within `reach`.
 
     Nearest by the Euclidean distance of centres; of several equally near classes the one of the lowest index, so that
@@ -50,7 +44,7 @@ def fill_void(label_map: LabelMap, reach: int) -> LabelMap:
 
 
 @compiled
-def _rows_to_a_label(label_map: LabelMap, reach: int) -> Ints:
+def _rows_to_a_label(label_map: Uint8Array, reach: int) -> Int32Array:
     """Return rows * 256 + class of the labelled pixel that is nearest in the column of each pixel."""
     height, width = label_map.shape
     nearest = np.empty((height, width), np.int32)
@@ -67,7 +61,7 @@ def _rows_to_a_label(label_map: LabelMap, reach: int) -> Ints:
 
 
 @compiled
-def crack_squares(class_map: LabelMap, reach: int, unseen: int, chessboard: bool) -> Squares:
+def crack_squares(class_map: Uint8Array, reach: int, unseen: int, chessboard: bool) -> Uint16Array:
     """Return of each pixel the square of its distance in half pixels to the nearest boundary; `BEYOND` the reach.
 
     A boundary is the unit segment (the crack) between two 4-neighbours of unequal value, neither of them `unseen`;
@@ -90,7 +84,7 @@ def crack_squares(class_map: LabelMap, reach: int, unseen: int, chessboard: bool
 
 
 @compiled
-def _lower(best: Ints, line: Ints, first: int, reach: int, shift: int, chessboard: bool) -> None:
+def _lower(best: Int32Array, line: Int32Array, first: int, reach: int, shift: int, chessboard: bool) -> None:
     """Lower the squares of a row to what `line` holds `first`, `first` + 2, ... half pixels to the left and right.
 
     `line` begins `reach` pixels before the row. All squares are shifted by `shift` bits.
@@ -111,7 +105,7 @@ def _lower(best: Ints, line: Ints, first: int, reach: int, shift: int, chessboar
 
 
 @compiled
-def cracks_in_columns(class_map: LabelMap, most: int, unseen: int) -> tuple[Halves, Halves]:
+def cracks_in_columns(class_map: Uint8Array, most: int, unseen: int) -> tuple[Uint16Array, Uint16Array]:
     """Return the distances along the columns to the nearest boundary, `most` for more.
 
     On the W + 1 lines left and right of the columns: 0 beside a crack of the line itself, else to the nearest end of
@@ -142,7 +136,7 @@ def _differ(one: int, other: int, unseen: int) -> bool:
 
 
 @compiled
-def _pass_on(before: Halves, row: Halves) -> None:
+def _pass_on(before: Uint16Array, row: Uint16Array) -> None:
     """Lower the distances of a row to what the row before it gives; a crack beside that one ends after half a pixel."""
     for x in range(len(row)):
         further = 1 if before[x] == 0 else before[x] + 2
@@ -150,7 +144,7 @@ def _pass_on(before: Halves, row: Halves) -> None:
 
 
 @compiled
-def near_unequal(class_map: LabelMap, reach: int, unseen: int) -> Mask:
+def near_unequal(class_map: Uint8Array, reach: int, unseen: int) -> BoolArray:
     """Return the pixels whose square of `reach` pixels to every side holds another class or leaves the image.
 
     So an erosion of each class by that square would remove them: each class's band of Boundary IoU, all at once. A

@@ -9,21 +9,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from globalconv.arrays import Float64Array, Int64Array, Uint8Array
 from globalconv.data.masks import read_label_map
-from globalconv.data.sources.ahead import ReadAhead
-from globalconv.data.sources.source import Source, Subset
+from globalconv.data.source import ReadAhead, Source, Subset
 from globalconv.errors import InputError
-from globalconv.evaluation.confusion import ConfusionMatrix, Counts, Floats
+from globalconv.evaluation.confusion import ConfusionMatrix
+from globalconv.evaluation.region_curves import RegionTally, known
 from globalconv.evaluation.regions import RegionSettings
-from globalconv.evaluation.tally import RegionTally, known
 from globalconv.labels import LabelSpace
-from globalconv.pipeline import Shares
-from globalconv.processes import Share
+from globalconv.runtime.processes import Share
+from globalconv.runtime.threads import Shares
 
-Image = npt.NDArray[np.uint8]
-ClassMap = npt.NDArray[np.uint8]
 PARTS = ("decode", "network", "count")
 """What the time of `score_source` goes into."""
 
@@ -112,7 +109,7 @@ class Score:
 class Contender:
     """Whatever gives the class map of every index of a source, and the precision it computes in."""
 
-    class_map: Callable[[int], ClassMap]
+    class_map: Callable[[int], Uint8Array]
     precision: str
 
 
@@ -121,14 +118,14 @@ class ScoredImage:
     """One image after its scoring, with a class map, a matrix of its own and one of all so far per contender."""
 
     index: int
-    label_map: ClassMap
-    class_maps: list[ClassMap]
+    label_map: Uint8Array
+    class_maps: list[Uint8Array]
     matrices: list[ConfusionMatrix]
     totals: list[ConfusionMatrix]
 
 
 def score_source(
-    predict: Callable[[Image], ClassMap],
+    predict: Callable[[Uint8Array], Uint8Array],
     source: Source,
     precision: str,
     on_image: OnImage | None = None,
@@ -139,11 +136,11 @@ def score_source(
 
 
 def score_share(
-    predict: Callable[[Image], ClassMap],
+    predict: Callable[[Uint8Array], Uint8Array],
     source: Source,
     precision: str,
     share: Share,
-    add: Callable[[Counts], Counts],
+    add: Callable[[Int64Array], Int64Array],
     on_image: OnImage | None = None,
 ) -> Score:
     """Score every image of `source`, of which this process predicts a share; `add` sums the counts of all processes."""
@@ -165,7 +162,7 @@ def _check_labelled(matrix: ConfusionMatrix, source: Source) -> None:
 
 
 def score_batches(
-    predict: Callable[[Sequence[Image]], Sequence[ClassMap]],
+    predict: Callable[[Sequence[Uint8Array]], Sequence[Uint8Array]],
     source: Source,
     precision: str,
     batch_size: int = 1,
@@ -184,7 +181,7 @@ def score_batches(
         return score_maps(Contender(batches.class_map, precision), samples, on_image, shares, regions)
 
 
-def predicted(predict: Callable[[Image], ClassMap], source: Source, precision: str) -> Contender:
+def predicted(predict: Callable[[Uint8Array], Uint8Array], source: Source, precision: str) -> Contender:
     """Return what `predict` (image -> class map of its size) says about the images of `source`."""
     return Contender(lambda index: predict(source.image(index)), precision)
 
@@ -275,13 +272,13 @@ class _Tallying:
         if kind is None:
             self._last.result()
 
-    def add(self, index: int, class_maps: Sequence[ClassMap], label_map: ClassMap) -> None:
+    def add(self, index: int, class_maps: Sequence[Uint8Array], label_map: Uint8Array) -> None:
         """Count an image, as soon as the one before it is counted."""
         if self.tallies:
             self._last.result()
             self._last = self._thread.submit(self._count, index, class_maps, label_map)
 
-    def _count(self, index: int, class_maps: Sequence[ClassMap], label_map: ClassMap) -> None:
+    def _count(self, index: int, class_maps: Sequence[Uint8Array], label_map: Uint8Array) -> None:
         with _naming(self.source, index):
             for tally, class_map in zip(self.tallies, class_maps, strict=True):
                 tally.update(class_map, label_map)
@@ -292,23 +289,23 @@ class _Batches:
 
     def __init__(
         self,
-        predict: Callable[[Sequence[Image]], Sequence[ClassMap]],
+        predict: Callable[[Sequence[Uint8Array]], Sequence[Uint8Array]],
         source: Source,
         batch_size: int,
         shares: Shares,
     ) -> None:
         self.predict, self.source, self.batch_size, self.shares = predict, source, batch_size, shares
-        self._made: dict[int, ClassMap] = {}
-        self._read: dict[int, Image] = {}
+        self._made: dict[int, Uint8Array] = {}
+        self._read: dict[int, Uint8Array] = {}
 
-    def class_map(self, index: int) -> ClassMap:
+    def class_map(self, index: int) -> Uint8Array:
         if index not in self._made:
             images = self._alike_from(index)
             with self.shares.part("network"):
                 self._made.update(enumerate(self.predict(images), index))
         return self._made.pop(index)
 
-    def _alike_from(self, index: int) -> list[Image]:
+    def _alike_from(self, index: int) -> list[Uint8Array]:
         """Return the image at `index` and those after it that have its size; the first that has not is kept."""
         images = [self._image(index)]
         for following in range(index + 1, min(index + self.batch_size, len(self.source))):
@@ -319,12 +316,12 @@ class _Batches:
             images.append(image)
         return images
 
-    def _image(self, index: int) -> Image:
+    def _image(self, index: int) -> Uint8Array:
         kept = self._read.pop(index, None)
         return self.source.image(index) if kept is None else kept
 
 
-def _counted(class_map: ClassMap, label_map: ClassMap, source: Source, index: int) -> ConfusionMatrix:
+def _counted(class_map: Uint8Array, label_map: Uint8Array, source: Source, index: int) -> ConfusionMatrix:
     """Return the confusion matrix of one image."""
     matrix = ConfusionMatrix(source.labels.num_classes)
     with _naming(source, index):
@@ -357,5 +354,5 @@ def _class_map_files(folder: Path, source: Source) -> list[Path]:
     return files
 
 
-def _cells(values: Floats) -> list[str]:
+def _cells(values: Float64Array) -> list[str]:
     return [f"{'-':>6}" if np.isnan(value) else f"{value:6.4f}" for value in values]

@@ -8,18 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
+from globalconv.arrays import Float32Array, Uint8Array
 from globalconv.errors import InputError
-from globalconv.files import write_atomic
 from globalconv.labels import LabelSpace
-from globalconv.show.overlay import overlay
-from globalconv.show.palette import palette_png
-
-Uint8Array = npt.NDArray[np.uint8]
-Float32Array = npt.NDArray[np.float32]
+from globalconv.runtime.files import write_atomic
+from globalconv.visual.overlay import overlay
+from globalconv.visual.palette import palette_png
 
 MARK = "globalconv"
 """Written into every picture that is saved, so that only our own pictures are ever replaced."""

@@ -12,26 +12,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
+from globalconv.arrays import Float32Array, Uint8Array
 from globalconv.data.images import pixel_limit, read_image, to_rgb
 from globalconv.errors import InputError
-from globalconv.files import as_path
-from globalconv.hardware import choose_hardware, is_out_of_memory
+from globalconv.infer.inference_settings import AUTO_TILE, PLAIN, WHOLE_PIXELS, InferenceSettings, check_settings
 from globalconv.infer.prediction import Prediction
-from globalconv.infer.scales import ScoreRows, mean, view
-from globalconv.infer.settings import AUTO_TILE, PLAIN, WHOLE_PIXELS, InferenceSettings, check_settings
 from globalconv.infer.tiles import Pixels, grid, tiled
+from globalconv.infer.views import ScoreRows, mean, view
 from globalconv.labels import LabelSpace
-from globalconv.model.fast.network import optimised
-from globalconv.pipeline import Override
+from globalconv.model.fast.optimise import optimised
+from globalconv.runtime.devices import choose_hardware, is_out_of_memory
+from globalconv.runtime.files import as_path
+from globalconv.runtime.threads import Override
 from globalconv.weights import AS_THEY_ARE, Geometry, load_weights
-
-Uint8Array = npt.NDArray[np.uint8]
-Float32Array = npt.NDArray[np.float32]
 
 Refine = Callable[[Uint8Array, Float32Array], Float32Array]
 """(image (H, W, 3), probabilities_KHW) -> probabilities_KHW: what is done to the result at full resolution."""
@@ -255,7 +252,7 @@ def _classes(scores_NKHW: Tensor) -> Uint8Array:
 
 
 def _crf(name: str) -> Refine:
-    from globalconv.infer.chosen_crf import crf_from  # compiles, which only those wait for who use it
+    from globalconv.infer.saved_crf import crf_from  # compiles, which only those wait for who use it
 
     return crf_from(name)
 

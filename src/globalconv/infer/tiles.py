@@ -15,16 +15,12 @@ from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from globalconv.arrays import Float32Array, FloatArray, Uint8Array
 from globalconv.errors import InputError
-from globalconv.infer.settings import CELL, WHOLE_PIXELS, InferenceSettings
-
-Uint8Array = npt.NDArray[np.uint8]
-Float32Array = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.floating]
+from globalconv.infer.inference_settings import CELL, WHOLE_PIXELS, InferenceSettings
 
 CITYSCAPES_COLUMNS = (0, 341, 683, 1024)
 """Left edges of the four crops (paper, Section 4.3: "four 1024x1024 crops", score maps fused; where they lie is not
@@ -180,10 +176,10 @@ def _blended(firsts: tuple[int, ...], length: int, side: int) -> tuple[Window, .
     return tuple(windows)
 
 
-def _rise(distance: Floats, width: float) -> Floats:
+def _rise(distance: FloatArray, width: float) -> FloatArray:
     """Return 0 before and 1 after a smooth rise of `width` pixels about distance 0."""
     t = np.clip(distance / max(width, 1e-9) + 0.5, 0, 1)
-    rise: Floats = t * t * (3 - 2 * t)
+    rise: FloatArray = t * t * (3 - 2 * t)
     return rise
 
 
@@ -195,6 +191,6 @@ def _evenly(firsts: tuple[int, ...], length: int, side: int) -> tuple[Window, ..
     return tuple(_window(first, first + side, share[first : first + side]) for first in firsts)
 
 
-def _window(start: int, stop: int, shares: Floats) -> Window:
+def _window(start: int, stop: int, shares: FloatArray) -> Window:
     decided = np.flatnonzero(shares)
     return Window(start, stop, start + int(decided[0]), shares[decided[0] : decided[-1] + 1].astype(np.float32))

@@ -1,10 +1,20 @@
 """Weights for a backbone: found in a file or fetched by timm's tag, and fitted to the names of the cut model.
 
 The one place in this room that sees a file's path: `backbone_weights` may be one.
+
+Named tensors: read from a file without running anything in it, and compared with what a module expects.
+
+torchvision's names for the tensors of ConvNeXt and MobileNetV2, translated into timm's.
+
+Its ResNets share timm's names. Its MobileNetV3 is not translated: it was trained with another batch-norm epsilon
+(1e-3 against 1e-5), so that equal weights would give another network.
 """
 
+import argparse
+import re
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +22,152 @@ import timm
 import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg, split_model_name_tag
 from torch import Tensor, nn
 
 from globalconv.errors import InputError, nearest
-from globalconv.model.state import mismatch, one_line, read_tensors
-from globalconv.model.torchvision_names import from_torchvision
+
+WRAPPED = ("state_dict_ema", "model_ema", "state_dict", "model")
+"""Keys under which training scripts keep the tensors, the one to prefer first."""
+
+PREFIXES = ("module.", "_orig_mod.", "module.")
+"""What DistributedDataParallel and torch.compile put before every name, in either order."""
+
+NAMED_AT_MOST = 4
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the named tensors in a .safetensors file or in one of `torch.save` (any other suffix), on the CPU.
+
+    A pickle is read by torch's restricted unpickler: a file that asks for anything but tensors is refused.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'} of weights")
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else _restricted_load(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: cannot be read ({one_line(error)}); copy or download it again") from error
+    except Exception as error:  # damaged bytes make the unpickler raise nearly anything
+        raise InputError(
+            f"{path}: not a file of tensors, or damaged; give one written by torch.save(model.state_dict(), ...) or a"
+            f" .safetensors file ({one_line(error)})"
+        ) from error
+    return _unwrap(path, content)
+
+
+def _restricted_load(path: Path) -> object:
+    # timm's training checkpoints carry their command line, a plain Namespace.
+    with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about pickle protocols: the file is read or refused all the same
+        content: object = torch.load(path, map_location="cpu", weights_only=True)
+    return content
+
+
+def _unwrap(path: Path, content: object) -> dict[str, Tensor]:
+    if isinstance(content, Mapping):
+        content = next((content[key] for key in WRAPPED if isinstance(content.get(key), Mapping)), content)
+    if not isinstance(content, Mapping) or not content:
+        raise InputError(f"{path}: holds {type(content).__name__}, not named tensors; give a state dict")
+    strange = [
+        repr(name) for name, value in content.items() if not isinstance(name, str) or not isinstance(value, Tensor)
+    ]
+    if strange:
+        raise InputError(f"{path}: {named(strange)}: not a tensor with a name; give a plain state dict")
+    return {_bare(name): tensor for name, tensor in content.items()}
+
+
+def _bare(name: str) -> str:
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def mismatch(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """Return in words how `given` differs from `expected` in names and shapes; an empty string if it does not."""
+    missing = [name for name in expected if name not in given]
+    unexpected = [name for name in given if name not in expected]
+    reshaped = [
+        f"{name}: {tuple(given[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in given and given[name].shape != tensor.shape
+    ]
+    groups = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+    return "; ".join(f"{len(names)} {what} ({named(names)})" for what, names in groups.items() if names)
+
+
+def named(names: Iterable[str]) -> str:
+    """Return the first few names, and that there are more."""
+    listed = list(names)
+    return ", ".join(listed[:NAMED_AT_MOST]) + (", ..." if len(listed) > NAMED_AT_MOST else "")
+
+
+def one_line(error: BaseException, length: int = 160) -> str:
+    """Return an exception's text on one short line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+_MOBILENETV2_BLOCKS = (1, 2, 3, 4, 3, 3, 1)
+_FIRST_BLOCK = {"conv.0.0": "conv_dw", "conv.0.1": "bn1", "conv.1": "conv_pw", "conv.2": "bn2"}
+_OTHER_BLOCKS = {
+    "conv.0.0": "conv_pw", "conv.0.1": "bn1", "conv.1.0": "conv_dw", "conv.1.1": "bn2", "conv.2": "conv_pwl",
+    "conv.3": "bn3",
+}  # fmt: skip
+_CONVNEXT_LAYERS = {
+    "block.0": "conv_dw", "block.2": "norm", "block.3": "mlp.fc1", "block.5": "mlp.fc2", "layer_scale": "gamma",
+}  # fmt: skip
+
+
+def from_torchvision(architecture: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return `state` under timm's names where `architecture` has others in torchvision; unknown names stay."""
+    if architecture.startswith("convnext"):
+        return {_convnext(name): _without_space(name, tensor) for name, tensor in state.items()}
+    if architecture.startswith("mobilenetv2"):
+        renamed = _mobilenetv2_names()
+        return {_replace_start(name, renamed): tensor for name, tensor in state.items()}
+    return dict(state)
+
+
+def _without_space(name: str, tensor: Tensor) -> Tensor:
+    """Return torchvision's (C, 1, 1) scale of a block as timm's (C,)."""
+    return tensor.flatten() if name.endswith("layer_scale") else tensor
+
+
+def _convnext(name: str) -> str:
+    """features: 0 is the stem, odd numbers are stages, even ones the downsampling before a stage."""
+    name = re.sub(r"^features\.0\.", "stem.", name)
+    name = name.replace("classifier.0.", "head.norm.").replace("classifier.2.", "head.fc.")
+    if found := re.match(r"features\.(\d+)\.(\d+)\.(.*)", name):
+        feature, index, rest = int(found[1]), found[2], found[3]
+        if feature % 2 == 0:
+            return f"stages.{feature // 2}.downsample.{index}.{rest}"
+        return f"stages.{feature // 2}.blocks.{index}.{_replace_start(rest, _CONVNEXT_LAYERS)}"
+    return name
+
+
+def _mobilenetv2_names() -> dict[str, str]:
+    """features: 0 is the stem, then the blocks of all stages in one row, 18 the last convolution."""
+    names = {
+        "features.0.0": "conv_stem", "features.0.1": "bn1", "features.18.0": "conv_head", "features.18.1": "bn2",
+        "classifier.1": "classifier",
+    }  # fmt: skip
+    places = [(stage, block) for stage, count in enumerate(_MOBILENETV2_BLOCKS) for block in range(count)]
+    for feature, (stage, block) in enumerate(places, start=1):
+        layers = _FIRST_BLOCK if stage == 0 else _OTHER_BLOCKS
+        names |= {f"features.{feature}.{old}": f"blocks.{stage}.{block}.{new}" for old, new in layers.items()}
+    return names
+
+
+def _replace_start(name: str, renamed: Mapping[str, str]) -> str:
+    """Return `name` with its longest beginning of whole parts that occurs in `renamed` replaced."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        if (new := renamed.get(".".join(parts[:count]))) is not None:
+            return ".".join([new, *parts[count:]])
+    return name
+
 
 CLASSIFIERS = ("fc.", "classifier.", "head.")
 FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")

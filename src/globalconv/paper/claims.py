@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from globalconv.paper.comparison import Comparison
 from globalconv.paper.results import WORDS
-from globalconv.paper.specification import Variant
 from globalconv.paper.statistics import Estimate, combination, slope_weights
+from globalconv.paper.tables import Variant
 
 AGREES, DISAGREES, OPEN = "agrees", "disagrees", "cannot be told at this scale"
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from globalconv.arrays import Int64Array
 from globalconv.errors import InputError
-from globalconv.evaluation.doubt import Counts
-from globalconv.infer.settings import InferenceSettings
+from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.paper.keys import UNIMPORTANT, spelled, without_later
 from globalconv.paper.results import RunResult
-from globalconv.paper.specification import WIDTHS, Table, Variant
 from globalconv.paper.statistics import Scores, scores
+from globalconv.paper.tables import WIDTHS, Table, Variant
 
 CLIP = re.compile(r"0001TP|0006R0|0016E5|Seq05VD")
 """CamVid's drives, in the names of its frames."""
@@ -72,7 +72,7 @@ class Row:
         return {name: scores(self.seeds, right, all_, clusters, apart) for name, (right, all_) in known.items()}
 
 
-def _counts(runs: Sequence[Sequence[RunResult]], name: str) -> Counts:
+def _counts(runs: Sequence[Sequence[RunResult]], name: str) -> Int64Array:
     """Return the counts of all folds' pictures (S, N, ...)."""
     return np.array([[line for result in folds for line in getattr(result, name)] for folds in runs], np.int64)
 
@@ -178,7 +178,7 @@ def _is(variant: Variant, result: RunResult) -> bool:
 
 @cache
 def _stack_width(name: str, backbone: str, classes: int) -> tuple[int, ...] | None:
-    from globalconv.paper.widths import channels_of, stack_width
+    from globalconv.paper.keys import channels_of, stack_width
 
     return stack_width(name, channels_of(backbone), classes)
 

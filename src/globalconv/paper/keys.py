@@ -1,13 +1,20 @@
-"""When two trainings are the same: settings without what changes nothing, hashed together with the data."""
+"""When two trainings are the same: settings without what changes nothing, hashed together with the data.
+
+Widths of Figure 4's stack (Table 4) for any backbone and number of classes.
+"""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from globalconv.cost.count import matching_width
 from globalconv.data.roots import Root
+from globalconv.model.backbone import Backbone
 from globalconv.training.recipe import ModelSettings, Recipe, StagedRecipe
 
 UNIMPORTANT = ("device", "evaluate_every", "checkpoint_every", "log_every")
@@ -95,3 +102,34 @@ def _digest_of(file: Path, changed: int) -> str:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:DIGITS]
+
+
+KERNEL = 7
+"""Of Table 4."""
+
+PAPER_CHANNELS, PAPER_NARROW = 2048, 210
+"""Channels of res-5 in the paper, and the third width that it tries there."""
+
+
+def stack_width(name: str, channels: Sequence[int], classes: int) -> tuple[int, ...] | None:
+    """Return Table 4's width of that name on each level, after levels of `channels`; None are all of its channels.
+
+    "half" is half of the level's channels. "narrow" is, over the paper's backbone, the share that its 210 are of 2048;
+    over others it is the width whose stack has as many weights as the GCN beside it, which the paper's has not (4307K
+    against 608K). The paper prints its widths of the head after res-5 and does not say what the other levels have.
+    """
+    match name:
+        case "full":
+            return None
+        case "half":
+            return tuple(level // 2 for level in channels)
+        case _ if channels[-1] == PAPER_CHANNELS:
+            return tuple(round(level * PAPER_NARROW / PAPER_CHANNELS) for level in channels)
+        case _:
+            return tuple(matching_width(level, classes, KERNEL) for level in channels)
+
+
+def channels_of(backbone: str) -> tuple[int, ...]:
+    """Return the channels of the four levels of a backbone."""
+    with torch.device("meta"):
+        return tuple(Backbone(backbone).channels)

@@ -7,19 +7,19 @@ from typing import Any
 
 import torch
 
-from globalconv.analyze.cost import network_cost
-from globalconv.data.sources.source import Source
-from globalconv.environment import environment
+from globalconv.cost.count import network_cost
+from globalconv.data.source import Source
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.regions import RegionCounts, RegionSettings, region_counts
 from globalconv.evaluation.score import ScoredImage, predicted, score_together
+from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.predictor import load
-from globalconv.infer.settings import InferenceSettings
 from globalconv.model.network import GlobalConvNet
 from globalconv.paper.results import SCORES
-from globalconv.progress import Progress
+from globalconv.runtime.devices import environment
+from globalconv.runtime.progress import Progress
 from globalconv.training.recipe import Recipe
-from globalconv.training.run import RunFolder
+from globalconv.training.run_folder import RunFolder
 
 REGION = RegionSettings()
 

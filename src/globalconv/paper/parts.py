@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from globalconv.show import page, tables
-from globalconv.show.curves import Curve, curves, run_legend
-from globalconv.show.gallery import Row, gallery
-from globalconv.show.legend import Entry
+from globalconv.reports import page
+from globalconv.reports.curves import Curve, curves, run_legend
+from globalconv.reports.page import Row, gallery
+from globalconv.visual.legend import Entry
 
 UNBROKEN = "\N{NO-BREAK SPACE}"
 """Between words of a table that stay in one line."""
@@ -86,7 +86,7 @@ def _html(part: Part | list[Plot]) -> str:
         case Text(words, aside):
             return page.note(words) if aside else page.paragraph(words)
         case Grid(columns, rows):
-            return tables.cells(columns, rows)
+            return page.cells(columns, rows)
         case Pictures(columns, pictures, legend):
             return gallery(columns, pictures, legend)
         case list():

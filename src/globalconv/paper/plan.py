@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from globalconv.errors import InputError, nearest
-from globalconv.infer.settings import InferenceSettings
+from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.paper.keys import identity, portable
-from globalconv.paper.specification import TABLES, WIDTHS, Table, Variant
+from globalconv.paper.tables import TABLES, WIDTHS, Table, Variant
 from globalconv.training.recipe import Recipe, StagedRecipe
 
 AT_THE_END = 10**9

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from globalconv.errors import InputError
-from globalconv.files import write_text
+from globalconv.runtime.files import write_text
 
 WORDS = {
     "miou": "mIoU", "pixel_accuracy": "pixels", "mean_accuracy": "classes",

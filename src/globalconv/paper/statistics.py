@@ -26,10 +26,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit  # Student's t, without the seconds that scipy.stats takes to load
+from scipy.special import stdtrit
 
+from globalconv.arrays import Float64Array, Int64Array
+from globalconv.evaluation.bootstrap import Interval, drawn_mious
 from globalconv.evaluation.confusion import mean_iou
-from globalconv.evaluation.doubt import Counts, Floats, Interval, drawn_mious
 
 CONFIDENCE = 0.95
 FEWEST_CLUSTERS, FEWEST_SEEDS = 5, 3
@@ -42,9 +43,9 @@ class Scores:
 
     seeds: tuple[int, ...]
     clusters: int
-    found_S: Floats
+    found_S: Float64Array
     """On the pictures as they are."""
-    drawn_RS: Floats
+    drawn_RS: Float64Array
     """On the pictures of each draw."""
     apart: bool = False
     """Whether each cluster was scored by trainings of its own, as folds are."""
@@ -63,7 +64,7 @@ class Estimate:
 
 
 def scores(
-    seeds: Sequence[int], hits_SNK: Counts, unions_SNK: Counts, clusters: Sequence[str], apart: bool = False
+    seeds: Sequence[int], hits_SNK: Int64Array, unions_SNK: Int64Array, clusters: Sequence[str], apart: bool = False
 ) -> Scores:
     """Return the mIoU of each training and what it might be on other pictures; `clusters` names that of each picture.
 
@@ -77,7 +78,7 @@ def scores(
     return Scores(tuple(seeds), count, np.array(found), drawn_SR.T, apart)
 
 
-def _summed(counts_SNK: Counts, clusters: Sequence[str]) -> Counts:
+def _summed(counts_SNK: Int64Array, clusters: Sequence[str]) -> Int64Array:
     """Return the counts of each cluster (S, G, K), clusters in the order of their names."""
     names, places_N = np.unique(np.array(clusters), return_inverse=True)
     summed_GSK = np.zeros((len(names), counts_SNK.shape[0], counts_SNK.shape[2]), np.int64)
@@ -120,7 +121,7 @@ def combination(parts: Sequence[tuple[float, Scores]]) -> Estimate | None:
     return _estimate(found_S, drawn_RS, min(of.clusters for _, of in parts), all(of.apart for _, of in parts))
 
 
-def _estimate(found_S: Floats, drawn_RS: Floats, clusters: int, apart: bool) -> Estimate:
+def _estimate(found_S: Float64Array, drawn_RS: Float64Array, clusters: int, apart: bool) -> Estimate:
     value, seeds = float(found_S.mean()), len(found_S)
     if seeds < FEWEST_SEEDS and not apart:
         number = "one seed is" if seeds == 1 else f"{seeds} seeds are"

@@ -12,9 +12,9 @@ import numpy as np
 from globalconv.data.images import opened
 from globalconv.data.masks import values_of
 from globalconv.errors import InputError
-from globalconv.files import write_atomic
-from globalconv.submission.folder import Predictions
-from globalconv.submission.pictures import Picture
+from globalconv.runtime.files import write_atomic
+from globalconv.submission.servers import Picture
+from globalconv.submission.submission_folder import Predictions
 
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 """ZIP files hold a time; equal predictions shall make equal archives."""

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import torch
 
 from globalconv.errors import InputError
-from globalconv.files import write_atomic
+from globalconv.runtime.files import write_atomic
 
 FORMAT = 1
 """Raised when a checkpoint of today could not be resumed by yesterday's code; others are not resumed."""

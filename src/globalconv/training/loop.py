@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
-from globalconv.data.loading import Batch
+from globalconv.data.loader import Batch
 from globalconv.errors import DivergedError, InputError
-from globalconv.hardware import is_out_of_memory
-from globalconv.progress import Progress
-from globalconv.stopping import StopRequest
-from globalconv.training.schedule import learning_rate
+from globalconv.runtime.devices import is_out_of_memory
+from globalconv.runtime.progress import Progress
+from globalconv.runtime.signals import StopRequest
+from globalconv.training.optim import learning_rate
 from globalconv.training.session import Session
 
 

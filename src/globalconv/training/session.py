@@ -9,19 +9,18 @@ from lightning.fabric import Fabric
 from rich.console import Console
 from torch import Tensor, nn
 
-from globalconv.data.loading import Batch
+from globalconv.data.loader import Batch
 from globalconv.errors import DivergedError, InputError
-from globalconv.hardware import Hardware
 from globalconv.model.normalise import Normalised
-from globalconv.progress import Progress
-from globalconv.stopping import StopRequest
+from globalconv.runtime.devices import Hardware
+from globalconv.runtime.progress import Progress
+from globalconv.runtime.signals import StopRequest
 from globalconv.training.checkpoint import checkpoints, save_checkpoint
-from globalconv.training.ema import MovingAverage
-from globalconv.training.ranks import Ranks
+from globalconv.training.distributed import Ranks
+from globalconv.training.optim import MovingAverage
 from globalconv.training.recipe import BaseRecipe
-from globalconv.training.run import RunFolder
+from globalconv.training.run_folder import RunFolder, TensorBoard
 from globalconv.training.task import Evaluation, Numerics, Task
-from globalconv.training.tensorboard import TensorBoard
 
 
 @dataclass
@@ -40,7 +39,7 @@ class TrainingState:
 
 @dataclass
 class Session:
-    """Everything the loop works on; `globalconv.training.start` puts one together."""
+    """Everything the loop works on; `globalconv.training.assemble` puts one together."""
 
     recipe: BaseRecipe
     task: Task

@@ -11,15 +11,14 @@ from pathlib import Path
 
 from globalconv.data.roots import Root
 from globalconv.errors import InputError
-from globalconv.files import write_atomic
-from globalconv.processes import is_first_process
-from globalconv.stopping import StopRequest
-from globalconv.training.job import Say
-from globalconv.training.ranks import ALONE, Cluster
+from globalconv.runtime.files import write_atomic
+from globalconv.runtime.processes import is_first_process
+from globalconv.runtime.signals import StopRequest
+from globalconv.training.assemble import Say, run_training
+from globalconv.training.distributed import ALONE, Cluster
 from globalconv.training.recipe import StagedRecipe, stage_folders
-from globalconv.training.run import Onlooker, RunFolder
-from globalconv.training.splits import open_splits
-from globalconv.training.start import run_training
+from globalconv.training.run_folder import Onlooker, RunFolder
+from globalconv.training.segmentation import open_splits
 from globalconv.weights import MODEL_FILE, WEIGHTS_FILE, load_weights
 
 

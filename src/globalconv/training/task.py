@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from globalconv.data.loading import Batch
+from globalconv.data.loader import Batch
 from globalconv.model.normalise import Normalised
 
 OnScored = Callable[[int, int], object]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from helpers.serving import Behaviour, Server, serving
 
-from globalconv.data.prepare import downloading
-from globalconv.data.prepare.downloading import download
+from globalconv.data.download import fetch as fetch_module
+from globalconv.data.download.fetch import download
 from globalconv.errors import InputError, StoppedError
-from globalconv.progress import Progress
+from globalconv.runtime.progress import Progress
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 700_000, np.uint8).tobytes()
 SIZE = len(CONTENT)
@@ -20,7 +20,7 @@ SIZE = len(CONTENT)
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(downloading, "PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(fetch_module, "PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with serving({"a.tar": CONTENT}) as server:
         yield server
@@ -74,7 +74,7 @@ def test_unavailable_for_now_then_there(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(downloading, "PAUSES", (1.0, 2.0, 4.0))
+    monkeypatch.setattr(fetch_module, "PAUSES", (1.0, 2.0, 4.0))
     monkeypatch.setattr("time.sleep", pauses.append)
     server.script = [Behaviour(status=503), Behaviour(status=429, retry_after="7"), Behaviour(status=500)]
     assert fetch(server, tmp_path) == CONTENT
@@ -89,7 +89,7 @@ def test_a_server_may_not_make_us_wait_for_ever(
     monkeypatch.setattr("time.sleep", pauses.append)
     server.script = [Behaviour(status=503, retry_after="99999")]
     assert fetch(server, tmp_path) == CONTENT
-    assert pauses == [downloading.LONGEST_PAUSE]
+    assert pauses == [fetch_module.LONGEST_PAUSE]
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
@@ -103,7 +103,7 @@ def test_not_there_is_said_at_once(server: Server, tmp_path: Path, status: int) 
 def test_a_connection_that_stalls_counts_as_cut(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloading, "TIMEOUT", 0.2)
+    monkeypatch.setattr(fetch_module, "TIMEOUT", 0.2)
     hold = threading.Event()
     server.script = [Behaviour(cut_after=300_000, hold=hold)]
     try:
@@ -119,7 +119,7 @@ def test_a_server_that_does_not_say_how_long_the_file_is(server: Server, tmp_pat
 
 
 def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloading, "PAUSES", (0.0,))
+    monkeypatch.setattr(fetch_module, "PAUSES", (0.0,))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with serving({}) as gone:
         address = gone.address

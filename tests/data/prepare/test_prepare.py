@@ -17,11 +17,12 @@ from helpers.preparing import Tree, official_archives, table_for, tree_of
 from helpers.serving import Behaviour, Server, serving
 
 from globalconv.cli.main import main
-from globalconv.data.prepare import downloading, prepare
-from globalconv.data.prepare.packages import DATA_SETS
-from globalconv.data.prepare.verifying import missing
-from globalconv.data.sources import open_source
+from globalconv.data.datasets import open_source
+from globalconv.data.download import fetch as fetch_module
+from globalconv.data.download.catalogue import DATA_SETS
+from globalconv.data.download.fetch import missing
 from globalconv.errors import InputError, StoppedError
+from globalconv.jobs.prepare_data import prepare
 
 
 @dataclass
@@ -44,7 +45,7 @@ Make = Callable[[str], Miniature]
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    monkeypatch.setattr(downloading, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(fetch_module, "PAUSES", (0.0, 0.0))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with serving({}) as server:
 
@@ -225,7 +226,7 @@ def test_a_stop_at_any_moment_is_continued(
 
     with monkeypatch.context() as patch:
         if moment == "unpack":
-            patch.setattr("globalconv.data.prepare.unpacking._Writer.wants", stopped)
+            patch.setattr("globalconv.data.download.unpack._Writer.wants", stopped)
         else:
             real = Path.rename
 
@@ -300,10 +301,10 @@ def test_a_real_signal_in_a_download(make: Make, tmp_path: Path, number: int) ->
     mini.server.script = [Behaviour(cut_after=len(content) // 2, hold=hold)]
     script = textwrap.dedent(f"""
         import sys
-        from globalconv.data.prepare import downloading
-        from globalconv.data.prepare.packages import *
+        from globalconv.data.download import fetch
+        from globalconv.data.download.catalogue import *
         from globalconv.cli.main import main
-        downloading.CHUNK = 1024
+        fetch.CHUNK = 1024
         DATA_SETS["sbd"] = {DATA_SETS["sbd"]!r}
         options = ["--out", {str(tmp_path / "out")!r}, "--mirror", "{mini.server.address}"]
         sys.exit(main(["data", "prepare", "sbd", *options]))

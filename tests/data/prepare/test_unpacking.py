@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from helpers.archives import tar_member, tar_of, zip_of
 
-from globalconv.data.prepare.packages import Package
-from globalconv.data.prepare.placing import place
-from globalconv.data.prepare.unpacking import unpack
+from globalconv.data.download.catalogue import Package
+from globalconv.data.download.place import place
+from globalconv.data.download.unpack import unpack
 from globalconv.errors import InputError
 
 GOOD = {"top/a/1.txt": b"one", "top/2.txt": b"two", "top/empty": b"", "README": b"left out"}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from globalconv.model.fast.convolution import FusedConvolution, SideBySide, is_available, is_fusable, neighbours
+from globalconv.model.fast.convolutions import FusedConvolution, SideBySide, is_available, is_fusable, neighbours
 
 pytestmark = pytest.mark.skipif(not is_available(torch.float32), reason="no x86 CPU, or a torch without oneDNN")
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from globalconv.model.fast.convolution import FusedConvolution, is_available
+from globalconv.model.fast.convolutions import FusedConvolution, is_available
 from globalconv.model.fast.graph import add_in_place, fused
 
 pytestmark = pytest.mark.skipif(not is_available(torch.float32), reason="no x86 CPU, or a torch without oneDNN")

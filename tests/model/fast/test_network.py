@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from globalconv.errors import InputError
-from globalconv.model.adopted import Adopted
-from globalconv.model.fast.convolution import FusedConvolution, SideBySide, is_available
-from globalconv.model.fast.network import optimised
+from globalconv.model.fast.convolutions import FusedConvolution, SideBySide, is_available
+from globalconv.model.fast.optimise import optimised
 from globalconv.model.network import GlobalConvNet
+from globalconv.model.wrapped import Adopted
 
 pytestmark = pytest.mark.skipif(not is_available(torch.float32), reason="no x86 CPU, or a torch without oneDNN")
 
@@ -146,7 +146,7 @@ def test_a_network_of_somebody_else(name: str) -> None:
 
 
 def test_without_onednn_the_copy_is_the_network_channels_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module("globalconv.model.fast.network"), "is_available", lambda dtype: False)
+    monkeypatch.setattr(importlib.import_module("globalconv.model.fast.optimise"), "is_available", lambda dtype: False)
     plain = network("test_resnet")
     fast = optimised(plain, "bfloat16")
     assert isinstance(fast, GlobalConvNet) and fast.heads[0] is not plain.heads[0]

@@ -7,16 +7,15 @@ that is lit. Coordinates of a patch run `along` and `across` the object's own ax
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from globalconv.arrays import FloatArray
 from globalconv.labels import IGNORE
 
-Floats = NDArray[np.floating[Any]]
-Level = Floats | float
+Level = FloatArray | float
 
 AMBIENT, DIFFUSE, SHININESS = 0.42, 0.68, 24
 SHADOW, CONTACT = 0.55, 0.35
@@ -45,8 +44,8 @@ class Patch:
 
     top: int
     left: int
-    along: Floats
-    across: Floats
+    along: FloatArray
+    across: FloatArray
     cos: float
     sin: float
 
@@ -77,13 +76,13 @@ def _clipped(values: list[float], size: int) -> tuple[int, int]:
 class Part:
     """One piece of an object: where it is, its colour, how its surface leans (unit normal) and shines."""
 
-    cover: Floats
-    colour: Floats
+    cover: FloatArray
+    colour: FloatArray
     lean_along: Level = 0.0
     lean_across: Level = 0.0
     gloss: float = 0.1
 
-    def lit(self, where: Patch, light: Light) -> Floats:
+    def lit(self, where: Patch, light: Light) -> FloatArray:
         """Return the colours (h, w, 3) under `light`: ambient + diffuse + a highlight."""
         light_along = light.x * where.cos + light.y * where.sin
         light_across = light.y * where.cos - light.x * where.sin
@@ -108,10 +107,10 @@ class Thing:
     where: Patch
     parts: list[Part]
     thickness: float
-    cue: Floats | None = None
+    cue: FloatArray | None = None
     void: NDArray[np.bool_] | None = None
 
-    def cover(self) -> Floats:
+    def cover(self) -> FloatArray:
         gap = np.ones_like(self.where.along)
         for part in self.parts:
             gap *= 1 - part.cover
@@ -122,7 +121,7 @@ class Thing:
 class Canvas:
     """The picture so far, and for every pixel which object lies on top."""
 
-    image_HW3: Floats
+    image_HW3: FloatArray
     light: Light
     things_HW: NDArray[np.uint8] = field(init=False)
     cues_HW: NDArray[np.uint8] = field(init=False)
@@ -157,7 +156,7 @@ class Canvas:
         self.void_HW[thing.where.place][inside] = False if thing.void is None else thing.void[inside]
         return True
 
-    def paint(self, where: Patch, parts: list[Part], cover: Floats, thickness: float) -> None:
+    def paint(self, where: Patch, parts: list[Part], cover: FloatArray, thickness: float) -> None:
         """Draw shadow and parts without a label (clutter is background)."""
         self._shade(where, cover, thickness)
         target = self.image_HW3[where.place]
@@ -188,7 +187,7 @@ class Canvas:
                 return True
         return False
 
-    def _shade(self, where: Patch, cover: Floats, thickness: float) -> None:
+    def _shade(self, where: Patch, cover: FloatArray, thickness: float) -> None:
         """Darken what lies around: a soft shadow away from the light and a tight one at the contact."""
         size = self.size
         margin = int(3 * thickness) + 4

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from globalconv.data.scenes.canvas import Floats, Level, Part, Patch, Thing, patch
+from globalconv.arrays import FloatArray
+from globalconv.data.scenes.canvas import Level, Part, Patch, Thing, patch
 from globalconv.data.scenes.surfaces import colour, vary
 
 HEAD = 30
@@ -52,22 +53,22 @@ class Pose:
         return patch(self.size, self.x, self.y, self.angle, start, end, half)
 
 
-def _inside(distance: Floats) -> Floats:
+def _inside(distance: FloatArray) -> FloatArray:
     """Return the cover of a shape from the signed distance to its border (positive inside), smooth over a pixel."""
-    cover: Floats = np.clip(distance + 0.5, 0, 1).astype(np.float32)
+    cover: FloatArray = np.clip(distance + 0.5, 0, 1).astype(np.float32)
     return cover
 
 
-def _paint(values: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> Floats:
+def _paint(values: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> FloatArray:
     return vary(colour(*values[rng.integers(len(values))]), rng, 0.04)
 
 
-def _radius(where: Patch) -> Floats:
-    radius: Floats = np.hypot(where.along, where.across)
+def _radius(where: Patch) -> FloatArray:
+    radius: FloatArray = np.hypot(where.along, where.across)
     return radius
 
 
-def _banded(base: Floats, masks: list[tuple[Floats, Floats]]) -> Floats:
+def _banded(base: FloatArray, masks: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
     """Return (h, w, 3): `base` with (cover, colour) pairs laid over it."""
     out = base
     for cover, over in masks:
@@ -75,7 +76,9 @@ def _banded(base: Floats, masks: list[tuple[Floats, Floats]]) -> Floats:
     return out.astype(np.float32)
 
 
-def _marks(where: Patch, half: Level, unit: float, kind: str | None, base: Floats) -> list[tuple[Floats, Floats]]:
+def _marks(
+    where: Patch, half: Level, unit: float, kind: str | None, base: FloatArray
+) -> list[tuple[FloatArray, FloatArray]]:
     """Return the marks of a body as (cover, colour), nowhere farther apart than a few units; none without a kind.
 
     They take no random numbers, so that a scene with marks is the scene without them in all else.
@@ -145,7 +148,7 @@ def brush(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
 
 def _handle(
     where: Patch, start: float, length: float, unit: float, rng: np.random.Generator, marks: str | None
-) -> tuple[Part, Floats]:
+) -> tuple[Part, FloatArray]:
     """Return the metal handle that widens towards its rounded end, and its metal: the same for spoon and fork."""
     u, v = where.along, where.across
     metal = _paint(METALS, rng)

@@ -5,35 +5,33 @@ Shapes: H x W pixels. Colours are float32 (3,) or (H, W, 3) in [0, 1].
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-Floats = NDArray[np.floating[Any]]
+from globalconv.arrays import FloatArray
 
 TAU = 2 * math.pi
 
 
-def colour(*rgb: int) -> Floats:
+def colour(*rgb: int) -> FloatArray:
     """Return a colour given as 0 .. 255."""
     return np.asarray(rgb, np.float32) / 255
 
 
-def vary(base: Floats, rng: np.random.Generator, strength: float = 0.06) -> Floats:
+def vary(base: FloatArray, rng: np.random.Generator, strength: float = 0.06) -> FloatArray:
     """Return a colour near `base`."""
     return np.clip(base + rng.normal(0, strength, 3) * 0.6 + rng.normal(0, strength), 0.02, 0.98).astype(np.float32)
 
 
-def smooth_noise(size: int, cells: tuple[float, float], rng: np.random.Generator) -> Floats:
+def smooth_noise(size: int, cells: tuple[float, float], rng: np.random.Generator) -> FloatArray:
     """Return a smooth random field (H, W) of about unit variance with `cells` (down, across) bumps."""
     rows, columns = (max(2, round(cell) + 1) for cell in cells)
     grid = rng.standard_normal((rows, columns), np.float32)
     return np.asarray(Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC))
 
 
-def clouds(size: int, cells: float, rng: np.random.Generator, octaves: int = 3) -> Floats:
+def clouds(size: int, cells: float, rng: np.random.Generator, octaves: int = 3) -> FloatArray:
     """Return a fractal field: each octave twice as fine and half as strong."""
     field = smooth_noise(size, (cells, cells), rng)
     for octave in range(1, octaves):
@@ -42,11 +40,11 @@ def clouds(size: int, cells: float, rng: np.random.Generator, octaves: int = 3) 
     return field
 
 
-def _mix(low: Floats, high: Floats, share_HW: Floats) -> Floats:
+def _mix(low: FloatArray, high: FloatArray, share_HW: FloatArray) -> FloatArray:
     return low + (high - low) * np.clip(share_HW, 0, 1)[..., None]
 
 
-def _grid(size: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _grid(size: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Return coordinates (H, W) along and across a random direction, in units of the picture's side."""
     angle = rng.uniform(0, TAU)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size - 0.5
@@ -54,7 +52,7 @@ def _grid(size: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
     return x * cos + y * sin, y * cos - x * sin
 
 
-def wood(size: int, rng: np.random.Generator) -> Floats:
+def wood(size: int, rng: np.random.Generator) -> FloatArray:
     """Planks with grain and dark joints."""
     base = vary(_pick(rng, colour(176, 126, 82), colour(120, 78, 50), colour(205, 170, 125), colour(92, 66, 52)), rng)
     along, across = _grid(size, rng)
@@ -72,7 +70,7 @@ def wood(size: int, rng: np.random.Generator) -> Floats:
     return picture
 
 
-def marble(size: int, rng: np.random.Generator) -> Floats:
+def marble(size: int, rng: np.random.Generator) -> FloatArray:
     """Pale or dark stone with veins along the zero lines of a fractal field."""
     dark = rng.random() < 0.35
     ground, vein = ((52, 56, 62), (170, 172, 176)) if dark else ((226, 223, 217), (120, 118, 120))
@@ -81,16 +79,16 @@ def marble(size: int, rng: np.random.Generator) -> Floats:
     return _mix(vary(colour(*ground), rng, 0.03), vary(colour(*vein), rng, 0.04), veins + 0.09 * clouds(size, 5, rng))
 
 
-def concrete(size: int, rng: np.random.Generator) -> Floats:
+def concrete(size: int, rng: np.random.Generator) -> FloatArray:
     """Speckled slate or concrete."""
     base = vary(_pick(rng, colour(140, 140, 138), colour(84, 92, 100), colour(176, 164, 150)), rng, 0.04)
     speckles = rng.standard_normal((size, size), np.float32)
     tone = 1 + 0.07 * clouds(size, 5, rng, 4) + 0.05 * speckles - 0.2 * (speckles > 2.6)
-    picture: Floats = base * tone[..., None]
+    picture: FloatArray = base * tone[..., None]
     return picture
 
 
-def cloth(size: int, rng: np.random.Generator) -> Floats:
+def cloth(size: int, rng: np.random.Generator) -> FloatArray:
     """Woven linen, plain, striped or checked, with soft folds."""
     base = vary(_pick(rng, colour(196, 186, 168), colour(92, 118, 140), colour(168, 88, 78), colour(118, 132, 98)), rng)
     along, across = _grid(size, rng)
@@ -105,7 +103,7 @@ def cloth(size: int, rng: np.random.Generator) -> Floats:
     return _mix(picture, picture * np.float32(0.4) + np.float32(0.56), stripes)
 
 
-def tiles(size: int, rng: np.random.Generator) -> Floats:
+def tiles(size: int, rng: np.random.Generator) -> FloatArray:
     """Glazed tiles with grout."""
     base = vary(_pick(rng, colour(208, 214, 214), colour(96, 138, 142), colour(190, 130, 98), colour(70, 88, 122)), rng)
     along, across = _grid(size, rng)
@@ -113,14 +111,14 @@ def tiles(size: int, rng: np.random.Generator) -> Floats:
     a, b = along * count + rng.uniform(0, 1), across * count + rng.uniform(0, 1)
     tone = rng.normal(1, 0.07, (16, 16)).astype(np.float32)[np.floor(a).astype(int) % 16, np.floor(b).astype(int) % 16]
     edge = np.maximum(np.abs(a - np.floor(a) - 0.5), np.abs(b - np.floor(b) - 0.5))
-    picture: Floats = (
+    picture: FloatArray = (
         base * (tone + 0.04 * clouds(size, 6, rng) - 0.25 * np.clip((edge - 0.44) / 0.04, 0, 1))[..., None]
     )
     picture[edge > 0.475] = vary(colour(172, 168, 160), rng, 0.03)
     return picture
 
 
-def paper(size: int, rng: np.random.Generator) -> Floats:
+def paper(size: int, rng: np.random.Generator) -> FloatArray:
     """Coloured card with a faint texture."""
     hue = rng.uniform(0, TAU)
     base = 0.62 + 0.22 * np.cos(hue + np.asarray((0, 2.1, 4.2))) * rng.uniform(0.2, 1) - rng.uniform(0, 0.2)
@@ -128,13 +126,21 @@ def paper(size: int, rng: np.random.Generator) -> Floats:
     return (base.astype(np.float32) * texture[..., None]).astype(np.float32)
 
 
-SURFACES: tuple[Callable[[int, np.random.Generator], Floats], ...] = (wood, wood, marble, concrete, cloth, tiles, paper)
+SURFACES: tuple[Callable[[int, np.random.Generator], FloatArray], ...] = (
+    wood,
+    wood,
+    marble,
+    concrete,
+    cloth,
+    tiles,
+    paper,
+)
 
 
-def surface(size: int, rng: np.random.Generator) -> Floats:
+def surface(size: int, rng: np.random.Generator) -> FloatArray:
     """Return one of the surfaces (H, W, 3)."""
     return np.clip(SURFACES[rng.integers(len(SURFACES))](size, rng), 0, 1).astype(np.float32)
 
 
-def _pick(rng: np.random.Generator, *choices: Floats) -> Floats:
+def _pick(rng: np.random.Generator, *choices: FloatArray) -> FloatArray:
     return choices[rng.integers(len(choices))]

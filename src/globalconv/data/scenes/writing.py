@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from globalconv.data.scenes import SCENES, SIZE, SPLITS, Dial, scene
+from globalconv.data.scenes.scene import SCENES, SIZE, SPLITS, Dial, scene
 from globalconv.errors import InputError
-from globalconv.files import write_atomic, write_json
-from globalconv.processes import spread, usable_cores
+from globalconv.runtime.files import write_atomic, write_json
+from globalconv.runtime.processes import spread, usable_cores
 
 SMALLEST, LARGEST = 48, 4096
 """Sides of a scene: below, a fork has no tines any more; above, one picture takes gigabytes."""

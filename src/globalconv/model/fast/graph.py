@@ -10,7 +10,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from globalconv.model.fast.convolution import FusedConvolution, SideBySide, is_fusable, neighbours
+from globalconv.model.fast.convolutions import FusedConvolution, SideBySide, is_fusable, neighbours
 
 _NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 

@@ -1,6 +1,6 @@
 """CamVid street scenes, from scratch, on a laptop."""
 
-from globalconv.data.augmentation import Augmentation
+from globalconv.data.transform_settings import Augmentation
 from globalconv.training.recipe import DataSettings, ModelSettings, OptimSettings, Recipe
 
 

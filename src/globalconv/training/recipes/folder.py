@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from globalconv.data.augmentation import Augmentation
+from globalconv.data.transform_settings import Augmentation
 from globalconv.training.recipe import DataSettings, Recipe
 from globalconv.training.recipes.camvid import camvid
 

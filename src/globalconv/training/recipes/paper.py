@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from globalconv.data.augmentation import PAPER, Augmentation
+from globalconv.data.transform_settings import PAPER, Augmentation
 from globalconv.training.recipe import DataSettings, ModelSettings, OptimSettings, Recipe
 
 SUMMED_RATE = 1e-10

@@ -1,6 +1,6 @@
 """The paper's ablation setting (Section 4.1), to the letter where the letter is known."""
 
-from globalconv.data.augmentation import PAPER
+from globalconv.data.transform_settings import PAPER
 from globalconv.training.recipe import DataSettings, ModelSettings, OptimSettings, Recipe
 
 

@@ -1,6 +1,6 @@
 """The built-in generated scenes: what `globalconv demo` trains on."""
 
-from globalconv.data.augmentation import Augmentation
+from globalconv.data.transform_settings import Augmentation
 from globalconv.training.recipe import DataSettings, ModelSettings, OptimSettings, Recipe
 
 

@@ -1,0 +1,1 @@
+"""What a network costs: weights, multiply-adds, activation memory and latency."""

@@ -1,0 +1,259 @@
+"""What a network costs: weights and multiply-adds, block by block, and the memory of its activations.
+
+Nothing is computed: the network's layers run on the meta device, which knows shapes only, so that ResNet-152 at
+1024 x 2048 is counted in seconds and in no memory. This is the only place of the project that counts.
+
+Shapes: N images of H x W pixels.
+
+How many bytes of tensors live at a time, on any device: also on the meta device, where none are really there.
+
+Which modules of a network make one block of a figure.
+"""
+
+import weakref
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from globalconv.errors import InputError
+from globalconv.model.network import GlobalConvNet
+from globalconv.receptive_field.target import in_mode
+
+
+class LiveBytes(TorchDispatchMode):
+    """While entered, adds up the storages that operations make and takes off those that are let go of.
+
+    Views share their storage and count once; what was there before does not count.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = 0
+        """Bytes that live."""
+        self.most = 0
+        """Most bytes that ever lived at one time."""
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # fmt: skip
+        for given in tree_leaves((args, kwargs)):
+            if isinstance(given, Tensor):
+                self._known.add(given.untyped_storage())
+        outputs = func(*args, **(kwargs or {}))
+        for made in tree_leaves(outputs):
+            if isinstance(made, Tensor) and made.untyped_storage() not in self._known:
+                self._take_up(made.untyped_storage())
+        return outputs
+
+    def _take_up(self, storage: Any) -> None:
+        self._known.add(storage)
+        size = storage.nbytes()
+        self.now += size
+        self.most = max(self.most, self.now)
+        weakref.finalize(storage, self._let_go, size)
+
+    def _let_go(self, size: int) -> None:
+        self.now -= size
+
+
+LEVELS = {2: "conv-1", 4: "res-2", 8: "res-3", 16: "res-4", 32: "res-5"}
+"""Stride -> the paper's name of the level whose features have it."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Modules of a network that are shown as one."""
+
+    name: str
+    modules: tuple[nn.Module, ...]
+
+    @property
+    def weights(self) -> int:
+        """Parameters in these modules, each once."""
+        parameters = {id(parameter): parameter for module in self.modules for parameter in module.parameters()}
+        return sum(parameter.numel() for parameter in parameters.values())
+
+
+def blocks(network: nn.Module) -> list[Block]:
+    """Return the blocks of Figure 2 for the paper's network; for any other its children, or itself if it has none."""
+    if isinstance(network, GlobalConvNet):
+        return [*_levels(network.backbone.body), *_decoder(network)]
+    children = [Block(name, (child,)) for name, child in network.named_children()]
+    return children or [Block(type(network).__name__, (network,))]
+
+
+def _decoder(network: GlobalConvNet) -> Iterator[Block]:
+    for level, head in zip(list(LEVELS.values())[1:], network.heads, strict=True):
+        yield Block(f"head {level}", (head,))
+    yield Block("refinements after heads", tuple(network.refine_heads))
+    yield Block("refinements after sums", tuple(network.refine_sums))
+    yield Block("refinements at output", tuple(network.refine_output))
+    yield Block("upsamplings", tuple(network.upsamples))
+
+
+def _levels(body: Any) -> list[Block]:
+    """Return a block per level of a timm backbone: its children up to the one whose output timm declares for a stride.
+
+    Where its children are not in that order, the backbone is one block.
+    """
+    ends = {info["module"].replace(".", "_"): LEVELS.get(info["reduction"]) for info in body.feature_info.info}
+    found: dict[str, list[nn.Module]] = {}
+    waiting: list[nn.Module] = []
+    for name, child in body.named_children():
+        waiting.append(child)
+        if level := ends.get(name):
+            found.setdefault(level, []).extend(waiting)
+            waiting = []
+    if waiting or not found.keys() >= set(list(LEVELS.values())[1:]):
+        return [Block("backbone", (body,))]
+    return [Block(level, tuple(modules)) for level, modules in found.items()]
+
+
+PAIR = 2
+"""Images of a batch that is counted in training mode: batch norm over one value is refused."""
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """What one block costs for one image."""
+
+    name: str
+    weights: int
+    multiply_adds: int
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """What a network costs for one image of `height` x `width`.
+
+    `multiply_adds` are those of convolutions, deconvolutions, matrix products and attention; sums, activations, norms,
+    pooling and interpolation are not counted, as everywhere in the literature. Of a network that pads its input they
+    are those of the padded image.
+    """
+
+    height: int
+    width: int
+    rows: tuple[CostRow, ...]
+    """Block by block, in the order of the forward pass; they add up to the whole."""
+    inference_bytes: int
+    """Most bytes of activations that live at one time of a forward pass without gradients, in float32. The input and
+    the weights are not among them, nor what a convolution's algorithm needs to work in."""
+    training_bytes: int
+    """Bytes of activations that a forward pass in training leaves for the backward pass, per image of a batch, in
+    float32. Gradients, the optimiser's state and the weights come on top."""
+
+    @property
+    def weights(self) -> int:
+        """Every parameter, biases and norms included, once."""
+        return sum(row.weights for row in self.rows)
+
+    @property
+    def multiply_adds(self) -> int:
+        return sum(row.multiply_adds for row in self.rows)
+
+
+def network_cost(network: nn.Module, height: int, width: int) -> NetworkCost:
+    """Return what `network` (images_N3HW -> anything) costs for one image of `height` x `width`.
+
+    The blocks are those of the paper's Figure 2 for a `GlobalConvNet`, of any other network its children. The network
+    is left as it was, wherever it is. `InputError` where it cannot run on shapes alone.
+    """
+    if height < 1 or width < 1:
+        raise InputError(f"size {height}x{width}: both must be at least 1")
+    image_13HW, pair_23HW = (torch.empty(count, 3, height, width, device="meta") for count in (1, PAIR))
+    parts = blocks(network)
+    with _on_meta(network, training=False) as run, torch.no_grad(), LiveBytes() as inference:
+        multiply_adds = _multiply_adds(parts, lambda: run(image_13HW))
+    with _on_meta(network, training=True) as run, torch.enable_grad(), LiveBytes() as training:
+        output = run(pair_23HW)
+        kept = training.now
+        del output
+    return NetworkCost(height, width, _rows(network, parts, multiply_adds), inference.most, kept // PAIR)
+
+
+def matching_width(channels: int, classes: int, kernel_size: int) -> int:
+    """Return the m with which a stack of 3 x 3 convolutions (Figure 4 D) has the weights of the GCN head of equal k.
+
+    Both without biases, from `channels` to `classes`; the nearest whole m. This is the fair third width for Table 4,
+    whose own, 2048, 1024 and 210 at k = 7, end at seven times the GCN's weights; at 2048 channels and 21 classes it
+    is 32. `InputError` for k = 3, where the stack is one convolution and has no width.
+    """
+    depth = (kernel_size - 1) // 2
+    if kernel_size % 2 == 0 or depth < 2:
+        raise InputError(f"kernel_size={kernel_size}: a stack has a width of its own from 5 on, for odd numbers")
+    wanted = 2 * kernel_size * classes * (channels + classes)
+
+    def stack(width: int) -> int:
+        return 9 * width * (channels + (depth - 2) * width + classes)
+
+    least = bisect_left(range(wanted), wanted, key=stack)  # the first width with as many weights
+    return min(max(1, least - 1), least, key=lambda width: abs(stack(width) - wanted))
+
+
+Run = Callable[[Tensor], object]
+"""Runs a network on images_N3HW, without computing anything."""
+
+
+@contextmanager
+def _on_meta(network: nn.Module, training: bool) -> Iterator[Run]:
+    """Give the network as a function of images without content, in training or evaluation mode; its tensors stay."""
+    state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    on_meta = {name: _meta(tensor) for name, tensor in state.items()}
+
+    def run(images_N3HW: Tensor) -> object:
+        try:
+            return functional_call(network, on_meta, (images_N3HW,))
+        except (RuntimeError, NotImplementedError, ValueError) as error:
+            size = "x".join(map(str, images_N3HW.shape[2:]))
+            raise InputError(
+                f"{type(network).__name__} cannot be counted at {size}, for it does not run on shapes alone: {error}"
+            ) from error
+
+    with in_mode(network, training):
+        yield run
+
+
+def _meta(tensor: Tensor) -> Tensor:
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return torch.empty_like(tensor, device="meta", dtype=dtype).requires_grad_(tensor.requires_grad)
+
+
+def _multiply_adds(parts: list[Block], run: Callable[[], object]) -> list[int]:
+    """Return the multiply-adds of every block in `run`, and of all of it at the end."""
+    counts, began = [0 for _ in parts], [0]
+    with ExitStack() as hooks, FlopCounterMode(display=False) as counter:
+
+        def before(module: nn.Module, inputs: object) -> None:
+            began[0] = counter.get_total_flops()
+
+        for number, part in enumerate(parts):
+
+            def after(module: nn.Module, inputs: object, output: object, number: int = number) -> None:
+                counts[number] += counter.get_total_flops() - began[0]
+
+            for module in part.modules:
+                hooks.callback(module.register_forward_pre_hook(before).remove)
+                hooks.callback(module.register_forward_hook(after).remove)
+        run()
+    # torch counts a multiply-add as two operations.
+    return [count // 2 for count in [*counts, counter.get_total_flops()]]
+
+
+def _rows(network: nn.Module, parts: list[Block], multiply_adds: list[int]) -> tuple[CostRow, ...]:
+    """Return a row for every block that has or does anything, and one for what is outside of all blocks."""
+    *each, total = multiply_adds
+    rows = [CostRow(part.name, part.weights, count) for part, count in zip(parts, each, strict=True)]
+    all_weights = sum(parameter.numel() for parameter in network.parameters())
+    rows.append(CostRow("other", all_weights - sum(row.weights for row in rows), total - sum(each)))
+    return tuple(row for row in rows if row.weights or row.multiply_adds)

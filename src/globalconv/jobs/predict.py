@@ -1,0 +1,80 @@
+"""Jobs that put a trained network to use, each one function."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from globalconv.data.datasets import Data, as_root
+from globalconv.errors import InputError
+from globalconv.infer.image_files import PARTS as PREDICTING
+from globalconv.infer.image_files import Failure, predict_files
+from globalconv.infer.inference_settings import PLAIN, InferenceSettings
+from globalconv.infer.predictor import Predictor, load
+from globalconv.runtime.files import as_path
+from globalconv.runtime.progress import Progress
+from globalconv.runtime.threads import Shares
+from globalconv.submission.servers import Competition
+
+
+def predict(
+    weights: str | Path | Predictor,
+    images: str | Path | Sequence[str | Path],
+    out: str | Path,
+    device: str = "auto",
+    precision: str = "auto",
+    settings: InferenceSettings = PLAIN,
+) -> list[Failure]:
+    """Write class map and overlay of every image that `images` (files, folders, globs) name into the folder `out`.
+
+    `settings` asks for tiles, scales and so on (a `Predictor` keeps its own). What cannot be read is skipped, returned,
+    and listed in `failures.json`. Of a TIFF above 25 megapixels only the class map is written, as a TIFF.
+    """
+    predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
+    inputs = _inputs(images)
+    shares = Shares(*PREDICTING)
+    with Progress("predicted", len(inputs), "images") as progress:
+
+        def on_file(done: int, total: int, path: Path, failure: Failure | None) -> None:
+            progress.update(done, total=total)
+
+        failures = predict_files(predictor, inputs, as_path("out", out), on_file, shares)
+        progress.say(shares.line(progress.total, "images"))
+    return failures
+
+
+def _inputs(images: Any) -> list[str]:
+    """Return the files, folders and globs that are named, by one path or several."""
+    one = isinstance(images, str | Path) or not isinstance(images, Iterable)
+    several = [images] if one else list(images)
+    if wrong := [image for image in several if not isinstance(image, str | Path)]:
+        kind = type(wrong[0]).__name__
+        raise InputError(f"images: holds {kind}: give paths of files, folders or globs; an array goes to a Predictor")
+    return list(map(str, several))
+
+
+def submit(
+    benchmark: str,
+    weights: str | Path,
+    data: Data,
+    out: str | Path,
+    split: str = "test",
+    competition: Competition = "comp6",
+    device: str = "auto",
+    precision: str = "float32",
+    settings: InferenceSettings = PLAIN,
+    trial: bool = False,
+) -> int:
+    """Write the archive `out` that the server of `benchmark` ("voc", "cityscapes") takes; return its predictions.
+
+    All pictures of the split below `data` are predicted at their own size into a folder beside the archive, checked,
+    and packed; a call that was stopped is continued by the same call. `trial` takes an incomplete split. Raises
+    `InputError` for a network of other classes and for whatever the server would refuse.
+    """
+    from globalconv.jobs.submit import Submission, run_submission  # compiles, which only those wait for who use it
+
+    submission = Submission(benchmark, Path(out), split, competition, trial)
+    submission.check()
+    if (root := as_root(data)) is None:
+        raise InputError("--data is missing: name the root of the official data set")
+    predictor = load(weights, device, precision, settings=settings)
+    return run_submission(submission, Path(weights), predictor, root)

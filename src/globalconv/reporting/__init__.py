@@ -1,1 +1,0 @@
-"""Reports: what a network scores on a split and how its training went, told on one page that a stranger can read."""

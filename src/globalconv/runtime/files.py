@@ -1,0 +1,134 @@
+"""A folder that one process at a time works in.
+
+Files that are either the old ones or the new ones, whole: written beside, flushed, then renamed.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from globalconv.errors import InputError
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an `OSError` inside say which file it is about: one of a write (a full disk) does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def as_path(name: str, value: object) -> Path:
+    """Return `value`, which a caller from Python handed over as `name`, as a path; `InputError` for what is none."""
+    if not isinstance(value, str | Path) or not str(value):
+        raise InputError(f"{name}={value!r}: give a path")
+    return Path(value)
+
+
+def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a file beside `path`, flush it to disk and rename it to `path`.
+
+    Whatever interrupts this (an exception, a kill, a full disk) leaves the old `path` untouched.
+    """
+    descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    try:
+        with naming(path), os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(beside, 0o666 & ~_umask())
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` atomically, as UTF-8."""
+    write_atomic(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` to `path` atomically, as indented JSON."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the rename itself; systems that cannot open a folder (Windows) do without."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+try:
+    import fcntl
+
+    CAN_LOCK = True
+except ImportError:  # Windows
+    CAN_LOCK = False
+
+
+LOCK_FILE = ".lock"
+"""Empty, and left where it is: whoever removed it could remove the lock of the next process."""
+
+
+class FolderLock:
+    """Keeps other processes, and other threads of this one, out of a folder; it ends with the process at the latest.
+
+    Where there are no locks (Windows, some network file systems) it keeps nobody out.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[str] | None = None
+
+    def take(self, doing: str) -> None:
+        """Refuse, with `InputError`, where another one has it; `doing` is what it does there: "trains"."""
+        if not self.try_take():
+            raise InputError(f"--out {self._folder}: another process {doing} there; wait for it or stop it")
+
+    def try_take(self) -> bool:
+        """Return whether the folder is now ours, and not another one's."""
+        if not CAN_LOCK:
+            return True
+        self._file = (self._folder / LOCK_FILE).open("w")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release()
+            return False
+        except OSError:
+            self.release()
+        return True
+
+    def release(self) -> None:
+        """Let others in."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+
+def is_free(folder: Path, first_file: str) -> bool:
+    """Tell whether a folder holds at most what a kill or a full disk leaves of a start: the lock, half of a file."""
+    partial = f".{first_file}."
+    names = (file.name for file in folder.iterdir())
+    return all(name == LOCK_FILE or (name.startswith(partial) and name.endswith(".partial")) for name in names)

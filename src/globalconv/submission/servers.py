@@ -1,0 +1,147 @@
+"""The two servers: which pictures they ask for, what a class map is called and holds there, what they accept.
+
+- PASCAL VOC 2012: `results/VOC2012/Segmentation/comp6_test_cls/ID.png`, palette PNGs of class indices at the picture's
+  own size, in a tar file, gzipped or not (the development kit, section "Submission of Results").
+- Cityscapes: PNGs of label ids, 2048x1024, in a ZIP file. The server finds the prediction of a picture by the pattern
+  `CITY_SEQUENCE_FRAME*.png`, in whatever folder (`evalPixelLevelSemanticLabeling.py` of cityscapesScripts).
+
+The pictures of a split, whether or not there are masks of them: those of test splits are secret.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from globalconv.arrays import Uint8Array
+from globalconv.data.formats import cityscapes, voc
+from globalconv.data.formats.mixtures import located
+from globalconv.data.roots import Root
+from globalconv.errors import InputError
+from globalconv.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC, LabelSpace
+from globalconv.visual.palette import palette_png
+
+_FRAME = re.compile(r".+_\d{6}_\d{6}")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to predict, and what its prediction is called."""
+
+    path: Path
+    file: str
+
+
+def voc_pictures(root: Root, split: str) -> list[Picture]:
+    """Return the pictures that `ImageSets/Segmentation/SPLIT.txt` lists; VOC is found at `root` as for a training."""
+    home = located(
+        root, "voc", functools.partial(voc.voc_home, masks=False), "JPEGImages/, in VOCdevkit/VOC2012/ or not"
+    )
+    file = home / voc.LISTS / f"{split}.txt"
+    if not file.is_file():
+        hint = (
+            "; it comes with VOC2012test.tar, which the evaluation server gives to people with an account: globalconv"
+            " data prepare voc --packages test --archives FOLDER unpacks it"
+            if split == "test"
+            else "; unpack VOC's trainval there"
+        )
+        raise InputError(f"{file}: there is no such list{hint}")
+    names = voc.voc_names(home, split)
+    pictures = [Picture(home / voc.IMAGES / f"{name}.jpg", f"{name}.png") for name in names]
+    if strange := [name for name in names if not re.fullmatch(r"[\w-]+", name)]:
+        raise InputError(f"{file}: {strange[0]!r} is no name of a picture; unpack it again")
+    if missing := [picture.path for picture in pictures if not picture.path.is_file()]:
+        more = f", nor are {len(missing) - 1} others of its {len(names)}" if missing[1:] else ""
+        raise InputError(f"{missing[0]}: is not there{more}, and {file} lists it; unpack the archive of {split} again")
+    return pictures
+
+
+def cityscapes_pictures(root: Root, split: str) -> list[Picture]:
+    """Return the pictures `leftImg8bit/SPLIT/CITY/*_leftImg8bit.png`; Cityscapes is found as for a training."""
+    folder = located(root, "cityscapes", _with_pictures, f"{cityscapes.IMAGES}/") / cityscapes.IMAGES / split
+    frames = {path: Path(name).name for name, path in cityscapes.below(folder, cityscapes.IMAGE_ENDING).items()}
+    pictures = [
+        Picture(path, f"{frame}_pred_labelIds.png") for path, frame in frames.items() if _FRAME.fullmatch(frame)
+    ]
+    if not pictures:
+        raise InputError(
+            f"{folder}: holds no CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png; unpack leftImg8bit_trainvaltest.zip there"
+        )
+    return pictures
+
+
+def _with_pictures(folder: Path) -> Path | None:
+    return folder if (folder / cityscapes.IMAGES).is_dir() else None
+
+
+Competition = Literal["comp5", "comp6"]
+"""VOC's: comp5 is for networks that learned from VOC 2012's own trainval data and nothing else, comp6 for others."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One server."""
+
+    title: str
+    labels: LabelSpace
+    pictures: Callable[[Root, str], list[Picture]]
+    """(root of the data, split) -> the pictures to predict, in order."""
+    counts: Mapping[str, int]
+    """Split -> how many pictures it has, as published."""
+    values: tuple[int, ...]
+    """Class -> the value that stands for it in a PNG."""
+    mode: str
+    """Pillow's mode of such a PNG."""
+    suffixes: tuple[str, ...]
+    """What an archive may be called."""
+    folder: str
+    """Where the PNGs lie in it; {competition} and {split} are filled in."""
+    upload: str
+    """Where it is to be uploaded."""
+    size: tuple[int, int] | None = None
+    """(width, height) that every picture has; None: its own."""
+
+    def png(self, class_map: Uint8Array) -> Image.Image:
+        """Return a class map (H, W) as the picture that the server expects."""
+        if self.mode == "P":
+            return palette_png(class_map, self.labels)
+        return Image.fromarray(np.array(self.values, np.uint8)[class_map])
+
+    def member(self, file: str, split: str, competition: Competition) -> str:
+        """Return the path of a PNG in the archive."""
+        return self.folder.format(competition=competition, split=split) + file
+
+
+_VOC = Benchmark(
+    "PASCAL VOC 2012", VOC, voc_pictures, {"test": 1456, "val": 1449}, tuple(range(VOC.num_classes)), "P",
+    (".tgz", ".tar.gz", ".tar"), "results/VOC2012/Segmentation/{competition}_{split}_cls/",
+    "http://host.robots.ox.ac.uk:8080",
+)  # fmt: skip
+
+_CITYSCAPES = Benchmark(
+    "Cityscapes", CITYSCAPES, cityscapes_pictures, {"test": 1525, "val": 500}, CITYSCAPES_LABEL_IDS, "L",
+    (".zip",), "", "https://www.cityscapes-dataset.com/submit/", (2048, 1024),
+)  # fmt: skip
+
+BENCHMARKS = {"voc": _VOC, "cityscapes": _CITYSCAPES}
+
+
+def check_classes(benchmark: Benchmark, labels: LabelSpace, weights: Path) -> None:
+    """Raise `InputError` unless a network's classes are the benchmark's, in its order."""
+    ours, theirs = labels.class_names, benchmark.labels.class_names
+    if ours == theirs:
+        return
+    if len(ours) != len(theirs):
+        unlike = f"it has {len(ours)}, {benchmark.title} has {len(theirs)}"
+    else:
+        place = next(index for index, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1])
+        unlike = f"class {place} is {ours[place]!r}, in {benchmark.title} it is {theirs[place]!r}"
+    raise InputError(
+        f"{weights}: its classes are not those of {benchmark.title} ({unlike}), so its predictions would mean something"
+        " else there; train on the official data set, or give its classes these names in this order"
+    )

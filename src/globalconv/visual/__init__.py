@@ -1,0 +1,1 @@
+"""Arrays and labels in, images out: palettes, overlays, legends and panels. Knows no tensor and no model."""

@@ -1,0 +1,86 @@
+"""Pictures side by side: columns with titles, rows of samples, one legend for all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+from globalconv.labels import Colour
+from globalconv.visual.legend import INK, PAPER, Entry, Font, font, legend
+
+MUTED: Colour = (112, 118, 126)
+
+
+@dataclass(frozen=True)
+class Column:
+    """What stands above a column: a title, and a smaller note below it such as its mIoU."""
+
+    title: str
+    note: str = ""
+
+
+def panel(
+    columns: Sequence[Column | str],
+    rows: Sequence[Sequence[Image.Image]],
+    items: Sequence[Entry] = (),
+    cell_width: int = 320,
+    title: str = "",
+) -> Image.Image:
+    """Return one picture with a row per sample and a column per kind of picture, and a legend of `items` below.
+
+    Pictures are scaled to `cell_width` and keep their shape; those of a row share its height.
+    """
+    heads = [Column(column) if isinstance(column, str) else column for column in columns]
+    assert heads and all(len(row) == len(heads) for row in rows), "one picture per column in every row"
+    margin, gap, size = round(cell_width * 0.06), max(3, round(cell_width * 0.022)), max(13, round(cell_width * 0.05))
+    cells = [[_fitted(picture, cell_width) for picture in row] for row in rows]
+    width = len(heads) * (cell_width + gap) - gap + 2 * margin
+    strip = legend(items, width - 2 * margin, size) if items else None
+    width = max(width, strip.width + 2 * margin if strip else 0)
+    header = _header(heads, cell_width, gap, size, title)
+    heights = [max(picture.height for picture in row) for row in cells]
+    total = margin + header.height + sum(height + gap for height in heights) + (strip.height if strip else 0) + margin
+    sheet = Image.new("RGB", (width, total), PAPER)
+    sheet.paste(header, (margin, margin))
+    y = margin + header.height
+    for row, height in zip(cells, heights, strict=True):
+        for index, picture in enumerate(row):
+            x = margin + index * (cell_width + gap)
+            sheet.paste(picture, (x + (cell_width - picture.width) // 2, y + (height - picture.height) // 2))
+        y += height + gap
+    if strip:
+        sheet.paste(strip, (margin - round(size * 0.55), y + gap))  # its first square stands under the pictures' edge
+    return sheet
+
+
+def _header(heads: Sequence[Column], cell_width: int, gap: int, size: int, title: str) -> Image.Image:
+    top = round(size * 2.2) if title else 0
+    height = top + round(size * (2.9 if any(head.note for head in heads) else 1.7))
+    header = Image.new("RGB", (len(heads) * (cell_width + gap) - gap, height), PAPER)
+    draw = ImageDraw.Draw(header)
+    if title:
+        draw.text((0, 0), title, INK, font(size * 1.35), anchor="la")
+    for index, head in enumerate(heads):
+        x = index * (cell_width + gap)
+        draw.text((x, top), _cut(head.title, font(size), cell_width), INK, font(size), anchor="la")
+        note_font = font(size * 0.85)
+        draw.text((x, top + size * 1.3), _cut(head.note, note_font, cell_width), MUTED, note_font, anchor="la")
+    return header
+
+
+def _fitted(picture: Image.Image, width: int) -> Image.Image:
+    """Return `picture` scaled to `width`: enlarged in whole pixels if it is small, smoothly reduced if it is large."""
+    height = max(1, round(picture.height * width / picture.width))
+    height = min(height, 2 * width)  # a tall sliver would push everything else off the sheet
+    width = max(1, round(picture.width * height / picture.height)) if height == 2 * width else width
+    how = Image.Resampling.NEAREST if picture.width * 2 <= width else Image.Resampling.LANCZOS
+    return picture.convert("RGB").resize((width, height), how)
+
+
+def _cut(text: str, letters: Font, width: int) -> str:
+    """Return `text`, shortened to `width` pixels."""
+    if letters.getlength(text) <= width:
+        return text
+    while text and letters.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"

@@ -1,0 +1,73 @@
+"""Which kernel the objects of hand-made data ask for."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.training import small_recipe, train, write_blobs
+
+from globalconv.cli.main import main
+from globalconv.receptive_field.advice import Advice, Candidate, Objects
+
+
+def objects(*sides: float) -> Objects:
+    return Objects(np.array(sides, np.float64), 213, 320)
+
+
+def advice(*networks: tuple[str, float, float, int], held: Objects, k: int = 15) -> Advice:
+    made = tuple(Candidate(name, (k,) * 4, side, share, 1, cost) for name, side, share, cost in networks)
+    return Advice("made", 1, 1, held, made, trained=False)
+
+
+def test_shares_are_of_pixels_not_of_objects() -> None:
+    """Ten objects of 10 x 10 are 1,000 pixels, one of 30 x 30 is 900."""
+    found = objects(*[10.0] * 10, 30.0)
+    assert found.held_by(9.9) == 0 and found.held_by(30) == 1
+    assert found.held_by(10) == found.held_by(29) == pytest.approx(1000 / 1900)
+    assert [found.percentile(percent) for percent in (10, 50, 90)] == [10, 10, 30]
+
+
+def test_the_cheapest_that_holds_nearly_as_much_is_advised() -> None:
+    found = advice(("a", 10, 0.2, 1), ("b", 50, 0.90, 5), ("c", 99, 0.94, 20), held=objects(40.0))
+    assert found.best.name == "b"
+    assert found.sentence() == (
+        "advice: b, whose field holds the objects of 90% of the pixels; c would hold 94% for 4.00 times its"
+        " multiply-adds"
+    )
+    small = advice(("a", 10, 0.2, 1), ("b", 20, 0.4, 5), held=objects(40.0))
+    assert "larger than every field here" in small.sentence()
+    none = advice(("a", 10, 0.0, 1), ("b", 20, 0.02, 5), held=objects(40.0))
+    assert none.sentence().startswith("advice: none of these") and "b, the largest" in none.sentence()
+
+
+@pytest.mark.parametrize(("k", "levels"), [(7, ""), (11, "res-5 (10x7)"), (25, "res-4 (20x14) and res-5 (10x7)")])
+def test_kernels_that_see_padding_are_named(k: int, levels: str) -> None:
+    text = advice(("a", 10, 0.2, 1), held=objects(40.0), k=k).text()
+    assert ("sees padding" in text) == bool(levels)
+    assert levels in text
+
+
+def test_the_verb_measures_untrained_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_blobs(tmp_path)
+    command = ["advise", "--data", str(tmp_path), "--backbone", "test_resnet", "--kernel-sizes", "5", "1"]
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in found["networks"]] == ["pointwise", "gcn 5"]
+    small, large = found["networks"]
+    assert small["side"] < large["side"] and small["multiply_adds"] < large["multiply_adds"]
+    assert small["held"] <= large["held"] and found["label_maps"] == 7
+    assert (found["height"], found["width"], found["maps"][-1]) == (56, 72, [2, 3])
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    assert "untrained" in text and text.splitlines()[-1].startswith("advice: ")
+
+
+def test_the_verb_measures_run_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_blobs(tmp_path / "data")
+    train(replace(small_recipe(), steps=1), tmp_path / "data", tmp_path / "mine")
+    capsys.readouterr()
+    assert main(["advise", str(tmp_path / "mine"), "--data", str(tmp_path / "data"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in found["networks"]] == ["mine"] and found["trained"]
