@@ -45,7 +45,7 @@ def coarse(label_map: Uint8Array) -> Uint8Array:
 def _regions(label_map: Uint8Array) -> Iterator[tuple[int, NDArray[np.bool_]]]:
     """Yield the connected regions of every class, less the margin, that are large enough to be drawn."""
     for label in np.unique(label_map[label_map != IGNORE]).tolist():
-        # Pixels next to the picture's edge are as far inside as they look: nothing else begins there.
+        # Pixels next to the image's edge are as far inside as they look: nothing else begins there.
         inside = ndimage.distance_transform_edt(np.pad(label_map == label, MARGIN + 1, mode="edge"))
         inside = inside[MARGIN + 1 : -MARGIN - 1, MARGIN + 1 : -MARGIN - 1] > MARGIN
         numbered, count = ndimage.label(inside)

@@ -3,7 +3,7 @@
     pip install -c constraints.txt -e ".[crf-check]"   # the peer; it compiles C++
     python benchmarks/crf.py
 
-Every call gets another picture, and goes from probabilities to probabilities. Pictures are the photographs of
+Every call gets another image, and goes from probabilities to probabilities. Images are the photographs of
 `$GLOBALCONV_DATA/voc-sample`, resized, or generated scenes where that is absent; probabilities are smooth and invented.
 Both packages are measured in turns, each in a process of its own, so that neither works in what the other has left of
 the caches and of freed memory; memory is what one call adds there. The compiled code is timed in a fresh cache folder:
@@ -41,8 +41,8 @@ from globalconv.crf.thread_pool import Crew
 from globalconv.data.scenes.scene import scene
 
 OWN, PEER = "globalconv", "pydensecrf2"
-PICTURES = 4
-"""Different pictures that the calls go through."""
+IMAGES = 4
+"""Different images that the calls go through."""
 
 
 @dataclass(frozen=True)
@@ -84,32 +84,32 @@ def main(settings: Settings) -> None:
     tables: dict[str, Any] = {"DenseCRF: compiling": compiling()}
     for index in settings.cases:
         case = CASES[index]
-        pictures = pictures_of(index)
+        photos = images_of(index)
         with ExitStack() as pools:
             turns = {name: pools.enter_context(turns_of(name, index)) for name in (PEER, OWN)}
             rows = compare(measure(turns, settings.repeats), PEER)
         peaks = [peak(package, index) for package in (PEER, OWN)]
-        own, other = run(OWN, case, *pictures[0]), run(PEER, case, *pictures[0])
+        own, other = run(OWN, case, *photos[0]), run(PEER, case, *photos[0])
         for row, mebibytes in zip(rows, peaks, strict=True):
             row |= {"times_faster": round(1 / row["ratio"], 2), "peak_MiB": mebibytes}
             row |= {"max_dQ": float(f"{np.abs(own - other).max():.1e}")}
             row |= {"equal_labels": float((own.argmax(0) == other.argmax(0)).mean())}
         tables[f"DenseCRF: {case}"] = rows
-        tables[f"DenseCRF: where the time goes, {case}"] = breakdown(case, pictures, settings.repeats)
+        tables[f"DenseCRF: where the time goes, {case}"] = breakdown(case, photos, settings.repeats)
         print_rows(str(case), rows)
         print_rows("where the time goes", tables[f"DenseCRF: where the time goes, {case}"])
-    shown: dict[str, Any] = {"repeats": settings.repeats, "pictures": "photographs" if photographs() else "scenes"}
+    shown: dict[str, Any] = {"repeats": settings.repeats, "images": "photographs" if photographs() else "scenes"}
     shown |= {"note": settings.note} if settings.note else {}
     write_results("crf", "cpu", shown, tables)
 
 
 def photographs() -> list[Path]:
-    """Return the real pictures there are."""
+    """Return the real images there are."""
     folder = Path(os.environ.get("GLOBALCONV_DATA") or "-") / "voc-sample" / "JPEGImages"
     return sorted(folder.glob("*.jpg"))
 
 
-def picture(case: Case, number: int) -> tuple[Any, Any]:
+def photo(case: Case, number: int) -> tuple[Any, Any]:
     """Return an image (H, W, 3) and probabilities (K, H, W)."""
     random = np.random.default_rng(number)
     files = photographs()
@@ -124,24 +124,24 @@ def picture(case: Case, number: int) -> tuple[Any, Any]:
 
 @contextmanager
 def turns_of(package: str, index: int) -> Iterator[Callable[[], object]]:
-    """Yield a call that refines another picture each time, in a process that does nothing else."""
+    """Yield a call that refines another image each time, in a process that does nothing else."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        numbers = cycle(range(PICTURES))
+        numbers = cycle(range(IMAGES))
         pool.submit(prepare, index).result()
         yield lambda: pool.submit(turn, package, index, next(numbers)).result()
 
 
 def prepare(index: int) -> None:
-    pictures_of(index)
+    images_of(index)
 
 
 def turn(package: str, index: int, number: int) -> None:
-    run(package, CASES[index], *pictures_of(index)[number])
+    run(package, CASES[index], *images_of(index)[number])
 
 
 @cache
-def pictures_of(index: int) -> list[tuple[Any, Any]]:
-    return [picture(CASES[index], number) for number in range(PICTURES)]
+def images_of(index: int) -> list[tuple[Any, Any]]:
+    return [photo(CASES[index], number) for number in range(IMAGES)]
 
 
 def run(package: str, case: Case, image: Any, probabilities: Any) -> Any:
@@ -159,10 +159,10 @@ def run(package: str, case: Case, image: Any, probabilities: Any) -> Any:
     return np.array(model.inference(crf.iterations)).reshape(probabilities.shape)
 
 
-def breakdown(case: Case, pictures: list[tuple[Any, Any]], repeats: int) -> list[dict[str, Any]]:
-    """Return the median milliseconds of each part of our call; the first row only for the first picture of a size."""
+def breakdown(case: Case, photos: list[tuple[Any, Any]], repeats: int) -> list[dict[str, Any]]:
+    """Return the median milliseconds of each part of our call; the first row only for the first image of a size."""
     parts: dict[str, list[float]] = {}
-    for _, (image, probabilities) in zip(range(repeats), cycle(pictures), strict=False):
+    for _, (image, probabilities) in zip(range(repeats), cycle(photos), strict=False):
         for part, seconds in laps(DenseCRF.preset(case.preset), image, probabilities).items():
             parts.setdefault(part, []).append(seconds)
     return [{"part": part, "median_ms": round(1e3 * statistics.median(taken), 1)} for part, taken in parts.items()]
@@ -182,7 +182,7 @@ def laps(crf: DenseCRF, image: Any, probabilities: Any) -> dict[str, float]:
         solver_cpu._kept.clear()
         height, width = image.shape[:2]
         solver_cpu.spatial_kernel(height, width, crf.smoothness_xy, crf.smoothness_xy, crew)
-        lap("lattice of places (first picture of a size)")
+        lap("lattice of places (first image of a size)")
         scores_NK = inputs.scores_from_probabilities(probabilities, crew)
         lap("unary")
         terms = solver_cpu.make_terms(crf, image, crew)
@@ -202,9 +202,9 @@ def laps(crf: DenseCRF, image: Any, probabilities: Any) -> dict[str, float]:
 
 def memory_of_one_call(package: str, case: Case) -> float:
     """Return the MiB that one call adds at its peak, the result included; Linux."""
-    image, probabilities = picture(case, 0)
+    image, probabilities = photo(case, 0)
     small = Case(case.preset, 8, 8, case.classes)
-    run(package, small, *picture(small, 0))  # what is imported and compiled does not count
+    run(package, small, *photo(small, 0))  # what is imported and compiled does not count
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
     before = status("VmRSS")
     run(package, case, image, probabilities)
@@ -227,7 +227,7 @@ def peak(package: str, index: int) -> float | None:
 
 
 def compiling() -> list[dict[str, Any]]:
-    """Return the seconds of the first call on a machine, and of the first in a later process; a tiny picture."""
+    """Return the seconds of the first call on a machine, and of the first in a later process; a tiny image."""
     code = (
         "import time, numpy as np; from globalconv import DenseCRF; began = time.perf_counter();"
         " DenseCRF()(np.zeros((8, 8, 3), np.uint8), np.full((2, 8, 8), .5)); print(time.perf_counter() - began)"

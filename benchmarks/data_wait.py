@@ -2,7 +2,7 @@
 
     python benchmarks/data_wait.py [--recipe camvid] [--steps 14] [--repeats 2]
 
-Trains on CamVid's pictures of 480 x 360 (GLOBALCONV_DATA or --data) with a crop of 480 x 352, by the command's own
+Trains on CamVid's images of 480 x 360 (GLOBALCONV_DATA or --data) with a crop of 480 x 352, by the command's own
 loop, in turns. The first steps of each training are left out: they wait for the workers to start.
 """
 

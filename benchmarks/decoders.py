@@ -4,13 +4,13 @@
     python benchmarks/decoders.py times [--repeats N]
 
 The last of ours are GCN + BR with `head_width` 32 and 64, which are not the paper's: the second was found on the
-pictures that rates are chosen on, the first takes no longer than FPN. All stand on the same ResNet-18 from scratch and
+images that rates are chosen on, the first takes no longer than FPN. All stand on the same ResNet-18 from scratch and
 see the same images, normalised alike, in the same order, with the same augmentation (256 x 256, the msrc21 recipe's),
 loss, schedule and number of steps; the loop is ours for all.
 
 The learning rate: each decoder has the same three to choose from (`RATES`). `tune` trains all of them for half of the
-steps on three quarters of MSRC21's training pictures and scores them on the last quarter. A decoder's best rate there
-is the only one that `msrc21` and `folds` train with, so that no reported picture has chosen anything, and nobody has
+steps on three quarters of MSRC21's training images and scores them on the last quarter. A decoder's best rate there
+is the only one that `msrc21` and `folds` train with, so that no reported image has chosen anything, and nobody has
 had more trials. The rate is MSRC21's for CamVid too, for all alike. Where the best rate is the lowest or the highest of
 the three, the note of the row says so. `msrc21 --seed 1` and `--seed 2` train again from other weights and in another
 order; with one seed, differences of a point or two mean nothing by themselves.
@@ -52,7 +52,7 @@ from globalconv.training.recipes.index import RECIPES
 BACKBONE, CROP, STEPS, SEEDS = "resnet18", (256, 256), 600, 3
 RATES = (5e-4, 2e-3, 8e-3)
 TUNED_ON = 4
-"""One training picture in so many is held out to choose a rate on."""
+"""One training image in so many is held out to choose a rate on."""
 
 OURS = {
     "Baseline": ModelSettings(BACKBONE, head=("pointwise",), boundary_refinement=False),
@@ -154,7 +154,7 @@ def best_rates(tried: dict[str, float]) -> dict[str, tuple[float, str]]:
 
 
 def write_tuning_data(settings: Settings) -> None:
-    """Copy MSRC21's training pictures into a data set of their own, of which every fourth is for validation."""
+    """Copy MSRC21's training images into a data set of their own, of which every fourth is for validation."""
     source, place = root(settings) / "MSRC21", settings.out / "tuning"
     if (place / "classes.json").exists():
         return

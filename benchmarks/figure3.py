@@ -3,8 +3,8 @@
     GLOBALCONV_DATA=... python benchmarks/figure3.py [--steps 500] [--occluders 5000] [--out runs/figure3]
 
 Both networks are trained here with the recipe msrc21, without Boundary Refinement, from scratch, on the same samples in
-the same order (a run that is there already is kept). Pictures and their objects are those of MSRC21's val split named
-below. The table of areas goes to results/figure3.json; the pictures stay in --out, because MSRC21's photographs are for
+the same order (a run that is there already is kept). Images and their objects are those of MSRC21's val split named
+below. The table of areas goes to results/figure3.json; the images stay in --out, because MSRC21's photographs are for
 research only.
 """
 
@@ -24,7 +24,7 @@ from globalconv.training.recipes.index import RECIPES
 from globalconv.weights import MODEL_FILE
 
 HEADS = {"1 x 1": "pointwise", "GCN k = 15": "gcn"}
-PICTURES = {"12_21_s": ("bird", (147, 115))}
+IMAGES = {"12_21_s": ("bird", (147, 115))}
 """Name in val -> class and middle of an object."""
 
 
@@ -51,14 +51,14 @@ def trained(data: Path, settings: Settings) -> dict[str, Path]:
 
 
 def rows(data: Path, folders: dict[str, Path], settings: Settings) -> list[dict[str, Any]]:
-    """Return the areas of all pictures, and write each as Figure 3."""
+    """Return the areas of all images, and write each as Figure 3."""
     how = FieldSettings(scales=settings.scales, occluders=settings.occluders)
     found = []
-    for picture, (kind, at) in PICTURES.items():
-        image, labels = data / f"images/val/{picture}.jpg", data / f"labels/val/{picture}.png"
-        out = settings.out / f"{picture}.png"
+    for photo, (kind, at) in IMAGES.items():
+        image, labels = data / f"images/val/{photo}.jpg", data / f"labels/val/{photo}.png"
+        out = settings.out / f"{photo}.png"
         fields = draw_fields(list(folders.values()), image, at, out, how, kind, labels, settings.device)
-        found += [{"picture": picture, **row} for row in fields.to_json()["fields"]]
+        found += [{"image": photo, **row} for row in fields.to_json()["fields"]]
     return found
 
 

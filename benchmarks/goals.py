@@ -71,7 +71,7 @@ def off_the_line(tables: Tables) -> float:
 
 
 def growth_of_tiles(tables: Tables) -> float:
-    """Return what tiles of the largest picture take, as a multiple of those of the smallest."""
+    """Return what tiles of the largest image take, as a multiple of those of the smallest."""
     rows = [row["the rest"] for row in tables["memory of tiles, MB"] if row["in and out"] == "arrays"]
     grown: float = rows[-1] / rows[0]
     return grown
@@ -129,8 +129,8 @@ GOALS = (
         lambda tables: 100 / over("batch 1", "network alone")(tables), "%", at_least=True,
     ),
     Goal(
-        "memory of tiles, 16000x16000 over 4000x4000, picture and class map apart", "tiles", 1.1, growth_of_tiles,
-        bound="a band of scores as wide as the picture waits for the tiles below it",
+        "memory of tiles, 16000x16000 over 4000x4000, image and class map apart", "tiles", 1.1, growth_of_tiles,
+        bound="a band of scores as wide as the image waits for the tiles below it",
     ),
     Goal("heads over k = 7 to 63, off a straight line", "heads", 5, off_the_line, "%"),
     Goal(

@@ -4,7 +4,7 @@
 
 `--runs` holds the run folders of `benchmarks/accuracy.py folds` (or `msrc21`), of which any number may be there. A
 CRF is never reported on what it was chosen on: for a fold of CamVid it is searched on the other folds' validation
-frames, with the networks that had held those out; for MSRC21 on one half of the validation pictures, and everything is
+frames, with the networks that had held those out; for MSRC21 on one half of the validation images, and everything is
 reported on the other. Each way of predicting has a CRF of its own, chosen on what that way predicts. `+ scales` is
 0.75, 1 and 1.25, each with its mirror image. Time is that of the processor, per image, reading included. Rows are
 written as they are made; those of the same weights, images and candidates stay when it is started again.
@@ -111,7 +111,7 @@ def camvid(settings: Settings) -> list[Case]:
 
 
 def msrc21(settings: Settings) -> list[Case]:
-    """Return a case per run: half of the pictures to search on, the other half to report on."""
+    """Return a case per run: half of the images to search on, the other half to report on."""
     searched, reported = halves(open_source(Path(os.environ["GLOBALCONV_DATA"]) / "MSRC21", "val"), None)
     search, report = spread_over(searched, settings.search_frames), spread_over(reported, settings.frames)
     return [Case(run.name, Part(run, "val", report), (Part(run, "val", search),)) for run in trained(settings)]

@@ -2,9 +2,9 @@
 
     python benchmarks/intervals.py [--experiments 300]
 
-Simulated trainings of two networks, paired by seed and picture, of which the second gains 3 points; the gain varies by
-seed, by picture, and by both. "percentiles" draws seeds and pictures at once, 1,000 times, and takes the middle 95 %.
-Where there are folds, each of them has trainings of its own and takes the place of a picture.
+Simulated trainings of two networks, paired by seed and image, of which the second gains 3 points; the gain varies by
+seed, by image, and by both. "percentiles" draws seeds and images at once, 1,000 times, and takes the middle 95 %.
+Where there are folds, each of them has trainings of its own and takes the place of an image.
 """
 
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ from globalconv.paper.statistics import Scores, difference, scores
 
 GAIN = 0.03
 CLASSES = 4
-DOUBTS = {"seeds and pictures": (0.02, 0.02, 0.02), "pictures": (0.002, 0.1, 0.02), "single pairs": (0.002, 0.02, 0.15)}
-"""Standard deviations of the gain: between seeds, between pictures, and of one picture in one training."""
+DOUBTS = {"seeds and images": (0.02, 0.02, 0.02), "images": (0.002, 0.1, 0.02), "single pairs": (0.002, 0.02, 0.15)}
+"""Standard deviations of the gain: between seeds, between images, and of one image in one training."""
 SIZES = ((5, 240, 0), (5, 60, 0), (3, 60, 0), (1, 60, 5), (3, 60, 5))
-"""Seeds, pictures, and folds of these (0: the same trainings for all pictures)."""
+"""Seeds, images, and folds of these (0: the same trainings for all images)."""
 
 Network = tuple[Int64Array, Int64Array]
 """Hits and unions, (S, N, K)."""
@@ -35,16 +35,16 @@ class Settings:
     """Of each kind."""
 
 
-def experiment(rng: np.random.Generator, seeds: int, pictures: int, folds: int, doubt: str) -> list[Network]:
-    """Return the counts of both networks; of folds as well as of pictures."""
-    unions_NK = rng.integers(200, 4000, (pictures, CLASSES)) * (rng.random((pictures, CLASSES)) < 0.7)
+def experiment(rng: np.random.Generator, seeds: int, images: int, folds: int, doubt: str) -> list[Network]:
+    """Return the counts of both networks; of folds as well as of images."""
+    unions_NK = rng.integers(200, 4000, (images, CLASSES)) * (rng.random((images, CLASSES)) < 0.7)
     unions_NK[:, 0] += 200
-    trainings, places = folds or 1, folds or pictures
+    trainings, places = folds or 1, folds or images
     of_trainings, of_places, of_both = DOUBTS[doubt]
-    varying = of_trainings * rng.standard_normal((seeds, trainings)).repeat(pictures // trainings, axis=1)
-    varying += of_places * rng.standard_normal(places).repeat(pictures // places)
-    varying += of_both * rng.standard_normal((seeds, pictures))
-    level_SN = np.clip(0.5 + 0.15 * rng.standard_normal(pictures), 0.1, 0.9) + 0.02 * rng.standard_normal((seeds, 1))
+    varying = of_trainings * rng.standard_normal((seeds, trainings)).repeat(images // trainings, axis=1)
+    varying += of_places * rng.standard_normal(places).repeat(images // places)
+    varying += of_both * rng.standard_normal((seeds, images))
+    level_SN = np.clip(0.5 + 0.15 * rng.standard_normal(images), 0.1, 0.9) + 0.02 * rng.standard_normal((seeds, 1))
     both = [
         (share_SN[..., None] * unions_NK).round().astype(np.int64) for share_SN in (level_SN, level_SN + GAIN + varying)
     ]
@@ -52,7 +52,7 @@ def experiment(rng: np.random.Generator, seeds: int, pictures: int, folds: int, 
 
 
 def percentiles(one: Network, other: Network, folds: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Return the interval of the plain two-level bootstrap, of seeds and of folds or pictures."""
+    """Return the interval of the plain two-level bootstrap, of seeds and of folds or images."""
     if folds:
         one, other = ((summed(hits, folds), summed(unions, folds)) for hits, unions in (one, other))
     seeds, places = one[0].shape[:2]
@@ -64,28 +64,28 @@ def percentiles(one: Network, other: Network, folds: int, rng: np.random.Generat
 
 def summed(counts_SNK: Int64Array, folds: int) -> Int64Array:
     """Return the counts of each fold (S, G, K)."""
-    seeds, pictures, classes = counts_SNK.shape
-    summed_SGK: Int64Array = counts_SNK.reshape(seeds, folds, pictures // folds, classes).sum(2)
+    seeds, images, classes = counts_SNK.shape
+    summed_SGK: Int64Array = counts_SNK.reshape(seeds, folds, images // folds, classes).sum(2)
     return summed_SGK
 
 
 def of(network: Network, folds: int) -> Scores:
-    seeds, pictures = network[0].shape[:2]
-    places = folds or pictures
-    names = [f"{number * places // pictures:04}" for number in range(pictures)]
+    seeds, images = network[0].shape[:2]
+    places = folds or images
+    names = [f"{number * places // images:04}" for number in range(images)]
     return scores(range(seeds), *network, names, apart=folds > 0)
 
 
-def row(seeds: int, pictures: int, folds: int, doubt: str, experiments: int) -> dict[str, Any]:
+def row(seeds: int, images: int, folds: int, doubt: str, experiments: int) -> dict[str, Any]:
     """Return how often both intervals hold the truth, and how wide they are."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(experiments):
-        one, other = experiment(rng, seeds, pictures, folds, doubt)
+        one, other = experiment(rng, seeds, images, folds, doubt)
         ours = difference(of(one, folds), of(other, folds))
         assert ours and ours.interval
         found.append((percentiles(one, other, folds, rng), ours.interval))
-    facts: dict[str, Any] = {"seeds": seeds, "pictures": pictures, "folds": folds, "doubt of": doubt}
+    facts: dict[str, Any] = {"seeds": seeds, "images": images, "folds": folds, "doubt of": doubt}
     for name, intervals in zip(("percentiles", "ours"), zip(*found, strict=True), strict=True):
         facts[f"{name} hold %"] = round(100 * float(np.mean([low <= GAIN <= high for low, high in intervals])), 1)
         facts[f"{name} width, points"] = round(100 * float(np.mean([high - low for low, high in intervals])), 2)

@@ -5,7 +5,7 @@
 What is timed is the verb's own function, reading and writing included, with one predictor that is already loaded, in
 the precision that the verb picks. "network alone" is the same predictor on decoded images, writing nothing: its rate is
 what the verb cannot exceed. "one after another" calls the same functions for decoding, network and writing in a plain
-loop: what the overlap is worth is the ratio to it. Pictures are CamVid's frames where GLOBALCONV_DATA is set, else
+loop: what the overlap is worth is the ratio to it. Images are CamVid's frames where GLOBALCONV_DATA is set, else
 generated scenes of their size; without --run the network is a fresh one of the recipe `camvid`.
 """
 
@@ -48,7 +48,7 @@ class Settings:
     """Run folder or weights folder; by default a fresh network of the recipe camvid."""
     backbone: str | None = None
     """Of the fresh network, another than the recipe's."""
-    pictures: int = 24
+    photos: int = 24
     """Images per call."""
     repeats: int = 7
     """Calls of every case, after one to warm up."""
@@ -58,7 +58,7 @@ def main(settings: Settings) -> None:
     with tempfile.TemporaryDirectory() as folder:
         weights = settings.run or fresh(Path(folder) / "network", settings.backbone)
         predictor = load(weights, "cpu")
-        images = pictures(Path(folder) / "pictures", settings.pictures)
+        images = photos(Path(folder) / "images", settings.photos)
         rows = rates(cases(predictor, images, Path(folder) / "out"), settings)
         parts = share(predictor, images, Path(folder) / "out")
     print_rows("predict", rows)
@@ -108,7 +108,7 @@ def apart(predictor: Predictor, images: Sequence[Path], out: Path) -> None:
 def rates(found: dict[str, Callable[[], object]], settings: Settings) -> list[dict[str, Any]]:
     """Return a row per case, with the images per second of its median."""
     rows = compare(measure(found, settings.repeats), ALONE)
-    return [{**row, "images_per_s": round(1e3 * settings.pictures / row["median_ms"], 2)} for row in rows]
+    return [{**row, "images_per_s": round(1e3 * settings.photos / row["median_ms"], 2)} for row in rows]
 
 
 def share(predictor: Predictor, images: Sequence[Path], out: Path) -> list[dict[str, Any]]:
@@ -118,7 +118,7 @@ def share(predictor: Predictor, images: Sequence[Path], out: Path) -> list[dict[
     return [{"images": len(images), "line": shares.line(len(images), "images")}]
 
 
-def pictures(folder: Path, count: int) -> list[Path]:
+def photos(folder: Path, count: int) -> list[Path]:
     """Write `count` PNG files of the size of CamVid's frames, and return their paths."""
     folder.mkdir()
     root = os.environ.get("GLOBALCONV_DATA")

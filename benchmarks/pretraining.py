@@ -30,9 +30,9 @@ from globalconv.data.transform_settings import Augmentation, CropSettings
 from globalconv.training.recipe import (
     ClassifierSettings,
     DataSettings,
+    ImageSettings,
     ModelSettings,
     OptimSettings,
-    PictureSettings,
     PretrainOptim,
     PretrainRecipe,
     Recipe,
@@ -57,7 +57,7 @@ def pretraining() -> PretrainRecipe:
     """Return the recipe of the backbone: AdamW, which gets somewhere in so few steps."""
     return PretrainRecipe(
         model=ClassifierSettings(BACKBONE),
-        data=PictureSettings(augmentation=CropSettings(CROP, area=(0.3, 1.0)), batch_size=BATCH, workers=0),
+        data=ImageSettings(augmentation=CropSettings(CROP, area=(0.3, 1.0)), batch_size=BATCH, workers=0),
         optim=PretrainOptim(algorithm="adamw", lr=1e-3, weight_decay=0.05, warmup_steps=20),
         steps=PRETRAIN_STEPS,
         evaluate_every=40,
@@ -90,7 +90,7 @@ def cut(scenes: Path, out: Path) -> Path:
 
 
 def _objects(image: NDArray[np.uint8], label_map: NDArray[np.uint8]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield name and picture of every object that is large enough, a book with what lies on it."""
+    """Yield name and image of every object that is large enough, a book with what lies on it."""
     for kind, name in enumerate(SCENES.class_names[1:], start=1):
         regions, _ = ndimage.label(label_map == kind)
         sizes = np.bincount(regions.ravel())
@@ -110,11 +110,11 @@ def main() -> None:
     torch.set_num_threads(1)
     out = tyro.cli(Settings).out
     write_scenes(out / "scenes", SceneSet(TRAIN, VAL), workers=1)
-    pictures = out / "objects"
-    if not pictures.exists():
-        cut(out / "scenes", pictures)
+    images = out / "objects"
+    if not images.exists():
+        cut(out / "scenes", images)
     run = out / "backbone"
-    weights = globalconv.pretrain(pretraining(), pictures, run, resume=run.exists())
+    weights = globalconv.pretrain(pretraining(), images, run, resume=run.exists())
     found = [{key: line[key] for key in ("step", "top1", "top5", "loss", "images")} for line in evaluations(run)]
     found = [{key: round(value, 4) for key, value in row.items()} for row in found]
     rows = [{"case": "pre-training", "steps": PRETRAIN_STEPS, "miou": None, "wall_minutes": wall_minutes(run)}]
@@ -125,7 +125,7 @@ def main() -> None:
         rows.append({"case": name, "steps": STEPS, "miou": miou, "wall_minutes": wall_minutes(folder)})
     print_rows("pre-training", found)
     print_rows("trainings", rows)
-    counts = {split: len(list((pictures / split).rglob("*.png"))) for split in ("train", "val")}
+    counts = {split: len(list((images / split).rglob("*.png"))) for split in ("train", "val")}
     settings = {"backbone": BACKBONE, "crop": CROP, "batch": BATCH, "objects": counts, "scenes": [TRAIN, VAL]}
     write_results("pretraining", "cpu", settings, {"pre-training": found, "trainings": rows})
 

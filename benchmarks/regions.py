@@ -1,7 +1,7 @@
 """What counting by regions costs per 1024 x 2048 map of 19 classes, beside the confusion matrix and the usual way.
 
 python benchmarks/regions.py
-... --picture docs/images/regions.png      only draws the regions of a generated scene
+... --image docs/images/regions.png      only draws the regions of a generated scene
 
 The usual way takes binary masks one class after another: a distance transform of each class for the distance to the
 boundary, a labelling of each for the sizes of objects, and the published formula of Boundary IoU, two erosions of each.
@@ -40,10 +40,10 @@ TITLES = ("Regions: per map", "Regions: beside the usual way")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--picture", type=Path)
+    parser.add_argument("--image", type=Path)
     options = parser.parse_args()
-    if options.picture:
-        picture().save(options.picture, optimize=True)
+    if options.image:
+        image().save(options.image, optimize=True)
         return
     truth, prediction = maps()
     matrix, tally = ConfusionMatrix(CLASSES), RegionTally(CLASSES)
@@ -123,7 +123,7 @@ def erosions_per_class(prediction: Uint8Array, truth: Uint8Array) -> list[float]
     return ious
 
 
-def picture() -> Image.Image:
+def image() -> Image.Image:
     """Return a scene, its truth with a void strip of 5 pixels between classes as VOC has, and its boundary region."""
     source = open_source(None, "val", "scenes")
     scene, classes = source.image(0), source.label_map(0)

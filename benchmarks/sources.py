@@ -2,8 +2,8 @@
 
     python benchmarks/sources.py
 
-Trees in the official layouts are made in a temporary folder, of pictures of the official sizes: windows of the VOC
-samples and of CamVid's frames under GLOBALCONV_DATA (else scenes), enlarged. Enlarged pictures are smoother than
+Trees in the official layouts are made in a temporary folder, of images of the official sizes: windows of the VOC
+samples and of CamVid's frames under GLOBALCONV_DATA (else scenes), enlarged. Enlarged images are smoother than
 photographs, so files are smaller than the official ones; the table says how large they are. COCO's outlines follow
 every pixel here, which makes their label maps dearer than the official ones. Time is the process's own,
 so that nobody else's work counts; the files are in memory after the first reading, so neither does the disk.
@@ -26,7 +26,7 @@ from common import print_rows, write_results
 from globalconv.data.datasets import Source, open_source, sample_files
 
 COCO, SBD, VOC = 109_892 - 10_582, 10_582 - 1_464, 1_464
-"""Pictures of each data set in the paper's first stage."""
+"""Images of each data set in the paper's first stage."""
 
 
 @dataclass(frozen=True)
@@ -63,24 +63,24 @@ def both(source: Source, index: int) -> None:
     source.image(index), source.label_map(index)
 
 
-def picture(source: Source, index: int) -> None:
+def image(source: Source, index: int) -> None:
     source.image(index)
 
 
 def kilobytes(source: Source) -> int:
-    """Return the mean size of a picture's file."""
+    """Return the mean size of an image's file."""
     files = [sample_files(source, index)[0] for index in range(len(source))]
     return round(sum(file.stat().st_size for file in files) / len(files) / 1000)
 
 
 def row(name: str, source: Source, rates: dict[str, list[float]]) -> dict[str, Any]:
     """Return a line of the table; the label map's share is of the time of a sample."""
-    whole, alone = median(rates["both"]), median(rates["picture"])
+    whole, alone = median(rates["both"]), median(rates["image"])
     height, width = source.image(0).shape[:2]
     return {
         "source": name,
         "size": f"{width}x{height}",
-        "picture_kB": kilobytes(source),
+        "image_kB": kilobytes(source),
         "samples_per_second": round(whole, 1),
         "slowest": round(min(rates["both"]), 1),
         "label_map_share": round(1 - whole / alone, 2),
@@ -90,7 +90,7 @@ def row(name: str, source: Source, rates: dict[str, list[float]]) -> dict[str, A
 
 def main(settings: Settings) -> None:
     torch.set_num_threads(1)
-    ways: dict[str, Callable[[Source, int], object]] = {"both": both, "picture": picture}
+    ways: dict[str, Callable[[Source, int], object]] = {"both": both, "image": image}
     with tempfile.TemporaryDirectory() as folder:
         sources = trees(Path(folder))
         rates: dict[str, dict[str, list[float]]] = {name: {way: [] for way in ways} for name in sources}
@@ -104,12 +104,12 @@ def main(settings: Settings) -> None:
     seconds = COCO / speed["coco:train"] + SBD / speed["sbd:train"] + VOC / speed["voc:train"]
     epoch = [
         {
-            "epoch": "COCO + SBD + VOC, 109,892 pictures",
+            "epoch": "COCO + SBD + VOC, 109,892 images",
             "cpu_minutes": round(seconds / 60, 1),
             "mean_samples_per_second": round((COCO + SBD + VOC) / seconds, 1),
         },
         {
-            "epoch": "Cityscapes coarse + train, 22,973 pictures",
+            "epoch": "Cityscapes coarse + train, 22,973 images",
             "cpu_minutes": round((19_998 / speed["cityscapes:coarse"] + 2_975 / speed["cityscapes:train"]) / 60, 1),
             "mean_samples_per_second": round(
                 22_973 / (19_998 / speed["cityscapes:coarse"] + 2_975 / speed["cityscapes:train"]), 1
@@ -117,9 +117,9 @@ def main(settings: Settings) -> None:
         },
     ]
     print_rows("epochs, reading alone", epoch)
-    real = "real pictures, enlarged" if os.environ.get("GLOBALCONV_DATA") else "generated scenes"
+    real = "real images, enlarged" if os.environ.get("GLOBALCONV_DATA") else "generated scenes"
     tables = {"sources: reading, one core": rows, "sources: an epoch of reading alone, one core": epoch}
-    write_results("sources", "cpu", {**asdict(settings), "pictures": real}, tables)
+    write_results("sources", "cpu", {**asdict(settings), "images": real}, tables)
 
 
 if __name__ == "__main__":

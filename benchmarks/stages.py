@@ -2,7 +2,7 @@
 
     python benchmarks/stages.py [--only CASE] [--steps N] [--out runs/stages]
 
-As in Cityscapes, one training picture in eight has its fine label map, and the others a coarse one: rough polygons
+As in Cityscapes, one training image in eight has its fine label map, and the others a coarse one: rough polygons
 (`benchmarks/coarse.py`). On each of the five folds, "fine" learns from the former for all the steps, "staged" from
 both kinds for half of them, then from the fine ones alone. ResNet-18 from scratch, GCN k = 15 + BR, otherwise the
 recipe `camvid`. Each stage is scored once, at its end, so nothing is chosen on the fold. Reads CamVid under
@@ -36,7 +36,7 @@ from globalconv.training.recipes.index import RECIPES
 
 STEPS = 600
 FINE = 8
-"""One picture in so many has its fine label map; Cityscapes has 2,975 fine and 19,998 coarse ones."""
+"""One image in so many has its fine label map; Cityscapes has 2,975 fine and 19,998 coarse ones."""
 RUNS, GAIN = "mIoU on each fold", "staged over fine, points of mIoU"
 
 
@@ -93,8 +93,8 @@ def _coarse(path: Path, label_map: np.ndarray[Any, np.dtype[np.uint8]]) -> np.nd
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn = Image.fromarray(coarse(label_map))
         write_atomic(path, lambda file: drawn.save(file, "PNG"))
-    with Image.open(path) as picture:
-        return np.array(picture)
+    with Image.open(path) as image:
+        return np.array(image)
 
 
 def recipes(fold: str, steps: int) -> Iterator[tuple[str, Recipe | StagedRecipe]]:

@@ -133,7 +133,7 @@ def text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        return ""  # a picture
+        return ""  # an image
 
 
 def test_files_stay_short() -> None:

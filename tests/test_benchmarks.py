@@ -182,7 +182,7 @@ def test_parts_of_a_crf_are_those_of_a_call(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("GLOBALCONV_DATA", raising=False)
     crf = load("crf")
     case = crf.Case("example", 20, 30, 3)
-    image, probabilities = crf.picture(case, 0)
+    image, probabilities = crf.photo(case, 0)
     assert image.shape == (20, 30, 3) and probabilities.sum(0) == pytest.approx(1, abs=1e-5)
     rows = crf.breakdown(case, [(image, probabilities)], repeats=2)
     assert [row["part"] for row in rows][-2:] == ["update: slice and softmax", "result"]
@@ -216,7 +216,7 @@ def test_a_step_of_the_backbone_and_of_the_network_changes_their_weights() -> No
 def test_every_way_to_predict_writes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GLOBALCONV_DATA", raising=False)
     predict = load("predict")
-    images = predict.pictures(tmp_path / "pictures", 3)
+    images = predict.photos(tmp_path / "images", 3)
     predictor = Predictor(Brightest(), LABELS, "cpu", "float32")
     made: dict[str, dict[str, bytes]] = {}
     cases = predict.cases(predictor, images, tmp_path / "out")

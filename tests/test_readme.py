@@ -1,7 +1,7 @@
 """The command blocks of README.md, CONTRIBUTING.md and docs/ run as they stand.
 
 All blocks of one document run in order in one folder, which holds what a reader would bring: `my-data/` (images and
-label maps), `photos/`, and `pictures/` (a folder per class). An HTML comment on the line above a block may change that:
+label maps), `photos/`, and `images/` (a folder per class). An HTML comment on the line above a block may change that:
 
     <!-- test: "train folder" as "train folder --steps 2" -->   run with this replacement, for a smaller budget
     <!-- test: skip REASON -->                                 do not run; every `make TARGET` in it must exist
@@ -67,7 +67,7 @@ def workplaces(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
 
 
 def _write_data(folder: Path) -> None:
-    """Twenty pictures of a red half on a blue half, with their label maps; the halves as two classes; and a photo."""
+    """Twenty images of a red half on a blue half, with their label maps; the halves as two classes; and a photo."""
     for name in ("my-data/images", "my-data/labels", "photos"):
         (folder / name).mkdir(parents=True)
     for index in range(20):
@@ -77,7 +77,7 @@ def _write_data(folder: Path) -> None:
         image.save(folder / f"my-data/images/{index:02d}.jpg")
         Image.fromarray(label_map).save(folder / f"my-data/labels/{index:02d}.png")
         for name, part in (("red", (0, 0, 64, 8 + index)), ("blue", (0, 8 + index, 64, 48))):
-            place = folder / "pictures" / ("val" if index % 5 == 0 else "train") / name
+            place = folder / "images" / ("val" if index % 5 == 0 else "train") / name
             place.mkdir(parents=True, exist_ok=True)
             image.crop(part).save(place / f"{index:02d}.jpg")
     image.resize((90, 70)).save(folder / "photos/street.jpg")

@@ -1,9 +1,14 @@
-"""What a user is told: one family of exceptions, each a single line with a remedy, each with an exit code."""
+"""What a user is told: one family of exceptions, each a single line with a remedy, each with an exit code.
 
+Messages name settings as Python does, between backticks: `optim.lr`. The command line shows them as its options.
+"""
+
+import contextlib
 import difflib
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO
 
 
@@ -61,8 +66,29 @@ def nearest(name: object, known: Iterable[str]) -> str:
     return f"{hint}known: {', '.join(names)}"
 
 
+_SETTING = re.compile(r"`([a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*)`")
+_naming_options = False
+
+
+@contextlib.contextmanager
+def settings_named_as_options() -> Iterator[None]:
+    """Let `tell` name settings as the command line does inside the block: `optim.lr` is --optim.lr."""
+    global _naming_options  # noqa: PLW0603 (of the process, as standard error is)
+    before, _naming_options = _naming_options, True
+    try:
+        yield
+    finally:
+        _naming_options = before
+
+
+def as_options(text: str) -> str:
+    """Return `text` with the settings that it names between backticks as options: `batch_size` as --batch-size."""
+    return _SETTING.sub(lambda setting: f"--{setting[1].replace('_', '-')}", text)
+
+
 def tell(line: str) -> None:
     """Write `line` to standard error; where its reader has gone (`2>&1 | head`), go on in silence."""
+    line = as_options(line) if _naming_options else line
     try:
         print(line, file=sys.stderr, flush=True)
     except BrokenPipeError:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.datasets import mask, picture
+from helpers.datasets import image, mask
 from helpers.formats import CSV, coco, colour_masks, cvat, labelme, voc
 from helpers.refusals import TINY
 
@@ -20,14 +20,14 @@ def with_colours(root: Path) -> Path:
 
 def binary(root: Path) -> Path:
     for name in "abcd":
-        picture(root / f"images/{name}.jpg")
+        image(root / f"images/{name}.jpg")
         mask(root / f"masks/{name}.png", np.tile(np.repeat(np.array([0, 255], np.uint8), 12), (16, 1)))
     return root
 
 
 def listed(root: Path) -> Path:
     for split in ("train", "val"):
-        picture(root / f"a/{split}.jpg")
+        image(root / f"a/{split}.jpg")
         mask(root / f"b/{split}.png", np.tile(np.arange(24, dtype=np.uint8) % 3, (16, 1)))
         (root / f"{split}.txt").write_text(f"a/{split}.jpg b/{split}.png\n")
     return root

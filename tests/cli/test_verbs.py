@@ -171,7 +171,7 @@ def test_report_prints_its_page(place: Path, tmp_path: Path, capsys: pytest.Capt
 
 
 @pytest.mark.slow
-def test_demo_makes_a_page_with_pictures_and_prints_it_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_makes_a_page_with_images_and_prints_it_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["demo", "--out", f"{tmp_path}/demo", "--scenes", "8", "--steps", "2"]
     assert main(command) == 0
     page = Path(capsys.readouterr().out.splitlines()[-1])
@@ -180,8 +180,8 @@ def test_demo_makes_a_page_with_pictures_and_prints_it_last(tmp_path: Path, caps
     check_self_contained(text)
     assert "Baseline against GCN + BR" in text and "Global Convolutional Network" in text and "data:image/" in text
     assert len(text) < 3_000_000
-    with Image.open(tmp_path / "demo" / "scenes.png") as picture:
-        assert picture.width > 1000
+    with Image.open(tmp_path / "demo" / "scenes.png") as image:
+        assert image.width > 1000
     assert main(command) == 0  # a second time: nothing to train, the same page
 
 

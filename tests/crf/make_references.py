@@ -1,4 +1,4 @@
-"""Write references/*.npz: small pictures, and the marginals that the reference implementation gives for them.
+"""Write references/*.npz: small images, and the marginals that the reference implementation gives for them.
 
     pip install -c constraints.txt -e ".[crf-check]"   # needs a C++ compiler
     python tests/crf/make_references.py
@@ -19,7 +19,7 @@ FOLDER = Path(__file__).resolve().parent / "references"
 
 @dataclass(frozen=True)
 class Case:
-    """What is calculated: a DenseCRF's fields by position, on a picture of this size."""
+    """What is calculated: a DenseCRF's fields by position, on an image of this size."""
 
     settings: tuple[float, ...]
     size: tuple[int, int, int]
@@ -43,7 +43,7 @@ CASES = {
 }
 
 
-def picture(case: Case) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8], npt.NDArray[np.float32] | None]:
+def photo(case: Case) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8], npt.NDArray[np.float32] | None]:
     """Return an image of soft patches with some noise, logits that follow it roughly, and a compatibility matrix."""
     random = np.random.default_rng(case.seed)
     height, width, channels = case.size
@@ -87,7 +87,7 @@ def main() -> None:
     """Write all files."""
     FOLDER.mkdir(exist_ok=True)
     for name, case in CASES.items():
-        image, logits, matrix = picture(case)
+        image, logits, matrix = photo(case)
         marginals = reference(case, image, probabilities(logits), matrix)
         steps = np.rint(marginals * 65535).astype(np.uint16)
         arrays: dict[str, Any] = {"image": image, "logits": logits, "marginals": steps}

@@ -41,7 +41,7 @@ def peers() -> tuple[ModuleType, ModuleType]:
     return pytest.importorskip("pydensecrf.densecrf", reason=reason), pytest.importorskip("pydensecrf.utils")
 
 
-def test_features_by_hand_equal_those_of_a_picture(either: tuple[ModuleType, ModuleType]) -> None:
+def test_features_by_hand_equal_those_of_a_image(either: tuple[ModuleType, ModuleType]) -> None:
     package, utils = either
     energies, image = square()
     general, flat = package.DenseCRF(100, 2), package.DenseCRF2D(10, 10, 2)
@@ -99,7 +99,7 @@ def test_example_of_scribbles(peers: tuple[ModuleType, ModuleType], general: boo
 
 
 def one_channel(package: ModuleType, utils: ModuleType, steps: int) -> tuple[Any, float]:
-    """The notebook without colours: a blob of probability, a picture of one channel, a tiny deviation."""
+    """The notebook without colours: a blob of probability, an image of one channel, a tiny deviation."""
     height, width = 100, 128
     y, x = np.mgrid[:height, :width]
     blob = np.exp(-((y - height // 2) ** 2 + (x - width // 2) ** 2) / (2 * (height // 4) * (width // 4)))
@@ -155,7 +155,7 @@ def test_a_square_comes_out_of_four_channels(either: tuple[ModuleType, ModuleTyp
 
 
 def volume(package: ModuleType, utils: ModuleType) -> Any:
-    """The test of issue 29: a picture in three dimensions, a full kernel."""
+    """The test of issue 29: an image in three dimensions, a full kernel."""
     shape, random = (6, 5, 7), np.random.default_rng(0)
     model = package.DenseCRF(210, 5)
     probabilities = np.ascontiguousarray(random.dirichlet(np.ones(5), shape).transpose(3, 0, 1, 2))

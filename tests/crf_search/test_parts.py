@@ -51,7 +51,7 @@ def test_an_expression_groups_by_its_match_or_its_first_group() -> None:
 
 @pytest.mark.parametrize(("expression", "said"), [("(", "no regular expression"), ("x", "'val/a_00000'")])
 def test_an_expression_that_does_not_fit(expression: str, said: str) -> None:
-    with pytest.raises(InputError, match="--group-by") as error:
+    with pytest.raises(InputError, match="`group_by`") as error:
         groups(Named(CLIPS), expression)
     assert said in str(error.value)
 
@@ -77,7 +77,7 @@ def test_one_clip_is_cut_into_earlier_and_later_frames() -> None:
 
 
 def test_one_image_has_no_halves() -> None:
-    with pytest.raises(InputError, match="--report-split"):
+    with pytest.raises(InputError, match="`report_split`"):
         halves(Named(CLIPS[:1]), None)
 
 

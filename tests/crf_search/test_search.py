@@ -92,7 +92,7 @@ def stopping_after(calls: int, name: str) -> Iterator[None]:
 @pytest.mark.parametrize("calls", [0, 3, 4 * 5 + 2, 4 * 7])
 def test_it_goes_on_where_it_stopped(calls: int, brightest: Predictor, helps: Source, tmp_path: Path) -> None:
     out, whole = tmp_path / "out", tmp_path / "whole"
-    with stopping_after(calls, "_class_map"), pytest.raises(StoppedError, match="with --resume goes on") as stopped:
+    with stopping_after(calls, "_class_map"), pytest.raises(StoppedError, match="with `resume` goes on") as stopped:
         run(brightest, helps, out)
     assert stopped.value.exit_code == 130
     with (out / "trials.jsonl").open("a") as log:
@@ -138,7 +138,7 @@ def test_another_question_is_refused(brightest: Predictor, helps: Source, harms:
     fewer = Subset("fewer", harms, tuple(range(9)))
     with pytest.raises(InputError, match="reported_on"):
         run(brightest, fewer, tmp_path / "out", replace(SETTINGS, images=1), resume=True)
-    with pytest.raises(InputError, match="add --resume"):
+    with pytest.raises(InputError, match="add `resume`"):
         run(brightest, helps, tmp_path / "out")
 
 
@@ -202,7 +202,7 @@ def test_two_searches_in_one_folder_are_refused(
 
     monkeypatch.setattr(run_module, "keep_probabilities", meanwhile)
     verdict = run(brightest, helps, tmp_path / "out")
-    assert refused == [f"--out {tmp_path / 'out'}: another process searches there; wait for it or stop it"]
+    assert refused == [f"`out` {tmp_path / 'out'}: another process searches there; wait for it or stop it"]
     assert run(brightest, helps, tmp_path / "out", resume=True) == verdict
 
 

@@ -52,7 +52,7 @@ def test_values_that_cannot_be_meant() -> None:
     for grid, said in ((Grid(appearance_xy=(0,)), "appearance_xy=0.0"), (Grid(iterations=-1), "iterations=-1")):
         with pytest.raises(InputError, match=said):
             coarse(grid)
-    with pytest.raises(InputError, match="--appearance-rgb: give at least one value"):
+    with pytest.raises(InputError, match="`appearance_rgb`: give at least one value"):
         Grid(appearance_rgb=())
-    with pytest.raises(InputError, match="--images 0"):
+    with pytest.raises(InputError, match="`images` 0"):
         SearchSettings(images=0)

@@ -75,7 +75,7 @@ def test_the_paper_set_flips_and_pads_and_changes_no_pixel(seed: int) -> None:
     assert (image_3hw[:, 40:] == torch.tensor(FILL)[:, None, None]).all()
 
 
-def test_half_of_the_pictures_are_flipped_and_scales_and_places_spread() -> None:
+def test_half_of_the_images_are_flipped_and_scales_and_places_spread() -> None:
     image, label_map = encoded(40, 50)
     draws = [np.random.default_rng(seed) for seed in range(400)]
     corners = [int(augment(image, label_map, PAPER, FILL, rng)[1][0, 0]) for rng in draws]

@@ -87,9 +87,9 @@ def test_a_cut_list_of_voc_lets_sbd_teach_nothing_that_is_scored(root: Path, mon
     refused(root, "sbd:train", r"val\.txt: lists 0 of 1,449 images")
 
 
-def test_a_copy_of_a_picture_in_another_data_set_is_the_same_picture(made: Path) -> None:
+def test_a_copy_of_a_image_in_another_data_set_is_the_same_image(made: Path) -> None:
     train, val = open_source(made, "voc:train"), open_source(made, "sbd:val")
-    assert "1 of 2 validation pictures are training pictures too" in quick_check(train, val)[0]
+    assert "1 of 2 validation images are training images too" in quick_check(train, val)[0]
     with pytest.raises(InputError, match="1 of its images are searched on"):
         refuse_overlap(open_source(made, "voc:train+sbd:train"), val)
     refuse_overlap(train, open_source(made, "voc:val"))
@@ -108,7 +108,7 @@ def test_cocos_own_categories_are_read_by_the_usual_splits(tmp_path: Path) -> No
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_two_years_of_coco_share_their_pictures(tmp_path: Path) -> None:
+def test_the_two_years_of_coco_share_their_images(tmp_path: Path) -> None:
     pytest.importorskip("pycocotools", reason=COCO_NEEDED)
     for year in (2014, 2017):
         coco_tree(tmp_path, year=year)
@@ -117,9 +117,9 @@ def test_the_two_years_of_coco_share_their_pictures(tmp_path: Path) -> None:
     assert len(open_source(tmp_path, "coco:train2014+coco:train2017")) == len(years[0])
 
 
-def test_numbers_of_pictures_may_be_text_in_coco(root: Path) -> None:
+def test_numbers_of_images_may_be_text_in_coco(root: Path) -> None:
     count = len(open_source(root, "coco:train"))
-    _json(root / COCO_FILE, lambda c: [picture.update(id=str(picture["id"])) for picture in c["images"]])
+    _json(root / COCO_FILE, lambda c: [image.update(id=str(image["id"])) for image in c["images"]])
     assert len(open_source(root, "coco:train")) == count > 0
 
 
@@ -163,7 +163,7 @@ BROKEN: list[tuple[str, Callable[[Path], object], str]] = [
                                        {"GTcls": {"Segmentation": np.full((72, 96), 21, np.uint8)}}),
      r"2008_000011\.mat: label value 21 out of range .*SBD has no such class: copy the file from the official archive"),
     ("coco:train", lambda r: _json(r / COCO_FILE, lambda c: c["images"].append(c["images"][0])),
-     r"instances_train2017\.json: lists 1 pictures twice; unpack"),
+     r"instances_train2017\.json: lists 1 images twice; unpack"),
     ("coco:train", lambda r: _json(r / COCO_FILE, lambda c: c.update(annotations=[])),
      "holds no image with an object of VOC's 20 classes"),
     ("voc:train", lambda r: _cut(r / VOC_HOME / f"JPEGImages/{VOC_TRAIN[0]}.jpg"), r"2007_000001\.jpg: cannot be dec"),
@@ -180,7 +180,7 @@ BROKEN: list[tuple[str, Callable[[Path], object], str]] = [
      "category 1 is called 'wheel' where COCO's is 'person'"),
     ("coco:train", lambda r: _json(r / COCO_FILE, lambda c: c.pop("images")), "holds no images, annotations and"),
     ("coco:train", lambda r: shutil.copy(r / COCO_FILE, r / "coco/annotations/instances_train2014.json"),
-     "has train2014 and train2017, mostly the same pictures; name one"),
+     "has train2014 and train2017, mostly the same images; name one"),
     ("cityscapes:train", lambda r: _as_train_ids(r, 255), r"labelIds\.png: .*look like train ids.*unpack gtFine"),
     ("cityscapes:train", _as_train_ids, r"labelIds\.png: .*look like train ids.*unpack gtFine"),
     ("cityscapes:train", lambda r: (r / AACHEN).rename(r / AACHEN.replace("labelIds", "labelTrainIds")),

@@ -49,7 +49,7 @@ def test_areas_and_shapes_spread_over_their_ranges() -> None:
     assert abs(aspects).max() < np.log(4 / 3) + 0.03
 
 
-def test_a_picture_too_long_for_any_window_gives_its_middle() -> None:
+def test_a_image_too_long_for_any_window_gives_its_middle() -> None:
     window = draw_window(10, 1000, CropSettings(area=(1, 1)), np.random.default_rng(0))
     assert (window.top, window.height, window.width) == (0, 10, 13)
     assert window.left == (1000 - 13) // 2
@@ -59,8 +59,8 @@ def test_a_picture_too_long_for_any_window_gives_its_middle() -> None:
 def test_the_centre_is_224_of_256(turned: bool) -> None:
     """A ramp along the longer side, three times as long as the other; scaled by 2, the crop is its middle 112."""
     ramp = np.broadcast_to(np.arange(384)[None, :, None] // 2, (128, 384, 3)).astype(np.uint8)
-    picture = ramp.transpose(1, 0, 2) if turned else ramp
-    centre = centre_crop(np.ascontiguousarray(picture), 224)
+    image = ramp.transpose(1, 0, 2) if turned else ramp
+    centre = centre_crop(np.ascontiguousarray(image), 224)
     assert (centre.shape, centre.dtype) == ((3, 224, 224), torch.uint8)
     line = (centre[0, :, 100] if turned else centre[0, 100]).tolist()
     assert line[0] == pytest.approx((192 - 56) / 2, abs=1)
@@ -68,7 +68,7 @@ def test_the_centre_is_224_of_256(turned: bool) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (3, 2)])
-def test_the_centre_of_the_smallest_pictures(size: tuple[int, int]) -> None:
+def test_the_centre_of_the_smallest_images(size: tuple[int, int]) -> None:
     assert centre_crop(np.full((*size, 3), 9, np.uint8), 224).unique().tolist() == [9]
 
 
@@ -90,7 +90,7 @@ def test_a_stream_that_starts_later_is_the_same_stream(colours: ImageFolder) -> 
     assert not same(whole[:2], take(colours, 2, seed=2))
 
 
-def test_an_epoch_is_every_picture_once_each_time_cut_anew(colours: ImageFolder) -> None:
+def test_an_epoch_is_every_image_once_each_time_cut_anew(colours: ImageFolder) -> None:
     batches = list(islice(varied_batches(colours, SMALL, 5, 0, 0, 0), 6))
     names = [name for batch in batches for name in batch.names]
     assert sorted(names[:15]) == sorted(names[15:]) == sorted(map(str, colours.files))
@@ -115,10 +115,10 @@ def test_centres_come_once_in_order_and_the_last_batch_is_smaller(colours: Image
 @pytest.mark.parametrize(
     ("settings", "option"),
     [
-        ({"crop": 31}, "--data.augmentation.crop 31: must be at least 32"),
-        ({"area": (0.0, 1.0)}, "--data.augmentation.area"),
-        ({"area": (0.5, 0.2)}, "--data.augmentation.area"),
-        ({"aspect": (0.0, 1.0)}, "--data.augmentation.aspect"),
+        ({"crop": 31}, "`data.augmentation.crop` 31: must be at least 32"),
+        ({"area": (0.0, 1.0)}, "`data.augmentation.area`"),
+        ({"area": (0.5, 0.2)}, "`data.augmentation.area`"),
+        ({"aspect": (0.0, 1.0)}, "`data.augmentation.aspect`"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, object], option: str) -> None:

@@ -68,7 +68,7 @@ def test_broken_labelme(changes: dict[str, Any], said: str, tmp_path: Path) -> N
     refused(labelme(tmp_path, **changes), said, split="all", layout="labelme")
 
 
-def test_labelme_without_its_picture_and_with_an_unlisted_class(tmp_path: Path) -> None:
+def test_labelme_without_its_image_and_with_an_unlisted_class(tmp_path: Path) -> None:
     root = labelme(tmp_path)
     (root / "classes.json").write_text('["background", "tree"]')
     refused(root, "class 'car' is not in the class list", split="all")
@@ -239,7 +239,7 @@ def test_coco_files_at_the_root_are_splits(tmp_path: Path) -> None:
     assert splits(tmp_path) == ["annotations_train", "annotations_val", "train"], "two files of one split"
 
 
-def test_coco_pictures_in_the_one_folder_below_images(tmp_path: Path) -> None:
+def test_coco_images_in_the_one_folder_below_images(tmp_path: Path) -> None:
     pytest.importorskip("pycocotools", reason="pycocotools is optional")
     root = coco(tmp_path)
     (root / "images").rename(root / "default")
@@ -259,7 +259,7 @@ def test_a_category_that_only_groups_others_is_no_class(tmp_path: Path) -> None:
     assert source.labels.class_names == ("background", "moss", "tree")
 
 
-def test_labelme_that_holds_its_picture_inside(tmp_path: Path) -> None:
+def test_labelme_that_holds_its_image_inside(tmp_path: Path) -> None:
     (labelme(tmp_path, imageData="aGVsbG8=") / "a.jpg").unlink()
     refused(tmp_path, "its image 'a.jpg' is not there .* or decode it from the field imageData", split="all")
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from helpers.datasets import picture
+from helpers.datasets import image
 
 from globalconv.data.classification import open_image_folder
 from globalconv.data.images import read_image
@@ -11,13 +11,13 @@ from globalconv.errors import InputError
 
 
 def tree(root: Path) -> Path:
-    """Write three classes of two training pictures and one validation picture; class c has none of these."""
+    """Write three classes of two training images and one validation image; class c has none of these."""
     for synset in ("n01", "n02", "n03"):
         for number in (1, 2):
-            picture(root / f"train/{synset}/{synset}_{number}.JPEG")
+            image(root / f"train/{synset}/{synset}_{number}.JPEG")
     for synset in ("n01", "n02"):
-        picture(root / f"val/{synset}/ILSVRC2012_val_{synset}.JPEG")
-    (root / "train/n01/notes.txt").write_text("not a picture")
+        image(root / f"val/{synset}/ILSVRC2012_val_{synset}.JPEG")
+    (root / "train/n01/notes.txt").write_text("not an image")
     return root
 
 
@@ -40,11 +40,11 @@ def test_other_names_of_splits_are_known(tmp_path: Path) -> None:
     [
         ("train", "missing", "there is no such folder"),
         ("train", "empty", "has no folder train/"),
-        ("train", "one class", "holds fewer than two folders; put the pictures of each class into one of its own"),
+        ("train", "one class", "holds fewer than two folders; put the images of each class into one of its own"),
         ("test", "", r"split 'test': .* has the folders train, val; name one of them"),
         ("val", "flat", "as ImageNet's validation archive does"),
         ("val", "strange", "n09: is a folder of no class of train/"),
-        ("val", "no picture", "holds no pictures"),
+        ("val", "no image", "holds no images"),
     ],
 )
 def test_wrong_trees_are_refused_in_a_line(split: str, change: str, words: str, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_wrong_trees_are_refused_in_a_line(split: str, change: str, words: str, 
     if change == "empty":
         root.mkdir()
     elif change == "one class":
-        picture(root / "train/n01/a.JPEG")
+        image(root / "train/n01/a.JPEG")
     elif change != "missing":
         tree(root)
     if change == "flat":
@@ -61,7 +61,7 @@ def test_wrong_trees_are_refused_in_a_line(split: str, change: str, words: str, 
             path.parent.rmdir()
     if change == "strange":
         (root / "val/n02").rename(root / "val/n09")
-    if change == "no picture":
+    if change == "no image":
         for path in root.glob("val/*/*"):
             path.unlink()
     with pytest.raises(InputError, match=words) as error:

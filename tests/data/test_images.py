@@ -1,4 +1,4 @@
-"""Reading pictures: every mode, every orientation, and the line that each broken or wrong file gets."""
+"""Reading images: every mode, every orientation, and the line that each broken or wrong file gets."""
 
 import struct
 import warnings
@@ -20,9 +20,9 @@ THREE = LabelSpace(("a", "b", "c"))
 GRADIENT = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
 
 
-def save(folder: Path, picture: Image.Image, name: str = "x.png", **options: object) -> Path:
+def save(folder: Path, photo: Image.Image, name: str = "x.png", **options: object) -> Path:
     path = folder / name
-    picture.save(path, **options)  # type: ignore[arg-type]  # options of many formats
+    photo.save(path, **options)  # type: ignore[arg-type]  # options of many formats
     return path
 
 
@@ -35,15 +35,15 @@ def indices(*values: int, dtype: type = np.uint8) -> Image.Image:
 )
 def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
     grey = Image.new("L", (6, 4), 255)
-    picture = Image.new("F", (6, 4), 1.0) if mode == "F" else None
+    photo = Image.new("F", (6, 4), 1.0) if mode == "F" else None
     if mode in ("I", "I;16"):
-        picture = Image.new(mode, (6, 4), 65535)
+        photo = Image.new(mode, (6, 4), 65535)
     if mode == "LAB":
-        picture = Image.merge("LAB", [grey, Image.new("L", (6, 4), 128), Image.new("L", (6, 4), 128)])
-    picture = picture or grey.convert("RGB").convert(mode)
+        photo = Image.merge("LAB", [grey, Image.new("L", (6, 4), 128), Image.new("L", (6, 4), 128)])
+    photo = photo or grey.convert("RGB").convert(mode)
     suffix = {"CMYK": "tif", "YCbCr": "tif", "LAB": "tif", "F": "tif", "I": "tif"}.get(mode, "png")
     unstored = mode in ("HSV", "PA")  # No file format stores these: through the converter itself.
-    image = to_rgb(picture, "x") if unstored else read_image(save(tmp_path, picture, f"x.{suffix}"))
+    image = to_rgb(photo, "x") if unstored else read_image(save(tmp_path, photo, f"x.{suffix}"))
     assert image.shape == (4, 6, 3)
     assert image.dtype == np.uint8
     assert image.min() >= 253, "white stays white"
@@ -85,7 +85,7 @@ def test_exif_orientation_is_applied(orientation: int, suffix: str, tmp_path: Pa
     assert np.abs(image[..., 0].astype(int)[::4, ::4] - turned[::4, ::4]).max() < 25
 
 
-def test_damaged_exif_does_not_cost_the_picture(tmp_path: Path) -> None:
+def test_damaged_exif_does_not_cost_the_image(tmp_path: Path) -> None:
     path = save(tmp_path, Image.fromarray(GRADIENT), "x.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff junk")
     assert read_image(path).shape == (5, 7, 3)
 
@@ -93,12 +93,12 @@ def test_damaged_exif_does_not_cost_the_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["L", "P", "1", "I;16"])
 def test_label_maps_of_every_index_mode(mode: str, tmp_path: Path) -> None:
     values = [0, 1, 1, 0] if mode == "1" else [0, 1, 2, 255]
-    picture = indices(*values, dtype=np.uint16) if mode == "I;16" else indices(*values)
+    photo = indices(*values, dtype=np.uint16) if mode == "I;16" else indices(*values)
     if mode == "P":
-        picture.putpalette([channel for colour in voc_palette() for channel in colour])
+        photo.putpalette([channel for colour in voc_palette() for channel in colour])
     if mode == "1":
-        picture = Image.fromarray(np.asarray([values, values], bool))
-    path = save(tmp_path, picture)
+        photo = Image.fromarray(np.asarray([values, values], bool))
+    path = save(tmp_path, photo)
     with Image.open(path) as stored:
         assert stored.mode == mode
     label_map = read_label_map(path, THREE)
@@ -137,7 +137,7 @@ def test_values_out_of_range_name_value_and_cause(
 
 
 @pytest.mark.parametrize(
-    ("picture", "name", "said"),
+    ("photo", "name", "said"),
     [
         (Image.fromarray(GRADIENT), "x.png", "a colour mask .*declare the colour"),
         (Image.new("RGB", (4, 4), (1, 1, 1)), "x.png", "three equal channels"),
@@ -146,8 +146,8 @@ def test_values_out_of_range_name_value_and_cause(
         (Image.new("F", (4, 4), 1), "x.tif", "mode F holds no class indices"),
     ],
 )
-def test_pictures_that_cannot_be_label_maps(picture: Image.Image, name: str, said: str, tmp_path: Path) -> None:
-    path = save(tmp_path, picture, name)
+def test_images_that_cannot_be_label_maps(photo: Image.Image, name: str, said: str, tmp_path: Path) -> None:
+    path = save(tmp_path, photo, name)
     with pytest.raises(InputError, match=rf"{path}: .*{said}"):
         read_label_map(path, THREE)
 
@@ -178,9 +178,9 @@ def _jpeg() -> bytes:
     ("content", "said"),
     [
         (b"", "the file is empty"),
-        (b"a text that someone renamed\n", "no picture that Pillow can read"),
+        (b"a text that someone renamed\n", "no image that Pillow can read"),
         (_bomb(30_000), "megapixels"),
-        (_bomb(30_000)[:20], "damaged|no picture"),
+        (_bomb(30_000)[:20], "damaged|no image"),
         (None, "is not a file"),
     ],
 )
@@ -204,7 +204,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 @given(position=st.integers(0, 10_000), replacement=st.binary(min_size=1, max_size=40))
-def test_damage_anywhere_is_an_input_error_or_a_picture(
+def test_damage_anywhere_is_an_input_error_or_a_image(
     position: int, replacement: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     content = bytearray(_jpeg())
@@ -231,14 +231,14 @@ def test_limits_of_two_threads_end_with_the_limit_of_before() -> None:
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_only_pillow_is_silenced_while_a_picture_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_pillow_is_silenced_while_a_image_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Filters are those of all threads: while one reads ahead, what the network's has to say must be heard."""
     path = save(tmp_path, Image.fromarray(GRADIENT), "x.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff junk")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", GRADIENT.shape[0] * GRADIENT.shape[1] - 1)  # Pillow warns of it
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        with opened(path) as picture:
-            upright(picture)
+        with opened(path) as photo:
+            upright(photo)
             warnings.warn("in tiles", stacklevel=1)
     assert [str(warning.message) for warning in heard] == ["in tiles"]
 

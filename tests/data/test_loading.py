@@ -26,7 +26,7 @@ SETTINGS = Augmentation((16, 24), (0.5, 2), True, 0.2, 0.2, 0.2)
 
 
 class Numbered:
-    """A source whose sample i is a textured picture in which every value says i; counts what is decoded."""
+    """A source whose sample i is a textured image in which every value says i; counts what is decoded."""
 
     name = "numbered"
     labels = LabelSpace(("a", "b", "c"))

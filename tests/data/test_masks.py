@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.datasets import mask, picture, refused
+from helpers.datasets import image, mask, refused
 from helpers.formats import CSV, colour_masks, voc
 from PIL import Image
 
@@ -77,7 +77,7 @@ def test_a_palette_in_another_order_counts_by_its_colours(tmp_path: Path) -> Non
 @pytest.mark.parametrize("named", [False, True])
 def test_binary_masks_of_0_and_255(named: bool, tmp_path: Path) -> None:
     for name, value in (("a", 0), ("b", 255), ("c", 255)):
-        picture(tmp_path / f"images/{name}.jpg", (6, 4))
+        image(tmp_path / f"images/{name}.jpg", (6, 4))
         values = np.zeros((4, 6), np.uint8)
         values[:, 3:] = value
         mask(tmp_path / f"masks/{name}.png", values)
@@ -131,7 +131,7 @@ def test_a_class_list_that_is_no_utf8(tmp_path: Path) -> None:
 
 def test_masks_of_which_none_can_be_read(tmp_path: Path) -> None:
     for name in "ab":
-        picture(tmp_path / f"images/{name}.jpg", (6, 4))
+        image(tmp_path / f"images/{name}.jpg", (6, 4))
         mask(tmp_path / f"labels/{name}.tif", np.zeros((4, 6), np.float32))
     refused(tmp_path, r"labels/a\.tif: mode F holds no class indices", split="all")
 
@@ -145,13 +145,13 @@ def test_two_class_lists(tmp_path: Path) -> None:
 
 def test_a_training_folder_without_val_holds_some_out(tmp_path: Path) -> None:
     for number in range(20):
-        picture(tmp_path / f"training/images/{number}.jpg", (6, 4))
+        image(tmp_path / f"training/images/{number}.jpg", (6, 4))
         mask(tmp_path / f"training/labels/{number}.png", np.zeros((4, 6), np.uint8) + number % 2)
     train, val = open_source(tmp_path, "train"), open_source(tmp_path, "val")
     held = {val.sample_name(index) for index in range(len(val))}
     assert len(train) + len(val) == 20 and 1 <= len(val) <= 6
     assert held.isdisjoint(train.sample_name(index) for index in range(len(train)))
-    picture(tmp_path / "valid/images/0.jpg", (6, 4))
+    image(tmp_path / "valid/images/0.jpg", (6, 4))
     mask(tmp_path / "valid/labels/0.png", np.zeros((4, 6), np.uint8))
     assert len(open_source(tmp_path, "train")) == 20 and len(open_source(tmp_path, "val")) == 1
 
@@ -170,12 +170,12 @@ def test_voc(tmp_path: Path) -> None:
 
 def test_what_a_training_held_out_stays_what_is_evaluated(tmp_path: Path) -> None:
     for number in range(4):
-        picture(tmp_path / f"images/{number}.jpg", (6, 4))
+        image(tmp_path / f"images/{number}.jpg", (6, 4))
         mask(tmp_path / f"labels/{number}.png", np.zeros((4, 6), np.uint8) + number % 2)
     val = open_source(tmp_path, "val")
     names = [val.sample_name(index) for index in range(len(val))]
     for number in range(4, 40):
-        picture(tmp_path / f"images/{number}.jpg", (6, 4))
+        image(tmp_path / f"images/{number}.jpg", (6, 4))
         mask(tmp_path / f"labels/{number}.png", np.zeros((4, 6), np.uint8))
     assert len(open_source(tmp_path, "val")) > len(names)
     source = open_held_out(tmp_path, names, None, val.labels)
@@ -185,7 +185,7 @@ def test_what_a_training_held_out_stays_what_is_evaluated(tmp_path: Path) -> Non
 
 
 def test_a_palette_with_a_colour_of_no_class_is_never_half_colours_half_indices(tmp_path: Path) -> None:
-    picture(tmp_path / "images/a.jpg", (6, 4))
+    image(tmp_path / "images/a.jpg", (6, 4))
     (tmp_path / "classes.csv").write_text("name,color\na,#ff0000\nb,#0000ff\nc,#00ff00\n")
     for third, expected in (((255, 0, 0), None), ((1, 2, 3), "have colours of no class")):
         stored = Image.fromarray(np.tile(np.array([0, 0, 1, 1, 2, 2], np.uint8), (4, 1)), "P")
@@ -199,7 +199,7 @@ def test_a_palette_with_a_colour_of_no_class_is_never_half_colours_half_indices(
 
 
 def test_white_on_black_class_lists_count_by_colour(tmp_path: Path) -> None:
-    picture(tmp_path / "images/a.jpg", (6, 4))
+    image(tmp_path / "images/a.jpg", (6, 4))
     (tmp_path / "classes.csv").write_text("name,color\nforeground,#ffffff\nbackground,#000000\n")
     mask(tmp_path / "labels/a.png", np.tile(np.array([0, 0, 0, 255, 255, 255], np.uint8), (4, 1)))
     assert open_source(tmp_path, "all").label_map(0)[0].tolist() == [1, 1, 1, 0, 0, 0]
@@ -207,7 +207,7 @@ def test_white_on_black_class_lists_count_by_colour(tmp_path: Path) -> None:
 
 def test_what_255_means_does_not_depend_on_the_split(tmp_path: Path) -> None:
     for split, columns in (("train", [0, 1, 255]), ("val", [0, 255, 255])):
-        picture(tmp_path / f"a/{split}.jpg", (6, 4))
+        image(tmp_path / f"a/{split}.jpg", (6, 4))
         mask(tmp_path / f"b/{split}.png", np.tile(np.repeat(np.array(columns, np.uint8), 2), (4, 1)))
         (tmp_path / f"{split}.txt").write_text(f"a/{split}.jpg b/{split}.png\n")
     assert open_source(tmp_path, "val").label_map(0)[0].tolist() == [0, 0, IGNORE, IGNORE, IGNORE, IGNORE]
@@ -230,9 +230,9 @@ def test_a_lone_split_of_a_tool_is_no_split_and_capitals_do_not_matter(tmp_path:
     assert (len(open_source(root, "train")), len(open_source(root, "val"))) == (3, 1)
 
 
-def test_a_missing_held_out_picture_is_no_reason_to_score_learnt_ones(tmp_path: Path) -> None:
+def test_a_missing_held_out_image_is_no_reason_to_score_learnt_ones(tmp_path: Path) -> None:
     for number in range(6):
-        picture(tmp_path / f"images/{number}.jpg", (6, 4))
+        image(tmp_path / f"images/{number}.jpg", (6, 4))
         mask(tmp_path / f"labels/{number}.png", np.zeros((4, 6), np.uint8) + number % 2)
     labels = open_source(tmp_path, "all").labels
     with pytest.raises(InputError, match=r"1 of the 2 images that the training held out are not there any more \(9\)"):

@@ -63,7 +63,7 @@ def test_sbd_holds_what_scipy_reads(made: Path) -> None:
 
 
 def by_pycocotools(file: Path, image: int) -> NDArray[np.uint8]:
-    """Return a picture's map, each pixel decided by the set of annotations that cover it."""
+    """Return an image's map, each pixel decided by the set of annotations that cover it."""
     from pycocotools.coco import COCO
 
     with contextlib.redirect_stdout(text_io.StringIO()):
@@ -91,7 +91,7 @@ def test_coco_as_voc_is_what_pycocotools_says_of_every_pixel(year: int, tmp_path
     home = coco_tree(tmp_path, size=(72, 48), year=year)
     source = open_source(home, "coco:train")
     listed = json.loads((home / f"annotations/instances_train{year}.json").read_text())["images"]
-    assert len(listed) == 6 and len(source) == 5, "a picture of apples only is no picture of the 20 classes"
+    assert len(listed) == 6 and len(source) == 5, "an image of apples only is no image of the 20 classes"
     for index in range(len(source)):
         number = int(source.sample_name(index)[-12:])
         expected = by_pycocotools(home / f"annotations/instances_train{year}.json", number)
@@ -101,7 +101,7 @@ def test_coco_as_voc_is_what_pycocotools_says_of_every_pixel(year: int, tmp_path
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_small_objects_of_coco_are_void_and_alone_no_reason_to_keep_a_picture(tmp_path: Path) -> None:
+def test_small_objects_of_coco_are_void_and_alone_no_reason_to_keep_a_image(tmp_path: Path) -> None:
     pytest.importorskip("pycocotools", reason=COCO_NEEDED)
     home = coco_tree(tmp_path)
     index = names(source := open_source(home, "coco:train:min-area=20")).index("train2017/000000000027")
@@ -225,8 +225,8 @@ def test_mixtures_are_checked_like_other_data(made: Path) -> None:
     assert [finding.message for finding in report.findings if finding.severity == "error"] == []
     whole = check({"voc": made, "sbd": made}, workers=1)
     assert whole.summary.images == {"sbd:train+sbd:val+voc:train": 8, "voc:val": 3}
-    assert "more than one split" not in str(whole.findings), "SBD has pictures of VOC's, and both are learnt"
-    alike = r"--splits cityscapes:coarse\+cityscapes:train: has other classes .* with --splits cityscapes:coarse\+city"
+    assert "more than one split" not in str(whole.findings), "SBD has images of VOC's, and both are learnt"
+    alike = r"`splits` cityscapes:coarse\+cityscapes:train: has other classes .* with `splits` cityscapes:coarse\+city"
     with pytest.raises(InputError, match=alike):
         check(made, workers=1)
 
@@ -262,8 +262,8 @@ def test_roots_by_name(made: Path, tmp_path: Path) -> None:
     refused({"sbd": made}, "sbd:train", r"needs VOC's list val\.txt too, .*add voc=PATH", read=False)
     (tmp_path / "below").symlink_to(made)
     assert len(open_source({"voc": tmp_path}, "voc : val")) == 3, "one folder below, as without names"
-    refused({"voc": made / "coco"}, "val", "--data voc=.*coco: holds no voc; looked for JPEGImages/", read=False)
-    refused(made / "coco", "voc:val", "holds no voc; looked for .*say where it is, --data voc=PATH", read=False)
+    refused({"voc": made / "coco"}, "val", "`data` voc=.*coco: holds no voc; looked for JPEGImages/", read=False)
+    refused(made / "coco", "voc:val", "holds no voc; looked for .*say where it is, `data` voc=PATH", read=False)
 
 
 @pytest.mark.parametrize(
@@ -271,8 +271,8 @@ def test_roots_by_name(made: Path, tmp_path: Path) -> None:
     [
         (["a", "voc=b"], "not both"),
         (["voc=a", "voc=b"], "given twice"),
-        (["vok=a"], "--data vok=a: did you mean 'voc'"),
-        (["voc="], "--data voc=: names no folder"),
+        (["vok=a"], "`data` vok=a: did you mean 'voc'"),
+        (["voc="], "`data` voc=: names no folder"),
     ],
 )
 def test_refused_ways_of_naming_data(words: list[str], said: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.broken_data import LABEL0, TRAIN0, clean, everywhere, values
-from helpers.datasets import mask, picture
+from helpers.datasets import image, mask
 from helpers.formats import labelme
 from helpers.training import small_recipe
 from PIL import Image
@@ -39,7 +39,7 @@ def test_good_data_and_generated_scenes_get_no_word(data: Path) -> None:
 
 def test_headers_of_all_files_are_read(tmp_path: Path) -> None:
     for number in range(60):  # more than are looked at
-        picture(tmp_path / f"images/{number:02}.jpg", (48, 32))
+        image(tmp_path / f"images/{number:02}.jpg", (48, 32))
         mask(tmp_path / f"labels/{number:02}.png", np.tile(np.arange(48, dtype=np.uint8) % 2, (32, 1)))
     assert looked_at(tmp_path) == []
     for number in (7, 8):
@@ -71,7 +71,7 @@ def test_a_few_masks_are_held_against_the_classes(data: Path) -> None:
     refused(data, r"label value 3 out of range .*shifted by one.*and 7 more like it")
 
 
-def test_pictures_are_decoded_too(data: Path) -> None:
+def test_images_are_decoded_too(data: Path) -> None:
     whole = (data / TRAIN0).read_bytes()
     (data / TRAIN0).write_bytes(whole[: len(whole) // 2])
     refused(data, "0.png: cannot be decoded")
@@ -82,16 +82,16 @@ def test_warnings_name_how_many_were_looked_at(data: Path) -> None:
     assert [line[:40] for line in looked_at(data)] == ["in 8 samples: all masks hold 0 and 255 o"]
 
 
-def test_a_picture_that_is_learnt_and_scored(data: Path) -> None:
-    assert looked_at(data, "train")[0].startswith("5 of 5 validation pictures are training pictures too")
+def test_a_image_that_is_learnt_and_scored(data: Path) -> None:
+    assert looked_at(data, "train")[0].startswith("5 of 5 validation images are training images too")
     (data / "val/images/5.png").unlink()
     (data / "val/images/5.png").symlink_to(data / TRAIN0)
-    assert looked_at(data)[0].startswith("1 of 3 validation pictures are training pictures too")
+    assert looked_at(data)[0].startswith("1 of 3 validation images are training images too")
 
 
 def test_drawn_data_are_drawn(tmp_path: Path) -> None:
     root = labelme(tmp_path)
-    assert [line.partition(": ")[2][:10] for line in looked_at(root)] == ["2 pictures"], "small ones, and nothing else"
+    assert [line.partition(": ")[2][:8] for line in looked_at(root)] == ["2 images"], "small ones, and nothing else"
     labelme(root, imageWidth=16, imageHeight=24)
     refused(root, "the annotation is 16x24 but its image")
 

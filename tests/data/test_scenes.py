@@ -26,7 +26,7 @@ def test_a_scene_is_a_function_of_seed_index_and_size(size: int) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_every_class_occurs_and_pictures_are_rich() -> None:
+def test_every_class_occurs_and_images_are_rich() -> None:
     counts = np.zeros(256, np.int64)
     for index in range(40):
         image, label_map = scene(1, index)
@@ -105,7 +105,7 @@ def test_no_head_is_hidden_or_cut(monkeypatch: pytest.MonkeyPatch) -> None:
             if area:
                 tools += 1
                 assert visible[number] >= 0.89 * area
-                assert area > 40, "inside the picture"
+                assert area > 40, "inside the image"
     assert tools > 50
 
 
@@ -115,7 +115,7 @@ def test_a_thing_that_would_hide_a_head_is_not_laid() -> None:
     assert canvas.put(objects.spoon(Pose(192, 30, 96, 0.0, 120.0), rng))
     before = canvas.image_HW3.copy()
     assert not canvas.put(objects.coin(Pose(192, 44, 96, 0.0), rng)), "on the bowl"
-    assert not canvas.put(objects.coin(Pose(192, 900, 900, 0.0), rng)), "outside the picture"
+    assert not canvas.put(objects.coin(Pose(192, 900, 900, 0.0), rng)), "outside the image"
     assert (canvas.image_HW3 == before).all()
     assert canvas.put(objects.coin(Pose(192, 110, 96, 0.0), rng)), "on the handle"
     assert canvas.label_map()[96, 110] == objects.COIN
@@ -221,7 +221,7 @@ def test_the_marks_of_a_pair_differ() -> None:
         assert varying[0] > 0.2 > varying[1]
 
 
-@pytest.mark.parametrize(("dial", "told"), [(Dial(distance=-1), "--distance -1"), (Dial(distance=116), "115 pixels")])
+@pytest.mark.parametrize(("dial", "told"), [(Dial(distance=-1), "`distance` -1"), (Dial(distance=116), "115 pixels")])
 def test_what_does_not_fit_into_a_scene_is_refused(dial: Dial, told: str) -> None:
     with pytest.raises(InputError, match=told):
         dial.check(192)

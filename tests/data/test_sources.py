@@ -162,14 +162,14 @@ def test_folders_with_splits(form: str, tmp_path: Path) -> None:
     refused(tmp_path, "split 'test': .* has the splits holdout, train, val, all; name one of them", split="test")
 
 
-def test_labels_and_masks_that_both_hold_pictures(folder: Path) -> None:
+def test_labels_and_masks_that_both_hold_images(folder: Path) -> None:
     (folder / "masks").mkdir()
     (folder / "masks/00.txt").write_text("0 0.5 0.5 0.1 0.1")
     assert len(open_source(folder, "all")) == 30
     (folder / "masks/00.txt").unlink()
     put(folder, "images/00.jpg", "masks/00.png")
-    refused(folder, "labels/ and masks/ both hold pictures, and only one can be the masks; move the other one away")
-    with pytest.raises(InputError, match="both hold pictures"):
+    refused(folder, "labels/ and masks/ both hold images, and only one can be the masks; move the other one away")
+    with pytest.raises(InputError, match="both hold images"):
         recognise(folder)
 
 
@@ -226,7 +226,7 @@ def test_unknown_layouts(tmp_path: Path) -> None:
     refused(tmp_path, "has no images/ beside labels/", layout="folder")
     (tmp_path / "images").mkdir()
     (tmp_path / "labels").mkdir()
-    refused(tmp_path, "images: holds no pictures")
+    refused(tmp_path, "images: holds no images")
 
 
 def test_classes_found_in_the_masks_of_all_splits_with_their_palette(tmp_path: Path) -> None:

@@ -107,9 +107,9 @@ def test_without_pixels_there_is_no_accuracy() -> None:
 
 
 def test_settings_and_shapes_that_mean_nothing_are_refused() -> None:
-    with pytest.raises(InputError, match=r"--regions.width 0: expected pixels above 0, at most 100"):
+    with pytest.raises(InputError, match=r"`regions.width` 0: expected pixels above 0, at most 100"):
         RegionSettings(0)
-    with pytest.raises(InputError, match=r"--regions.metric city: expected euclidean or chessboard"):
+    with pytest.raises(InputError, match=r"`regions.metric` city: expected euclidean or chessboard"):
         RegionSettings(metric="city")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"shape \(2, 3\) against label_map of shape \(3, 2\)"):
         region_counts(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8))

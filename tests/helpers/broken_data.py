@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from helpers.datasets import mask, picture
+from helpers.datasets import image, mask
 from helpers.formats import CSV, SQUARE, coco, colour_masks, cvat, labelme, voc
 from numpy.typing import NDArray
 from PIL import Image
@@ -34,7 +34,7 @@ class Broken:
 
 
 def noise(seed: int) -> NDArray[np.uint8]:
-    """Return a picture of random blocks, unlike every other one."""
+    """Return an image of random blocks, unlike every other one."""
     blocks = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), np.uint8)
     return blocks.repeat(9, axis=0).repeat(8, axis=1)
 
@@ -111,7 +111,7 @@ def _deep(root: Path, factor: int) -> None:
 
 
 def _bomb(root: Path) -> None:
-    """Write the header of a picture of 400 megapixels and nothing else."""
+    """Write the header of an image of 400 megapixels and nothing else."""
     header = b"IHDR" + struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0)
     start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     (root / TRAIN0).write_bytes(start + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
@@ -123,7 +123,7 @@ def _frames(root: Path) -> None:
     first.save(root / "train/images/0.tif", save_all=True, append_images=[second])
 
 
-def _folder_as_picture(root: Path) -> None:
+def _folder_as_image(root: Path) -> None:
     (root / TRAIN0).unlink()
     (root / TRAIN0).mkdir()
 
@@ -183,28 +183,28 @@ def _object(**fields: Any) -> list[dict[str, Any]]:
 PAIRS = [
     _folder("an image without its mask", lambda r: (r / LABEL0).unlink(), "error", "1 image without a partner"),
     _folder("a mask without its image", lambda r: (r / TRAIN0).unlink(), "error", "1 label without a partner"),
-    _folder("two images of one name", lambda r: picture(r / "train/images/0.jpg"), "error", "has the same name"),
-    _folder("a folder called 0.png", _folder_as_picture, "error", "1 label without a partner"),
+    _folder("two images of one name", lambda r: image(r / "train/images/0.jpg"), "error", "has the same name"),
+    _folder("a folder called 0.png", _folder_as_image, "error", "1 label without a partner"),
     _folder("a link to nowhere", _dangling, "error", "there is no such file"),
     _folder(
-        "pictures in a folder of their own",
-        lambda r: picture(r / "new/7.png"),
+        "images in a folder of their own",
+        lambda r: image(r / "new/7.png"),
         "note",
         "belong to no sample.* 1 in new",
     ),
-    _folder("labels/ and masks/", lambda r: mask(r / "train/masks/0.png", values(0)), "refused", "both hold pictures"),
+    _folder("labels/ and masks/", lambda r: mask(r / "train/masks/0.png", values(0)), "refused", "both hold images"),
     Broken("nothing", lambda r: None, "refused", "no known layout"),
-    Broken("empty folders", _empty_folders, "refused", "holds no pictures"),
+    Broken("empty folders", _empty_folders, "refused", "holds no images"),
 ]
 
 FILES = [
-    _folder("a truncated image", lambda r: _truncate(r / TRAIN0), "error", "cannot be decoded|no picture"),
-    _folder("a truncated mask", lambda r: _truncate(r / LABEL0), "error", "cannot be decoded|no picture"),
+    _folder("a truncated image", lambda r: _truncate(r / TRAIN0), "error", "cannot be decoded|no image"),
+    _folder("a truncated mask", lambda r: _truncate(r / LABEL0), "error", "cannot be decoded|no image"),
     _folder("an empty file", lambda r: (r / TRAIN0).write_bytes(b""), "error", "the file is empty"),
-    _folder("text for a picture", lambda r: (r / TRAIN0).write_text("hi"), "error", "no picture that Pillow"),
+    _folder("text for an image", lambda r: (r / TRAIN0).write_text("hi"), "error", "no image that Pillow"),
     _folder("400 megapixels", _bomb, "error", "looks like an attack on memory"),
     _folder("a TIFF of two pages", _frames, "note", "files of several frames or pages"),
-    _folder("tiny pictures", _small, "warning", "less than 32 pixels"),
+    _folder("tiny images", _small, "warning", "less than 32 pixels"),
     _folder("a mask of another size", lambda r: mask(r / LABEL0, values(0)[:30]), "error", "is 40x30 but its image"),
     _folder("an image that only EXIF turns", _turned, "error", "width and height are swapped"),
 ]
@@ -260,16 +260,16 @@ CLASSES = [
 
 SPLITS = [
     _folder("the same file in two splits", lambda r: shutil.copy(r / TRAIN0, r / "val/images/6.png"), "error",
-            "1 picture in more than one split"),
-    _folder("the same picture, another file",
+            "1 image in more than one split"),
+    _folder("the same image, another file",
             lambda r: Image.open(r / TRAIN0).save(r / "val/images/6.png", compress_level=1), "error",
             "train: train/0 = val: val/6"),
-    _folder("the same picture twice in a split", lambda r: shutil.copy(r / TRAIN0, r / "train/images/1.png"), "warning",
+    _folder("the same image twice in a split", lambda r: shutil.copy(r / TRAIN0, r / "train/images/1.png"), "warning",
             "twice in a split"),
     _folder("neighbouring frames of a film",
             lambda r: mask(r / "val/images/6.png", np.clip(noise(0).astype(int) + 3, 0, 255).astype(np.uint8)),
-            "warning", "1 of 3 pictures outside"),
-    Broken("a single picture", lambda r: (mask(r / "images/0.png", noise(0)), mask(r / "labels/0.png", values(0, 1))),
+            "warning", "1 of 3 images outside"),
+    Broken("a single image", lambda r: (mask(r / "images/0.png", noise(0)), mask(r / "labels/0.png", values(0, 1))),
            "error", "a single image, which cannot be divided"),
 ]  # fmt: skip
 
@@ -290,12 +290,12 @@ LISTS = [
 ]  # fmt: skip
 
 DRAWN = [
-    Broken("labelme: the picture is missing", lambda r: (labelme(r) / "a.jpg").unlink(), "error",
+    Broken("labelme: the image is missing", lambda r: (labelme(r) / "a.jpg").unlink(), "error",
            "its image 'a.jpg' is not there"),
-    Broken("labelme: a picture nobody drew on", lambda r: picture(labelme(r) / "c.jpg"), "warning",
+    Broken("labelme: an image nobody drew on", lambda r: image(labelme(r) / "c.jpg"), "warning",
            "belong to no sample"),
     Broken("labelme: a damaged JSON", lambda r: _write(labelme(r), "a.json", "{"), "error", "cannot be read as JSON"),
-    Broken("labelme: drawn on the unturned picture", lambda r: labelme(r, imageWidth=16, imageHeight=24), "error",
+    Broken("labelme: drawn on the unturned image", lambda r: labelme(r, imageWidth=16, imageHeight=24), "error",
            "annotation is 16x24 .* width and height are swapped"),
     Broken("labelme: a class that is not listed", lambda r: _write(labelme(r), "labels.txt", "_background_\ntree\n"),
            "error", "class 'car' is not in the class list"),
@@ -304,9 +304,9 @@ DRAWN = [
            "shape of kind 'spline'"),
     Broken("labelme: files beside the folders of splits", _labelme_beside_splits, "error", "beside the folders of the"),
     Broken("labelme: nothing drawn at all", lambda r: labelme(r, shapes=[]), "refused", "nothing is drawn"),
-    Broken("COCO: the picture is missing", lambda r: (coco(r) / "images/a.jpg").unlink(), "error",
+    Broken("COCO: the image is missing", lambda r: (coco(r) / "images/a.jpg").unlink(), "error",
            "its image 'a.jpg' is not there"),
-    Broken("COCO: a picture without any object", coco, "warning", "1 of 2 pictures without any shape"),
+    Broken("COCO: an image without any object", coco, "warning", "1 of 2 images without any shape"),
     Broken("COCO: a box and no outline", lambda r: coco(r, annotations=_object(bbox=[0, 0, 3, 3])), "error",
            "a box and no outline"),
     Broken("COCO: a category that is not listed", lambda r: coco(r, annotations=_object(category_id=99)), "refused",
@@ -317,7 +317,7 @@ DRAWN = [
     Broken("COCO: splits of different categories", _two_categories, "refused",
            "category 30 is 'shrub' here and 'tree'"),
     Broken("CVAT: a cuboid", lambda r: cvat(r, '<cuboid label="car" xtl1="0"/>'), "error", "covers no known pixels"),
-    Broken("CVAT: the picture is missing", lambda r: (cvat(r, "") / "images/a.jpg").unlink(), "error", "is not there"),
+    Broken("CVAT: the image is missing", lambda r: (cvat(r, "") / "images/a.jpg").unlink(), "error", "is not there"),
     Broken("CVAT: a damaged file", lambda r: cvat(r, "<polygon"), "refused", "cannot be read as XML"),
 ]  # fmt: skip
 

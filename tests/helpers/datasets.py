@@ -14,8 +14,8 @@ from globalconv.errors import InputError
 SIZE = (24, 16)
 
 
-def picture(path: Path, size: tuple[int, int] = SIZE) -> Path:
-    """Write a plain picture of (width, height), of a colour of its own."""
+def image(path: Path, size: tuple[int, int] = SIZE) -> Path:
+    """Write a plain image of (width, height), of a colour of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     red, green, blue = hashlib.sha256(str(path).encode()).digest()[:3]
     Image.new("RGB", size, (red, green, blue)).save(path)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from helpers.datasets import SIZE, mask, picture
+from helpers.datasets import SIZE, image, mask
 from PIL import Image
 
 from globalconv.labels import VOC
@@ -18,7 +18,7 @@ def colour_masks(root: Path, extra: tuple[int, int, int] | None = None) -> Path:
     """Write four images and colour masks: road, tree and void in three columns each."""
     columns = np.repeat(np.array([(128, 64, 128), (0, 128, 0), (0, 0, 0)], np.uint8), 2, axis=0)
     for name in "abcd":
-        picture(root / f"images/{name}.jpg", (6, 4))
+        image(root / f"images/{name}.jpg", (6, 4))
         colours = np.tile(columns, (4, 1, 1))
         if extra is not None:
             colours[0, 0] = extra
@@ -30,16 +30,16 @@ CSV = "name,index,red,green,blue\nroad,0,128,64,128\ntree,1,0,128,0\nvoid,255,0,
 
 
 def voc(root: Path) -> Path:
-    """Write VOC's layout: three pictures with masks, one without, and split lists."""
+    """Write VOC's layout: three images with masks, one without, and split lists."""
     values = np.zeros((SIZE[1], SIZE[0]), np.uint8)
     values[4:9, 5:11], values[3, :] = 15, 255
     for name in ("2007_1", "2007_2", "2007_3"):
-        picture(root / f"JPEGImages/{name}.jpg")
+        image(root / f"JPEGImages/{name}.jpg")
         stored = Image.fromarray(values, "P")
         stored.putpalette([channel for colour in VOC.palette for channel in colour])
         (root / "SegmentationClass").mkdir(exist_ok=True)
         stored.save(root / f"SegmentationClass/{name}.png")
-    picture(root / "JPEGImages/2007_9.jpg")  # a picture without a mask
+    image(root / "JPEGImages/2007_9.jpg")  # an image without a mask
     (root / "ImageSets/Segmentation").mkdir(parents=True)
     for split, names in (("train", "2007_1\n2007_2\n"), ("val", "2007_3\n"), ("trainval", "2007_1\n2007_2\n2007_3\n")):
         (root / f"ImageSets/Segmentation/{split}.txt").write_text(names)
@@ -47,23 +47,23 @@ def voc(root: Path) -> Path:
 
 
 def labelme(root: Path, **changes: Any) -> Path:
-    """Write two pictures with a JSON each: a square, a triangle over it, a void corner; `changes` to the JSONs."""
+    """Write two images with a JSON each: a square, a triangle over it, a void corner; `changes` to the JSONs."""
     shapes = [
         {"label": "tree", "shape_type": "polygon", "points": SQUARE},
         {"label": "car", "shape_type": "polygon", "points": TRIANGLE},
         {"label": "__ignore__", "shape_type": "rectangle", "points": [[0, 0], [2, 1]]},
     ]
     for name in ("a", "b"):
-        picture(root / f"{name}.jpg")
+        image(root / f"{name}.jpg")
         fields = {"imagePath": f"{name}.jpg", "imageWidth": SIZE[0], "imageHeight": SIZE[1], "shapes": shapes}
         (root / f"{name}.json").write_text(json.dumps({**fields, **changes}))
     return root
 
 
 def coco(root: Path, **changes: Any) -> Path:
-    """Write two pictures and one COCO file: a square and a triangle over it."""
+    """Write two images and one COCO file: a square and a triangle over it."""
     for name in ("a", "b"):
-        picture(root / f"images/{name}.jpg")
+        image(root / f"images/{name}.jpg")
     square = [value for point in SQUARE for value in point]
     fields = {
         "images": [
@@ -95,8 +95,8 @@ CVAT = """<?xml version="1.0" encoding="utf-8"?>
 
 
 def cvat(root: Path, shapes: str) -> Path:
-    """Write two pictures and CVAT's XML with `shapes` on the first."""
+    """Write two images and CVAT's XML with `shapes` on the first."""
     for name in ("a", "b"):
-        picture(root / f"images/{name}.jpg")
+        image(root / f"images/{name}.jpg")
     (root / "annotations.xml").write_text(CVAT.format(shapes=shapes))
     return root

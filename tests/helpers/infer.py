@@ -1,4 +1,4 @@
-"""A network that can be checked by eye, and pictures to give it."""
+"""A network that can be checked by eye, and images to give it."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Miniatures of the official data sets, in exactly the layouts in which they are unpacked.
 
 Every builder writes its tree below a common root and returns the folder of the data set itself: `root/VOCdevkit`,
-`root/benchmark_RELEASE`, `root/coco`, `root/cityscapes`, `root/imagenet`. Pictures are windows of the VOC samples and
+`root/benchmark_RELEASE`, `root/coco`, `root/cityscapes`, `root/imagenet`. Images are windows of the VOC samples and
 of CamVid's frames in the folder that GLOBALCONV_DATA names, else generated scenes under the classes' names; masks have
 void strips between classes, as VOC's have.
 """
@@ -31,7 +31,7 @@ VOC_VAL = ("2007_000005", "2007_000006", "2007_000007")
 VOC_TEST = ("2008_100001", "2008_100002")
 SBD_TRAIN = ("2008_000011", "2008_000012", "2008_000013", "2007_000001", "2007_000005")
 SBD_VAL = ("2008_000014", "2007_000002", "2007_000006")
-"""Of the eight, two are VOC's to train on and two VOC's to validate on: VOC + SBD is 8 pictures."""
+"""Of the eight, two are VOC's to train on and two VOC's to validate on: VOC + SBD is 8 images."""
 
 COCO_IDS = {
     0: 0, 1: 5, 2: 2, 3: 16, 4: 9, 5: 44, 6: 6, 7: 3, 8: 17, 9: 62, 10: 21, 11: 67, 12: 18, 13: 19, 14: 4, 15: 1,
@@ -68,14 +68,14 @@ SCENES_TO_VOC = (0, 5, 15, 2, 9, 16, 8, 7, 18)
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture (H, W, 3) and its map (H, W) of class indices, without void."""
+    """An image (H, W, 3) and its map (H, W) of class indices, without void."""
 
     image: Uint8Array
     label_map: Uint8Array
 
 
 def voc_tree(root: Path, size: tuple[int, int] = (96, 72), strip: int = 1) -> Path:
-    """Write VOC 2012: 4 pictures to train on, 3 to validate, 2 to test without masks, one that no list names."""
+    """Write VOC 2012: 4 images to train on, 3 to validate, 2 to test without masks, one that no list names."""
     base = root / "VOCdevkit/VOC2012"
     listed = (*VOC_TRAIN, *VOC_VAL)
     for number, (name, sample) in enumerate(zip(listed, voc_samples(len(listed), size), strict=True)):
@@ -92,7 +92,7 @@ def voc_tree(root: Path, size: tuple[int, int] = (96, 72), strip: int = 1) -> Pa
 
 
 def sbd_tree(root: Path, size: tuple[int, int] = (96, 72)) -> Path:
-    """Write SBD: 5 + 3 pictures, four of them VOC's as well, under maps without VOC's void strips."""
+    """Write SBD: 5 + 3 images, four of them VOC's as well, under maps without VOC's void strips."""
     base = root / "benchmark_RELEASE/dataset"
     ids = (*VOC_TRAIN, *VOC_VAL, *sorted({*SBD_TRAIN, *SBD_VAL} - {*VOC_TRAIN, *VOC_VAL}))
     for name, sample in zip(ids, voc_samples(len(ids), size), strict=True):
@@ -105,9 +105,9 @@ def sbd_tree(root: Path, size: tuple[int, int] = (96, 72)) -> Path:
 
 
 def coco_tree(root: Path, size: tuple[int, int] = (96, 72), year: int = 2017, train: int = 6, val: int = 3) -> Path:
-    """Write COCO's instances: outlines, one crowd as run lengths, a small object, one picture of apples only.
+    """Write COCO's instances: outlines, one crowd as run lengths, a small object, one image of apples only.
 
-    The first training picture holds two objects of different classes that overlap and a crowd, the second only apples,
+    The first training image holds two objects of different classes that overlap and a crowd, the second only apples,
     the third a person of 9 pixels beside what is there.
     """
     base = root / "coco"
@@ -134,7 +134,7 @@ def coco_tree(root: Path, size: tuple[int, int] = (96, 72), year: int = 2017, tr
 
 
 def cityscapes_tree(root: Path, size: tuple[int, int] = (128, 64), fine: bool = True) -> Path:
-    """Write Cityscapes: 4 / 3 / 2 fine pictures (without masks where not `fine`), 3 of train_extra, all coarse too."""
+    """Write Cityscapes: 4 / 3 / 2 fine images (without masks where not `fine`), 3 of train_extra, all coarse too."""
     base = root / "cityscapes"
     names = [(split, name) for split, named in CITIES.items() for name in named]
     for (split, name), sample in zip(names, street_samples(len(names), size), strict=True):
@@ -152,7 +152,7 @@ def cityscapes_tree(root: Path, size: tuple[int, int] = (128, 64), fine: bool = 
 
 
 def imagenet_tree(root: Path, size: tuple[int, int] = (80, 64), train: int = 4, val: int = 2) -> Path:
-    """Write a classification folder of three classes, each with `train` and `val` pictures."""
+    """Write a classification folder of three classes, each with `train` and `val` images."""
     base = root / "imagenet"
     for place, synset in enumerate(("n01440764", "n01443537", "n01484850")):
         for number, sample in enumerate(voc_samples(train + val, size, first=200 + 20 * place)):
@@ -178,7 +178,7 @@ def refused(root: Root, split: str, said: str, read: bool = True) -> None:
 
 
 def voc_samples(count: int, size: tuple[int, int], first: int = 0) -> list[Sample]:
-    """Return pictures of (width, height) with maps of VOC's classes; number n is always the same one."""
+    """Return images of (width, height) with maps of VOC's classes; number n is always the same one."""
     folder = Path(os.environ.get("GLOBALCONV_DATA") or "-") / "voc-sample"
     if not folder.is_dir():
         return [_scene(first + number, size, SCENES_TO_VOC) for number in range(count)]
@@ -194,7 +194,7 @@ def voc_samples(count: int, size: tuple[int, int], first: int = 0) -> list[Sampl
 
 
 def street_samples(count: int, size: tuple[int, int]) -> list[Sample]:
-    """Return pictures of (width, height) with maps of Cityscapes' label ids."""
+    """Return images of (width, height) with maps of Cityscapes' label ids."""
     folder = Path(os.environ.get("GLOBALCONV_DATA") or "-") / "CamVid"
     if not folder.is_dir():
         return [_scene(number, size, SCENES_TO_CITYSCAPES) for number in range(count)]
@@ -235,7 +235,7 @@ def _object(image: int, category: int, segmentation: Any, area: int, crowd: int 
 
 
 def _special(number: int, found: list[dict[str, Any]], image: int, size: tuple[int, int]) -> list[dict[str, Any]]:
-    """Return the annotations of a picture that has what ordinary ones lack (see `coco_tree`)."""
+    """Return the annotations of an image that has what ordinary ones lack (see `coco_tree`)."""
     width, height = size
     if number == 2:
         return [_object(image, APPLE, [[4, 4, 30, 4, 30, 25, 4, 25]], 546)]
@@ -268,7 +268,7 @@ def _outlines(part: NDArray[np.bool_]) -> list[list[float]]:
 
 
 def _window(whole: Sample, size: tuple[int, int], number: int, share: float) -> Sample:
-    """Return a random window of at least `share` of a picture, perhaps mirrored, at another size."""
+    """Return a random window of at least `share` of an image, perhaps mirrored, at another size."""
     rng = np.random.default_rng(number)
     height, width = whole.label_map.shape
     scale = rng.uniform(share, 1)

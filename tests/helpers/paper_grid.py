@@ -27,9 +27,9 @@ class Planted:
     """Name of a variant -> its gain; variants left out have no results."""
     at_boundaries: Mapping[str, float] = field(default_factory=dict)
     seeds: Sequence[int] = (0, 1, 2)
-    images: Sequence[str] = tuple(f"picture-{number}" for number in range(24))
+    images: Sequence[str] = tuple(f"image-{number}" for number in range(24))
     noise: float = 0.01
-    """Standard deviation of a gain over pictures and seeds."""
+    """Standard deviation of a gain over images and seeds."""
     data: str = "blobs"
     train_split: str = "train"
     val_split: str = "val"
@@ -67,7 +67,7 @@ def _recipe(planted: Planted, variant: Variant, seed: int) -> dict[str, Any]:
 
 
 def _counts(planted: Planted, name: str, seed: int) -> dict[str, Any]:
-    """Return counts per image: pictures and seeds have levels that all networks share, gains that vary a little."""
+    """Return counts per image: images and seeds have levels that all networks share, gains that vary a little."""
     n = len(planted.images)
     level_N = np.random.default_rng(7).uniform(0.45, 0.65, n) + np.random.default_rng(seed).normal(0, 0.02)
     rng = np.random.default_rng([seed, *name.encode()])

@@ -55,24 +55,24 @@ def _imagenet(tree: Tree) -> tuple[dict[str, bytes], Tree]:
         f"{synset}.tar": tar_of({path.split("/")[-1]: tree[path] for path in tree if f"/train/{synset}/" in path})
         for synset in classes
     }
-    pictures = [path for path in tree if "/val/" in path]
-    names = {path: f"ILSVRC2012_val_{number:08}.JPEG" for number, path in enumerate(pictures, start=1)}
+    images = [path for path in tree if "/val/" in path]
+    names = {path: f"ILSVRC2012_val_{number:08}.JPEG" for number, path in enumerate(images, start=1)}
     sorted_tree = {
         **{path: content for path, content in tree.items() if "/train/" in path},
-        **{f"{path.rsplit('/', 1)[0]}/{names[path]}": tree[path] for path in pictures},
+        **{f"{path.rsplit('/', 1)[0]}/{names[path]}": tree[path] for path in images},
     }
     rows = [(number, synset, "words", "gloss", 0) for number, synset in enumerate(classes, start=1)]
     kinds = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("gloss", "O"), ("num_children", "O")]
     meta = io.BytesIO()
     savemat(meta, {"synsets": np.array([*rows, (4, "n00001740", "entity", "gloss", 3)], kinds)[:, None]})
-    truth = "".join(f"{1 + classes.index(path.split('/')[2])}\n" for path in pictures)
+    truth = "".join(f"{1 + classes.index(path.split('/')[2])}\n" for path in images)
     devkit = {
         "ILSVRC2012_devkit_t12/data/meta.mat": meta.getvalue(),
         "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt": truth.encode(),
     }
     archives = {
         "ILSVRC2012_devkit_t12.tar.gz": tar_of(devkit, "w:gz"),
-        "ILSVRC2012_img_val.tar": tar_of({names[path]: tree[path] for path in pictures}),
+        "ILSVRC2012_img_val.tar": tar_of({names[path]: tree[path] for path in images}),
         "ILSVRC2012_img_train.tar": tar_of(tapes),
     }
     return archives, {**sorted_tree, **{f"imagenet/{path}": content for path, content in devkit.items()}}

@@ -1,4 +1,4 @@
-"""A small pre-training: pictures of one colour a class, a tiny backbone, a few steps."""
+"""A small pre-training: images of one colour a class, a tiny backbone, a few steps."""
 
 import colorsys
 from pathlib import Path
@@ -10,7 +10,7 @@ from PIL import Image
 from globalconv.data.transform_settings import CropSettings
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.pretraining import run_pretraining
-from globalconv.training.recipe import ClassifierSettings, PictureSettings, PretrainOptim, PretrainRecipe
+from globalconv.training.recipe import ClassifierSettings, ImageSettings, PretrainOptim, PretrainRecipe
 from globalconv.training.session import Session
 
 
@@ -19,7 +19,7 @@ def small_pretraining(workers: int = 0, backbone: str = "test_resnet", **optim: 
     settings = {"lr": 0.05, "ema_decay": 0.5, "clip_norm": 1.0, "warmup_steps": 2, "accumulate": 2, **optim}
     return PretrainRecipe(
         model=ClassifierSettings(backbone),
-        data=PictureSettings(augmentation=CropSettings(crop=32), batch_size=3, workers=workers),
+        data=ImageSettings(augmentation=CropSettings(crop=32), batch_size=3, workers=workers),
         optim=PretrainOptim(**settings),
         steps=8,
         precision="float32",
@@ -30,7 +30,7 @@ def small_pretraining(workers: int = 0, backbone: str = "test_resnet", **optim: 
 
 
 def write_colours(root: Path, classes: int = 3, train: int = 5, val: int = 2) -> Path:
-    """Write pictures of various sizes whose hue is their class, as an image folder."""
+    """Write images of various sizes whose hue is their class, as an image folder."""
     rng = np.random.default_rng(0)
     for split, count in (("train", train), ("val", val)):
         for number in range(classes):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from helpers.archives import zip_of
-from helpers.datasets import picture
+from helpers.datasets import image
 from helpers.official import SBD_VAL, VOC_VAL, cityscapes_tree, coco_tree, sbd_tree, voc_tree
 from helpers.pretraining import write_colours
 from helpers.training import small_recipe, train, write_blobs
@@ -104,17 +104,17 @@ REFUSALS = [
     _train("a loss that explodes", "TINY --optim.lr 1e30 --optim.warmup-steps 0", "diverged", code=3),
     Refusal("pre-training without data", "pretrain --out new", "--data"),
     Refusal("pre-training on no folder of classes", "pretrain --data blobs --out new", "train/CLASS"),
-    Refusal("pictures of one class", "pretrain --data single --out new", "fewer than two folders"),
+    Refusal("images of one class", "pretrain --data single --out new", "fewer than two folders"),
     Refusal("a class that only val has", "pretrain --data strange --out new", "val/colour 2"),
-    Refusal("a truncated picture of a class", "pretrain --data torn --out new", "colour 0/0.png"),
-    Refusal("batch norm of one picture", "pretrain --data pictures --out new --data.batch-size 1", "at least 2"),
-    Refusal("a crop smaller than a cell", "pretrain --data pictures --out new --data.augmentation.crop 16", "crop 16"),
+    Refusal("a truncated image of a class", "pretrain --data torn --out new", "colour 0/0.png"),
+    Refusal("batch norm of one image", "pretrain --data images --out new --data.batch-size 1", "at least 2"),
+    Refusal("a crop smaller than a cell", "pretrain --data images --out new --data.augmentation.crop 16", "crop 16"),
     Refusal(
         "a backbone to pre-train that is none",
-        "pretrain --data pictures --out new --model.backbone resnet50_gnc",
+        "pretrain --data images --out new --model.backbone resnet50_gnc",
         "'resnet50_gcn'",
     ),
-    Refusal("pre-training into a run of another kind", "pretrain --data pictures --out run --resume", "not a recipe"),
+    Refusal("pre-training into a run of another kind", "pretrain --data images --out run --resume", "not a recipe"),
     Refusal("a job of data that does not exist", "data chek blobs", "did you mean 'check'?"),
     Refusal("a check of a folder that is no data set", "data check empty", "empty"),
     Refusal("a check without a process", "data check blobs --workers 0", "--workers 0"),
@@ -183,9 +183,9 @@ REFUSALS = [
     Refusal("groups by no expression", "crf-search run --data blobs --out new --group-by '('", "--group-by ("),
     Refusal("groups that no name has", "crf-search run --data blobs --out new --group-by x", "--group-by x"),
     Refusal("a report on what was searched on", "crf-search run --data blobs --out new --report-split val", "flatter"),
-    Refusal("a field without a picture", "vrf run --at 5,5", "globalconv vrf WEIGHTS IMAGE"),
+    Refusal("a field without an image", "vrf run --at 5,5", "globalconv vrf WEIGHTS IMAGE"),
     Refusal("a field of no pixel", "vrf run photo.png --at 5", "--at 5"),
-    Refusal("a field of a pixel outside the picture", "vrf run photo.png --at 500,5 --out new.png", "--at 500,5"),
+    Refusal("a field of a pixel outside the image", "vrf run photo.png --at 500,5 --out new.png", "--at 500,5"),
     Refusal(
         "a field of a class there is not", "vrf run photo.png --at 5,5 --class klass --out new.png", "--class klass"
     ),
@@ -193,11 +193,11 @@ REFUSALS = [
     Refusal("a threshold above the largest value", "vrf run photo.png --at 5,5 --threshold 2", "--threshold 2"),
     Refusal("so few occluders that they leave gaps", "vrf run photo.png --at 5,5 --occluders 3", "leave gaps"),
     Refusal(
-        "a label map of another picture",
+        "a label map of another image",
         "vrf run photo.png --at 5,5 --label-map sizes/labels/train/0.png",
         "--label-map",
     ),
-    Refusal("a field into no picture", "vrf run photo.png --at 5,5 --out new.txt", "--out new.txt"),
+    Refusal("a field into no image", "vrf run photo.png --at 5,5 --out new.txt", "--out new.txt"),
     Refusal("a table that the paper does not have", "paper tabel1", "did you mean 'table1'?"),
     Refusal("a table of no training", f"{_PAPER} --seeds 0", "--seeds 0"),
     Refusal("a table of trainings without a step", f"{_PAPER} --budget 0", "--budget 0"),
@@ -207,7 +207,7 @@ REFUSALS = [
     Refusal("options of a table that is only printed", "paper table8 --seeds 3", "takes no options"),
     Refusal("tables of which each has its own recipe", "paper table1 table7 --data blobs", "--recipe NAME"),
     Refusal("advice without data", "advise", "--data"),
-    Refusal("advice from no picture", "advise --data blobs --images 0", "--images 0"),
+    Refusal("advice from no image", "advise --data blobs --images 0", "--images 0"),
     Refusal("advice on an even kernel", "advise --data blobs --kernel-sizes 4", "kernel_size=4"),
     Refusal("a submission to nobody", "submit ade20k run --data blobs --out new.tgz", "ade20k"),
     Refusal("a submission of other classes", "submit voc run --data blobs --out new.tgz", "PASCAL VOC 2012 has 21"),
@@ -217,8 +217,8 @@ REFUSALS = [
         "submit cityscapes run --data blobs --out new.zip --competition comp5",
         "--competition comp5",
     ),
-    Refusal("a submission without its pictures", "submit voc voc --data blobs --out new.tgz", "JPEGImages"),
-    Refusal("a submission of a part of the pictures", "submit voc voc --data few --out new.tgz", "--trial"),
+    Refusal("a submission without its images", "submit voc voc --data blobs --out new.tgz", "JPEGImages"),
+    Refusal("a submission of a part of the images", "submit voc voc --data few --out new.tgz", "--trial"),
     Refusal("a size that is none", "cost --size 512", "--size 512: give height x width"),
     Refusal("a width of a stack where there is none", "cost --model.stack-width 8", "no head is a stack"),
     Refusal("an even kernel to compare", "cost --kernel-sizes 3 4", "kernel_size=4"),
@@ -261,16 +261,16 @@ def prepare(root: Path) -> None:
         shutil.copy(blobs / image, root / name)
     _archives(root)
     _submission(root)
-    _pictures(root)
+    _images(root)
     _break_official(root / "official")
-    (root / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+    (root / "broken.jpg").write_bytes(b"\xff\xd8\xff not an image")
 
 
-def _pictures(root: Path) -> None:
-    """Write image folders: a good one, one of a single class, one with a class only in val, one with half a picture."""
-    pictures = write_colours(root / "pictures")
+def _images(root: Path) -> None:
+    """Write image folders: a good one, one of a single class, one with a class only in val, one with half an image."""
+    images = write_colours(root / "images")
     for name in ("single", "strange", "torn"):
-        shutil.copytree(pictures, root / name)
+        shutil.copytree(images, root / name)
     for name in ("colour 1", "colour 2"):
         shutil.rmtree(root / "single" / "train" / name)
     shutil.rmtree(root / "strange" / "train" / "colour 2")
@@ -287,9 +287,9 @@ def _archives(root: Path) -> None:
 
 
 def _submission(root: Path) -> None:
-    """Write a network of VOC's classes, `voc`, and one picture of VOC's test split, `few`."""
+    """Write a network of VOC's classes, `voc`, and one image of VOC's test split, `few`."""
     save_weights(root / "voc", GlobalConvNet(VOC.num_classes, backbone="test_resnet", kernel_size=3), VOC, {})
-    picture(root / "few" / "JPEGImages" / "2008_000001.jpg")
+    image(root / "few" / "JPEGImages" / "2008_000001.jpg")
     (root / "few" / "ImageSets" / "Segmentation").mkdir(parents=True)
     (root / "few" / "ImageSets" / "Segmentation" / "test.txt").write_text("2008_000001\n")
 

@@ -46,8 +46,8 @@ def test_predictions_have_the_size_and_the_pixels_of_their_image(brightest: Pred
     write_image(Path("photos/sub/b.png"), 11, 4, seed=2)
     predict_files(brightest, ["photos"], OUT)
     for name, image in (("a", noise(6, 9, 1)), ("sub/b", noise(11, 4, 2))):
-        with Image.open(OUT / f"{name}.png") as picture:
-            assert (np.asarray(picture) == image.argmax(2)).all()
+        with Image.open(OUT / f"{name}.png") as photo:
+            assert (np.asarray(photo) == image.argmax(2)).all()
 
 
 def test_globs(brightest: Predictor) -> None:

@@ -79,17 +79,17 @@ def test_probabilities_are_the_softmax_in_float32(brightest: Predictor) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_result_is_upright_as_exif_says(brightest: Predictor, tmp_path: Path, orientation: int) -> None:
-    picture = Image.fromarray(noise(5, 8))
-    exif = picture.getexif()
+    image = Image.fromarray(noise(5, 8))
+    exif = image.getexif()
     exif[ORIENTATION] = orientation
-    picture.save(tmp_path / "turned.png", exif=exif)
+    image.save(tmp_path / "turned.png", exif=exif)
     turned = {1: 0, 6: 3, 3: 2, 8: 1}.get(orientation)
     with Image.open(tmp_path / "turned.png") as opened:
         from_file, from_pillow = brightest(tmp_path / "turned.png"), brightest(opened)
     assert (from_file.class_map == from_pillow.class_map).all()
     assert from_file.class_map.shape == ((8, 5) if orientation >= 5 else (5, 8))
     if turned is not None:
-        assert (from_file.class_map == np.rot90(np.asarray(picture).argmax(2), turned)).all()
+        assert (from_file.class_map == np.rot90(np.asarray(image).argmax(2), turned)).all()
     saved, _ = from_file.save(tmp_path / "out")
     with Image.open(saved) as opened:
         assert opened.size == from_file.class_map.shape[::-1] and ORIENTATION not in opened.getexif()
@@ -114,8 +114,8 @@ def test_what_is_no_image_is_refused(brightest: Predictor, image: Any, says: str
 def test_a_pillow_image_of_a_cut_file_is_refused(brightest: Predictor, tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.png", 50, 50)
     path.write_bytes(path.read_bytes()[:200])
-    with Image.open(path) as picture, pytest.raises(InputError, match="image: cannot be decoded"):
-        brightest(picture)
+    with Image.open(path) as image, pytest.raises(InputError, match="image: cannot be decoded"):
+        brightest(image)
 
 
 def test_a_loaded_network_predicts_what_the_saved_one_does(run: Path) -> None:
@@ -202,17 +202,17 @@ def test_too_little_memory_is_a_refusal_and_a_bug_is_not() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (6, 9), (300, 200)])
-def test_save_writes_the_indices_and_a_picture(brightest: Predictor, tmp_path: Path, size: tuple[int, int]) -> None:
+def test_save_writes_the_indices_and_a_image(brightest: Predictor, tmp_path: Path, size: tuple[int, int]) -> None:
     prediction = brightest(noise(*size))
     class_map, drawn = prediction.save(tmp_path / "new" / "folder")
     assert (class_map.name, drawn.name) == ("prediction.png", "prediction.overlay.jpg")
-    with Image.open(class_map) as picture:
-        assert picture.mode == "P" and picture.size == (size[1], size[0])
-        assert (np.asarray(picture) == prediction.class_map).all()
-        palette = picture.getpalette()
+    with Image.open(class_map) as image:
+        assert image.mode == "P" and image.size == (size[1], size[0])
+        assert (np.asarray(image) == prediction.class_map).all()
+        palette = image.getpalette()
         assert palette is not None and palette[3:6] == [0, 250, 0] and palette[-3:] == [224, 224, 192]
-    with Image.open(drawn) as picture:
-        assert picture.mode == "RGB" and picture.width >= size[1] and picture.height > size[0]
+    with Image.open(drawn) as image:
+        assert image.mode == "RGB" and image.width >= size[1] and image.height > size[0]
     assert prediction.save(tmp_path / "new" / "folder") == (class_map, drawn)  # ours, so replaced
 
 
@@ -225,12 +225,12 @@ def test_save_takes_its_name_from_the_file_or_the_caller(brightest: Predictor, t
             prediction.save(tmp_path / "out", name)
 
 
-def test_pictures_of_others_are_never_replaced(brightest: Predictor, tmp_path: Path) -> None:
+def test_images_of_others_are_never_replaced(brightest: Predictor, tmp_path: Path) -> None:
     path = write_image(tmp_path / "photo.png")
     before = path.read_bytes()
     with pytest.raises(InputError, match=r"photo\.png exists and was not written by globalconv"):
         brightest(path).save(tmp_path)
-    (tmp_path / "notes.overlay.jpg").write_text("not a picture")
+    (tmp_path / "notes.overlay.jpg").write_text("not an image")
     with pytest.raises(InputError, match=r"notes\.overlay\.jpg exists"):
         brightest(path).save(tmp_path, "notes")
     assert path.read_bytes() == before and sorted(p.name for p in tmp_path.iterdir()) == [
@@ -310,7 +310,7 @@ def test_a_crf_is_named_in_the_settings_and_smooths() -> None:
     )
     changes = [int((class_map[:, 1:] != class_map[:, :-1]).sum()) for class_map in (rough, smooth)]
     assert changes[1] < changes[0]
-    with pytest.raises(InputError, match=r"--crf exmple: .*did you mean 'example'"):
+    with pytest.raises(InputError, match=r"`crf` exmple: .*did you mean 'example'"):
         Predictor(Brightest(), LABELS, "cpu", "float32", settings=InferenceSettings(crf="exmple"))
 
 
@@ -323,10 +323,10 @@ def test_large_probabilities_lie_in_a_file(brightest: Predictor, monkeypatch: py
     assert in_memory is not None and (mapped == in_memory).all()
 
 
-def test_larger_pictures_than_allowed_are_refused(brightest: Predictor, tmp_path: Path) -> None:
+def test_larger_images_than_allowed_are_refused(brightest: Predictor, tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.png", 10, 20)
     few = Predictor(Brightest(), LABELS, "cpu", "float32", settings=InferenceSettings(max_pixels=199))
-    with pytest.raises(InputError, match=r"a\.png: .* above the limit of .* --max-pixels 200"):
+    with pytest.raises(InputError, match=r"a\.png: .* above the limit of .* `max_pixels` 200"):
         few(path)
     enough = Predictor(Brightest(), LABELS, "cpu", "float32", settings=InferenceSettings(max_pixels=200))
     assert (enough(path).class_map == brightest(path).class_map).all()
@@ -339,7 +339,7 @@ def test_an_image_without_pixels_is_refused(brightest: Predictor) -> None:
 
 
 def test_too_little_memory_for_a_batch_names_the_batch() -> None:
-    with pytest.raises(InputError, match="2 times 9x6 pixels: not enough memory on cpu; give a --batch-size below 2"):
+    with pytest.raises(InputError, match="2 times 9x6 pixels: not enough memory on cpu; give a `batch_size` below 2"):
         Predictor(Hungry(), LABELS, "cpu", "float32").class_maps([noise(6, 9)] * 2)
 
 

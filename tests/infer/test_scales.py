@@ -23,7 +23,7 @@ def with_settings(network: torch.nn.Module, **fields: object) -> Predictor:
 
 
 def stretched(values: torch.Tensor, width: int) -> torch.Tensor:
-    """Resize the last axis. Along the other, torch 2.15 repeats the first value where the picture is one pixel wide."""
+    """Resize the last axis. Along the other, torch 2.15 repeats the first value where the image is one pixel wide."""
     size, shrinks = (values.shape[1], width), width < values.shape[2]
     return F.interpolate(values[None].contiguous(), size, mode="bilinear", antialias=shrinks)[0]
 

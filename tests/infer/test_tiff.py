@@ -80,7 +80,7 @@ def test_the_limit_on_pixels_is_the_predictors(
 ) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     path = write_tiff(tmp_path / "a.tif", noise(40, 60))
-    with pytest.raises(InputError, match="--max-pixels 2400"):
+    with pytest.raises(InputError, match="`max_pixels` 2400"):
         segment_tiff(predictor, path, tmp_path / "map.tif")
     settings = InferenceSettings(tile=64, max_pixels=2400)
     segment_tiff(Predictor(Narrow(), LABELS, "cpu", "float32", settings=settings), path, tmp_path / "map.tif")
@@ -144,7 +144,7 @@ def test_a_crf_wants_the_whole_image(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "a.tif", noise(30, 30))
     refined = Predictor(Narrow(), LABELS, "cpu", "float32", refine=lambda image, shares_KHW: shares_KHW)
     (failure,) = predict_files(refined, [str(path)], tmp_path / "out")
-    assert "leave out --crf" in failure.error
+    assert "leave out `crf`" in failure.error
 
 
 def deep(image: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
@@ -168,7 +168,7 @@ def deep(image: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
         ("0 is white", False), ("multiplied", False), ("4 bits", False), ("signed", False),
     ],
 )  # fmt: skip
-def test_a_window_is_the_picture_that_would_be_decoded(
+def test_a_window_is_the_image_that_would_be_decoded(
     predictor: Predictor, tmp_path: Path, name: str, by_windows: bool
 ) -> None:
     bands = np.random.default_rng(0).integers(0, 256, (40, 50, 5), np.uint8)
@@ -181,7 +181,7 @@ def test_a_window_is_the_picture_that_would_be_decoded(
 
 
 @pytest.mark.parametrize("blocks", [{}, {"tiled": True, "blockxsize": 64, "blockysize": 64}])
-def test_coarse_colours_are_those_of_the_picture_that_would_be_decoded(
+def test_coarse_colours_are_those_of_the_image_that_would_be_decoded(
     predictor: Predictor, tmp_path: Path, blocks: dict[str, Any]
 ) -> None:
     """GDAL repeats the colours of a JPEG where Pillow interpolates them."""

@@ -77,7 +77,7 @@ def test_cityscapes_is_four_crops_and_their_plain_mean() -> None:
     assert windows.columns[0].weights[[0, 340, 341, 682, 683, 1023]].tolist() == pytest.approx(
         [1, 1, 1 / 2, 1 / 2, 1 / 3, 1 / 3]
     )
-    with pytest.raises(InputError, match="--tile cityscapes: is for images of 2048x1024, not 480x360; give --tile"):
+    with pytest.raises(InputError, match="`tile` cityscapes: is for images of 2048x1024, not 480x360; give `tile`"):
         grid((360, 480, 3), InferenceSettings(tile="cityscapes"))
 
 

@@ -163,7 +163,7 @@ MISFITS: dict[str, tuple[Callable[[State], State], str]] = {
         r": 1 of another shape \(bn1\.bias: \(5,\) instead of \(32,\)\)$",
     ),
     "nothing fits": (lambda s: {"a": torch.zeros(1)}, r"missing .*; 1 unexpected \(a\)"),
-    "whole network": (lambda s: {f"backbone.body.{k}": v for k, v in s.items()}, "--init-from"),
+    "whole network": (lambda s: {f"backbone.body.{k}": v for k, v in s.items()}, "`init_from`"),
 }
 
 

@@ -128,12 +128,12 @@ def test_a_seed_without_all_folds_is_not_finished() -> None:
     assert [row.seeds for row in comparison.rows if row.results] == [[0, 2], [0, 2]]
 
 
-def test_frames_of_a_clip_are_no_pictures() -> None:
+def test_frames_of_a_clip_are_no_images() -> None:
     clips = [f"train/{clip}_f{number:05}" for clip in FOLDS.values() for number in range(9)]
     scores = compared(Planted(RISING, images=clips), "table1").row("Baseline").scores("miou")
     assert scores and scores.clusters == 4
-    pictures = compared(Planted(RISING, images=["2007_000033", "2007_000042"]), "table1").row("Baseline").scores("miou")
-    assert pictures and pictures.clusters == 2
+    images = compared(Planted(RISING, images=["2007_000033", "2007_000042"]), "table1").row("Baseline").scores("miou")
+    assert images and images.clusters == 2
 
 
 def test_diverged_trainings_have_no_score_and_take_their_seed_out() -> None:
@@ -145,15 +145,15 @@ def test_diverged_trainings_have_no_score_and_take_their_seed_out() -> None:
     assert found.estimate and found.estimate.seeds == 2 and found.word == OPEN
 
 
-def test_other_settings_are_compared_apart_and_other_pictures_not_at_all() -> None:
+def test_other_settings_are_compared_apart_and_other_images_not_at_all() -> None:
     small, large = (Planted(RISING, model={"backbone": name}) for name in ("resnet18", "resnet50"))
     found = comparisons(TABLES["table1"], results(small, "table1") + results(large, "table1"))
     assert [len(comparison.every_result) for comparison in found] == [12, 12]
     both = results(small, "table1") + results(dataclasses.replace(small, images=["other"], seeds=(7,)), "table1")
-    with pytest.raises(InputError, match="other pictures"):
+    with pytest.raises(InputError, match="other images"):
         comparisons(TABLES["table1"], both)
     again = [dataclasses.replace(r, data={**r.data, "fingerprint": "1"}) for r in results(small, "table1")]
-    with pytest.raises(InputError, match="trained on other pictures"):
+    with pytest.raises(InputError, match="trained on other images"):
         comparisons(TABLES["table1"], results(small, "table1") + again)
 
 

@@ -55,7 +55,7 @@ def test_a_table_named_twice_is_one() -> None:
 
 
 def test_first_rows_of_a_table_without_any_are_refused() -> None:
-    with pytest.raises(InputError, match="--first: table6"):
+    with pytest.raises(InputError, match="`first`: table6"):
         planned("table1", "table6", first=True)
 
 
@@ -72,7 +72,7 @@ def test_of_stages_only_those_that_a_row_needs_are_trained() -> None:
     assert whole.identity != with_scales.identity
 
 
-def test_runs_of_a_seed_start_with_the_same_backbone_and_see_the_same_pictures(tmp_path: Path) -> None:
+def test_runs_of_a_seed_start_with_the_same_backbone_and_see_the_same_images(tmp_path: Path) -> None:
     source = open_source(write_blobs(tmp_path), "train")
     starts, batches = [], []
     for run in planned(*ABLATIONS):
@@ -109,9 +109,9 @@ def test_budgets_and_folds_are_of_every_stage() -> None:
 def test_what_a_table_compares_is_not_an_option() -> None:
     default = small_recipe()
     for changed, words in (
-        (dataclasses.replace(default, model=dataclasses.replace(default.model, head=("conv",))), r"--model\.head"),
-        (dataclasses.replace(default, seed=1), "--seed 1"),
-        (dataclasses.replace(default, evaluate_every=3), "--evaluate-every 3"),
+        (dataclasses.replace(default, model=dataclasses.replace(default.model, head=("conv",))), r"`model\.head`"),
+        (dataclasses.replace(default, seed=1), "`seed` 1"),
+        (dataclasses.replace(default, evaluate_every=3), "`evaluate_every` 3"),
     ):
         with pytest.raises(InputError, match=words):
             check_overrides([TABLES["table1"]], default, changed)

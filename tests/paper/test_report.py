@@ -152,7 +152,7 @@ def test_a_report_without_results_is_refused(tmp_path: Path, capsys: pytest.Capt
     assert capsys.readouterr().err == "globalconv: paper report: name the folders of results, --results FOLDER ...\n"
 
 
-def test_pictures_are_of_the_last_weights(tmp_path: Path) -> None:
+def test_images_are_of_the_last_weights(tmp_path: Path) -> None:
     write_blobs(tmp_path / "blobs")
     grid = Planted({"Baseline": 0.0, "GCN": 0.1}, data="blobs", model={"backbone": "test_resnet"})
     for result in results(grid, "table5"):
@@ -167,7 +167,7 @@ def test_pictures_are_of_the_last_weights(tmp_path: Path) -> None:
     assert page.read_text().count("<img") == 3 * 4 and "GCN + BR of" not in page.read_text()
     write_reports([tmp_path / "results"], page, None, tmp_path / "runs", tmp_path / "blobs", occluders=300)
     assert page.read_text().count("<img") == 3 * 4 + 2 * 3 and "Baseline, scale 2" in page.read_text()
-    with pytest.raises(InputError, match="--occluders: measures trained networks"):
+    with pytest.raises(InputError, match="`occluders`: measures trained networks"):
         write_reports([tmp_path / "results"], page, None, occluders=300)
     with pytest.raises(InputError, match="weights of a result are not there"):
         write_reports([tmp_path / "results"], page, None, tmp_path, tmp_path / "blobs")

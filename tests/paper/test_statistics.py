@@ -12,11 +12,11 @@ from globalconv.arrays import Float64Array
 from globalconv.evaluation.bootstrap import REPEATS
 from globalconv.paper.statistics import Estimate, Scores, combination, difference, mean, scores, slope_weights
 
-NAMES = [f"picture {number}" for number in range(40)]
+NAMES = [f"image {number}" for number in range(40)]
 
 
 def of_shares(shares_SN: Float64Array, unions_NK: npt.NDArray[np.int64], clusters: list[str] = NAMES) -> Scores:
-    """Return the scores of trainings that have this share of each class right in each picture."""
+    """Return the scores of trainings that have this share of each class right in each image."""
     hits_SNK = (shares_SN[..., None] * unions_NK).round().astype(np.int64)
     return scores(range(len(shares_SN)), hits_SNK, np.broadcast_to(unions_NK, hits_SNK.shape), clusters)
 
@@ -24,7 +24,7 @@ def of_shares(shares_SN: Float64Array, unions_NK: npt.NDArray[np.int64], cluster
 def simulated(
     rng: np.random.Generator, spreads: tuple[float, float, float], gain: float
 ) -> tuple[npt.NDArray[np.int64], Float64Array, Float64Array]:
-    """Return unions, and the shares (5, 40) of two networks; the gain varies by seed, by picture, and by both."""
+    """Return unions, and the shares (5, 40) of two networks; the gain varies by seed, by image, and by both."""
     unions_NK = rng.integers(200, 4000, (40, 3)) * (rng.random((40, 3)) < 0.7)
     shapes = ((5, 1), (1, 40), (5, 40))
     varying = sum(spread * rng.standard_normal(shape) for spread, shape in zip(spreads, shapes, strict=True))
@@ -57,10 +57,10 @@ def test_plain_python_finds_the_same() -> None:
     setting = (0.02, 0.05, 0.05), 0.03
     unions_NK, *shares_SN = simulated(np.random.default_rng(1), *setting)
     unions, (level, better) = unions_NK.tolist(), [shares.tolist() for shares in shares_SN]
-    order = sorted(range(40), key=lambda picture: NAMES[picture])
+    order = sorted(range(40), key=lambda image: NAMES[image])
 
     def miou(shares: list[float], times: list[int]) -> float:
-        """`times` says how often each picture, in the order of names, is drawn."""
+        """`times` says how often each image, in the order of names, is drawn."""
         ious = []
         for k in range(3):
             hits = sum(n * round(shares[at] * unions[at][k]) for n, at in zip(times, order, strict=True))
@@ -75,16 +75,16 @@ def test_plain_python_finds_the_same() -> None:
     draws = np.random.default_rng(0).multinomial(39, [1 / 40] * 40, REPEATS).tolist()
     found = gains([1] * 40)
     of_seeds = statistics.variance(found) / 5
-    of_pictures = statistics.pvariance([statistics.fmean(gains(times)) for times in draws])
-    freedom = (of_seeds + of_pictures) ** 2 / (of_seeds**2 / 4 + of_pictures**2 / 39)
-    half = student.ppf(0.975, freedom) * math.sqrt(of_seeds + of_pictures)
+    of_images = statistics.pvariance([statistics.fmean(gains(times)) for times in draws])
+    freedom = (of_seeds + of_images) ** 2 / (of_seeds**2 / 4 + of_images**2 / 39)
+    half = student.ppf(0.975, freedom) * math.sqrt(of_seeds + of_images)
     value = statistics.fmean(found)
     found_here = known(difference(*experiment(np.random.default_rng(1), *setting)))
     assert found_here == pytest.approx((value, value - half, value + half), abs=1e-12)
 
 
-def test_equal_pictures_give_the_standard_error_of_their_mean() -> None:
-    """One class, pictures of one size: the score is the mean over pictures, whose spread is known without drawing."""
+def test_equal_images_give_the_standard_error_of_their_mean() -> None:
+    """One class, images of one size: the score is the mean over images, whose spread is known without drawing."""
     shares_N = np.random.default_rng(2).uniform(0.2, 0.8, 40)
     estimate = mean(of_shares(np.tile(shares_N, (3, 1)), np.full((40, 1), 10**6)))
     value, low, high = known(estimate)
@@ -128,18 +128,18 @@ def test_a_line_over_log_k_has_its_slope() -> None:
 
 
 def test_frames_of_one_clip_are_one_sample() -> None:
-    """Ten clips of four equal frames leave the doubt of ten pictures, not of forty."""
+    """Ten clips of four equal frames leave the doubt of ten images, not of forty."""
     shares_G = np.random.default_rng(4).uniform(0.2, 0.8, 10)
     unions_NK = np.full((40, 1), 10**4)
     clips = [name for name in "abcdefghij" for _ in range(4)]
     frames = mean(of_shares(np.tile(shares_G.repeat(4), (3, 1)), unions_NK, clips))
-    pictures = mean(of_shares(np.tile(shares_G, (3, 1)), unions_NK[:10], list("abcdefghij")))
-    assert frames.clusters == 10 and known(frames) == pytest.approx(known(pictures))
+    images = mean(of_shares(np.tile(shares_G, (3, 1)), unions_NK[:10], list("abcdefghij")))
+    assert frames.clusters == 10 and known(frames) == pytest.approx(known(images))
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 4])
 def test_folds_have_the_doubt_of_their_trainings_already(seeds: int) -> None:
-    """Five folds of eight equal pictures, each with a score of its own in each seed: the t interval of their means."""
+    """Five folds of eight equal images, each with a score of its own in each seed: the t interval of their means."""
     shares_SG = np.random.default_rng(7).uniform(0.2, 0.8, (seeds, 5))
     folds = [name for name in "abcde" for _ in range(8)]
     unions_NK = np.full((40, 1), 10**6)
@@ -157,13 +157,13 @@ def test_without_enough_to_go_by_it_says_so() -> None:
     single = mean(of_shares(np.full((1, 40), 0.5), unions_NK))
     assert single.interval is None and "one seed is too few" in single.doubt and single.value == pytest.approx(0.5)
     four = mean(of_shares(np.full((3, 40), 0.5), unions_NK, ["a", "b", "c", "d"] * 10))
-    assert four.interval is None and "4 pictures, clips or folds are too few" in four.doubt
+    assert four.interval is None and "4 images, clips or folds are too few" in four.doubt
     folds = Scores((0,), 4, np.array([0.5]), np.full((REPEATS, 1), 0.5), apart=True)
-    assert mean(folds).interval is None and "4 pictures, clips or folds are too few" in mean(folds).doubt
+    assert mean(folds).interval is None and "4 images, clips or folds are too few" in mean(folds).doubt
 
 
-def test_contrasts_of_different_scores_share_their_pictures() -> None:
-    """A gain that is the same in two regions of each picture differs by nothing, however much pictures differ."""
+def test_contrasts_of_different_scores_share_their_images() -> None:
+    """A gain that is the same in two regions of each image differs by nothing, however much images differ."""
     unions_NK = np.full((40, 1), 10**6)
     level = np.random.default_rng(6).uniform(0.2, 0.6, 40)
     inside, border = (of_shares(np.tile(level + offset, (3, 1)), unions_NK) for offset in (0.2, 0.0))

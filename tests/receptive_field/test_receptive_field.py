@@ -46,11 +46,11 @@ def fresh(build: Callable[[], nn.Module]) -> nn.Module:
 
 def poison(network: nn.Module, at: tuple[int, int], size: int = SIDE) -> BoolArray:
     """Return which pixels reach a cell, by making one pixel after the other not a number: for sums only."""
-    pictures = image(size).repeat(size * size, 1, 1, 1)
+    images = image(size).repeat(size * size, 1, 1, 1)
     for place in range(size * size):
-        pictures[place, :, place // size, place % size] = torch.nan
+        images[place, :, place // size, place % size] = torch.nan
     with torch.inference_mode():
-        map_NChw: Tensor = network.eval()(pictures)
+        map_NChw: Tensor = network.eval()(images)
     return np.asarray(map_NChw[:, :, at[0], at[1]].isnan().any(1)).reshape(size, size)
 
 
@@ -269,7 +269,7 @@ def test_a_timm_backbone_in_all_three_ways() -> None:
     occluded = discrepancy_map(backbone, image(32)[0], (8, 8), 0, Occluders(1, 32 * 32), 0, 64)
     assert support.any() and not support.all()
     assert gradient.any() and not gradient[~support].any()
-    # Pictures of one batch are not all rounded alike.
+    # Images of one batch are not all rounded alike.
     assert occluded.any() and occluded[~support].max() < 1e-5 * occluded.max()
 
 

@@ -1,4 +1,4 @@
-"""Figure 3 as a verb: fields of known networks, the picture, the table, the JSON."""
+"""Figure 3 as a verb: fields of known networks, the image, the table, the JSON."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ PIXELWISE = {"occluder": 1, "occluders": 64 * 64, "threshold": 1e-9, "batch_size
 
 
 class Window(nn.Module):
-    """Three classes, each the sum over a k x k window of an 8-bit picture."""
+    """Three classes, each the sum over a k x k window of an 8-bit image."""
 
     def __init__(self, k: int) -> None:
         super().__init__()
@@ -66,12 +66,12 @@ def test_a_class_that_one_network_lacks_is_refused_before_any_is_measured() -> N
     predictors = {"one": Predictor(network, LABELS, "cpu"), "two": Predictor(Window(1), others, "cpu")}
     seen: list[object] = []
     network.register_forward_hook(lambda *_: seen.append(1))
-    with pytest.raises(InputError, match="--class green: known: cow, sea, sky"):
+    with pytest.raises(InputError, match="`class` green: known: cow, sea, sky"):
         measure_fields(predictors, noise(5, 5), (2, 2), FieldSettings("gradient"), "green")
     assert not seen
 
 
-def test_the_picture_is_dimmed_outside_and_marked() -> None:
+def test_the_image_is_dimmed_outside_and_marked() -> None:
     region = np.zeros((40, 60), bool)
     region[10:30, 10:50] = True
     shown = np.asarray(lit(np.full((40, 60, 3), 200, np.uint8), region, (20, 30), 120))
@@ -80,7 +80,7 @@ def test_the_picture_is_dimmed_outside_and_marked() -> None:
     assert shown[41, 61, 0] > 200 > shown[41, 61, 1], "red where the pixel is"
 
 
-def test_the_verb_writes_picture_table_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_writes_image_table_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, k in (("small", 1), ("large", 3)):
         save_weights(tmp_path / name, GlobalConvNet(3, backbone="test_resnet", kernel_size=k), LABELS, {})
     image = write_image(tmp_path / "photo.png", 40, 60)
@@ -96,8 +96,8 @@ def test_the_verb_writes_picture_table_and_json(tmp_path: Path, capsys: pytest.C
     ]  # fmt: skip
     assert first["at"] == {"x": 25, "y": 20} and first["occluders"] == 90
     assert all(0 < one["share"] <= 1 and 0 <= one["object_held"] <= 1 for one in first["fields"])
-    with Image.open(tmp_path / "figure.jpg") as picture:
-        assert picture.width > 3 * 400 and picture.height > 2 * 200
+    with Image.open(tmp_path / "figure.jpg") as photo:
+        assert photo.width > 3 * 400 and photo.height > 2 * 200
     assert main(command) == 0
     table = capsys.readouterr().out
     assert table.splitlines()[-1].startswith("written: ")

@@ -1,4 +1,4 @@
-"""The page: its numbers are the score's, its pictures the right ones, its sentences true."""
+"""The page: its numbers are the score's, its images the right ones, its sentences true."""
 
 import re
 

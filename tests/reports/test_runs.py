@@ -29,7 +29,7 @@ def test_runs_that_held_out_other_images_need_a_split() -> None:
     folders = [Path("one"), Path("two")]
     check_alike(folders, [network(held_out=("1", "2")), network(held_out=("2", "1"))], None)
     for other in (network(held_out=("3",)), network(split="test")):
-        with pytest.raises(InputError, match=r"two: was validated on other images than one.*--split"):
+        with pytest.raises(InputError, match=r"two: was validated on other images than one.*`split`"):
             check_alike(folders, [network(held_out=("1", "2")), other], None)
         check_alike(folders, [network(held_out=("1", "2")), other], "test")
     with pytest.raises(InputError, match=r"two: its classes \(a, c\)"):

@@ -67,9 +67,9 @@ def heap(archive: Path) -> Files:
 
 def decoded(content: bytes) -> tuple[str, NDArray[np.uint8], list[int] | None]:
     """Return mode, values and palette of a PNG."""
-    with Image.open(io.BytesIO(content)) as picture:
-        assert picture.format == "PNG"
-        return picture.mode, np.asarray(picture), picture.getpalette()
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.format == "PNG"
+        return image.mode, np.asarray(image), image.getpalette()
 
 
 def submit(place: Path, out: Path, benchmark: str = "voc", **options: Any) -> int:
@@ -104,7 +104,7 @@ def test_data_are_named_as_for_a_training(place: Path, tmp_path: Path) -> None:
     streets, out = {"cityscapes": place / "cityscapes"}, tmp_path / "a.zip"
     assert globalconv.submit("cityscapes", place / "streets", streets, out, device="cpu", trial=True) == 2
     wrong: list[Any] = [{"sbd": base}, None, tmp_path / "x"]
-    for data, said in zip(wrong, ["add voc=PATH", "--data is missing", "no such folder"], strict=True):
+    for data, said in zip(wrong, ["add voc=PATH", "`data` is missing", "no such folder"], strict=True):
         with pytest.raises(InputError, match=said):
             globalconv.submit("voc", place / "voc", data, tmp_path / "b.tgz", device="cpu")
 
@@ -176,9 +176,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     real = Predictions.write
 
-    def write(self: Predictions, picture: Any, png: Any) -> None:
-        real(self, picture, png)
-        names.append(picture.file)
+    def write(self: Predictions, image: Any, png: Any) -> None:
+        real(self, image, png)
+        names.append(image.file)
         if names[0] == "STOP":
             names.clear()
             raise StoppedError("stopped by SIGINT", 2)
@@ -274,15 +274,15 @@ def test_batches_and_settings_give_what_the_predictor_gives(place: Path, tmp_pat
 
 def test_an_incomplete_split_is_refused_before_anything(place: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"--split test: found 2 of the 1456 pictures that PASCAL VOC 2012 has there.*--trial"
+        InputError, match=r"`split` test: found 2 of the 1456 images that PASCAL VOC 2012 has there.*`trial`"
     ):
         submit(place, tmp_path / "voc.tgz", trial=False)
     assert not any(tmp_path.iterdir())
 
 
-def test_pictures_of_another_size_are_refused(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_of_another_size_are_refused(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("globalconv.jobs.submit.BENCHMARKS", {"cityscapes": _with_count(2)})
-    with pytest.raises(InputError, match=r"is 128x64, pictures of Cityscapes are 2048x1024; unpack"):
+    with pytest.raises(InputError, match=r"is 128x64, images of Cityscapes are 2048x1024; unpack"):
         submit(place, tmp_path / "streets.zip", "cityscapes", trial=False)
 
 
@@ -317,7 +317,7 @@ def test_other_classes_are_refused(labels: LabelSpace, said: str) -> None:
 
 def test_what_is_there_already_is_never_written_over(place: Path, tmp_path: Path) -> None:
     (tmp_path / "voc.tgz").write_text("mine")
-    with pytest.raises(InputError, match=r"--out .*voc\.tgz: is there already and was not written here"):
+    with pytest.raises(InputError, match=r"`out` .*voc\.tgz: is there already and was not written here"):
         submit(place, tmp_path / "voc.tgz")
     (tmp_path / "a.tgz.predictions").mkdir()
     (tmp_path / "a.tgz.predictions" / "mine.txt").touch()
@@ -326,13 +326,13 @@ def test_what_is_there_already_is_never_written_over(place: Path, tmp_path: Path
     assert (tmp_path / "voc.tgz").read_text() == "mine"
 
 
-def test_lists_and_pictures_that_are_missing(place: Path, tmp_path: Path) -> None:
+def test_lists_and_images_that_are_missing(place: Path, tmp_path: Path) -> None:
     base = voc_tree(tmp_path) / "VOC2012"
     (base / f"JPEGImages/{VOC_TEST[1]}.jpg").unlink()
     with pytest.raises(InputError, match=rf"{VOC_TEST[1]}\.jpg: is not there, and .*test\.txt lists it"):
         globalconv.submit("voc", place / "voc", base, tmp_path / "a.tgz", trial=True)
     (base / "ImageSets/Segmentation/test.txt").write_text("../../../secret\n")
-    with pytest.raises(InputError, match=r"test\.txt: '\.\./\.\./\.\./secret' is no name of a picture"):
+    with pytest.raises(InputError, match=r"test\.txt: '\.\./\.\./\.\./secret' is no name of an image"):
         globalconv.submit("voc", place / "voc", base, tmp_path / "a.tgz", trial=True)
     (base / "ImageSets/Segmentation/test.txt").unlink()
     with pytest.raises(InputError, match=r"test\.txt: there is no such list; it comes with VOC2012test\.tar"):
@@ -344,10 +344,10 @@ def test_lists_and_pictures_that_are_missing(place: Path, tmp_path: Path) -> Non
         globalconv.submit("cityscapes", place / "streets", tmp_path, tmp_path / "a.zip", trial=True)
 
 
-def test_a_damaged_picture_is_named(place: Path, tmp_path: Path) -> None:
+def test_a_damaged_image_is_named(place: Path, tmp_path: Path) -> None:
     base = voc_tree(tmp_path) / "VOC2012"
-    picture = base / f"JPEGImages/{VOC_TEST[1]}.jpg"
-    picture.write_bytes(picture.read_bytes()[:400])
+    image = base / f"JPEGImages/{VOC_TEST[1]}.jpg"
+    image.write_bytes(image.read_bytes()[:400])
     with pytest.raises(InputError, match=rf"{VOC_TEST[1]}\.jpg: cannot be decoded"):
         globalconv.submit("voc", place / "voc", base, tmp_path / "a.tgz", trial=True)
     assert not (tmp_path / "a.tgz").exists()
@@ -358,7 +358,7 @@ def test_the_command_line(place: Path, tmp_path: Path, capsys: pytest.CaptureFix
     command = ["submit", "voc", f"{place}/voc", *data, "--out", f"{tmp_path}/voc.tgz"]
     assert main([*command, "--trial", "--scales", "0.5", "1", "--flip"]) == 0
     said = capsys.readouterr()
-    assert "voc.tgz with 2 predictions" in said.out and "1456 pictures" in said.out.splitlines()[-1]
-    assert "2 pictures in" in said.err and "of the time: decode" in said.err
+    assert "voc.tgz with 2 predictions" in said.out and "1456 images" in said.out.splitlines()[-1]
+    assert "2 images in" in said.err and "of the time: decode" in said.err
     note = json.loads((tmp_path / "voc.tgz.predictions/submission.json").read_text())
     assert note["inference"] == {"scales": [0.5, 1.0], "flip": True} and len(note["weights"]) == 64

@@ -20,7 +20,7 @@ from globalconv.errors import InputError, StoppedError
 from globalconv.model.network import GlobalConvNet
 from globalconv.model.wrapped import Classifier
 from globalconv.training.pretraining import Classification, open_splits
-from globalconv.training.recipe import ClassifierSettings, PictureSettings, PretrainOptim, PretrainRecipe
+from globalconv.training.recipe import ClassifierSettings, ImageSettings, PretrainOptim, PretrainRecipe
 from globalconv.weights import BACKBONE_FILE
 
 
@@ -128,7 +128,7 @@ def test_what_segments_refuses_a_backbone_and_says_what_it_is_for(whole: Path) -
         globalconv.load(whole)
 
 
-def test_changed_pictures_are_refused(tmp_path: Path) -> None:
+def test_changed_images_are_refused(tmp_path: Path) -> None:
     data = write_colours(tmp_path / "data")
     with killed_after(1):
         pretrain(small_pretraining(), data, tmp_path / "run")
@@ -141,7 +141,7 @@ def _halve(path: Path) -> int:
     return path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def test_a_picture_that_breaks_on_the_way_stops_with_the_state_saved(
+def test_a_image_that_breaks_on_the_way_stops_with_the_state_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("globalconv.training.pretraining.LOOKED_AT", 1)  # as if it broke after the start
@@ -159,8 +159,8 @@ def test_a_picture_that_breaks_on_the_way_stops_with_the_state_saved(
         (lambda data: shutil.rmtree(data / "val"), "split 'val'"),
         (lambda data: list(map(shutil.rmtree, data.glob("train/colour [12]"))), "fewer than two folders"),
         (lambda data: shutil.rmtree(data / "train" / "colour 2"), "val/colour 2: is a folder of no class of train/"),
-        (lambda data: list(map(Path.unlink, (data / "train" / "colour 1").iterdir())), "'colour 1' has no picture"),
-        (lambda data: (data / "val" / "colour 0" / "1.png").write_bytes(b"GIF"), r"colour 0/1\.png: .* no picture"),
+        (lambda data: list(map(Path.unlink, (data / "train" / "colour 1").iterdir())), "'colour 1' has no image"),
+        (lambda data: (data / "val" / "colour 0" / "1.png").write_bytes(b"GIF"), r"colour 0/1\.png: .* no image"),
         (lambda data: _halve(data / "train" / "colour 0" / "0.png"), r"colour 0/0\.png: cannot be decoded"),
     ],
 )
@@ -175,10 +175,10 @@ def test_bad_folders_are_refused_before_anything_starts(spoil: Any, message: str
 @pytest.mark.parametrize(
     ("make", "option"),
     [
-        (lambda: PretrainRecipe(data=PictureSettings(batch_size=1)), "--data.batch-size 1: batch norm"),
-        (lambda: PretrainRecipe(optim=PretrainOptim(label_smoothing=1.0)), "--optim.label-smoothing"),
-        (lambda: PretrainRecipe(optim=PretrainOptim(lr=0)), "--optim.lr"),
-        (lambda: PretrainRecipe(epochs=0), "--epochs"),
+        (lambda: PretrainRecipe(data=ImageSettings(batch_size=1)), "`data.batch_size` 1: batch norm"),
+        (lambda: PretrainRecipe(optim=PretrainOptim(label_smoothing=1.0)), "`optim.label_smoothing`"),
+        (lambda: PretrainRecipe(optim=PretrainOptim(lr=0)), "`optim.lr`"),
+        (lambda: PretrainRecipe(epochs=0), "`epochs`"),
     ],
 )
 def test_impossible_values_are_refused_by_option(make: Any, option: str) -> None:

@@ -52,7 +52,7 @@ CASES = {
 
 
 def test_killed_and_resumed_with_another_number_of_workers(blobs: Path, tmp_path: Path) -> None:
-    """Also from a checkpoint of some steps ago, and on generated pictures, which every machine has."""
+    """Also from a checkpoint of some steps ago, and on generated images, which every machine has."""
     recipe = dataclasses.replace(small_recipe(class_weights="sqrt-median"), checkpoint_every=4)
     train(recipe, blobs, tmp_path / "whole")
     for steps in (3, 5, 11):
@@ -190,7 +190,7 @@ def test_resuming_a_finished_run_changes_nothing(blobs: Path, tmp_path: Path) ->
 
 def test_an_existing_run_is_not_overwritten(blobs: Path, tmp_path: Path) -> None:
     train_until_killed(small_recipe(), blobs, tmp_path / "run", 1)
-    with pytest.raises(InputError, match="holds a run already; add --resume"):
+    with pytest.raises(InputError, match="holds a run already; add `resume`"):
         train(small_recipe(), blobs, tmp_path / "run")
 
 
@@ -210,7 +210,7 @@ def test_changed_data_is_refused(blobs: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_to_resume_is_said(blobs: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no run to --resume"):
+    with pytest.raises(InputError, match="holds no run to `resume`"):
         train(small_recipe(), blobs, tmp_path / "run", resume=True)
 
 

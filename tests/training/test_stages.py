@@ -103,7 +103,7 @@ def test_another_run_is_compared_with_the_last_stage(whole: Path, blobs: Path, t
 
 
 def test_an_existing_run_is_not_overwritten(whole: Path, blobs: Path) -> None:
-    with pytest.raises(InputError, match="holds a run already; add --resume"):
+    with pytest.raises(InputError, match="holds a run already; add `resume`"):
         run(TWO, blobs, whole)
 
 
@@ -169,7 +169,7 @@ def test_a_damaged_stage_is_named(file: str, copied: Path, blobs: Path) -> None:
 
 def test_stages_of_different_networks_are_refused() -> None:
     model = replace(TWO.stages["second"].model, kernel_size=(5,))
-    with pytest.raises(InputError, match=r"--second\.model\.kernel-size \(5,\): first has \(3,\)"):
+    with pytest.raises(InputError, match=r"`second\.model\.kernel_size` \(5,\): first has \(3,\)"):
         StagedRecipe({**TWO.stages, "second": stage(6, model=model)})
 
 

@@ -92,7 +92,7 @@ def test_a_warm_up_that_eats_the_run_is_told(blobs: Path, tmp_path: Path, warmup
     recipe = dataclasses.replace(small_recipe(warmup_steps=warmup), steps=4, evaluate_every=4)
     said: list[str] = []
     run_training(recipe, blobs, tmp_path / "run", False, None, StopRequest(), said.append)
-    assert any("--optim.warmup-steps 3 is more than half of the 4 steps" in line for line in said) == warned
+    assert any("`optim.warmup_steps` 3 is more than half of the 4 steps" in line for line in said) == warned
 
 
 def test_the_run_folder_speaks_for_itself(run: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_everything(
     with pytest.raises(DivergedError) as caught:
         train(small_recipe(), blobs, tmp_path / "run")
     said = str(caught.value)
-    for words in ("step 5", "learning rate 0.0", "train/", "step-000000004.ckpt", "lower --optim.lr"):
+    for words in ("step 5", "learning rate 0.0", "train/", "step-000000004.ckpt", "lower `optim.lr`"):
         assert words in said
     assert caught.value.exit_code == 3
 
@@ -212,5 +212,5 @@ def test_too_little_memory_is_said_with_the_remedy(
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried")
 
     monkeypatch.setattr(GlobalConvNet, "forward", forward)
-    with pytest.raises(InputError, match=r"not enough memory on cpu: lower --data\.batch-size"):
+    with pytest.raises(InputError, match=r"not enough memory on cpu: lower `data\.batch_size`"):
         train(small_recipe(), blobs, tmp_path / "run")

@@ -22,9 +22,9 @@ def grey(height: int, width: int) -> Uint8Array:
 
 def test_the_palette_png_holds_indices_and_shows_colours() -> None:
     class_map = np.array([[0, 1, IGNORE]], np.uint8)
-    picture = palette_png(class_map, LABELS)
-    assert picture.mode == "P" and (np.asarray(picture) == class_map).all()
-    shown = np.asarray(picture.convert("RGB"))
+    image = palette_png(class_map, LABELS)
+    assert image.mode == "P" and (np.asarray(image) == class_map).all()
+    shown = np.asarray(image.convert("RGB"))
     assert shown.tolist() == [[[10, 20, 30], [200, 100, 0], list(VOID_COLOUR)]]
     assert (shown == colours(class_map, LABELS)).all()
 
@@ -38,11 +38,11 @@ def test_void_has_a_colour_of_its_own_and_255_classes_still_fit() -> None:
 
 def test_the_overlay_is_half_image_half_colour() -> None:
     class_map = np.array([[0] * 4 + [1] * 4] * 6, np.uint8)
-    picture = np.asarray(overlay(grey(6, 8), class_map, LABELS, legend=False)).astype(int)
-    assert picture.shape == (6, 8, 3)
-    assert abs(picture[0, 0] - (100 + np.array([10, 20, 30])) / 2).max() <= 1
-    assert abs(picture[0, 7] - (100 + np.array([200, 100, 0])) / 2).max() <= 1
-    assert (picture[:, 4] > 200).all() and (picture[:, 3] < 70).all()  # a light line, one pixel wide
+    image = np.asarray(overlay(grey(6, 8), class_map, LABELS, legend=False)).astype(int)
+    assert image.shape == (6, 8, 3)
+    assert abs(image[0, 0] - (100 + np.array([10, 20, 30])) / 2).max() <= 1
+    assert abs(image[0, 7] - (100 + np.array([200, 100, 0])) / 2).max() <= 1
+    assert (image[:, 4] > 200).all() and (image[:, 3] < 70).all()  # a light line, one pixel wide
 
 
 def test_the_overlay_refuses_a_class_map_of_another_size() -> None:
@@ -69,8 +69,8 @@ def test_the_legend_names_only_what_occurs() -> None:
     ]
 
 
-def colours_in(picture: Image.Image) -> set[tuple[int, ...]]:
-    return {tuple(pixel) for pixel in np.asarray(picture).reshape(-1, 3).tolist()}
+def colours_in(image: Image.Image) -> set[tuple[int, ...]]:
+    return {tuple(pixel) for pixel in np.asarray(image).reshape(-1, 3).tolist()}
 
 
 def test_the_legend_wraps_to_its_width_and_shows_every_colour() -> None:
@@ -85,15 +85,15 @@ def test_the_legend_wraps_to_its_width_and_shows_every_colour() -> None:
 
 
 @given(st.integers(1, 300), st.integers(1, 300))
-def test_overlays_of_every_size_keep_the_picture_and_add_a_legend(height: int, width: int) -> None:
+def test_overlays_of_every_size_keep_the_image_and_add_a_legend(height: int, width: int) -> None:
     class_map = np.zeros((height, width), np.uint8)
     class_map[height // 2 :] = 8
-    picture = overlay(grey(height, width), class_map, CAMVID)
+    image = overlay(grey(height, width), class_map, CAMVID)
     bare = overlay(grey(height, width), class_map, CAMVID, legend=False)
-    left = (picture.width - width) // 2
-    assert picture.width >= width and picture.height > height
-    assert ImageChops.difference(picture.crop((left, 0, left + width, height)), bare).getbbox() is None
-    assert CAMVID.palette[8] in colours_in(picture.crop((0, height, picture.width, picture.height)))
+    left = (image.width - width) // 2
+    assert image.width >= width and image.height > height
+    assert ImageChops.difference(image.crop((left, 0, left + width, height)), bare).getbbox() is None
+    assert CAMVID.palette[8] in colours_in(image.crop((0, height, image.width, image.height)))
 
 
 def test_the_error_map_reddens_wrong_pixels_and_leaves_void_alone() -> None:
@@ -103,7 +103,7 @@ def test_the_error_map_reddens_wrong_pixels_and_leaves_void_alone() -> None:
     assert (red - green > 50).tolist() == [[False, True, False, True]]
 
 
-def test_a_panel_has_a_cell_per_picture_and_scales_them_alike() -> None:
+def test_a_panel_has_a_cell_per_image_and_scales_them_alike() -> None:
     rows = [
         [Image.new("RGB", (64, 48), (255, 0, 0)), Image.new("L", (640, 480), 77)],
         [Image.new("RGB", (30, 90), (0, 255, 0)), Image.new("P", (5, 5))],
@@ -113,7 +113,7 @@ def test_a_panel_has_a_cell_per_picture_and_scales_them_alike() -> None:
     pixels = np.asarray(sheet)
     assert (pixels == (255, 0, 0)).all(2).sum() == 200 * 150
     assert (pixels == 77).all(2).sum() == 200 * 150
-    assert (pixels == (0, 255, 0)).all(2).sum() == 133 * 400  # a tall picture is bounded by its height
+    assert (pixels == (0, 255, 0)).all(2).sum() == 133 * 400  # a tall image is bounded by its height
     assert set(LABELS.palette) <= colours_in(sheet)
 
 

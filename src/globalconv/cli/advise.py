@@ -24,7 +24,7 @@ class AdviseOptions:
     layout: str | None = None
     """Layout of the data (docs/data.md); recognised where not given."""
     split: str = "train"
-    """Split whose label maps and pictures are looked at."""
+    """Split whose label maps and images are looked at."""
     kernel_sizes: tuple[int, ...] = (1, 3, 7, 15, 25)
     """k of the untrained networks; 1 is the Baseline's pointwise head."""
     backbone: str = "resnet18"
@@ -32,7 +32,7 @@ class AdviseOptions:
     maps: int = 500
     """Label maps that are looked at, at most, evenly spread over the split."""
     images: int = 4
-    """Pictures in which fields are measured."""
+    """Images in which fields are measured."""
     seed: int = 0
     """Of the untrained weights."""
     device: str = "auto"

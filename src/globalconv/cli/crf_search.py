@@ -9,6 +9,7 @@ import tyro
 from globalconv.cli.options import DataOption, read_options
 from globalconv.crf_search.search_settings import SEARCH, SearchSettings
 from globalconv.data.roots import parse_data
+from globalconv.errors import as_options
 from globalconv.runtime.memory import while_importing
 from globalconv.runtime.signals import StopRequest
 
@@ -51,5 +52,5 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     if verdict.word == "use it":
         found = shlex.quote(str(options.out / "crf.json"))
         print(f"next        globalconv predict {shlex.quote(str(options.weights))} IMAGE --out FOLDER --crf {found}")
-    print("\n".join(verdict.lines()))
+    print(as_options("\n".join(verdict.lines())))
     return 0

@@ -11,7 +11,7 @@ import tyro
 
 from globalconv.cli.options import read_options
 from globalconv.data.roots import Root, parse_data
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, as_options, nearest
 from globalconv.runtime.signals import StopRequest
 
 
@@ -93,7 +93,8 @@ def _check(arguments: list[str]) -> int:
     from globalconv.data.checks.check_report import check, report_json, report_text, write_sheet
 
     report = check(_named(options.path), options.layout, options.splits, options.workers)
-    print(json.dumps(report_json(report), indent=2) if options.json else report_text(report))
+    text = json.dumps(report_json(report), indent=2) if options.json else report_text(report)
+    print(as_options(text))
     if options.sheet is not None:
         write_sheet(report, options.sheet)
     return 0 if report.ready else 2

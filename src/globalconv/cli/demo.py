@@ -14,7 +14,7 @@ class DemoOptions:
     """Options of `globalconv demo`."""
 
     out: Path = Path("runs/demo")
-    """Folder for the scenes, the two runs, a picture and the report; a demo that was stopped goes on there."""
+    """Folder for the scenes, the two runs, an image and the report; a demo that was stopped goes on there."""
     scenes: int = 2000
     """Scenes that are drawn and trained on."""
     steps: int | None = None

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from globalconv.errors import GlobalconvError, InputError, StoppedError, abandon, nearest, tell
+from globalconv.errors import (
+    GlobalconvError,
+    InputError,
+    StoppedError,
+    abandon,
+    nearest,
+    settings_named_as_options,
+    tell,
+)
 from globalconv.runtime.memory import keep_freed_memory
 from globalconv.runtime.processes import is_first_process
 from globalconv.runtime.signals import StopRequest
@@ -21,9 +29,9 @@ VERBS = {
     "recipes": "list the recipes: what each is, costs and reaches",
     "data": "check a data set before it costs a night; download an official one; write generated scenes",
     "train": "train a recipe on a data set into a run folder",
-    "pretrain": "pre-train a backbone on pictures with a class each, as ImageNet's",
+    "pretrain": "pre-train a backbone on images with a class each, as ImageNet's",
     "evaluate": "score a trained network, or a folder of class maps, on a data set",
-    "report": "write a page about a run, or compare several: scores, curves, pictures, what to try next",
+    "report": "write a page about a run, or compare several: scores, curves, images, what to try next",
     "predict": "segment images: class map and overlay of each, at its own size",
     "submit": "predict a test split and pack it as the servers of PASCAL VOC and Cityscapes take it",
     "cost": "say what a network costs, block by block, or compare kernel sizes and heads: weights, work, memory, time",
@@ -67,18 +75,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # file names need not be text in any encoding
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    try:
-        with StopRequest().listening() as stop, warnings.catch_warnings():
-            warnings.showwarning = _warn
-            return _dispatch(given, stop)
-    except (GlobalconvError, StoppedError) as error:
-        return _complain(str(error), error.exit_code)
-    except BrokenPipeError:
-        abandon(sys.stdout)  # Whoever read our output has gone (`| head`); nothing is left to say.
-        return 0
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror or error}; check the path, its permissions and the disk", 2)
+    with settings_named_as_options():
+        try:
+            with StopRequest().listening() as stop, warnings.catch_warnings():
+                warnings.showwarning = _warn
+                return _dispatch(given, stop)
+        except (GlobalconvError, StoppedError) as error:
+            return _complain(str(error), error.exit_code)
+        except BrokenPipeError:
+            abandon(sys.stdout)  # Whoever read our output has gone (`| head`); nothing is left to say.
+            return 0
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            return _complain(f"{where}{error.strerror or error}; check the path, its permissions and the disk", 2)
 
 
 def _dispatch(given: list[str], stop: StopRequest) -> int:

@@ -22,11 +22,11 @@ class PaperReportOptions:
     text: Annotated[Path | None, tyro.conf.arg(name="markdown")] = None
     """Markdown file to write, with the same tables and no plots."""
     runs: Path | None = None
-    """Folder of the trainings: the page then shows pictures of Table 5's networks, on the data of --data."""
+    """Folder of the trainings: the page then shows images of Table 5's networks, on the data of --data."""
     occluders: int | None = None
     """Show valid receptive fields, too, measured with about so many occluders (the paper: 5000, minutes on a CPU)."""
     data: DataOption = ()
-    """Root of the data of those pictures, or voc=PATH sbd=PATH ...; the built-in scenes need none."""
+    """Root of the data of those images, or voc=PATH sbd=PATH ...; the built-in scenes need none."""
 
 
 def run(arguments: list[str]) -> int:

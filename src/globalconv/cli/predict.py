@@ -1,6 +1,5 @@
 """`globalconv predict WEIGHTS IMAGE|FOLDER|GLOB ... --out FOLDER`: class map and overlay of every image."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,7 +7,7 @@ from typing import Literal
 import tyro
 
 from globalconv.cli.options import read_options, with_value
-from globalconv.errors import InputError
+from globalconv.errors import InputError, tell
 from globalconv.infer.inference_settings import CRF, PLAIN, InferenceSettings
 from globalconv.runtime.memory import while_importing
 from globalconv.runtime.signals import StopRequest
@@ -46,6 +45,6 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     for failure in failures:
         path = "" if failure.path in failure.error else f"{failure.path}: "
         line = " ".join(f"{path}{failure.error}".split())  # a file's name may hold line breaks
-        print(f"globalconv: skipped {line}", file=sys.stderr)
+        tell(f"globalconv: skipped {line}")
     print(f"done: {options.out}" + (f"; {len(failures)} skipped, listed in failures.json" if failures else ""))
     return 2 if failures else 0

@@ -1,4 +1,4 @@
-"""`globalconv pretrain --data PATH --out RUN`: pre-train a backbone on pictures with a class each."""
+"""`globalconv pretrain --data PATH --out RUN`: pre-train a backbone on images with a class each."""
 
 import shlex
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class PretrainOptions:
 
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Pre-train; say at the end where the file is and how a segmentation network takes it."""
-    about = "Pre-train a backbone on pictures with a class each (docs/pretraining.md)."
+    about = "Pre-train a backbone on images with a class each (docs/pretraining.md)."
     options = read_options(PretrainOptions, "pretrain", arguments, about)
     with while_importing():
         from globalconv.jobs.train import pretrain

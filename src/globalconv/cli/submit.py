@@ -30,7 +30,7 @@ class SubmitOptions:
     competition: Literal["comp5", "comp6"] = "comp6"
     """Of voc: comp5 if the network has learned from VOC 2012's trainval and nothing else, comp6 otherwise."""
     trial: bool = False
-    """Pack an incomplete split or pictures of other sizes too, which the server would refuse."""
+    """Pack an incomplete split or images of other sizes too, which the server would refuse."""
     device: str = "auto"
     """auto, cpu, cuda, mps or cuda:N."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
@@ -53,7 +53,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     print(f"done: {options.out} with {count} predictions; {options.out}.predictions is not needed any more")
     server = BENCHMARKS[options.benchmark]
     if options.trial or options.split != "test":
-        print(f"next: look at it; the server takes the whole test split only, {server.counts['test']} pictures")
+        print(f"next: look at it; the server takes the whole test split only, {server.counts['test']} images")
     else:
         print(f"next: upload it at {server.upload}")
     return 0

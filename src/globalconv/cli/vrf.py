@@ -1,4 +1,4 @@
-"""`globalconv vrf WEIGHTS [WEIGHTS ...] IMAGE --at X,Y`: Figure 3 of a picture, and the areas as a table."""
+"""`globalconv vrf WEIGHTS [WEIGHTS ...] IMAGE --at X,Y`: Figure 3 of an image, and the areas as a table."""
 
 import json
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ class VrfOptions:
     """Options of `globalconv vrf`."""
 
     paths: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders (or folders with weights.safetensors and model.json), then the picture."""
+    """Run folders (or folders with weights.safetensors and model.json), then the image."""
     at: str
-    """The pixel X,Y of the picture whose score is looked at, counted from 0 at the top left."""
+    """The pixel X,Y of the image whose score is looked at, counted from 0 at the top left."""
     out: Path = Path("vrf.png")
-    """Picture to write, .png or .jpg."""
+    """Image to write, .png or .jpg."""
     class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Class whose score is looked at; by default the one that each network itself sees there."""
     label_map: Path | None = None
-    """Label map or mask of the picture: its region around X,Y is the object; the table says how much of it is held."""
+    """Label map or mask of the image: its region around X,Y is the object; the table says how much of it is held."""
     device: str = "auto"
     """auto, cpu, cuda, mps or cuda:N."""
     json: bool = False
@@ -36,10 +36,10 @@ class VrfOptions:
 
 
 def run(arguments: list[str], stop: StopRequest) -> int:
-    """Measure, write the picture, print the table."""
+    """Measure, write the image, print the table."""
     options = read_options(VrfOptions, "vrf", arguments, "Show what the score of a pixel rests on (Figure 3).")
     if len(options.paths) < 2:
-        raise InputError("vrf: name one or more run folders, then a picture: globalconv vrf WEIGHTS IMAGE --at X,Y")
+        raise InputError("vrf: name one or more run folders, then an image: globalconv vrf WEIGHTS IMAGE --at X,Y")
     at = _pixel(options.at)
     with while_importing():
         from globalconv.jobs.receptive_field import draw_fields

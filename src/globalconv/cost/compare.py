@@ -140,7 +140,7 @@ def compare_costs(
     if clock is None:
         return Comparison(costs, classes)
     if clock.repeats < 1:
-        raise InputError(f"--repeats {clock.repeats}: must be at least 1")
+        raise InputError(f"`repeats` {clock.repeats}: must be at least 1")
     hardware = choose_hardware(clock.device, clock.precision)
     networks = [GlobalConvNet(classes, **model.architecture()) for model in models]
     calls = {str(number): inference_call(network, height, width, hardware) for number, network in enumerate(networks)}
@@ -161,7 +161,7 @@ def variants(model: ModelSettings, heads: Sequence[str], kernel_sizes: Sequence[
     sizes: list[tuple[int, ...]] = [(size,) for size in kernel_sizes] or [model.kernel_size]
     if model.stack_width is not None and not any("stack" in head for head in kinds):
         raise InputError(
-            f"--model.stack-width {model.stack_width}: no head is a stack; leave it out, or add --heads stack"
+            f"`model.stack_width` {model.stack_width}: no head is a stack; leave it out, or add `heads` stack"
         )
     found = [
         replace(model, head=head, kernel_size=(1,) if head == ("pointwise",) else size)

@@ -108,7 +108,7 @@ class DenseCRF:
 
         Pixels labelled `unknown` may be anything.
         """
-        image_HWC, labels_HW = inputs.picture(_array(image)), inputs.numeric("labels", _array(labels))
+        image_HWC, labels_HW = inputs.image_array(_array(image)), inputs.numeric("labels", _array(labels))
         if labels_HW.shape != image_HWC.shape[:2]:
             raise InputError(f"labels of shape {labels_HW.shape} do not fit an image of {image_HWC.shape[:2]} pixels")
         scores_NK = inputs.scores_from_labels(labels_HW, num_classes, confidence, unknown)
@@ -145,7 +145,7 @@ class DenseCRF:
         return np.stack(refined) if refined else np.empty(probabilities.shape, np.float32)
 
     def _refine(self, image: Any, name: str, given: Any, divergences: list[float] | None) -> Any:
-        image_HWC = inputs.picture(_array(image))
+        image_HWC = inputs.image_array(_array(image))
         given_KHW = inputs.planes(name, _array(given), image_HWC)
         with Crew() as crew:
             if name == "energies":

@@ -23,7 +23,7 @@ from globalconv.crf.thread_pool import Crew
 from globalconv.errors import InputError
 
 LARGEST = 1e12
-"""Numbers beyond are refused: products of a weight and a cost, summed over a picture, are to fit float32."""
+"""Numbers beyond are refused: products of a weight and a cost, summed over an image, are to fit float32."""
 
 SMALLEST_DEVIATION = 1e-30
 """Below it, dividing by a deviation leaves float32."""
@@ -81,7 +81,7 @@ def numeric(name: str, values: Any) -> AnyArray:
     return array
 
 
-def picture(values: Any) -> AnyArray:
+def image_array(values: Any) -> AnyArray:
     """Return an image as an array (H, W, C)."""
     image = numeric("image", values)
     if image.ndim not in (2, 3):

@@ -111,7 +111,7 @@ class Part:
     """Pixels begin .. end-1, which are splatted while other threads splat others.
 
     A vertex that pixels of an earlier part touch has a stand-in of its own here; they lie in rows first .. last-1 of
-    the values, behind all vertices. There are few: the picture is cut into bands.
+    the values, behind all vertices. There are few: the image is cut into bands.
     """
 
     begin: int

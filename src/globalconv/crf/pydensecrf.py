@@ -151,7 +151,7 @@ class DenseCRF:
 
 
 class DenseCRF2D(DenseCRF):
-    """A CRF over the pixels of a picture; note the order: width, height."""
+    """A CRF over the pixels of an image; note the order: width, height."""
 
     def __init__(self, w: int, h: int, nlabels: int) -> None:
         self._w, self._h = inputs.whole("w", w, least=1), inputs.whole("h", h, least=1)

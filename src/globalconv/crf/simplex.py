@@ -188,7 +188,7 @@ def _grown(known: Int64Array) -> tuple[Int32Array, Int64Array]:
 def arrange(offsets_Nr: Int32Array, firsts: Int64Array, cuts: Int64Array) -> tuple[Int32Array, Int64Array]:
     """Give every vertex its place among all: in the order of first touch, whatever its remainder.
 
-    So what is near in the picture is near in memory. `offsets_Nr` holds numbers within a remainder, where the one to be
+    So what is near in the image is near in memory. `offsets_Nr` holds numbers within a remainder, where the one to be
     touched next is one more than the last. Returned are the place of each vertex, remainder after remainder from
     `firsts` on, and how many vertices the pixels before each of `cuts` touch. Vertices that no pixel touches come last.
     """

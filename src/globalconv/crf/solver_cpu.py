@@ -156,7 +156,7 @@ _lock = lock_over_forks()
 
 
 def spatial_kernel(height: int, width: int, sd_x: float, sd_y: float, crew: Crew) -> Kernel:
-    """Return the symmetric kernel over the places of a picture, kept from an earlier call where there was one."""
+    """Return the symmetric kernel over the places of an image, kept from an earlier call where there was one."""
     size = (height, width, sd_x, sd_y)
     with _lock:
         if size in _kept:

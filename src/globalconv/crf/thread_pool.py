@@ -67,7 +67,7 @@ class Scratch:
 def _take(size: int) -> npt.NDArray[np.uint8]:
     """Return the smallest free block that is large enough and not four times too large, or a new one.
 
-    New ones are a quarter larger, so that the lattice of the next picture fits, too; pages that nobody touches cost
+    New ones are a quarter larger, so that the lattice of the next image fits, too; pages that nobody touches cost
     nothing.
     """
     with _lock:

@@ -28,7 +28,7 @@ def groups(source: Source, group_by: str | None) -> list[str]:
     try:
         pattern = re.compile(group_by)
     except re.error as error:
-        raise InputError(f"--group-by {group_by}: no regular expression ({error})") from None
+        raise InputError(f"`group_by` {group_by}: no regular expression ({error})") from None
     return [_group(pattern, name) for name in names(source)]
 
 
@@ -40,7 +40,7 @@ def _group(pattern: re.Pattern[str], name: str) -> str:
     found = pattern.search(name)
     if found is None:
         raise InputError(
-            f"--group-by {pattern.pattern}: matches nothing in the name {name!r}; every image is in a group"
+            f"`group_by` {pattern.pattern}: matches nothing in the name {name!r}; every image is in a group"
         )
     return str(found[1] if pattern.groups else found[0])
 
@@ -52,7 +52,7 @@ def halves(source: Source, group_by: str | None) -> tuple[Source, Source]:
     images. A single group is cut in two in the order of the names: of a clip, the earlier and the later frames.
     """
     if len(source) < 2:
-        raise InputError(f"{source.name}: one image cannot be searched and reported on; name a --report-split")
+        raise InputError(f"{source.name}: one image cannot be searched and reported on; name a `report_split`")
     grouped = groups(source, group_by)
     if len(set(grouped)) == 1:
         order = sorted(range(len(source)), key=source.sample_name)
@@ -96,5 +96,5 @@ def refuse_overlap(search: Source, report: Source) -> None:
     if shared := _shown(search) & _shown(report):
         raise InputError(
             f"{report.name}: {len(shared)} of its images are searched on, so a report on it would flatter; name another"
-            " --report-split, or none to halve the split"
+            " `report_split`, or none to halve the split"
         )

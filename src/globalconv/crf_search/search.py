@@ -66,7 +66,7 @@ def search(
     chosen = best(trials[1:])
     say(f"best        {chosen.candidate.name}: {chosen.miou:.4f} (no CRF {trials[0].miou:.4f}) of {len(trials)} tried")
     for name in at_the_end(grid, of_grid.crf):
-        say(f"note        the best {name} of the grid is at its end: --{name.replace('_', '-')} can name others")
+        say(f"note        the best {name} of the grid is at its end: `{name}` can name others")
     return trials
 
 
@@ -130,7 +130,7 @@ def report(
 
 
 def write_result(folder: SearchFolder, trials: Sequence[Trial], verdict: Verdict) -> None:
-    """Write `crf.json`: the parameters, which `--crf` takes, and where they and the verdict come from."""
+    """Write `crf.json`: the parameters, which `crf` takes, and where they and the verdict come from."""
     chosen = best(trials[1:])
     interval = None if verdict.interval is None else list(verdict.interval)
     write_json(
@@ -179,7 +179,7 @@ def run_job(
 ) -> Verdict:  # fmt: skip
     """Search, report, write `crf.json` into `out`, and return the verdict; everything is refused before work begins."""
     if workers is not None and workers < 1:
-        raise InputError(f"--workers {workers}: give at least 1")
+        raise InputError(f"`workers` {workers}: give at least 1")
     searched, reported = _parts(data, opened, settings)
     coarse(settings.grid)
     begin = SearchFolder.reopen if resume else SearchFolder.new
@@ -195,7 +195,7 @@ def run_job(
         write_result(folder, trials, verdict)
         return verdict
     except StoppedError as stopped:
-        kept = f"what was tried is kept in {out}; the same command with --resume goes on"
+        kept = f"what was tried is kept in {out}; the same command with `resume` goes on"
         raise StoppedError(f"{stopped}: {kept}", stopped.exit_code - 128) from None
     finally:
         folder.close()

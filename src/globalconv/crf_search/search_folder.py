@@ -6,7 +6,7 @@
 | trials.jsonl | one line per candidate: its parameters and mIoU on the search part |
 | report.jsonl | one line per image of the report part: pixels right and involved per class, without and with the CRF |
 | probabilities/ | what the network says about the search part; removed when the search is done |
-| crf.json | the result, which `--crf` takes |
+| crf.json | the result, which `crf` takes |
 | .lock | keeps a second process from searching there; empty |
 """
 
@@ -39,9 +39,9 @@ class SearchFolder:
     def new(cls, path: Path, question: Mapping[str, Any]) -> "SearchFolder":
         """Return the folder of a search to be; refused where there is something already."""
         if (path / QUESTION).exists():
-            raise InputError(f"--out {path}: holds a search already; add --resume to go on, or name another folder")
+            raise InputError(f"`out` {path}: holds a search already; add `resume` to go on, or name another folder")
         if path.exists() and not (path.is_dir() and is_free(path, QUESTION)):
-            raise InputError(f"--out {path}: is {'not empty' if path.is_dir() else 'a file'}; name a new folder")
+            raise InputError(f"`out` {path}: is {'not empty' if path.is_dir() else 'a file'}; name a new folder")
         path.mkdir(parents=True, exist_ok=True)
         folder = cls(path, question)
         folder._lock.take("searches")
@@ -52,17 +52,17 @@ class SearchFolder:
     def reopen(cls, path: Path, question: Mapping[str, Any]) -> "SearchFolder":
         """Return the folder of a search to go on with; refused, naming the fields, if it was asked something else."""
         if not (path / QUESTION).is_file():
-            raise InputError(f"--out {path}: holds no search to --resume; leave out --resume to start one")
+            raise InputError(f"`out` {path}: holds no search to `resume`; leave out `resume` to start one")
         try:
             before = _flat(json.loads((path / QUESTION).read_text()))
         except (ValueError, AttributeError) as error:
-            raise InputError(f"{path / QUESTION}: damaged ({error}); search in another --out") from error
+            raise InputError(f"{path / QUESTION}: damaged ({error}); search in another `out`") from error
         now = _flat(json.loads(json.dumps(question)))
         names = [*now, *(name for name in before if name not in now)]  # an option left out is a change, too
         changed = [_change(name, before, now) for name in names if before.get(name) != now.get(name)]
         if changed:
             raise InputError(
-                f"--out {path}: its search was started with other settings: {', '.join(changed)}; resume it as it was,"
+                f"`out` {path}: its search was started with other settings: {', '.join(changed)}; resume it as it was,"
                 " or name another folder"
             )
         folder = cls(path, question)
@@ -89,7 +89,7 @@ class SearchFolder:
                 write_text(file, whole)
             return {record[key]: record for record in map(json.loads, whole.splitlines())}
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{file}: damaged ({error}); search in another --out") from error
+            raise InputError(f"{file}: damaged ({error}); search in another `out`") from error
 
     def drop_probabilities(self) -> None:
         """Remove the probabilities that the search has kept."""

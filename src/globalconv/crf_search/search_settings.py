@@ -30,7 +30,7 @@ class Grid:
     def __post_init__(self) -> None:
         for name in self.axes():
             if not getattr(self, name):
-                raise InputError(f"--{name.replace('_', '-')}: give at least one value")
+                raise InputError(f"`{name}`: give at least one value")
 
     def axes(self) -> dict[str, tuple[float, ...]]:
         """Return the values of every parameter that can have several, sorted."""
@@ -62,9 +62,9 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         if self.images < 1:
-            raise InputError(f"--images {self.images}: give at least 1")
+            raise InputError(f"`images` {self.images}: give at least 1")
         if self.inference.crf is not None:
-            raise InputError(f"--crf {self.inference.crf}: is what the search finds; leave it out")
+            raise InputError(f"`crf` {self.inference.crf}: is what the search finds; leave it out")
 
     def to_json(self) -> dict[str, Any]:
         """Return all settings as JSON values; of the inference, those that differ from the plain network."""

@@ -63,7 +63,7 @@ class Verdict:
             said += [f"gain        {self.gain:+.4f} (95 % of the bootstrap by {self.unit}: {low:+.4f} to {high:+.4f})"]
         if self.few_groups:
             said += [f"note        fewer than {FEWEST} groups: by image the interval is narrower than the truth"]
-            said += ["note        about other groups it says nothing: --report-split or --report-data can name more"]
+            said += ["note        about other groups it says nothing: `report_split` or `report_data` can name more"]
         if not self.won_search:
             said += ["note        on the search part nothing was better than no CRF"]
         return [*said, self.word]
@@ -76,7 +76,7 @@ def judge(off: Sequence[Int64Array], on: Sequence[Int64Array], groups: Sequence[
     """
     labelled = [index for index, tally in enumerate(off) if tally[1].any()]  # the others say nothing
     if not labelled:
-        raise InputError("the images to report on have not one labelled pixel: name another --report-split")
+        raise InputError("the images to report on have not one labelled pixel: name another `report_split`")
     off, on = [off[index] for index in labelled], [on[index] for index in labelled]
     groups = [groups[index] for index in labelled]
     distinct = len(set(groups))

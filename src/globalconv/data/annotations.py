@@ -240,7 +240,7 @@ def drawn_classes(
 
 @dataclass(frozen=True)
 class Drawing:
-    """One sample: a picture, and the shapes drawn on it."""
+    """One sample: an image, and the shapes drawn on it."""
 
     name: str
     image: Path
@@ -273,7 +273,7 @@ class DrawnSource:
         return read_image(self.drawings[index].image)
 
     def label_map(self, index: int) -> Uint8Array:
-        """Return the label map, drawn; `InputError` if the picture is not of the size that was drawn on."""
+        """Return the label map, drawn; `InputError` if the image is not of the size that was drawn on."""
         drawing = self.drawings[index]
         with understood(drawing.where):
             size, named = drawing.read()

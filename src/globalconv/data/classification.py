@@ -1,13 +1,13 @@
 """Batches for classification: random resized crops for training, centre crops for evaluation.
 
-Shapes: H x W pixels of a picture, S x S of the crop that the network sees.
+Shapes: H x W pixels of an image, S x S of the crop that the network sees.
 
 Classification as ImageNet is unpacked: `train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`, a folder a class.
 
 Classes are the folders of the training split in alphabetical order, whichever split is opened; below a class's folder
-pictures may lie in folders of their own. A class without a picture in another split is none of its mistakes.
+images may lie in folders of their own. A class without an image in another split is none of its mistakes.
 
-ImageNet's own validation archive holds 50,000 pictures and no folders: they have to be sorted into those of their
+ImageNet's own validation archive holds 50,000 images and no folders: they have to be sorted into those of their
 classes first, which is said where they are not.
 """
 
@@ -36,7 +36,7 @@ TRAIN = "train"
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Pictures of one split, each with its class; not a `Source`, whose samples have a class per pixel."""
+    """Images of one split, each with its class; not a `Source`, whose samples have a class per pixel."""
 
     name: str
     class_names: tuple[str, ...]
@@ -48,23 +48,23 @@ class ImageFolder:
         return len(self.files)
 
     def image(self, index: int) -> Uint8Array:
-        """Return the picture as uint8 RGB (H, W, 3); one that cannot be read is an `InputError`."""
+        """Return the image as uint8 RGB (H, W, 3); one that cannot be read is an `InputError`."""
         return read_image(self.files[index])
 
     def target(self, index: int) -> int:
-        """Return the index of the picture's class."""
+        """Return the index of the image's class."""
         return self.classes[index]
 
 
 def open_image_folder(root: Path, split: str) -> ImageFolder:
-    """Return the pictures of `split` ("train", "val", or another folder at `root` that holds a folder per class)."""
+    """Return the images of `split` ("train", "val", or another folder at `root` that holds a folder per class)."""
     splits = _splits(root)
     class_names = _class_names(root / splits[TRAIN])
     if (name := on_disk(list(splits.values()), split)) is None:
         raise InputError(f"split {split!r}: {root} has the folders {', '.join(splits.values())}; name one of them")
-    found = _pictures(root / name, class_names)
+    found = _images(root / name, class_names)
     if not found:
-        raise InputError(f"{root / name}: holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}); put them there")
+        raise InputError(f"{root / name}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}); put them there")
     return ImageFolder(
         f"image folder {root} ({split})",
         class_names,
@@ -80,7 +80,7 @@ def _splits(root: Path) -> dict[str, str]:
     names = _folders(root)
     train = on_disk(names, TRAIN)
     if train is None:
-        raise InputError(f"{root}: has no folder train/ with a folder of pictures per class (train/CLASS/*.JPEG)")
+        raise InputError(f"{root}: has no folder train/ with a folder of images per class (train/CLASS/*.JPEG)")
     return {TRAIN: train, **{name: name for name in names if name != train}}
 
 
@@ -91,12 +91,12 @@ def _folders(place: Path) -> list[str]:
 def _class_names(train: Path) -> tuple[str, ...]:
     names = _folders(train)
     if len(names) < 2:
-        raise InputError(f"{train}: holds fewer than two folders; put the pictures of each class into one of its own")
+        raise InputError(f"{train}: holds fewer than two folders; put the images of each class into one of its own")
     return tuple(names)
 
 
-def _pictures(place: Path, class_names: tuple[str, ...]) -> list[tuple[Path, int]]:
-    """Return (file, index of its class) of all pictures of a split, class by class."""
+def _images(place: Path, class_names: tuple[str, ...]) -> list[tuple[Path, int]]:
+    """Return (file, index of its class) of all images of a split, class by class."""
     known = {name: index for index, name in enumerate(class_names)}
     folders = _folders(place)
     if strange := [name for name in folders if name not in known]:
@@ -106,7 +106,7 @@ def _pictures(place: Path, class_names: tuple[str, ...]) -> list[tuple[Path, int
         )
     if not folders and any(path.suffix.lower() in IMAGE_SUFFIXES for path in place.iterdir()):
         raise InputError(
-            f"{place}: holds pictures and no folders, as ImageNet's validation archive does; move each into the folder"
+            f"{place}: holds images and no folders, as ImageNet's validation archive does; move each into the folder"
             " of its class (val/CLASS/)"
         )
     return [
@@ -118,7 +118,7 @@ def _pictures(place: Path, class_names: tuple[str, ...]) -> list[tuple[Path, int
 
 
 SHARE_SEEN = 224 / 256
-"""Side of the centre crop by the side to which the picture's shorter one is scaled: 224 of 256 in the paper."""
+"""Side of the centre crop by the side to which the image's shorter one is scaled: 224 of 256 in the paper."""
 
 TRIES = 10
 """Windows that are drawn before the centre is taken, as everywhere."""
@@ -132,16 +132,16 @@ def varied_batches(
 
 
 def centre_batches(source: ImageFolder, crop: int, batch_size: int, workers: int) -> Generator[Batch, None, None]:
-    """Return the centre crops of all pictures, once and in order."""
+    """Return the centre crops of all images, once and in order."""
     return each_once(partial(_centred, source, crop), len(source), batch_size, workers)
 
 
 def _varied(source: ImageFolder, settings: CropSettings, index: int, rng: np.random.Generator) -> Sample:
-    picture_3HW = _tensor(source.image(index))
-    height, width = picture_3HW.shape[-2:]
+    image_3HW = _tensor(source.image(index))
+    height, width = image_3HW.shape[-2:]
     window = draw_window(height, width, settings, rng)
     place = (window.top, window.left, window.height, window.width)
-    crop_3SS = functional.resized_crop(picture_3HW, *place, list(window.size), antialias=True)
+    crop_3SS = functional.resized_crop(image_3HW, *place, list(window.size), antialias=True)
     if settings.flip and rng.random() < 0.5:
         crop_3SS = functional.horizontal_flip(crop_3SS)
     return _sample(source, index, crop_3SS)
@@ -155,19 +155,19 @@ def _sample(source: ImageFolder, index: int, crop_3SS: Tensor) -> Sample:
     return Sample(crop_3SS.contiguous(), torch.tensor(source.target(index)), str(source.files[index]))
 
 
-def centre_crop(picture: Uint8Array, crop: int) -> Tensor:
-    """Return the centre, uint8 (3, crop, crop), of a picture (H, W, 3) whose shorter side is scaled to 256/224 of it.
+def centre_crop(image: Uint8Array, crop: int) -> Tensor:
+    """Return the centre, uint8 (3, crop, crop), of an image (H, W, 3) whose shorter side is scaled to 256/224 of it.
 
-    What is far outside along the longer side is cut off first, so that no picture becomes huge.
+    What is far outside along the longer side is cut off first, so that no image becomes huge.
     """
-    side, scaled = min(picture.shape[:2]), round(crop / SHARE_SEEN)
-    square_3HW = functional.center_crop(_tensor(picture), [side, side])
+    side, scaled = min(image.shape[:2]), round(crop / SHARE_SEEN)
+    square_3HW = functional.center_crop(_tensor(image), [side, side])
     centre_3SS: Tensor = functional.center_crop(functional.resize(square_3HW, [scaled, scaled]), [crop, crop])
     return centre_3SS
 
 
 def draw_window(height: int, width: int, settings: CropSettings, rng: np.random.Generator) -> Window:
-    """Draw a window of a picture of `height` x `width`; where none fits, it is the largest one in the middle."""
+    """Draw a window of an image of `height` x `width`; where none fits, it is the largest one in the middle."""
     size = (settings.crop, settings.crop)
     narrow, wide = settings.aspect
     for _ in range(TRIES):
@@ -182,5 +182,5 @@ def draw_window(height: int, width: int, settings: CropSettings, rng: np.random.
     return Window((height - rows) // 2, (width - columns) // 2, rows, columns, size)
 
 
-def _tensor(picture: Uint8Array) -> Tensor:
-    return torch.from_numpy(picture).permute(2, 0, 1)
+def _tensor(image: Uint8Array) -> Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)

@@ -145,7 +145,7 @@ def open_held_out(root: Path, names: Collection[str], layout: str | None, labels
     if missing:
         raise InputError(
             f"{root}: {len(missing)} of the {len(names)} images that the training held out are not there any more"
-            f" ({few(missing)}), and others may have been learnt; put them back, or name another --split"
+            f" ({few(missing)}), and others may have been learnt; put them back, or name another `split`"
         )
     return Subset(f"{whole.name}, held out in training", whole, tuple(sorted(there[name] for name in names)))
 
@@ -179,7 +179,7 @@ def recognise(root: Path) -> str:
         f"{root}: no known layout; looked for images/ beside labels/ or masks/ (in train/ and val/ or not), list files"
         " of 'image label' pairs (train.txt; with trainannot/: CamVid), JPEGImages/ beside SegmentationClass/ (VOC),"
         " img/ beside cls/ (SBD), leftImg8bit/ beside gtFine/ or gtCoarse/ (Cityscapes),"
-        " annotations of labelme (a JSON per picture), COCO (annotations/*.json) and CVAT (annotations.xml)"
+        " annotations of labelme (a JSON per image), COCO (annotations/*.json) and CVAT (annotations.xml)"
     )
 
 
@@ -225,7 +225,7 @@ def _vocs_own(
 
 
 def sample_files(source: Source, index: int) -> tuple[Path, ...]:
-    """Return the files that hold one sample and nothing else, its picture first; none of a generated one."""
+    """Return the files that hold one sample and nothing else, its image first; none of a generated one."""
     whole, place = origin(source, index)
     if isinstance(whole, FileSource):
         return whole.pairs[place].image, whole.pairs[place].label
@@ -235,9 +235,9 @@ def sample_files(source: Source, index: int) -> tuple[Path, ...]:
 
 
 def shown(source: Source, index: int) -> str:
-    """Return what is equal for two samples that show one picture, also where two data sets have a copy each.
+    """Return what is equal for two samples that show one image, also where two data sets have a copy each.
 
-    SBD's pictures are called as VOC's are, and COCO's have their number in 2014 and in 2017; else it is the file.
+    SBD's images are called as VOC's are, and COCO's have their number in 2014 and in 2017; else it is the file.
     """
     whole, place = origin(source, index)
     name = whole.sample_name(place)
@@ -250,7 +250,7 @@ def shown(source: Source, index: int) -> str:
 
 
 def used_files(root: Path, layout: str) -> set[Path]:
-    """Return the pictures and masks of all complete samples of all splits."""
+    """Return the images and masks of all complete samples of all splits."""
     with understood(str(root)):
         return {
             path for sample in _samples(root, layout) for path in (sample.image, getattr(sample, "label", None)) if path
@@ -285,7 +285,7 @@ def _drawn(
 
 def _scenes(root: Path | None, split: str, layout: str | None, labels: LabelSpace | None) -> Source:
     if layout not in (None, "scenes"):
-        raise InputError(f"layout={layout!r}: needs the folder of the data; give --data PATH")
+        raise InputError(f"layout={layout!r}: needs the folder of the data; give `data` PATH")
     if root is not None:
         raise InputError(f"{root}: the built-in scenes are generated and lie in no folder; leave the path out")
     agreed_classes(SCENES, labels, "the built-in scenes")

@@ -107,7 +107,7 @@ def sample_batches(
         raise InputError(f"batch_size={batch_size}: a batch holds at least 1 sample")
     if batch_size % share.count:
         raise InputError(
-            f"--data.batch-size {batch_size}: cannot be divided among {share.count} processes, and the batch is that of"
+            f"`data.batch_size` {batch_size}: cannot be divided among {share.count} processes, and the batch is that of"
             f" all of them; give a multiple of {share.count}"
         )
     if workers < 0:

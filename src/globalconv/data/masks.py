@@ -90,33 +90,33 @@ def read_mask(path: Path, masks: MaskFormat = INDICES) -> NDArray[np.generic]:
     """Return the mask `path` as it is stored: integers (H, W), or colours (H, W, 3) where `masks` declares some."""
     if path.suffix.lower() == MAT:
         return read_mat(path)
-    with opened(path) as picture:
-        picture.load()
-        if picture.format in LOSSY and not masks.tolerance:
+    with opened(path) as image:
+        image.load()
+        if image.format in LOSSY and not masks.tolerance:
             raise InputError(
                 f"{path}: a JPEG cannot hold labels, its compression smears the class indices;"
                 " save label maps as PNG from the original masks",
                 "mask-mode",
             )
-        if _by_colour(picture, masks):
-            return np.asarray(upright(picture).convert("RGB"))
-        if picture.mode not in ("P", "L", "1") and not picture.mode.startswith("I"):
-            raise InputError(f"{path}: {_not_indices(picture)}", "mask-mode")
-        if masks.palette and picture.mode == "P":
-            _check_palette(picture, masks.palette, path)
-        values = np.asarray(upright(picture))
+        if _by_colour(image, masks):
+            return np.asarray(upright(image).convert("RGB"))
+        if image.mode not in ("P", "L", "1") and not image.mode.startswith("I"):
+            raise InputError(f"{path}: {_not_indices(image)}", "mask-mode")
+        if masks.palette and image.mode == "P":
+            _check_palette(image, masks.palette, path)
+        values = np.asarray(upright(image))
         return values.astype(np.uint8) if values.dtype == bool else values
 
 
 def mask_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) of the mask `path`; of a picture, from its header."""
+    """Return (width, height) of the mask `path`; of an image, from its header."""
     if path.suffix.lower() == MAT:
         height, width = read_mat(path).shape
         return width, height
     return image_size(path)
 
 
-def _by_colour(picture: Image.Image, masks: MaskFormat) -> bool:
+def _by_colour(image: Image.Image, masks: MaskFormat) -> bool:
     """Say whether a mask holds colours of classes rather than their indices.
 
     RGB does. Programs that draw sort the colours of a palette as they like: once a used colour is a class's, but not at
@@ -124,14 +124,14 @@ def _by_colour(picture: Image.Image, masks: MaskFormat) -> bool:
     """
     if not masks.colours:
         return False
-    if picture.getbands()[:3] == ("R", "G", "B"):
+    if image.getbands()[:3] == ("R", "G", "B"):
         return True
-    if picture.mode not in ("P", "L"):
+    if image.mode not in ("P", "L"):
         return False
-    used, known = values_of(np.asarray(picture)), {*masks.colours, *masks.void_colours}
-    if picture.mode == "L":
+    used, known = values_of(np.asarray(image)), {*masks.colours, *masks.void_colours}
+    if image.mode == "L":
         return {(value, value, value) for value in used} <= known and max(used) >= len(masks.colours)
-    flat = picture.getpalette("RGB") or []
+    flat = image.getpalette("RGB") or []
     palette = dict(enumerate(zip(flat[0::3], flat[1::3], flat[2::3], strict=True)))
     own = dict(enumerate(masks.colours))
     return any(palette.get(index) in known and palette.get(index) != own.get(index) for index in used)
@@ -159,9 +159,9 @@ def values_of(values: NDArray[np.generic]) -> list[int]:
     return [int(value) for value in present]
 
 
-def _check_palette(picture: Image.Image, palette: tuple[Colour, ...], path: Path) -> None:
+def _check_palette(image: Image.Image, palette: tuple[Colour, ...], path: Path) -> None:
     expected = [channel for colour in palette for channel in colour]
-    if (picture.getpalette("RGB") or [])[: len(expected)] != expected:
+    if (image.getpalette("RGB") or [])[: len(expected)] != expected:
         raise InputError(
             f"{path}: its palette is not VOC's, so its indices may mean other classes; take the mask of the official"
             " archive, or give masks with classes of their own as a data set of their own (without voc=)",
@@ -170,9 +170,9 @@ def _check_palette(picture: Image.Image, palette: tuple[Colour, ...], path: Path
 
 
 def palette_of(path: Path) -> list[Colour]:
-    """Return the colours of a palette picture, or nothing if it has no palette."""
-    with opened(path) as picture:
-        flat = (picture.getpalette("RGB") or []) if picture.mode == "P" else []
+    """Return the colours of a palette image, or nothing if it has no palette."""
+    with opened(path) as image:
+        flat = (image.getpalette("RGB") or []) if image.mode == "P" else []
         return list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
 
 
@@ -253,19 +253,19 @@ def _from_ids(values: NDArray[np.generic], ids: tuple[int, ...], path: Path) -> 
     return label_map
 
 
-def _not_indices(picture: Image.Image) -> str:
-    """Say why a picture's mode cannot be class indices, and what to do."""
-    bands = picture.getbands()
+def _not_indices(image: Image.Image) -> str:
+    """Say why an image's mode cannot be class indices, and what to do."""
+    bands = image.getbands()
     if bands[:3] != ("R", "G", "B"):
-        return f"mode {picture.mode} holds no class indices; save class indices, one a pixel, as a grey or palette PNG"
-    red, green, blue = picture.split()[:3]
+        return f"mode {image.mode} holds no class indices; save class indices, one a pixel, as a grey or palette PNG"
+    red, green, blue = image.split()[:3]
     if red.tobytes() == green.tobytes() == blue.tobytes():
         return (
-            f"mode {picture.mode} with three equal channels, so class indices saved as a colour picture;"
+            f"mode {image.mode} with three equal channels, so class indices saved as a colour image;"
             " save class indices, one a pixel, as a grey or palette PNG"
         )
     return (
-        f"a colour mask (mode {picture.mode}); declare the colour of every class in classes.csv (name,index,red,green,"
+        f"a colour mask (mode {image.mode}); declare the colour of every class in classes.csv (name,index,red,green,"
         "blue) at the root of the data, or save class indices as a grey or palette PNG"
     )
 

@@ -29,24 +29,24 @@ def as_root(data: Data) -> Root | None:
     if not isinstance(data, Mapping):
         return None if data is None else as_path("data", data)
     if unknown := [name for name in data if name not in NAMES]:
-        raise InputError(f"--data {unknown[0]}={data[unknown[0]]}: {nearest(unknown[0], NAMES)}")
+        raise InputError(f"`data` {unknown[0]}={data[unknown[0]]}: {nearest(unknown[0], NAMES)}")
     if not data:
-        raise InputError("--data: names no place; give the root of a data set")
+        raise InputError("`data`: names no place; give the root of a data set")
     return {name: as_path(f"data {name}", place) for name, place in data.items()}
 
 
 def parse_data(words: Sequence[str]) -> Root | None:
-    """Return what `--data` says: nothing, one PATH, or several NAME=PATH."""
+    """Return what `data` says: nothing, one PATH, or several NAME=PATH."""
     if not words:
         return None
     pairs = [_name_and_path(word) for word in words]
     plain = [path for name, path in pairs if not name]
     if plain and len(pairs) > 1:
-        raise InputError(f"--data {plain[0]}: one folder, or several with their names (voc=PATH sbd=PATH), not both")
+        raise InputError(f"`data` {plain[0]}: one folder, or several with their names (voc=PATH sbd=PATH), not both")
     if plain:
         return Path(plain[0])
     if repeated := [name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place])]:
-        raise InputError(f"--data {repeated[0]}=...: is given twice; give one place for each")
+        raise InputError(f"`data` {repeated[0]}=...: is given twice; give one place for each")
     return as_root(dict(pairs))
 
 
@@ -56,7 +56,7 @@ def _name_and_path(word: str) -> tuple[str, str]:
     if not equals or not re.fullmatch(r"\w+", name) or Path(word).exists():
         return "", word
     if not path:
-        raise InputError(f"--data {word}: names no folder; write {name}=PATH")
+        raise InputError(f"`data` {word}: names no folder; write {name}=PATH")
     return name, os.path.expanduser(path)  # noqa: PTH111 (which fails for ~ of a user that there is not)
 
 
@@ -68,7 +68,7 @@ def to_json(root: Root | None) -> str | dict[str, str] | None:
 
 
 def in_words(root: Root | None) -> str:
-    """Return a root as one would type it after `--data`."""
+    """Return a root as one would type it after `data`."""
     if isinstance(root, Mapping):
         return " ".join(f"{name}={place}" for name, place in root.items())
     return str(root)

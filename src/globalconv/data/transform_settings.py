@@ -11,15 +11,15 @@ class Augmentation:
     """How a sample is varied before the network sees it. The defaults are the paper's set: flip and pad."""
 
     crop: tuple[int, int] = (512, 512)
-    """Height and width of what the network sees: larger pictures are cropped at random, smaller ones are padded."""
+    """Height and width of what the network sees: larger images are cropped at random, smaller ones are padded."""
     scale: tuple[float, float] = (1.0, 1.0)
-    """Range of the random factor by which the picture is enlarged (uniform)."""
+    """Range of the random factor by which the image is enlarged (uniform)."""
     flip: bool = True
-    """Mirror every second picture, left to right."""
+    """Mirror every second image, left to right."""
     brightness: float = 0.0
     """Strength of random brightness: the factor lies in 1 - strength .. 1 + strength (0 = off)."""
     contrast: float = 0.0
-    """Strength of random contrast, about the picture's mean grey (0 = off)."""
+    """Strength of random contrast, about the image's mean grey (0 = off)."""
     saturation: float = 0.0
     """Strength of random saturation, about each pixel's grey (0 = off)."""
 
@@ -38,29 +38,29 @@ PAPER = Augmentation()
 """The paper's own set (Section 4): horizontal flip and padding to 512 x 512; the network subtracts the mean."""
 
 LEAST_CROP = 32
-"""Side of a picture that is one cell at stride 32."""
+"""Side of an image that is one cell at stride 32."""
 
 
 @dataclass(frozen=True)
 class CropSettings:
-    """How a picture is varied before the network sees it: the usual set of ImageNet, after Szegedy et al. (2015)."""
+    """How an image is varied before the network sees it: the usual set of ImageNet, after Szegedy et al. (2015)."""
 
     crop: int = 224
     """Side of the square that the network sees; evaluation takes as much from the centre of 256/224 of it."""
     area: tuple[float, float] = (0.08, 1.0)
-    """Range of the share of the picture that a window covers (uniform)."""
+    """Range of the share of the image that a window covers (uniform)."""
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     """Range of a window's width by its height (log-uniform)."""
     flip: bool = True
-    """Mirror every second picture, left to right."""
+    """Mirror every second image, left to right."""
 
     def __post_init__(self) -> None:
         if self.crop < LEAST_CROP:
-            raise InputError(f"--data.augmentation.crop {self.crop}: must be at least {LEAST_CROP}")
+            raise InputError(f"`data.augmentation.crop` {self.crop}: must be at least {LEAST_CROP}")
         if not 0 < self.area[0] <= self.area[1] <= 1:
-            raise InputError(f"--data.augmentation.area {self.area}: give two shares, above 0 and up to 1, in order")
+            raise InputError(f"`data.augmentation.area` {self.area}: give two shares, above 0 and up to 1, in order")
         if not 0 < self.aspect[0] <= self.aspect[1] < math.inf:
-            raise InputError(f"--data.augmentation.aspect {self.aspect}: give two numbers above 0, in order")
+            raise InputError(f"`data.augmentation.aspect` {self.aspect}: give two numbers above 0, in order")
 
 
 USUAL = CropSettings()

@@ -40,7 +40,7 @@ def augment(
     fill: Colour,
     rng: np.random.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Return image_3hw and labels_hw (uint8) of the crop's size; outside the picture they are `fill` and `IGNORE`."""
+    """Return image_3hw and labels_hw (uint8) of the crop's size; outside the image they are `fill` and `IGNORE`."""
     image_3HW = torch.from_numpy(image).permute(2, 0, 1)
     labels_1HW = torch.from_numpy(label_map)[None]
     window = draw_window(label_map.shape[0], label_map.shape[1], settings, rng)
@@ -57,7 +57,7 @@ def augment(
 
 
 def draw_window(height: int, width: int, settings: Augmentation, rng: np.random.Generator) -> Window:
-    """Draw the factor and the place of the crop for a picture of `height` x `width`."""
+    """Draw the factor and the place of the crop for an image of `height` x `width`."""
     factor = rng.uniform(*settings.scale)
     rows, out_rows = _extent(height, settings.crop[0], factor)
     columns, out_columns = _extent(width, settings.crop[1], factor)
@@ -73,13 +73,13 @@ def _extent(length: int, crop: int, factor: float) -> tuple[int, int]:
     return min(length, max(1, round(crop / factor))), crop
 
 
-def _cut(picture_CHW: Tensor, window: Window, mode: InterpolationMode) -> Tensor:
+def _cut(image_CHW: Tensor, window: Window, mode: InterpolationMode) -> Tensor:
     place = (window.top, window.left, window.height, window.width)
     smooth = mode is InterpolationMode.BILINEAR
     if window.size == (window.height, window.width):
-        cut_Chw: Tensor = functional.crop(picture_CHW, *place)
+        cut_Chw: Tensor = functional.crop(image_CHW, *place)
     else:
-        cut_Chw = functional.resized_crop(picture_CHW, *place, list(window.size), interpolation=mode, antialias=smooth)
+        cut_Chw = functional.resized_crop(image_CHW, *place, list(window.size), interpolation=mode, antialias=smooth)
     return cut_Chw
 
 

@@ -39,10 +39,10 @@ class RegionSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.width <= 100:
-            raise InputError(f"--regions.width {self.width:g}: expected pixels above 0, at most 100")
+            raise InputError(f"`regions.width` {self.width:g}: expected pixels above 0, at most 100")
         for name, value, known in (("metric", self.metric, METRICS), ("void", self.void, VOID)):
             if value not in known:
-                raise InputError(f"--regions.{name} {value}: expected {' or '.join(known)}")
+                raise InputError(f"`regions.{name}` {value}: expected {' or '.join(known)}")
 
 
 REGIONS = RegionSettings()

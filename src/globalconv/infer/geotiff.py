@@ -49,11 +49,11 @@ def is_large_tiff(path: Path) -> bool:
     width, height = image_size(path)
     if width * height <= WHOLE_PIXELS:
         return False
-    with opened(path) as picture:
-        tags = getattr(picture, "tag_v2", {})
+    with opened(path) as image:
+        tags = getattr(image, "tag_v2", {})
         eight = set(tags.get(BITS, (1,))) == {8} and set(tags.get(SAMPLE_FORMAT, (1,))) == {1}
         upright = tags.get(ORIENTATION, 1) == 1
-        known = tags.get(PHOTOMETRIC) in PHOTOMETRICS.get(picture.mode, ())
+        known = tags.get(PHOTOMETRIC) in PHOTOMETRICS.get(image.mode, ())
         multiplied = 1 in tags.get(EXTRA_SAMPLES, ())  # colours that have been multiplied by alpha
         return eight and upright and known and not multiplied
 
@@ -66,13 +66,13 @@ def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
     colours are coarser than its pixels (see `has_coarse_colours`): then it is decoded as a whole, which a warning says.
     """
     if predictor.refine is not None:
-        raise InputError(f"{path}: a CRF needs the whole image, which is read by windows; leave out --crf, or cut it")
+        raise InputError(f"{path}: a CRF needs the whole image, which is read by windows; leave out `crf`, or cut it")
     import rasterio
     import rasterio.errors
 
-    with pixel_limit(predictor.settings.max_pixels), opened(path) as picture:
-        bands = len(picture.getbands())
-        whole = read_image(path) if has_coarse_colours(picture) else None
+    with pixel_limit(predictor.settings.max_pixels), opened(path) as image:
+        bands = len(image.getbands())
+        whole = read_image(path) if has_coarse_colours(image) else None
     if whole is not None:
         warnings.warn(COARSE.format(path=path, megabytes=whole.nbytes // 10**6), stacklevel=2)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
@@ -94,12 +94,12 @@ def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
         partial.replace(target)
 
 
-def has_coarse_colours(picture: Image.Image) -> bool:
+def has_coarse_colours(image: Image.Image) -> bool:
     """Return whether a TIFF stores one colour for several pixels, as JPEG in YCbCr mostly does.
 
-    Pillow interpolates between such colours and GDAL repeats them, so a picture would depend on how it is read.
+    Pillow interpolates between such colours and GDAL repeats them, so an image would depend on how it is read.
     """
-    tags = getattr(picture, "tag_v2", {})
+    tags = getattr(image, "tag_v2", {})
     return tags.get(PHOTOMETRIC) == YCBCR and tuple(tags.get(SUBSAMPLING, (2, 2))) != (1, 1)
 
 
@@ -134,7 +134,7 @@ def _one_line(error: Exception) -> str:
 class TiffPixels:
     """A TIFF that looks like a uint8 array (H, W, 3): grey becomes RGB, what is transparent is laid on white.
 
-    `bands` is how many of its bands are the picture: 1, 3, or 4 with alpha; what comes after them (infrared) is not.
+    `bands` is how many of its bands are the image: 1, 3, or 4 with alpha; what comes after them (infrared) is not.
     """
 
     def __init__(self, path: Path, source: Any, bands: int) -> None:

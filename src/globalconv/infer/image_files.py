@@ -156,7 +156,7 @@ def predict_files(
     """Predict every image that `inputs` (files, folders, globs) name, and save the results under `out`.
 
     A folder's subfolders are mirrored. A file that fails is skipped; all such are returned and listed in
-    `failures.json`. No picture that globalconv did not write itself is ever overwritten, and no file is deleted.
+    `failures.json`. No image that globalconv did not write itself is ever overwritten, and no file is deleted.
     Images are read ahead by one thread and written by another; `shares` counts the time of each part.
     """
     jobs = list_jobs(inputs, out)

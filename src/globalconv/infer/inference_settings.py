@@ -11,12 +11,12 @@ CELL = 32
 """Tiles start at and measure multiples of the network's coarsest stride (`model.network.CELL`, which brings torch)."""
 
 WHOLE_PIXELS = 25_000_000
-"""Largest picture that the network sees at once unless `tile` says otherwise: a pass takes 250 to 420 bytes a
+"""Largest image that the network sees at once unless `tile` says otherwise: a pass takes 250 to 420 bytes a
 pixel in float32 (`benchmarks/tiles.py`), so up to 11 GB; photographs of a 24-megapixel camera are still whole. It does
 not depend on the machine, because a prediction should not."""
 
 AUTO_TILE = 1024
-"""Side of the tiles of larger pictures."""
+"""Side of the tiles of larger images."""
 
 MAX_SCALE = 10.0
 
@@ -45,7 +45,7 @@ class InferenceSettings:
     batch_size: int = 1
     """Tiles, or images of equal size, per pass of the network."""
     max_pixels: int | None = None
-    """Refuse to open larger pictures, because a small file may claim any size; by default above 178 megapixels."""
+    """Refuse to open larger images, because a small file may claim any size; by default above 178 megapixels."""
 
     def __post_init__(self) -> None:
         for name in ("tile", "overlap", "batch_size", "max_pixels", "crf"):
@@ -54,21 +54,21 @@ class InferenceSettings:
         _check_scales(self.scales)
         object.__setattr__(self, "scales", tuple(map(float, self.scales)))  # so that a list, or 1, is no other setting
         _check_words(self.flip, self.fuse, self.crf)
-        _check_count("--batch-size", self.batch_size)
+        _check_count("`batch_size`", self.batch_size)
         if self.max_pixels is not None:
-            _check_count("--max-pixels", self.max_pixels)
+            _check_count("`max_pixels`", self.max_pixels)
 
     def _check_tiles(self) -> None:
         if isinstance(self.tile, int):
-            _check_tile("--tile", self.tile, CELL)
+            _check_tile("`tile`", self.tile, CELL)
         elif self.tile is not None and str(self.tile) != "cityscapes":  # an array has no truth to compare it by
-            raise InputError(f"--tile {self.tile}: give a multiple of {CELL}, or cityscapes")
+            raise InputError(f"`tile` {self.tile}: give a multiple of {CELL}, or cityscapes")
         if self.tile == "cityscapes" and (self.overlap is not None or not _is_one(self.scales)):
-            raise InputError("--tile cityscapes: its four crops are fixed; leave out --scales and --overlap")
+            raise InputError("`tile` cityscapes: its four crops are fixed; leave out `scales` and `overlap`")
         if self.overlap is not None:
-            _check_tile("--overlap", self.overlap, 0)
+            _check_tile("`overlap`", self.overlap, 0)
             if self.overlap >= (side := self.tile_side):
-                raise InputError(f"--overlap {self.overlap}: must be below the tile ({side}); try {_quarter(side)}")
+                raise InputError(f"`overlap` {self.overlap}: must be below the tile ({side}); try {_quarter(side)}")
 
     @property
     def tile_side(self) -> int:
@@ -110,12 +110,12 @@ def _is_one(scales: Any) -> bool:
 
 def _check_words(flip: Any, fuse: Any, crf: Any) -> None:
     if not isinstance(flip, bool):
-        raise InputError(f"--flip {flip!r}: give True or False")
+        raise InputError(f"`flip` {flip!r}: give True or False")
     if not isinstance(fuse, str) or fuse not in ("probabilities", "logits"):
-        raise InputError(f"--fuse {fuse}: give probabilities or logits")
+        raise InputError(f"`fuse` {fuse}: give probabilities or logits")
     if not (crf is None or isinstance(crf, str)):
         raise InputError(
-            f"--crf {crf!r}: give the name of a published setting, or the path of a crf.json; a DenseCRF is handed to"
+            f"`crf` {crf!r}: give the name of a published setting, or the path of a crf.json; a DenseCRF is handed to"
             " Predictor as refine"
         )
 
@@ -127,13 +127,13 @@ def _check_count(option: str, value: Any) -> None:
 
 def _check_scales(scales: Any) -> None:
     if not isinstance(scales, list | tuple):
-        raise InputError(f"--scales {scales!r}: give a tuple of numbers; 1 is the image's own size")
+        raise InputError(f"`scales` {scales!r}: give a tuple of numbers; 1 is the image's own size")
     if not scales:
-        raise InputError("--scales: none given; 1 is the image's own size")
+        raise InputError("`scales`: none given; 1 is the image's own size")
     for scale in scales:
         number = isinstance(scale, Real) and not isinstance(scale, bool)
         if not (number and 0 < float(scale) <= MAX_SCALE):  # nor is NaN
-            raise InputError(f"--scales {scale}: must be above 0 and at most {MAX_SCALE:g}; 1 is the image's own size")
+            raise InputError(f"`scales` {scale}: must be above 0 and at most {MAX_SCALE:g}; 1 is the image's own size")
 
 
 def _is_whole(value: object) -> bool:

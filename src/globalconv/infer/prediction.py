@@ -18,7 +18,7 @@ from globalconv.visual.overlay import overlay
 from globalconv.visual.palette import palette_png
 
 MARK = "globalconv"
-"""Written into every picture that is saved, so that only our own pictures are ever replaced."""
+"""Written into every image that is saved, so that only our own images are ever replaced."""
 
 _SOFTWARE_TAG = 305
 
@@ -62,8 +62,8 @@ class Prediction:
             check_replaceable(path)
         class_map.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(class_map, _png(palette_png(self.class_map, self.labels)))
-        picture = overlay(self.image, self.class_map, self.labels)
-        write_atomic(drawn, _jpeg(picture) if drawn.suffix == ".jpg" else _png(picture))
+        pillow_image = overlay(self.image, self.class_map, self.labels)
+        write_atomic(drawn, _jpeg(pillow_image) if drawn.suffix == ".jpg" else _png(pillow_image))
         return class_map, drawn
 
     def file_names(self, name: str) -> tuple[str, str]:
@@ -76,24 +76,24 @@ class Prediction:
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise `InputError` if `path` exists and is not a picture that `Prediction.save` wrote."""
+    """Raise `InputError` if `path` exists and is not an image that `Prediction.save` wrote."""
     if not path.exists():
         return
     try:
-        with _OPENERS[path.suffix](path) as picture:
-            tiff_tags = getattr(picture, "tag_v2", {})
-            mark = picture.info.get("Software") or picture.info.get("comment") or tiff_tags.get(_SOFTWARE_TAG)
+        with _OPENERS[path.suffix](path) as pillow_image:
+            tiff_tags = getattr(pillow_image, "tag_v2", {})
+            mark = pillow_image.info.get("Software") or pillow_image.info.get("comment") or tiff_tags.get(_SOFTWARE_TAG)
     except (OSError, ValueError, SyntaxError):
         mark = None
     if mark not in (MARK, MARK.encode()):
         raise InputError(f"{path} exists and was not written by globalconv; move it or choose another folder")
 
 
-def _png(picture: Image.Image) -> Callable[[BinaryIO], object]:
+def _png(pillow_image: Image.Image) -> Callable[[BinaryIO], object]:
     mark = PngImagePlugin.PngInfo()
     mark.add_text("Software", MARK)
-    return lambda file: picture.save(file, "PNG", pnginfo=mark)
+    return lambda file: pillow_image.save(file, "PNG", pnginfo=mark)
 
 
-def _jpeg(picture: Image.Image) -> Callable[[BinaryIO], object]:
-    return lambda file: picture.save(file, "JPEG", quality=92, subsampling=0, comment=MARK)
+def _jpeg(pillow_image: Image.Image) -> Callable[[BinaryIO], object]:
+    return lambda file: pillow_image.save(file, "JPEG", quality=92, subsampling=0, comment=MARK)

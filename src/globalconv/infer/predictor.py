@@ -38,7 +38,7 @@ ROWS = 64
 
 TILED = (
     f"images above {WHOLE_PIXELS // 10**6} megapixels go through the network in tiles of {AUTO_TILE} pixels, to save"
-    " memory; --tile says otherwise"
+    " memory; `tile` says otherwise"
 )
 
 MAPPED_BYTES = 2**30
@@ -232,10 +232,10 @@ class Predictor:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            remedy = f"reduce the image, or let it be cut into tiles with --tile {_smaller_tile(height, width)}"
+            remedy = f"reduce the image, or let it be cut into tiles with `tile` {_smaller_tile(height, width)}"
             what = f"image of {width}x{height}"
             if (count := len(images_NHWC)) > 1:
-                what, remedy = f"{count} times {width}x{height} pixels", f"give a --batch-size below {count}"
+                what, remedy = f"{count} times {width}x{height} pixels", f"give a `batch_size` below {count}"
             raise InputError(f"{what}: not enough memory on {self.device}; {remedy}") from error
         return logits_NKHW[..., :height, :width]
 
@@ -291,11 +291,11 @@ def _pixels(image: str | Path | Image.Image | Uint8Array) -> Uint8Array:
     return image if plain else np.array(image, order="C")
 
 
-def _decoded(picture: Image.Image) -> Uint8Array:
-    """Return a Pillow picture, whose file may not have been read yet, as an upright array."""
-    if 0 in picture.size:
-        raise InputError(f"image of {picture.width}x{picture.height}: there is no pixel in it; give one that has some")
+def _decoded(image: Image.Image) -> Uint8Array:
+    """Return a Pillow image, whose file may not have been read yet, as an upright array."""
+    if 0 in image.size:
+        raise InputError(f"image of {image.width}x{image.height}: there is no pixel in it; give one that has some")
     try:
-        return to_rgb(ImageOps.exif_transpose(picture), "image")
+        return to_rgb(ImageOps.exif_transpose(image), "image")
     except (OSError, SyntaxError) as error:
         raise InputError(f"image: cannot be decoded ({error}); its file is damaged") from error

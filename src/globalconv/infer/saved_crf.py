@@ -27,7 +27,7 @@ def crf_from(text: str) -> DenseCRF:
     path = Path(text)
     if not path.is_file():
         raise InputError(
-            f"--crf {text}: is neither a published setting nor the file of a search; {nearest(text, PRESETS)}"
+            f"`crf` {text}: is neither a published setting nor the file of a search; {nearest(text, PRESETS)}"
         )
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

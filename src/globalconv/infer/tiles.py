@@ -89,7 +89,7 @@ def grid(shape: Sequence[int], settings: InferenceSettings) -> Grid:
     height, width = shape[:2]
     if settings.tile == "cityscapes":
         if (height, width) != (CITYSCAPES_SIDE, 2 * CITYSCAPES_SIDE):
-            raise InputError(f"--tile cityscapes: is for images of 2048x1024, not {width}x{height}; give --tile 1024")
+            raise InputError(f"`tile` cityscapes: is for images of 2048x1024, not {width}x{height}; give `tile` 1024")
         return Grid(_evenly((0,), height, CITYSCAPES_SIDE), _evenly(CITYSCAPES_COLUMNS, width, CITYSCAPES_SIDE))
     if settings.tile is None and height * width <= WHOLE_PIXELS:
         return Grid(_blended((0,), height, height), _blended((0,), width, width))

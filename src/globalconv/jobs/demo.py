@@ -26,7 +26,7 @@ from globalconv.visual.panel import Column, panel
 Say = Callable[[str], None]
 
 SHOWN = 6
-"""Validation scenes in the pictures: the first ones, not the best ones."""
+"""Validation scenes in the images: the first ones, not the best ones."""
 
 DATA, VAL = "data", 100
 """Folder of the scenes, and how many of them the networks are scored on."""
@@ -54,7 +54,7 @@ def run_demo(out: Path, scenes: int, steps: int | None, stop: StopRequest, say: 
     The scenes are written as a folder data set, because both networks see each of them several times.
     """
     if scenes < 1:
-        raise InputError(f"--scenes {scenes}: give at least 1")
+        raise InputError(f"`scenes` {scenes}: give at least 1")
     recipe = RECIPES["scenes"]()
     recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, layout="folder"))
     if steps is not None:
@@ -69,7 +69,7 @@ def run_demo(out: Path, scenes: int, steps: int | None, stop: StopRequest, say: 
         changed = dataclasses.replace(recipe, model=contender.change(recipe.model))
         run = out / contender.folder
         train(changed, data, run, resume=(run / "recipe.json").exists(), stop=stop)
-    write_pictures(out, open_source(data, recipe.data.val_split, "folder"))
+    write_images(out, open_source(data, recipe.data.val_split, "folder"))
     say(f"\n== {len(CONTENDERS)} networks on the same scenes")
     names = [contender.name for contender in CONTENDERS]
     return report([out / contender.folder for contender in CONTENDERS], out=out / "index.html", names=names)
@@ -79,13 +79,13 @@ def _check_folder(out: Path) -> None:
     """Refuse a folder with anything in it that the demo did not make."""
     ours = {contender.folder for contender in CONTENDERS} | {DATA, "index.html", "scenes.png"}
     if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file; name a folder")
+        raise InputError(f"`out` {out}: is a file; name a folder")
     if out.is_dir() and (others := sorted(path.name for path in out.iterdir() if path.name not in ours)):
-        raise InputError(f"--out {out}: holds other things ({', '.join(others[:3])}); name a new folder")
+        raise InputError(f"`out` {out}: holds other things ({', '.join(others[:3])}); name a new folder")
     check_page(out / "index.html")
 
 
-def write_pictures(out: Path, source: Source) -> None:
+def write_images(out: Path, source: Source) -> None:
     """Write `scenes.png`: rows of a scene, its true classes, and what each contender sees in it."""
     labels = source.labels
     predictors = [load(out / contender.folder, precision="float32") for contender in CONTENDERS]

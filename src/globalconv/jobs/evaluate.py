@@ -92,7 +92,7 @@ def evaluate_predictions(
 ) -> Score:
     """Return the score of a folder of class maps (palette or index PNGs) on a split of `data`.
 
-    Pictures of more than `max_pixels` (None: 178 megapixels) are refused. `regions` as in `evaluate`.
+    Images of more than `max_pixels` (None: 178 megapixels) are refused. `regions` as in `evaluate`.
     """
     with pixel_limit(max_pixels):
         return _evaluate_predictions(predictions, _source(data, split, layout), report, regions)
@@ -152,7 +152,7 @@ def crf_search(
 ) -> "Verdict":
     """Find the parameters of a CRF for `weights` on one part of `data`; return what they are worth on another.
 
-    `out` receives `crf.json`, which `--crf` takes, and all that a stopped search needs to go on with `resume`.
+    `out` receives `crf.json`, which `crf` takes, and all that a stopped search needs to go on with `resume`.
     `workers` processes refine images (None: one per core); `device` is the network's. Raises `InputError` for refused
     input, `StoppedError` where a signal stops it.
     """
@@ -194,12 +194,12 @@ def _to_score(predictor: Predictor, data: Data, split: str | None, layout: str |
 def _source(data: Data, split: str, layout: str | None, labels: LabelSpace | None = None) -> Source:
     """Open what is to be scored; only the generated scenes have no place."""
     if data is None and layout != "scenes":
-        raise InputError("--data is missing: name the root of the data set (or --layout scenes for the built-in ones)")
+        raise InputError("`data` is missing: name the root of the data set (or `layout` scenes for the built-in ones)")
     return open_source(as_root(data), split, layout, labels)
 
 
 def _held_out(predictor: Predictor, data: Data, split: str, layout: str | None) -> Source | None:
-    """Return the samples that the training held out, where it had to: pictures added since must not change them."""
+    """Return the samples that the training held out, where it had to: images added since must not change them."""
     names, root = predictor.info.get("held_out"), as_root(data)
     if not names or not isinstance(root, Path) or split != predictor.info.get("val_split"):
         return None

@@ -66,7 +66,7 @@ def submit(
 ) -> int:
     """Write the archive `out` that the server of `benchmark` ("voc", "cityscapes") takes; return its predictions.
 
-    All pictures of the split below `data` are predicted at their own size into a folder beside the archive, checked,
+    All images of the split below `data` are predicted at their own size into a folder beside the archive, checked,
     and packed; a call that was stopped is continued by the same call. `trial` takes an incomplete split. Raises
     `InputError` for a network of other classes and for whatever the server would refuse.
     """
@@ -75,6 +75,6 @@ def submit(
     submission = Submission(benchmark, Path(out), split, competition, trial)
     submission.check()
     if (root := as_root(data)) is None:
-        raise InputError("--data is missing: name the root of the official data set")
+        raise InputError("`data` is missing: name the root of the official data set")
     predictor = load(weights, device, precision, settings=settings)
     return run_submission(submission, Path(weights), predictor, root)

@@ -36,7 +36,7 @@ def prepare(
     mirror: str | None = None,
     tell: Tell = print,
 ) -> Path:
-    """Bring the data set `name` (one of `DATA_SETS`) into its official layout below `out`; return what `--data` takes.
+    """Bring the data set `name` (one of `DATA_SETS`) into its official layout below `out`; return what `data` takes.
 
     `archives` is a folder with archives that the user downloaded, `packages` names those that are wanted (by default
     the usual ones and whatever lies in `archives`), `mirror` is an address that holds the public ones under their
@@ -47,11 +47,11 @@ def prepare(
         raise InputError(f"data set {name!r} is unknown; {nearest(name, DATA_SETS)}")
     data_set = DATA_SETS[name]
     if archives is not None and not archives.is_dir():
-        raise InputError(f"--archives {archives}: no such folder; name the one with the archives that you downloaded")
+        raise InputError(f"`archives` {archives}: no such folder; name the one with the archives that you downloaded")
     if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file; name a folder")
+        raise InputError(f"`out` {out}: is a file; name a folder")
     if mirror is not None and urllib.parse.urlsplit(mirror).scheme not in ("http", "https"):
-        raise InputError(f"--mirror {mirror}: give an address that begins with http:// or https://")
+        raise InputError(f"`mirror` {mirror}: give an address that begins with http:// or https://")
     wanted = _chosen(name, data_set, packages, archives)
     job, lock = _Job(name, data_set, out, archives, mirror, tell), FolderLock(out / "archives")
     try:
@@ -73,7 +73,7 @@ def _chosen(name: str, data_set: DataSet, names: Sequence[str], archives: Path |
     """Return the packages that are wanted, in the data set's own order."""
     known = {package.name: package for package in data_set.packages}
     if unknown := [wanted for wanted in names if wanted not in known]:
-        raise InputError(f"--packages {unknown[0]}: {name} has no such package; {nearest(unknown[0], known)}")
+        raise InputError(f"`packages` {unknown[0]}: {name} has no such package; {nearest(unknown[0], known)}")
     found = [p.name for p in data_set.packages if archives is not None and (archives / p.file).is_file()]
     wanted = names or (*data_set.usual, *found)
     return [package for package in data_set.packages if package.name in wanted]
@@ -140,7 +140,7 @@ class _Job:
             names = ", ".join(package.about for package in closed)
             raise InputError(
                 f"{self.name}: {names} cannot be had without an account; {self.data_set.account}, put the archives as"
-                " they are into one folder, and give the same command with --archives FOLDER"
+                " they are into one folder, and give the same command with `archives` FOLDER"
             )
 
     def _check_room(self, left: Sequence[Package]) -> None:
@@ -153,8 +153,8 @@ class _Job:
                 needed += (package.size or 0) - _length(self.out / "archives" / f"{package.file}.part")
         if needed > (free := shutil.disk_usage(self.out).free):
             raise InputError(
-                f"--out {self.out}: {in_words(needed)} are needed for {', '.join(p.name for p in left)} and"
-                f" {in_words(free)} are free; make room, choose another disk, or name fewer --packages"
+                f"`out` {self.out}: {in_words(needed)} are needed for {', '.join(p.name for p in left)} and"
+                f" {in_words(free)} are free; make room, choose another disk, or name fewer `packages`"
             )
 
     def _download(self, package: Package) -> Path:
@@ -186,7 +186,7 @@ class _Job:
         if self.name == "imagenet" and package.name == "val":
             devkit = next(other for other in self.data_set.packages if other.name == "devkit")
             if missing(self.folder, devkit):
-                raise InputError(f"imagenet val: needs {devkit.about}, which says what its pictures show; add it")
+                raise InputError(f"imagenet val: needs {devkit.about}, which says what its images show; add it")
             return place_val(self.folder / devkit.keeps.rstrip("/"), package.keeps)
         if package.nested:
             return lambda member: f"{package.keeps}{member}"

@@ -18,7 +18,7 @@ from globalconv.model.network import GlobalConvNet
 from globalconv.model.normalise import Normalised
 from globalconv.receptive_field.advice import Advice, candidate, objects_of, some_images
 from globalconv.receptive_field.field_settings import OCCLUSION, FieldSettings
-from globalconv.receptive_field.figure3 import Field, OnBatch, check_picture, figure, measure_fields, write_picture
+from globalconv.receptive_field.figure3 import Field, OnBatch, check_image, figure, measure_fields, write_image
 from globalconv.reports.findings import run_names
 from globalconv.runtime.devices import choose_device
 from globalconv.runtime.progress import Progress
@@ -41,7 +41,7 @@ class Found:
 
     def table(self) -> str:
         """Return the areas as a table for a terminal."""
-        rows = [("network", "scale", "picture", "score of", "field", "of picture", "side", "of object"), *self._rows()]
+        rows = [("network", "scale", "image", "score of", "field", "of image", "side", "of object"), *self._rows()]
         legend = "field in pixels, side = its square root; of object = how much of the object it holds"
         return "\n".join([*aligned(rows), legend])
 
@@ -71,7 +71,7 @@ def draw_fields(
     `weights` are run folders, `image` and `label_map` files; see `measure_fields`. Raises `InputError` for whatever is
     missing or refused, before anything is computed.
     """
-    check_picture(Path(out))
+    check_image(Path(out))
     pixels = read_image(Path(image))
     values = None if label_map is None else _values(Path(label_map))
     folders = [Path(folder) for folder in weights]
@@ -80,7 +80,7 @@ def draw_fields(
     }
     with told() as tell:
         fields = measure_fields(predictors, pixels, at[::-1], settings, class_name, values, tell)
-    write_picture(Path(out), figure(fields))
+    write_image(Path(out), figure(fields))
     return Found(at, settings, tuple(fields))
 
 
@@ -100,22 +100,22 @@ def advise(
 
     The networks are those of `weights` (run folders); without any, untrained ones over `backbone`, one for each of
     `kernel_sizes`. Objects are looked for in at most `maps` label maps, fields are measured at the middle of `images`
-    pictures (gradients of all classes). `InputError` for whatever is missing or refused.
+    images (gradients of all classes). `InputError` for whatever is missing or refused.
     """
     if data is None and layout != "scenes":
-        raise InputError("--data is missing: name the root of the data set (or --layout scenes for the built-in ones)")
+        raise InputError("`data` is missing: name the root of the data set (or `layout` scenes for the built-in ones)")
     source = open_source(as_root(data), split, layout)
-    objects, pictures = objects_of(source, maps), some_images(source, images)
+    objects, samples = objects_of(source, maps), some_images(source, images)
     chosen = choose_device(device)
     networks = _saved(weights) if weights else _fresh(source.labels.num_classes, backbone, kernel_sizes, seed)
     found = []
     with Progress("measured", len(weights or kernel_sizes), "networks") as progress:
         for done, (name, network) in enumerate(networks, 1):
-            moved = [images_13HW.to(chosen) for images_13HW in pictures]
+            moved = [images_13HW.to(chosen) for images_13HW in samples]
             found.append(candidate(name, network.to(chosen), network.settings["kernel_size"], moved, objects))
             progress.update(done)
     ordered = tuple(sorted(found, key=lambda one: one.side))
-    return Advice(source.name, min(maps, len(source)), len(pictures), objects, ordered, bool(weights))
+    return Advice(source.name, min(maps, len(source)), len(samples), objects, ordered, bool(weights))
 
 
 def _saved(weights: Sequence[str | Path]) -> Iterator[tuple[str, Normalised]]:
@@ -127,7 +127,7 @@ def _saved(weights: Sequence[str | Path]) -> Iterator[tuple[str, Normalised]]:
 def _fresh(classes: int, backbone: str, sizes: Sequence[int], seed: int) -> Iterator[tuple[str, GlobalConvNet]]:
     """Yield untrained networks, all of one seed; a kernel of 1 is the Baseline's pointwise head."""
     if not sizes:
-        raise InputError("--kernel-sizes: give at least one")
+        raise InputError("`kernel_sizes`: give at least one")
     for k in dict.fromkeys(sizes):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -137,8 +137,8 @@ def _fresh(classes: int, backbone: str, sizes: Sequence[int], seed: int) -> Iter
 
 def _values(path: Path) -> Uint8Array:
     """Return a label map or mask as it is stored: indices (H, W) or colours (H, W, 3)."""
-    with opened(path) as picture:
-        return np.asarray(picture if picture.mode in ("L", "P", "1") else picture.convert("RGB"))
+    with opened(path) as image:
+        return np.asarray(image if image.mode in ("L", "P", "1") else image.convert("RGB"))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""From weights and the pictures of a split to the archive for the server, in steps that a stop cannot undo."""
+"""From weights and the images of a split to the archive for the server, in steps that a stop cannot undo."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from globalconv.infer.predictor import Predictor
 from globalconv.runtime.progress import Progress
 from globalconv.runtime.threads import Shares, ahead, alike
 from globalconv.submission.archive import check_predictions, write_archive
-from globalconv.submission.servers import BENCHMARKS, Benchmark, Competition, Picture, check_classes
+from globalconv.submission.servers import BENCHMARKS, Benchmark, Competition, ListedImage, check_classes
 from globalconv.submission.submission_folder import Predictions, made_by
 
 
@@ -27,7 +27,7 @@ class Submission:
     competition: Competition = "comp6"
     """Of VOC only."""
     trial: bool = False
-    """Take any number of pictures, of any size: the server would refuse that."""
+    """Take any number of images, of any size: the server would refuse that."""
 
     @property
     def benchmark(self) -> Benchmark:
@@ -38,90 +38,90 @@ class Submission:
         if self.name not in BENCHMARKS:
             raise InputError(f"submit {self.name!r}: there is no such benchmark; {nearest(self.name, BENCHMARKS)}")
         if self.split not in self.benchmark.counts:
-            raise InputError(f"--split {self.split}: {nearest(self.split, self.benchmark.counts)}")
+            raise InputError(f"`split` {self.split}: {nearest(self.split, self.benchmark.counts)}")
         if self.name != "voc" and self.competition != "comp6":
-            raise InputError(f"--competition {self.competition}: only VOC has competitions; leave it out")
+            raise InputError(f"`competition` {self.competition}: only VOC has competitions; leave it out")
         if not self.out.name.endswith(self.benchmark.suffixes):
             better = f"{self.out.name.split('.')[0]}{self.benchmark.suffixes[0]}"
             kinds = " or ".join(self.benchmark.suffixes)
-            raise InputError(f"--out {self.out}: {self.benchmark.title} takes a {kinds} archive; call it {better}")
+            raise InputError(f"`out` {self.out}: {self.benchmark.title} takes a {kinds} archive; call it {better}")
         if self.out.is_dir():
-            raise InputError(f"--out {self.out}: is a folder; name the archive to write")
+            raise InputError(f"`out` {self.out}: is a folder; name the archive to write")
 
 
 def run_submission(submission: Submission, weights: Path, predictor: Predictor, data: Root) -> int:
-    """Predict what is not predicted yet, check everything, write the archive; return how many pictures it has."""
+    """Predict what is not predicted yet, check everything, write the archive; return how many images it has."""
     benchmark = submission.benchmark
     check_classes(benchmark, predictor.labels, weights)
-    pictures = benchmark.pictures(data, submission.split)
+    images = benchmark.images(data, submission.split)
     if not submission.trial:
-        _check_official(submission, pictures)
+        _check_official(submission, images)
     predictions = Predictions(submission.out, benchmark)
     predictions.open(made_by(submission.name, submission.split, weights, predictor))
     try:
         with pixel_limit(predictor.settings.max_pixels):
-            _predict(predictor, pictures, predictions)
-            with Progress("checked", len(pictures), "predictions") as progress:
-                check_predictions(pictures, predictions, progress.update)
-        names = [benchmark.member(p.file, submission.split, submission.competition) for p in pictures]
-        files = [predictions.file(picture) for picture in pictures]
+            _predict(predictor, images, predictions)
+            with Progress("checked", len(images), "predictions") as progress:
+                check_predictions(images, predictions, progress.update)
+        names = [benchmark.member(p.file, submission.split, submission.competition) for p in images]
+        files = [predictions.file(listed) for listed in images]
         write_archive(submission.out, list(zip(names, files, strict=True)))
     except StoppedError as stopped:
         again = "the same command keeps what is predicted and goes on"
         raise StoppedError(f"{stopped}; {again}", stopped.exit_code - 128) from None
     finally:
         predictions.close()
-    return len(pictures)
+    return len(images)
 
 
-def _check_official(submission: Submission, pictures: Sequence[Picture]) -> None:
+def _check_official(submission: Submission, images: Sequence[ListedImage]) -> None:
     """Refuse what the server would refuse, before hours are spent on it."""
     benchmark, split = submission.benchmark, submission.split
-    free = "; --trial writes an archive all the same, which the server would refuse"
-    if len(pictures) != (count := benchmark.counts[split]):
+    free = "; `trial` writes an archive all the same, which the server would refuse"
+    if len(images) != (count := benchmark.counts[split]):
         raise InputError(
-            f"--split {split}: found {len(pictures)} of the {count} pictures that {benchmark.title} has there; unpack"
+            f"`split` {split}: found {len(images)} of the {count} images that {benchmark.title} has there; unpack"
             f" its archives again{free}"
         )
     if benchmark.size is None:
         return
     width, height = benchmark.size
-    for picture in pictures:
-        if (size := image_size(picture.path)) != benchmark.size:
+    for listed in images:
+        if (size := image_size(listed.path)) != benchmark.size:
             raise InputError(
-                f"{picture.path}: is {size[0]}x{size[1]}, pictures of {benchmark.title} are {width}x{height}; unpack"
+                f"{listed.path}: is {size[0]}x{size[1]}, images of {benchmark.title} are {width}x{height}; unpack"
                 f" its archives again{free}"
             )
 
 
-def _predict(predictor: Predictor, pictures: Sequence[Picture], predictions: Predictions) -> None:
-    """Write the predictions that are not there yet; a thread decodes pictures ahead."""
-    left = [picture for picture in pictures if not predictions.has(picture)]
-    done, shares = len(pictures) - len(left), Shares("decode", "network", "write")
-    with Progress("predicted", len(pictures), "pictures", start=done) as progress:
+def _predict(predictor: Predictor, images: Sequence[ListedImage], predictions: Predictions) -> None:
+    """Write the predictions that are not there yet; a thread decodes images ahead."""
+    left = [listed for listed in images if not predictions.has(listed)]
+    done, shares = len(images) - len(left), Shares("decode", "network", "write")
+    with Progress("predicted", len(images), "images", start=done) as progress:
         most = predictor.images_at_once
         for batch in alike(_read(left, most, shares), _same_size, most):
             with shares.part("network"):
                 class_maps = predictor.class_maps([image for _, image in batch])
             with shares.part("write"):
-                for (picture, _), class_map in zip(batch, class_maps, strict=True):
-                    predictions.write(picture, predictions.benchmark.png(class_map))
+                for (listed, _), class_map in zip(batch, class_maps, strict=True):
+                    predictions.write(listed, predictions.benchmark.png(class_map))
             done += len(batch)
             progress.update(done)
         if left:
-            progress.say(shares.line(len(left), "pictures"))
+            progress.say(shares.line(len(left), "images"))
 
 
-def _read(pictures: Sequence[Picture], most: int, shares: Shares) -> Iterator[tuple[Picture, Uint8Array]]:
-    """Yield the pictures decoded; a thread decodes up to `most` ahead."""
+def _read(images: Sequence[ListedImage], most: int, shares: Shares) -> Iterator[tuple[ListedImage, Uint8Array]]:
+    """Yield the images decoded; a thread decodes up to `most` ahead."""
 
-    def read(picture: Picture) -> Uint8Array:
+    def read(listed: ListedImage) -> Uint8Array:
         with shares.part("decode"):
-            return read_image(picture.path)
+            return read_image(listed.path)
 
-    for picture, coming in zip(pictures, ahead(read, pictures, most), strict=True):
-        yield picture, coming.result()
+    for listed, coming in zip(images, ahead(read, images, most), strict=True):
+        yield listed, coming.result()
 
 
-def _same_size(one: tuple[Picture, Uint8Array], other: tuple[Picture, Uint8Array]) -> bool:
+def _same_size(one: tuple[ListedImage, Uint8Array], other: tuple[ListedImage, Uint8Array]) -> bool:
     return one[1].shape == other[1].shape

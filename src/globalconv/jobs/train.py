@@ -47,7 +47,7 @@ def train(
     """Train `recipe` (or the one of that name) on `data` into the run folder `out`, and return `out`.
 
     Of a staged recipe every stage has a run folder in `out`; with `resume`, stages that are done are skipped. `data` is
-    what `--data` is: the root of a data set, roots by the names of data sets, or None for generated scenes. `init_from`
+    what `data` is: the root of a data set, roots by the names of data sets, or None for generated scenes. `init_from`
     is a run folder or a folder with weights whose network starts this one. A `stop` that listens makes signals save the
     state first. `devices` processes on each of `nodes` machines train together (docs/training.md).
     `network` is trained, in place, instead of the one that the recipe describes: any module from images (normalised
@@ -83,7 +83,7 @@ def pretrain(
     resume: bool = False,
     stop: StopRequest | None = None,
 ) -> Path:
-    """Pre-train the backbone of `recipe` on the pictures in `data` (`train/CLASS/`, `val/CLASS/`) into a run folder.
+    """Pre-train the backbone of `recipe` on the images in `data` (`train/CLASS/`, `val/CLASS/`) into a run folder.
 
     Return the file that `GlobalConvNet(backbone_weights=...)` takes. Raises what `train` raises.
     """

@@ -1,4 +1,4 @@
-"""Networks that take pictures as they are and normalise them themselves.
+"""Networks that take images as they are and normalise them themselves.
 
 Shapes: N images, C = 3 colours, H x W pixels.
 """

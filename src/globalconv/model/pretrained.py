@@ -188,7 +188,7 @@ def load_pretrained(body: nn.Module, name: str, weights: str) -> Any:
     expected = body.state_dict()
     given = _fitted(name, read_tensors(path), expected)
     if difference := mismatch(expected, given):
-        hint = "; train from a whole network with --init-from" if any(n.startswith("backbone.") for n in given) else ""
+        hint = "; train from a whole network with `init_from`" if any(n.startswith("backbone.") for n in given) else ""
         raise InputError(f"backbone_weights={weights}: not the weights of backbone {name!r}: {difference}{hint}")
     body.load_state_dict(given)
     return config

@@ -2,7 +2,7 @@
 
 Shapes: N images, K classes, H x W pixels.
 
-Any network of somebody else's, made to take pictures as ours do.
+Any network of somebody else's, made to take images as ours do.
 
 Shapes: N images, K classes, H x W pixels of the input, P x Q the same padded to multiples of 32.
 """
@@ -51,7 +51,7 @@ class Adopted(Normalised):
 
 
 def adopted(module: nn.Module, num_classes: int, size: tuple[int, int]) -> Normalised:
-    """Return `module` as a network of pictures, once it has answered one of that size (height, width) as it has to.
+    """Return `module` as a network of images, once it has answered one of that size (height, width) as it has to.
 
     A `GlobalConvNet` that was changed is called what it is: its settings no longer rebuild it.
     """

@@ -73,12 +73,12 @@ class Row:
 
 
 def _counts(runs: Sequence[Sequence[RunResult]], name: str) -> Int64Array:
-    """Return the counts of all folds' pictures (S, N, ...)."""
+    """Return the counts of all folds' images (S, N, ...)."""
     return np.array([[line for result in folds for line in getattr(result, name)] for folds in runs], np.int64)
 
 
 def clusters_of(result: RunResult, one_of_several: bool) -> list[str]:
-    """Return of each picture what is independent of the others: its fold, its clip, or itself where it has none."""
+    """Return of each image what is independent of the others: its fold, its clip, or itself where it has none."""
     if one_of_several:
         return [result.data["val_split"]] * len(result.images)
     return [clip[0] if (clip := CLIP.search(name)) else name for name in result.images]
@@ -137,12 +137,12 @@ def _check_single(result: RunResult, other: RunResult) -> None:
     if result.data["fingerprint"] != other.data["fingerprint"]:
         raise InputError(
             f"{result.key}.json: is of the same network, seed and split as {other.key}.json, but was trained on other"
-            " pictures; keep the results of different data in different folders"
+            " images; keep the results of different data in different folders"
         )
 
 
 def _check_alike(results: Sequence[RunResult]) -> None:
-    """Refuse results that were scored on other pictures or other regions than each other: they cannot be paired."""
+    """Refuse results that were scored on other images or other regions than each other: they cannot be paired."""
     first: dict[str, RunResult] = {}
     for result in results:
         one = first.setdefault(result.data["val_split"], result)
@@ -150,7 +150,7 @@ def _check_alike(results: Sequence[RunResult]) -> None:
             first[result.data["val_split"]] = result
         elif not result.diverged and (result.images, result.region) != (one.images, one.region):
             raise InputError(
-                f"{result.key}.json: was scored on other pictures or boundary regions than {one.key}.json, with which"
+                f"{result.key}.json: was scored on other images or boundary regions than {one.key}.json, with which"
                 " it would be compared; keep the results of different data in different folders"
             )
 

@@ -41,7 +41,7 @@ Splits = tuple[Source, Source]
 
 @dataclass
 class Datasets:
-    """What lies at the root that `--data` names."""
+    """What lies at the root that `data` names."""
 
     root: Root | None
     _opened: dict[tuple[str | None, str, str], Splits] = field(default_factory=dict)

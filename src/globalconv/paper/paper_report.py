@@ -22,7 +22,7 @@ from globalconv.reports.page import check_page, write_page
 from globalconv.runtime.files import write_text
 from globalconv.training.recipe import flat
 
-Pictured = Mapping[str, Sequence[Part]]
+Imaged = Mapping[str, Sequence[Part]]
 """Name of a data set -> more parts about it."""
 
 TITLE = "The paper's tables, measured"
@@ -35,7 +35,7 @@ LEAD = (
 
 HOW = (
     "Each claim of the paper is a sum of scores that should be above zero, computed from its numbers and from ours in"
-    " the same way, with the same seeds in all of its parts. Intervals (95%) are over other seeds and other pictures;"
+    " the same way, with the same seeds in all of its parts. Intervals (95%) are over other seeds and other images;"
     " of videos, over clips or folds. A claim agrees where its interval is above zero, disagrees where it is below, and"
     " cannot be told otherwise. Of many such claims one in twenty may be decided by chance."
 )
@@ -81,13 +81,13 @@ def read_datasets(folders: Sequence[Path]) -> list[Dataset]:
         found.append(Dataset(folder.resolve().name, results))
     names = [dataset.name for dataset in found]
     if repeated := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"--results: two folders are called {repeated[0]}; a data set has one folder")
+        raise InputError(f"`results`: two folders are called {repeated[0]}; a data set has one folder")
     return found
 
 
-def html(datasets: Sequence[Dataset], footer: str, pictures: Pictured) -> str:
+def html(datasets: Sequence[Dataset], footer: str, images: Imaged) -> str:
     """Return the report as a page."""
-    return as_html(TITLE, LEAD, _parts(datasets, pictures), footer)
+    return as_html(TITLE, LEAD, _parts(datasets, images), footer)
 
 
 def markdown(datasets: Sequence[Dataset]) -> str:
@@ -95,11 +95,11 @@ def markdown(datasets: Sequence[Dataset]) -> str:
     return as_markdown(TITLE, LEAD, _parts(datasets, {}))
 
 
-def _parts(datasets: Sequence[Dataset], pictures: Pictured) -> list[Part]:
+def _parts(datasets: Sequence[Dataset], images: Imaged) -> list[Part]:
     found: list[Part] = [Heading("In short"), Text(HOW)]
     found += paper_sections.summary({dataset.name: dataset.verdicts for dataset in datasets})
     for dataset in datasets:
-        found += [*_dataset(dataset), *pictures.get(dataset.name, ())]
+        found += [*_dataset(dataset), *images.get(dataset.name, ())]
     return found
 
 
@@ -127,13 +127,13 @@ def _facts(dataset: Dataset) -> list[str]:
     split = (
         f"Each of {len(folds)} folds in turn is scored after training on the others"
         if len(folds) > 1
-        else f"Trained on {data['train_images']} pictures ({data['train_split']}), scored on {data['val_images']}"
+        else f"Trained on {data['train_images']} images ({data['train_split']}), scored on {data['val_images']}"
         f" ({data['val_split']})"
     )
     trained = (
         f"{split}; {len(data['class_names'])} classes, backbone {recipe['model']['backbone']}, crop"
         f" {result.crop[0]} x {result.crop[1]}, {result.steps} steps of {recipe['data']['batch_size']}"
-        f" pictures, {seeds} {'seed' if seeds == 1 else 'seeds'}."
+        f" images, {seeds} {'seed' if seeds == 1 else 'seeds'}."
     )
     if result.diverged:
         return [trained, "Every training diverged."]
@@ -148,7 +148,7 @@ def _independent(result: RunResult, folds: Sequence[str]) -> str:
         names = ", ".join(fold.removesuffix(".val").rpartition("/")[2] for fold in folds)
         return f"Intervals are over {len(folds)} folds, each of trainings of its own, never over frames: {names}."
     clusters = len(set(clusters_of(result, one_of_several=False)))
-    what = "pictures" if clusters == len(result.images) else "clips, never frames"
+    what = "images" if clusters == len(result.images) else "clips, never frames"
     return f"Intervals are over seeds and {clusters} {what}."
 
 
@@ -175,26 +175,26 @@ def write_reports(
 ) -> list[Path]:
     """Write the report on the results in `folders` as the page `out`, as the Markdown `text`; return what was written.
 
-    With `runs`, the folder of the trainings, the page has pictures of the data at `root` (None: the scenes), and
+    With `runs`, the folder of the trainings, the page has images of the data at `root` (None: the scenes), and
     with a number of `occluders` receptive fields as well.
     """
     if out is None and text is None:
-        raise InputError("paper report: name a file to write, --out FILE.html or --markdown FILE.md")
+        raise InputError("paper report: name a file to write, `out` FILE.html or `markdown` FILE.md")
     if occluders is not None and runs is None:
-        raise InputError("--occluders: measures trained networks; name the folder of the trainings, --runs FOLDER")
+        raise InputError("`occluders`: measures trained networks; name the folder of the trainings, `runs` FOLDER")
     if occluders is not None and occluders < 1:
-        raise InputError(f"--occluders {occluders}: give at least 1; the paper's Figure 3 has about 5000")
+        raise InputError(f"`occluders` {occluders}: give at least 1; the paper's Figure 3 has about 5000")
     if out:
         check_page(out)
     datasets = read_datasets(folders)
     if out:
-        pictures = {}
+        images = {}
         if runs:
             from globalconv.paper.plots import figures  # loads networks
 
-            pictures = figures(datasets, runs, root, occluders)
+            images = figures(datasets, runs, root, occluders)
         made = f"globalconv {version('globalconv')}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-        write_page(out, html(datasets, made, pictures))
+        write_page(out, html(datasets, made, images))
     if text:
         text.parent.mkdir(parents=True, exist_ok=True)
         write_text(text, markdown(datasets))

@@ -51,15 +51,15 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Rows of pictures; only on the page."""
+class Images:
+    """Rows of images; only on the page."""
 
     columns: Sequence[str]
     rows: Sequence[Row]
     legend: Sequence[Entry]
 
 
-Part = Heading | Text | Grid | Plot | Pictures
+Part = Heading | Text | Grid | Plot | Images
 
 
 def as_html(title: str, lead: str, parts: Sequence[Part], footer: str) -> str:
@@ -87,8 +87,8 @@ def _html(part: Part | list[Plot]) -> str:
             return page.note(words) if aside else page.paragraph(words)
         case Grid(columns, rows):
             return page.cells(columns, rows)
-        case Pictures(columns, pictures, legend):
-            return gallery(columns, pictures, legend)
+        case Images(columns, images, legend):
+            return gallery(columns, images, legend)
         case list():
             return page.columns([_drawn(plot) for plot in part])
         case Plot():
@@ -102,7 +102,7 @@ def _drawn(plot: Plot) -> str:
 
 
 def as_markdown(title: str, lead: str, parts: Sequence[Part]) -> str:
-    """Return the same as Markdown, without plots and pictures."""
+    """Return the same as Markdown, without plots and images."""
     return _joined([f"# {title}", lead, *filter(None, map(_markdown, parts))])
 
 

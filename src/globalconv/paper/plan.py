@@ -93,7 +93,7 @@ def plan(
 def _check_first(tables: Sequence[Table]) -> None:
     for table in tables:
         if not any(variant.first for variant in table.variants):
-            raise InputError(f"--first: {table.name} has none of those rows; leave it out")
+            raise InputError(f"`first`: {table.name} has none of those rows; leave it out")
 
 
 def check_overrides(tables: Sequence[Table], default: Recipe | StagedRecipe, base: Recipe | StagedRecipe) -> None:
@@ -102,25 +102,25 @@ def check_overrides(tables: Sequence[Table], default: Recipe | StagedRecipe, bas
     for was, now in zip(stages_of(default).values(), stages_of(base).values(), strict=True):
         for name in names:
             if getattr(was.model, name) != getattr(now.model, name):
-                option = f"--model.{name}".replace("_", "-")
+                option = f"`model.{name}`"
                 raise InputError(f"{option}: is what the table compares; leave it out")
         if was.seed != now.seed:
-            raise InputError(f"--seed {now.seed}: a table takes the seeds from 0; give their number, --seeds")
+            raise InputError(f"`seed` {now.seed}: a table takes the seeds from 0; give their number, `seeds`")
         if was.evaluate_every != now.evaluate_every:
-            raise InputError(f"--evaluate-every {now.evaluate_every}: only the last weights are scored; leave it out")
+            raise InputError(f"`evaluate_every` {now.evaluate_every}: only the last weights are scored; leave it out")
     have = len(stages_of(base))
     for table in tables:
         if (needed := max(variant.stage or 1 for variant in table.variants)) > have:
             raise InputError(
                 f"paper {table.name}: compares {needed} stages of a training, and the recipe has {have}; name one with"
-                f" stages, such as --recipe {table.recipe}"
+                f" stages, such as `recipe` {table.recipe}"
             )
 
 
 def budgeted(base: Recipe | StagedRecipe, steps: int) -> Recipe | StagedRecipe:
     """Return a recipe whose every stage takes so many steps."""
     if steps < 1:
-        raise InputError(f"--budget {steps}: give the steps of every training, at least 1")
+        raise InputError(f"`budget` {steps}: give the steps of every training, at least 1")
     return _each(base, lambda recipe: dataclasses.replace(recipe, steps=steps))
 
 

@@ -1,4 +1,4 @@
-"""Figures 6 and 3 of the networks of Table 5, for the page: what they make of pictures, and what a pixel rests on."""
+"""Figures 6 and 3 of the networks of Table 5, for the page: what they make of images, and what a pixel rests on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from globalconv.jobs.receptive_field import told
 from globalconv.paper.comparison import Comparison, stages
 from globalconv.paper.keys import data_name
 from globalconv.paper.paper_report import Dataset
-from globalconv.paper.parts import Grid, Heading, Part, Pictures, Text
+from globalconv.paper.parts import Grid, Heading, Images, Part, Text
 from globalconv.paper.results import RunResult
 from globalconv.receptive_field.advice import deepest_pixel
 from globalconv.receptive_field.field_settings import FieldSettings
@@ -27,7 +27,7 @@ from globalconv.visual.legend import entries
 from globalconv.visual.overlay import overlay
 
 SHOWN = 4
-"""Pictures, evenly spread over the split, so that none is chosen by how well it comes out."""
+"""Images, evenly spread over the split, so that none is chosen by how well it comes out."""
 
 SCALES = (1.0, 2.0)
 """Sizes at which Figure 3 shows one object."""
@@ -35,7 +35,7 @@ SCALES = (1.0, 2.0)
 
 @dataclass(frozen=True)
 class Shown:
-    """The last weights of one seed of each row of Table 5, and the pictures they are shown on."""
+    """The last weights of one seed of each row of Table 5, and the images they are shown on."""
 
     predictors: dict[str, Predictor]
     source: Source
@@ -53,7 +53,7 @@ def figures(datasets: Sequence[Dataset], runs: Path, root: Root | None, occluder
         if table and table.every_result[0].data["name"] == data_name(root):
             shown = _shown(table, runs, root)
             return {dataset.name: figure_6(shown) + (figure_3(shown, occluders) if occluders else [])}
-    raise InputError(f"--data: no results of Table 5 on {data_name(root)} are there to show pictures of")
+    raise InputError(f"`data`: no results of Table 5 on {data_name(root)} are there to show images of")
 
 
 def _shown(table: Comparison, runs: Path, root: Root | None) -> Shown:
@@ -71,7 +71,7 @@ def _of_one_seed(table: Comparison) -> dict[str, RunResult]:
     rows = table.measured
     seeds = [seed for row in rows for seed in row.seeds]
     if not seeds:
-        raise InputError("--runs: no training of Table 5 is finished; leave it out for a report without pictures")
+        raise InputError("`runs`: no training of Table 5 is finished; leave it out for a report without images")
     seed = max(sorted(set(seeds)), key=seeds.count)
     return {row.variant.name: row.results[seed][row.folds[0]] for row in rows if seed in row.seeds}
 
@@ -79,12 +79,12 @@ def _of_one_seed(table: Comparison) -> dict[str, RunResult]:
 def _last_weights(runs: Path, result: RunResult) -> Predictor:
     folder = RunFolder(runs / result.key / "run").last
     if not folder.is_dir():
-        raise InputError(f"{folder}: the weights of a result are not there; name the --runs folder of its grid")
+        raise InputError(f"{folder}: the weights of a result are not there; name the `runs` folder of its grid")
     return load(folder, precision="float32")
 
 
 def figure_6(shown: Shown) -> list[Part]:
-    """Return pictures with their truth and what each network makes of them."""
+    """Return images with their truth and what each network makes of them."""
     rows: list[Row] = []
     seen: set[int] = set()
     for index in shown.places:
@@ -94,22 +94,22 @@ def figure_6(shown: Shown) -> list[Part]:
     words = f"Evenly spread over the split, not chosen by result; seed {shown.seed}, the last weights."
     columns = ["Image", "Truth", *shown.predictors]
     legend = entries(sorted(seen), shown.source.labels)
-    return [Heading("As Figure 6", 3), Text(words), Pictures(columns, rows, legend)]
+    return [Heading("As Figure 6", 3), Text(words), Images(columns, rows, legend)]
 
 
 def _row(source: Source, index: int, predictors: dict[str, Predictor]) -> tuple[Row, set[int]]:
-    """Return the pictures of one sample, and the classes in them."""
+    """Return the images of one sample, and the classes in them."""
     image = source.image(index)
     maps = [source.label_map(index), *(predictor.class_map(image) for predictor in predictors.values())]
-    pictures = [Image.fromarray(image), *(overlay(image, found, source.labels, legend=False) for found in maps)]
+    images = [Image.fromarray(image), *(overlay(image, found, source.labels, legend=False) for found in maps)]
     classes = {int(value) for found in maps for value in np.unique(found)}
-    return Row(source.sample_name(index), "", pictures), classes
+    return Row(source.sample_name(index), "", images), classes
 
 
 def figure_3(shown: Shown, occluders: int) -> list[Part]:
     """Return the valid receptive fields at the deepest pixel of an object, shown at two sizes, and their areas.
 
-    The object is the largest one that lies wholly inside its picture, in the first of the pictures that has such a one.
+    The object is the largest one that lies wholly inside its image, in the first of the images that has such a one.
     """
     settings = FieldSettings(scales=SCALES, occluders=occluders)
     for index in shown.places:
@@ -120,14 +120,14 @@ def figure_3(shown: Shown, occluders: int) -> list[Part]:
             image = shown.source.image(index)
             fields = measure_fields(shown.predictors, image, at, settings, None, label_map, tell)
         return _fields(shown, index, fields, settings)
-    return [Heading("As Figure 3", 3), Text("None of the pictures above has an object that lies wholly inside it.")]
+    return [Heading("As Figure 3", 3), Text("None of the images above has an object that lies wholly inside it.")]
 
 
 def _fields(shown: Shown, index: int, fields: Sequence[Field], settings: FieldSettings) -> list[Part]:
     words = (
         "What the score of the marked pixel rests on, for the class that each network sees there: where an occluder of"
         f" {settings.occluder} x {settings.occluder} pixels changes it by at least {settings.least:.0%} of the largest"
-        f" change; about {settings.occluders:,} places. The object is the largest of this picture that lies wholly"
+        f" change; about {settings.occluders:,} places. The object is the largest of this image that lies wholly"
         f" inside it. Seed {shown.seed}, the last weights."
     )
     by_scale = [[field for field in fields if field.scale == scale] for scale in settings.scales]
@@ -140,5 +140,5 @@ def _fields(shown: Shown, index: int, fields: Sequence[Field], settings: FieldSe
         ]
         for one in fields
     }  # fmt: skip
-    table = Grid(["score of", "pixels", "of the picture", "of the object"], areas)
-    return [Heading("As Figure 3", 3), Text(words), Pictures(["Image", *shown.predictors], rows, ()), table]
+    table = Grid(["score of", "pixels", "of the image", "of the object"], areas)
+    return [Heading("As Figure 3", 3), Text(words), Images(["Image", *shown.predictors], rows, ()), table]

@@ -1,15 +1,15 @@
 """What several trainings of several networks say, and how sure that is: means, paired differences, slopes.
 
-Two things might have been otherwise: the seed of a training, and the pictures that it was scored on. The variance of a
+Two things might have been otherwise: the seed of a training, and the images that it was scored on. The variance of a
 value is the sum of both parts:
 
-- of the pictures, by the bootstrap: they are drawn anew, the same ones for every network and seed, and scores are
-  computed from the pixels of each draw summed up (never averaged over pictures). Frames of one clip are no independent
-  pictures, so whole clips are drawn; what is drawn is called a cluster.
+- of the images, by the bootstrap: they are drawn anew, the same ones for every network and seed, and scores are
+  computed from the pixels of each draw summed up (never averaged over images). Frames of one clip are no independent
+  images, so whole clips are drawn; what is drawn is called a cluster.
 - of the seeds: the variance of the value between trainings, divided by their number, which is what drawing S - 1 of
   them anew comes to.
 
-What is peculiar to one picture in one training is in both parts, so intervals are rather too wide than too narrow.
+What is peculiar to one image in one training is in both parts, so intervals are rather too wide than too narrow.
 
 Folds are clusters that were scored by trainings of their own each: how trainings differ is in the variance of the
 folds, which is the only part then, and one seed is enough.
@@ -18,7 +18,7 @@ The interval is that of Student's t, whose degrees of freedom Satterthwaite's fo
 clusters'. Percentiles of draws of both at once, the plain two-level bootstrap, would be too narrow for few seeds or
 clusters (docs/paper-tables.md has the measured coverage of both).
 
-Shapes: S seeds, N pictures, G clusters, K classes, R draws.
+Shapes: S seeds, N images, G clusters, K classes, R draws.
 """
 
 import math
@@ -44,16 +44,16 @@ class Scores:
     seeds: tuple[int, ...]
     clusters: int
     found_S: Float64Array
-    """On the pictures as they are."""
+    """On the images as they are."""
     drawn_RS: Float64Array
-    """On the pictures of each draw."""
+    """On the images of each draw."""
     apart: bool = False
     """Whether each cluster was scored by trainings of its own, as folds are."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value over seeds, and where it lies on other seeds and pictures (95 %); without interval it says why."""
+    """A value over seeds, and where it lies on other seeds and images (95 %); without interval it says why."""
 
     value: float
     interval: Interval | None
@@ -66,7 +66,7 @@ class Estimate:
 def scores(
     seeds: Sequence[int], hits_SNK: Int64Array, unions_SNK: Int64Array, clusters: Sequence[str], apart: bool = False
 ) -> Scores:
-    """Return the mIoU of each training and what it might be on other pictures; `clusters` names that of each picture.
+    """Return the mIoU of each training and what it might be on other images; `clusters` names that of each image.
 
     With `apart`, each cluster is a fold, and a seed has a training for each of them.
     An accuracy is the mIoU of a single class whose hits are the right pixels and whose union is all of them.
@@ -108,7 +108,7 @@ def slope_weights(xs: Sequence[float]) -> list[float]:
 def combination(parts: Sequence[tuple[float, Scores]]) -> Estimate | None:
     """Return the sum of weight x score over the seeds that all have; None where they share none.
 
-    All parts are scores on the same pictures: each draw and each seed takes all of them at once, so what pictures and
+    All parts are scores on the same images: each draw and each seed takes all of them at once, so what images and
     seeds do to all networks alike cancels.
     """
     seeds = sorted(set.intersection(*(set(of.seeds) for _, of in parts)))
@@ -127,7 +127,7 @@ def _estimate(found_S: Float64Array, drawn_RS: Float64Array, clusters: int, apar
         number = "one seed is" if seeds == 1 else f"{seeds} seeds are"
         return Estimate(value, None, seeds, clusters, f"{number} too few, {FEWEST_SEEDS} are needed")
     if clusters < FEWEST_CLUSTERS:
-        doubt = f"{clusters} pictures, clips or folds are too few, {FEWEST_CLUSTERS} are needed"
+        doubt = f"{clusters} images, clips or folds are too few, {FEWEST_CLUSTERS} are needed"
         return Estimate(value, None, seeds, clusters, doubt)
     of_seeds = 0.0 if apart else float(found_S.var(ddof=1)) / seeds
     half = _half_width(of_seeds, seeds, float(np.nanvar(drawn_RS.mean(1))), clusters)

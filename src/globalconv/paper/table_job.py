@@ -32,7 +32,7 @@ class Asked:
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
-            raise InputError(f"--seeds {self.seeds}: must be at least 1")
+            raise InputError(f"`seeds` {self.seeds}: must be at least 1")
 
 
 def run_tables(asked: Asked, stop: StopRequest, say: Say) -> str:

@@ -115,7 +115,7 @@ SCALES = {"scales": (0.5, 0.75, 1.0, 1.25, 1.5), "flip": True}
 
 CRF = {**SCALES, "crf": "deeplabv2-voc"}
 CROPS = {"tile": 1024}
-"""Section 4.3 fuses crops of 1024 x 1024; smaller pictures are whole all the same."""
+"""Section 4.3 fuses crops of 1024 x 1024; smaller images are whole all the same."""
 
 
 def _after(name: str, stage: int, inference: Mapping[str, Any], score: float) -> Variant:

@@ -78,7 +78,7 @@ class Objects:
     sides: Float64Array
     """Square root of the area of each, in pixels, ascending."""
     height: int
-    """Median height of the pictures."""
+    """Median height of the images."""
     width: int
 
     def held_by(self, side: float) -> float:
@@ -94,7 +94,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network, its field and its cost for a picture of the median size."""
+    """A network, its field and its cost for an image of the median size."""
 
     name: str
     kernel_sizes: tuple[int, ...]
@@ -134,9 +134,9 @@ def candidate(
 
 
 def some_images(source: Source, count: int) -> list[Tensor]:
-    """Return `count` pictures of the source, each as images_13HW in [0, 1]."""
-    pictures = (source.image(index) for index in evenly(len(source), count))
-    return [torch.tensor(picture).permute(2, 0, 1)[None].float() / 255 for picture in pictures]
+    """Return `count` images of the source, each as images_13HW in [0, 1]."""
+    counted_maps = (source.image(index) for index in evenly(len(source), count))
+    return [torch.tensor(image).permute(2, 0, 1)[None].float() / 255 for image in counted_maps]
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Advice:
 
     @property
     def maps_of_levels(self) -> list[tuple[int, int]]:
-        """Cells of res-2 .. res-5, down and across, for a picture of the median size."""
+        """Cells of res-2 .. res-5, down and across, for an image of the median size."""
         height, width = (-(-length // CELL) * CELL for length in (self.objects.height, self.objects.width))
         return [(height // stride, width // stride) for stride in STRIDES]
 
@@ -184,10 +184,10 @@ class Advice:
         """Return the table and what follows from it."""
         objects, (rows, columns) = self.objects, self.maps_of_levels[-1]
         low, middle, high = (round(objects.percentile(percent)) for percent in PERCENTILES)
-        pictures = f"{self.maps:,} label maps of about {objects.width}x{objects.height} pixels"
+        counted_maps = f"{self.maps:,} label maps of about {objects.width}x{objects.height} pixels"
         half = f"side of the object that a pixel lies in (square root of its area): {middle} for half of the pixels"
         head = [
-            f"{self.source}: {len(objects.sides):,} objects in {pictures}; res-5 has {columns}x{rows} cells",
+            f"{self.source}: {len(objects.sides):,} objects in {counted_maps}; res-5 has {columns}x{rows} cells",
             f"{half}, {low} to {high} for the middle 80 %",
         ]
         return "\n".join([*head, "", *self._table(), "", *self._notes(), self.sentence()])
@@ -205,7 +205,7 @@ class Advice:
 
     def _notes(self) -> list[str]:
         notes = [
-            f"field: side of the effective receptive field, by gradients at the middle of {self.images} pictures",
+            f"field: side of the effective receptive field, by gradients at the middle of {self.images} images",
             *(f"{one.name}: larger than the map of {self._padded(one)}: much of that kernel sees padding"
               for one in self.candidates if self._padded(one)),
         ]  # fmt: skip
@@ -229,7 +229,7 @@ class Advice:
             ratio = largest.multiply_adds / best.multiply_adds
             said += f"; {largest.name} would hold {largest.held:.0%} for {ratio:.2f} times its multiply-adds"
         elif best.held < 1 - ENOUGH:
-            said += "; the objects of the rest are larger than every field here: try a larger k, or smaller pictures"
+            said += "; the objects of the rest are larger than every field here: try a larger k, or smaller images"
         return said
 
 

@@ -11,11 +11,11 @@ class FieldSettings:
     """How the fields of one pixel are measured (docs/receptive-fields.md)."""
 
     method: Literal["occlusion", "gradient"] = "occlusion"
-    """occlusion: the valid receptive field (Zhou et al.), as in Figure 3; gradient: |gradient| of this one picture."""
+    """occlusion: the valid receptive field (Zhou et al.), as in Figure 3; gradient: |gradient| of this one image."""
     threshold: float | None = None
     """Share of the largest value from which a pixel belongs to the field: 0.1 of occlusion, 0.0455 of gradients."""
     scales: tuple[float, ...] = (1.0,)
-    """Sizes at which the networks see the picture, a row for each: 1 2 shows the object at two scales."""
+    """Sizes at which the networks see the image, a row for each: 1 2 shows the object at two scales."""
     occluder: int = 11
     """Side of an occluder in pixels."""
     occluders: int = 5000
@@ -23,16 +23,16 @@ class FieldSettings:
     seed: int = 0
     """Of the random colours that fill the occluders."""
     batch_size: int = 16
-    """Copies of the picture that go through a network at once."""
+    """Copies of the image that go through a network at once."""
 
     def __post_init__(self) -> None:
         if not self.scales or not all(0 < scale <= 16 for scale in self.scales):
-            raise InputError(f"--scales {' '.join(map(str, self.scales))}: give factors above 0, at most 16")
+            raise InputError(f"`scales` {' '.join(map(str, self.scales))}: give factors above 0, at most 16")
         if self.threshold is not None and not 0 < self.threshold <= 1:
-            raise InputError(f"--threshold {self.threshold}: give a share of the largest value, above 0 and at most 1")
+            raise InputError(f"`threshold` {self.threshold}: give a share of the largest value, above 0 and at most 1")
         for field in ("occluder", "occluders", "batch_size"):
             if getattr(self, field) < 1:
-                raise InputError(f"--{field.replace('_', '-')} {getattr(self, field)}: give at least 1")
+                raise InputError(f"`{field}` {getattr(self, field)}: give at least 1")
 
     @property
     def least(self) -> float:

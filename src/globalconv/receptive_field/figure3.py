@@ -1,10 +1,10 @@
-"""Figure 3 as a picture.
+"""Figure 3 as an image.
 
-Receptive fields on their picture, as the paper's Figure 3: dimmed outside, with the position marked.
+Receptive fields on their image, as the paper's Figure 3: dimmed outside, with the position marked.
 
-What a pixel's class rests on, measured for several networks and sizes of one picture (Figure 3).
+What a pixel's class rests on, measured for several networks and sizes of one image (Figure 3).
 
-Shapes: H x W pixels of the picture at one scale, K classes.
+Shapes: H x W pixels of the image at one scale, K classes.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,29 +51,29 @@ def photograph(image: Uint8Array, at: tuple[int, int], width: int) -> Image.Imag
     return _marked(_scaled(Image.fromarray(image), width), at, image.shape)
 
 
-def captioned(picture: Image.Image, *lines: str) -> Image.Image:
-    """Return `picture` with lines of text below it."""
-    size = max(12, round(picture.width * 0.042))
-    sheet = Image.new("RGB", (picture.width, picture.height + round(size * (1.3 * len(lines) + 0.7))), PAPER)
-    sheet.paste(picture, (0, 0))
+def captioned(image: Image.Image, *lines: str) -> Image.Image:
+    """Return `image` with lines of text below it."""
+    size = max(12, round(image.width * 0.042))
+    sheet = Image.new("RGB", (image.width, image.height + round(size * (1.3 * len(lines) + 0.7))), PAPER)
+    sheet.paste(image, (0, 0))
     draw = ImageDraw.Draw(sheet)
     for number, line in enumerate(lines):
-        draw.text((0, picture.height + size * (0.3 + 1.3 * number)), line, MUTED if number else INK, font(size), "la")
+        draw.text((0, image.height + size * (0.3 + 1.3 * number)), line, MUTED if number else INK, font(size), "la")
     return sheet
 
 
-def _scaled(picture: Image.Image, width: int) -> Image.Image:
-    height = max(1, round(picture.height * width / picture.width))
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
+def _scaled(image: Image.Image, width: int) -> Image.Image:
+    height = max(1, round(image.height * width / image.width))
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def _marked(picture: Image.Image, at: tuple[int, int], shape: Sequence[int]) -> Image.Image:
+def _marked(image: Image.Image, at: tuple[int, int], shape: Sequence[int]) -> Image.Image:
     """Draw a ringed dot where the pixel `at` of an image of this shape now is."""
-    y, x = ((place + 0.5) * new / old for place, new, old in zip(at, picture.size[::-1], shape, strict=False))
-    draw, radius = ImageDraw.Draw(picture), max(3.0, picture.width * 0.014)
+    y, x = ((place + 0.5) * new / old for place, new, old in zip(at, image.size[::-1], shape, strict=False))
+    draw, radius = ImageDraw.Draw(image), max(3.0, image.width * 0.014)
     for reach, colour in ((radius * 1.45, PAPER), (radius, MARK)):
         draw.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
-    return picture
+    return image
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Field:
     class_name: str
     """The class whose score was measured."""
     image: Uint8Array
-    """The picture at this scale (H, W, 3)."""
+    """The image at this scale (H, W, 3)."""
     at: Position
     """Row and column of the pixel in it."""
     region: BoolArray
@@ -134,10 +134,10 @@ def measure_fields(
     """
     height, width = image.shape[:2]
     if not (0 <= at[0] < height and 0 <= at[1] < width):
-        raise InputError(f"--at {at[1]},{at[0]}: the picture is {width}x{height}; X and Y count its pixels from 0")
+        raise InputError(f"`at` {at[1]},{at[0]}: the image is {width}x{height}; X and Y count its pixels from 0")
     if values is not None and values.shape[:2] != (height, width):
         size = f"{values.shape[1]}x{values.shape[0]}"
-        raise InputError(f"--label-map: is {size}, the picture {width}x{height}; give the label map of this picture")
+        raise InputError(f"`label_map`: is {size}, the image {width}x{height}; give the label map of this image")
     # Refuse before hours of work, not after a part of them.
     if settings.method == "occlusion":
         for scale in settings.scales:
@@ -174,7 +174,7 @@ def _strength(
     predictor: Predictor, image: Uint8Array, at: Position, channel: int, settings: FieldSettings,
     report: Callable[[int, int], None] | None,
 ) -> Float64Array:  # fmt: skip
-    """Return how much each pixel (H, W) matters to one score, of the picture as the network is used: padded."""
+    """Return how much each pixel (H, W) matters to one score, of the image as the network is used: padded."""
     padded = torch.from_numpy(predictor.geometry.padded(image[None])[0]).to(predictor.device)
     image_3HW = padded.permute(2, 0, 1).float() / 255
     if settings.method == "gradient":
@@ -191,7 +191,7 @@ def _occluders(settings: FieldSettings) -> Occluders:
 
 
 def _moved(at: Position, before: Sequence[int], after: Sequence[int]) -> Position:
-    """Return the pixel of the resized picture that covers the middle of a pixel of the picture."""
+    """Return the pixel of the resized image that covers the middle of a pixel of the image."""
     row, column = (
         min(new - 1, int((2 * x + 1) * new / (2 * old))) for x, old, new in zip(at, before, after, strict=True)
     )
@@ -199,7 +199,7 @@ def _moved(at: Position, before: Sequence[int], after: Sequence[int]) -> Positio
 
 
 def _held(shown: BoolArray, region: BoolArray) -> float:
-    """Return which share of an object, given at the picture's own size, lies in a region at another."""
+    """Return which share of an object, given at the image's own size, lies in a region at another."""
     rows, columns = (
         np.minimum(old - 1, (2 * np.arange(new) + 1) * old // (2 * new))
         for old, new in zip(shown.shape, region.shape, strict=True)
@@ -210,7 +210,7 @@ def _held(shown: BoolArray, region: BoolArray) -> float:
 
 def _class_index(names: Sequence[str], name: str) -> int:
     if name not in names:
-        raise InputError(f"--class {name}: {nearest(name, names)}")
+        raise InputError(f"`class` {name}: {nearest(name, names)}")
     return list(names).index(name)
 
 
@@ -218,7 +218,7 @@ CELL_WIDTH = 420
 
 
 def figure(fields: Sequence[Field]) -> Image.Image:
-    """Return a row for each scale: the photograph, then a picture for each network, lit where its field is."""
+    """Return a row for each scale: the photograph, then an image for each network, lit where its field is."""
     names = list(dict.fromkeys(field.name for field in fields))
     scales = list(dict.fromkeys(field.scale for field in fields))
     rows = [[field for field in fields if field.scale == scale] for scale in scales]
@@ -228,31 +228,31 @@ def figure(fields: Sequence[Field]) -> Image.Image:
 def _row(fields: Sequence[Field]) -> list[Image.Image]:
     height, width = fields[0].region.shape
     captions = [(f"{width} x {height} pixels", f"scale {fields[0].scale:g}"), *map(_caption, fields)]
-    return [captioned(picture, *lines) for picture, lines in zip(drawn(fields), captions, strict=True)]
+    return [captioned(image, *lines) for image, lines in zip(drawn(fields), captions, strict=True)]
 
 
 def drawn(fields: Sequence[Field]) -> list[Image.Image]:
-    """Return the fields of one scale without words: the photograph, then a picture for each network."""
+    """Return the fields of one scale without words: the photograph, then an image for each network."""
     first = fields[0]
     lights = [lit(one.image, one.region, one.at, CELL_WIDTH) for one in fields]
     return [photograph(first.image, first.at, CELL_WIDTH), *lights]
 
 
 def _caption(field: Field) -> tuple[str, str]:
-    share = f"{field.pixels / field.region.size:.1%} of the picture"
+    share = f"{field.pixels / field.region.size:.1%} of the image"
     held = "" if field.held is None else f", {field.held:.0%} of the object"
     return f"{field.class_name}: {field.pixels:,} pixels", share + held
 
 
-def check_picture(path: Path) -> None:
+def check_image(path: Path) -> None:
     """Refuse a name whose suffix is no format that Pillow writes, and a folder that is not there."""
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"--out {path}: end the name of the picture in .png or .jpg")
+        raise InputError(f"`out` {path}: end the name of the image in .png or .jpg")
     if not path.parent.is_dir():
-        raise InputError(f"--out {path}: there is no folder {path.parent}; make it, or name another")
+        raise InputError(f"`out` {path}: there is no folder {path.parent}; make it, or name another")
 
 
-def write_picture(path: Path, picture: Image.Image) -> None:
-    """Write a picture as PNG or JPEG, as its suffix says."""
+def write_image(path: Path, image: Image.Image) -> None:
+    """Write an image as PNG or JPEG, as its suffix says."""
     form = "PNG" if path.suffix.lower() == ".png" else "JPEG"
-    write_atomic(path, lambda file: picture.save(file, form, quality=92))
+    write_atomic(path, lambda file: image.save(file, form, quality=92))

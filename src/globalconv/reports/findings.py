@@ -4,7 +4,7 @@ What a run folder tells of its training: settings, data, curves, where it ran. E
 
 One pass over the images: the scores, and what the report says about single images.
 
-Shapes: N images, K classes. Of an image only numbers are kept; the pictures that are shown are predicted again.
+Shapes: N images, K classes. Of an image only numbers are kept; the images that are shown are predicted again.
 """
 
 import json
@@ -247,12 +247,12 @@ def noted_data(folders: Sequence[Path]) -> Root | None:
         if place != noted[0]:
             raise InputError(
                 f"{folder}: was trained on {place or 'other data'}, {folders[0]} on {noted[0] or 'other data'};"
-                " say with --data what to score both on"
+                " say with `data` what to score both on"
             )
     root = as_root(noted[0])
     places = root.values() if isinstance(root, Mapping) else [] if root is None else [root]
     if gone := [place for place in places if not place.exists()]:
-        raise InputError(f"{folders[0]}: its data are not at {gone[0]} any more; say with --data where they are")
+        raise InputError(f"{folders[0]}: its data are not at {gone[0]} any more; say with `data` where they are")
     return root
 
 
@@ -268,7 +268,7 @@ def check_alike(folders: Sequence[Path], predictors: Sequence[Predictor], split:
         if split is None and _held_out(other) != _held_out(first):
             raise InputError(
                 f"{folder}: was validated on other images than {folders[0]}, which it may have learnt; say with"
-                " --split what to score both on"
+                " `split` what to score both on"
             )
 
 

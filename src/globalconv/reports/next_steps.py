@@ -139,7 +139,7 @@ def _mixed_up(run: Evidence) -> Iterator[Advice]:
     one, other = run.class_names[a], run.class_names[b]
     why = (
         f"{shares_KK[a, b]:.0%} of {one} is taken for {other}, {shares_KK[b, a]:.0%} of {other} for {one}. If a person"
-        " can tell them apart in the pictures below, more context may help; if not, the labels or classes need care."
+        " can tell them apart in the images below, more context may help; if not, the labels or classes need care."
     )
     kernels = run.settings.get("model.kernel_size") or [15]
     pointwise = "gcn" not in (run.settings.get("model.head") or ["gcn"])

@@ -1,8 +1,8 @@
-"""Pictures in a page: rows of them, one per sample, each picture with its own title; and legends.
+"""Images in a page: rows of them, one per sample, each image with its own title; and legends.
 
 How pages look: one style sheet for light and dark, wide and narrow, screen and print.
 
-A page for the browser in one file: text, tables, curves, pictures. Light and dark, wide and narrow, no script.
+A page for the browser in one file: text, tables, curves, images. Light and dark, wide and narrow, no script.
 
 The functions here and in `tables`, `gallery` and `curves` return parts of a page as HTML; every one escapes the names
 and values it is given.
@@ -179,7 +179,7 @@ def paragraph(text: str, code: str = "") -> str:
 
 
 def note(text: str) -> str:
-    """Return a paragraph that stands back: what a table or picture shows and how to read it."""
+    """Return a paragraph that stands back: what a table or image shows and how to read it."""
     return f'<p class="note">{escape(text)}</p>'
 
 
@@ -341,20 +341,20 @@ def _largest(counts: Int64Array, names: Sequence[str]) -> tuple[Int64Array, Sequ
 
 
 WIDTH, QUALITY = 400, 82
-"""Widest picture, in pixels, and JPEG quality: pages stay small enough to send."""
+"""Widest image, in pixels, and JPEG quality: pages stay small enough to send."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Pictures of one sample, under its name and what is said about it."""
+    """Images of one sample, under its name and what is said about it."""
 
     title: str
     note: str
-    pictures: Sequence[Image.Image]
+    images: Sequence[Image.Image]
 
 
 def gallery(columns: Sequence[str], rows: Sequence[Row], items: Sequence[Entry] = ()) -> str:
-    """Return rows of pictures, each titled with its column, and a legend; on a narrow screen a row breaks."""
+    """Return rows of images, each titled with its column, and a legend; on a narrow screen a row breaks."""
     return "\n".join(_row(columns, row) for row in rows) + legend(items)
 
 
@@ -366,23 +366,27 @@ def legend(items: Sequence[Entry]) -> str:
     return f'\n<ul class="legend">{listed}</ul>' if items else ""
 
 
-def embedded(picture: Image.Image) -> str:
-    """Return a picture as the address of itself, reduced to `WIDTH` where it is wider."""
-    if picture.width > WIDTH:
-        picture = picture.resize((WIDTH, max(1, round(picture.height * WIDTH / picture.width))), reducing_gap=3.0)
+def embedded(pillow_image: Image.Image) -> str:
+    """Return an image as the address of itself, reduced to `WIDTH` where it is wider."""
+    if pillow_image.width > WIDTH:
+        pillow_image = pillow_image.resize(
+            (WIDTH, max(1, round(pillow_image.height * WIDTH / pillow_image.width))), reducing_gap=3.0
+        )
     buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    pillow_image.convert("RGB").save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _row(columns: Sequence[str], row: Row) -> str:
-    figures = "".join(_figure(title, row.title, picture) for title, picture in zip(columns, row.pictures, strict=True))
+    figures = "".join(
+        _figure(title, row.title, pillow_image) for title, pillow_image in zip(columns, row.images, strict=True)
+    )
     head = f"<h4>{escape(row.title)} <small>{escape(row.note)}</small></h4>"
     return f'<div class="sample">{head}<div class="grid" style="--columns: {len(columns)}">{figures}</div></div>'
 
 
-def _figure(title: str, sample: str, picture: Image.Image) -> str:
+def _figure(title: str, sample: str, pillow_image: Image.Image) -> str:
     words = escape(f"{title} of {sample}")
-    width, height = picture.size
-    image = f'<img src="{embedded(picture)}" alt="{words}" width="{width}" height="{height}" loading="lazy">'
+    width, height = pillow_image.size
+    image = f'<img src="{embedded(pillow_image)}" alt="{words}" width="{width}" height="{height}" loading="lazy">'
     return f"<figure>{image}<figcaption>{escape(title)}</figcaption></figure>"

@@ -119,7 +119,7 @@ _TITLES = {
     "curves": "Curves",
     "disputed": "Where they disagree most",
     "confusion": "What is taken for what",
-    "pictures": "Worst and best images",
+    "images": "Worst and best images",
     "data": "Data",
     "cost": "Cost",
     "environment": "Environment",
@@ -148,7 +148,7 @@ def _one(findings: Findings) -> list[str]:
         *_section("regions", *_regions(findings)),
         *_curves(findings),
         *_section("confusion", sections.confusion(result)),
-        *_section("pictures", page.note(_PICTURES), sections.pictures(findings, result)),
+        *_section("images", page.note(_IMAGES), sections.images(findings, result)),
     ]
 
 
@@ -156,7 +156,7 @@ _ONE_CLASSES = (
     "IoU: right pixels among all that are of the class or were taken for it. Found: share of the class that was"
     " predicted as it (accuracy, recall). Trusted: share of what was predicted as it that is it (precision)."
 )
-_PICTURES = "By the share of wrong pixels. Last column: wrong pixels red, pixels that do not count hatched."
+_IMAGES = "By the share of wrong pixels. Last column: wrong pixels red, pixels that do not count hatched."
 
 
 def _several(findings: Findings, stages: bool) -> list[str]:
@@ -182,7 +182,7 @@ def _several(findings: Findings, stages: bool) -> list[str]:
         *_curves(findings),
         *_section("disputed", page.note(_DISPUTED), sections.disputed(findings)),
         *_section("confusion", *folded),
-        *_section("pictures", page.note(_PICTURES), *(sections.pictures(findings, r) for r in findings.results)),
+        *_section("images", page.note(_IMAGES), *(sections.images(findings, r) for r in findings.results)),
     ]
 
 

@@ -164,7 +164,7 @@ def disputed(findings: Findings) -> str:
     return gallery(["Image", "Truth", *names(findings)], rows, _legend(maps, findings.source.labels))
 
 
-def pictures(findings: Findings, result: Result) -> str:
+def images(findings: Findings, result: Result) -> str:
     """Return the images with the largest and the smallest share of wrong pixels."""
     order = _ordered(findings.shares(result.wrong_N))
     worst = order[:WORST]

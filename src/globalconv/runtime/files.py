@@ -104,7 +104,7 @@ class FolderLock:
     def take(self, doing: str) -> None:
         """Refuse, with `InputError`, where another one has it; `doing` is what it does there: "trains"."""
         if not self.try_take():
-            raise InputError(f"--out {self._folder}: another process {doing} there; wait for it or stop it")
+            raise InputError(f"`out` {self._folder}: another process {doing} there; wait for it or stop it")
 
     def try_take(self) -> bool:
         """Return whether the folder is now ours, and not another one's."""

@@ -76,7 +76,7 @@ def spread(
     except BrokenProcessPool:
         raise InputError(
             f"{name(jobs[done])}: a process died near this sample, most likely for lack of memory; look at its size, or"
-            " give --workers 1"
+            " give `workers` 1"
         ) from None
     finally:
         # Cancelling instead would leave the jobs at hand running, and a part that is cancelled when its process dies

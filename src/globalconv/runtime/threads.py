@@ -31,7 +31,7 @@ class Shares:
 
     def line(self, done: int, unit: str) -> str:
         """Return the rate of `done` units, and how much of the time each part was at work."""
-        from globalconv.runtime.progress import duration  # draws, which those who only read pictures need not wait for
+        from globalconv.runtime.progress import duration  # draws, which those who only read images need not wait for
 
         whole = max(time.perf_counter() - self._began, 1e-9)
         parts = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in self._seconds.items())

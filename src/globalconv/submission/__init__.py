@@ -1,1 +1,1 @@
-"""What test servers take: class maps of all pictures of a split, in the server's own tree, names and values."""
+"""What test servers take: class maps of all images of a split, in the server's own tree, names and values."""

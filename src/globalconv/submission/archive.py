@@ -13,21 +13,23 @@ from globalconv.data.images import opened
 from globalconv.data.masks import values_of
 from globalconv.errors import InputError
 from globalconv.runtime.files import write_atomic
-from globalconv.submission.servers import Picture
+from globalconv.submission.servers import ListedImage
 from globalconv.submission.submission_folder import Predictions
 
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 """ZIP files hold a time; equal predictions shall make equal archives."""
 
 
-def check_predictions(pictures: Sequence[Picture], predictions: Predictions, on_file: Callable[[int], object]) -> None:
+def check_predictions(
+    images: Sequence[ListedImage], predictions: Predictions, on_file: Callable[[int], object]
+) -> None:
     """Read every prediction again; `InputError` for one of another kind, size or with values that are no class's."""
     known = {*predictions.benchmark.values}
-    for number, picture in enumerate(pictures, start=1):
-        file = predictions.file(picture)
-        if not predictions.is_of(picture, file):
+    for number, listed in enumerate(images, start=1):
+        file = predictions.file(listed)
+        if not predictions.is_of(listed, file):
             raise InputError(
-                f"{file}: is no PNG of mode {predictions.benchmark.mode} and its picture's size; remove it and give the"
+                f"{file}: is no PNG of mode {predictions.benchmark.mode} and its image's size; remove it and give the"
                 " same command again"
             )
         with opened(file) as stored:

@@ -1,11 +1,11 @@
-"""The two servers: which pictures they ask for, what a class map is called and holds there, what they accept.
+"""The two servers: which images they ask for, what a class map is called and holds there, what they accept.
 
-- PASCAL VOC 2012: `results/VOC2012/Segmentation/comp6_test_cls/ID.png`, palette PNGs of class indices at the picture's
+- PASCAL VOC 2012: `results/VOC2012/Segmentation/comp6_test_cls/ID.png`, palette PNGs of class indices at the image's
   own size, in a tar file, gzipped or not (the development kit, section "Submission of Results").
-- Cityscapes: PNGs of label ids, 2048x1024, in a ZIP file. The server finds the prediction of a picture by the pattern
+- Cityscapes: PNGs of label ids, 2048x1024, in a ZIP file. The server finds the prediction of an image by the pattern
   `CITY_SEQUENCE_FRAME*.png`, in whatever folder (`evalPixelLevelSemanticLabeling.py` of cityscapesScripts).
 
-The pictures of a split, whether or not there are masks of them: those of test splits are secret.
+The images of a split, whether or not there are masks of them: those of test splits are secret.
 """
 
 import functools
@@ -30,15 +30,15 @@ _FRAME = re.compile(r".+_\d{6}_\d{6}")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture to predict, and what its prediction is called."""
+class ListedImage:
+    """An image to predict, and what its prediction is called."""
 
     path: Path
     file: str
 
 
-def voc_pictures(root: Root, split: str) -> list[Picture]:
-    """Return the pictures that `ImageSets/Segmentation/SPLIT.txt` lists; VOC is found at `root` as for a training."""
+def voc_images(root: Root, split: str) -> list[ListedImage]:
+    """Return the images that `ImageSets/Segmentation/SPLIT.txt` lists; VOC is found at `root` as for a training."""
     home = located(
         root, "voc", functools.partial(voc.voc_home, masks=False), "JPEGImages/, in VOCdevkit/VOC2012/ or not"
     )
@@ -52,30 +52,30 @@ def voc_pictures(root: Root, split: str) -> list[Picture]:
         )
         raise InputError(f"{file}: there is no such list{hint}")
     names = voc.voc_names(home, split)
-    pictures = [Picture(home / voc.IMAGES / f"{name}.jpg", f"{name}.png") for name in names]
+    images = [ListedImage(home / voc.IMAGES / f"{name}.jpg", f"{name}.png") for name in names]
     if strange := [name for name in names if not re.fullmatch(r"[\w-]+", name)]:
-        raise InputError(f"{file}: {strange[0]!r} is no name of a picture; unpack it again")
-    if missing := [picture.path for picture in pictures if not picture.path.is_file()]:
+        raise InputError(f"{file}: {strange[0]!r} is no name of an image; unpack it again")
+    if missing := [listed.path for listed in images if not listed.path.is_file()]:
         more = f", nor are {len(missing) - 1} others of its {len(names)}" if missing[1:] else ""
         raise InputError(f"{missing[0]}: is not there{more}, and {file} lists it; unpack the archive of {split} again")
-    return pictures
+    return images
 
 
-def cityscapes_pictures(root: Root, split: str) -> list[Picture]:
-    """Return the pictures `leftImg8bit/SPLIT/CITY/*_leftImg8bit.png`; Cityscapes is found as for a training."""
-    folder = located(root, "cityscapes", _with_pictures, f"{cityscapes.IMAGES}/") / cityscapes.IMAGES / split
+def cityscapes_images(root: Root, split: str) -> list[ListedImage]:
+    """Return the images `leftImg8bit/SPLIT/CITY/*_leftImg8bit.png`; Cityscapes is found as for a training."""
+    folder = located(root, "cityscapes", _with_images, f"{cityscapes.IMAGES}/") / cityscapes.IMAGES / split
     frames = {path: Path(name).name for name, path in cityscapes.below(folder, cityscapes.IMAGE_ENDING).items()}
-    pictures = [
-        Picture(path, f"{frame}_pred_labelIds.png") for path, frame in frames.items() if _FRAME.fullmatch(frame)
+    images = [
+        ListedImage(path, f"{frame}_pred_labelIds.png") for path, frame in frames.items() if _FRAME.fullmatch(frame)
     ]
-    if not pictures:
+    if not images:
         raise InputError(
             f"{folder}: holds no CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png; unpack leftImg8bit_trainvaltest.zip there"
         )
-    return pictures
+    return images
 
 
-def _with_pictures(folder: Path) -> Path | None:
+def _with_images(folder: Path) -> Path | None:
     return folder if (folder / cityscapes.IMAGES).is_dir() else None
 
 
@@ -89,10 +89,10 @@ class Benchmark:
 
     title: str
     labels: LabelSpace
-    pictures: Callable[[Root, str], list[Picture]]
-    """(root of the data, split) -> the pictures to predict, in order."""
+    images: Callable[[Root, str], list[ListedImage]]
+    """(root of the data, split) -> the images to predict, in order."""
     counts: Mapping[str, int]
-    """Split -> how many pictures it has, as published."""
+    """Split -> how many images it has, as published."""
     values: tuple[int, ...]
     """Class -> the value that stands for it in a PNG."""
     mode: str
@@ -104,10 +104,10 @@ class Benchmark:
     upload: str
     """Where it is to be uploaded."""
     size: tuple[int, int] | None = None
-    """(width, height) that every picture has; None: its own."""
+    """(width, height) that every image has; None: its own."""
 
     def png(self, class_map: Uint8Array) -> Image.Image:
-        """Return a class map (H, W) as the picture that the server expects."""
+        """Return a class map (H, W) as the image that the server expects."""
         if self.mode == "P":
             return palette_png(class_map, self.labels)
         return Image.fromarray(np.array(self.values, np.uint8)[class_map])
@@ -118,13 +118,13 @@ class Benchmark:
 
 
 _VOC = Benchmark(
-    "PASCAL VOC 2012", VOC, voc_pictures, {"test": 1456, "val": 1449}, tuple(range(VOC.num_classes)), "P",
+    "PASCAL VOC 2012", VOC, voc_images, {"test": 1456, "val": 1449}, tuple(range(VOC.num_classes)), "P",
     (".tgz", ".tar.gz", ".tar"), "results/VOC2012/Segmentation/{competition}_{split}_cls/",
     "http://host.robots.ox.ac.uk:8080",
 )  # fmt: skip
 
 _CITYSCAPES = Benchmark(
-    "Cityscapes", CITYSCAPES, cityscapes_pictures, {"test": 1525, "val": 500}, CITYSCAPES_LABEL_IDS, "L",
+    "Cityscapes", CITYSCAPES, cityscapes_images, {"test": 1525, "val": 500}, CITYSCAPES_LABEL_IDS, "L",
     (".zip",), "", "https://www.cityscapes-dataset.com/submit/", (2048, 1024),
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ from globalconv.errors import InputError
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.saved_crf import parameters_of
 from globalconv.runtime.files import LOCK_FILE, FolderLock, write_atomic, write_json
-from globalconv.submission.servers import Benchmark, Picture
+from globalconv.submission.servers import Benchmark, ListedImage
 from globalconv.weights import MODEL_FILE, WEIGHTS_FILE
 
 NOTE = "submission.json"
@@ -59,12 +59,12 @@ class Predictions:
             if differing := _differing(_read(note), made):
                 raise InputError(
                     f"{self.path}: holds predictions that were made otherwise ({', '.join(differing)}); name another"
-                    " --out, or remove that folder"
+                    " `out`, or remove that folder"
                 )
         elif self.path.exists() and (not self.path.is_dir() or _holds_anything(self.path)):
-            raise InputError(f"{self.path}: is there and is no folder of a submission; name another --out")
+            raise InputError(f"{self.path}: is there and is no folder of a submission; name another `out`")
         elif self.archive.exists():
-            raise InputError(f"--out {self.archive}: is there already and was not written here; name another file")
+            raise InputError(f"`out` {self.archive}: is there already and was not written here; name another file")
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock.take("predicts")
         for partial in self.path.glob(".*.partial"):  # what a kill left of a file that was being written
@@ -75,32 +75,30 @@ class Predictions:
         """Let other processes in."""
         self._lock.release()
 
-    def file(self, picture: Picture) -> Path:
-        """Return where the prediction of a picture lies, or will."""
-        return self.path / picture.file
+    def file(self, listed: ListedImage) -> Path:
+        """Return where the prediction of an image lies, or will."""
+        return self.path / listed.file
 
-    def has(self, picture: Picture) -> bool:
-        """Say whether there is a prediction of the picture's size, by their headers."""
-        file = self.file(picture)
+    def has(self, listed: ListedImage) -> bool:
+        """Say whether there is a prediction of the image's size, by their headers."""
+        file = self.file(listed)
         if not file.is_file():
             return False
         try:
-            return self.is_of(picture, file)
+            return self.is_of(listed, file)
         except InputError:  # a file that somebody damaged is made anew
             return False
 
-    def is_of(self, picture: Picture, file: Path) -> bool:
-        """Say whether a PNG has the kind that the server takes, and the size of the picture."""
+    def is_of(self, listed: ListedImage, file: Path) -> bool:
+        """Say whether a PNG has the kind that the server takes, and the size of the image."""
         with opened(file) as stored:
             return (
-                stored.format == "PNG"
-                and stored.mode == self.benchmark.mode
-                and stored.size == image_size(picture.path)
+                stored.format == "PNG" and stored.mode == self.benchmark.mode and stored.size == image_size(listed.path)
             )
 
-    def write(self, picture: Picture, png: Image.Image) -> None:
+    def write(self, listed: ListedImage, png: Image.Image) -> None:
         """Write one prediction."""
-        write_atomic(self.file(picture), lambda file: png.save(file, "PNG"))
+        write_atomic(self.file(listed), lambda file: png.save(file, "PNG"))
 
 
 def _read(note: Path) -> Mapping[str, Any]:
@@ -109,7 +107,7 @@ def _read(note: Path) -> Mapping[str, Any]:
         if not isinstance(found, dict):
             raise ValueError("no object")
     except (ValueError, OSError) as error:
-        raise InputError(f"{note}: damaged ({error}); remove the folder or name another --out") from error
+        raise InputError(f"{note}: damaged ({error}); remove the folder or name another `out`") from error
     return found
 
 

@@ -98,7 +98,7 @@ def carry_out(
         session.ranks.wait()
         if not session.ranks.first:
             raise SystemExit(0) from None
-        where = f"after step {session.state.step}, saved in {run.path}; the same command with --resume goes on"
+        where = f"after step {session.state.step}, saved in {run.path}; the same command with `resume` goes on"
         raise StoppedError(f"{stopped} {where}", stopped.exit_code - 128) from None
     finally:
         session.board.close()
@@ -119,7 +119,7 @@ def _announce(session: Session, say: Say) -> None:
     say(f"training    {session.total_steps} steps of {recipe.data.batch_size * recipe.optim.accumulate} images,"
         f" {session.workers} workers; run folder {session.run.path}")  # fmt: skip
     if (warmup := recipe.optim.warmup_steps) > session.total_steps / 2:
-        say(f"warning     --optim.warmup-steps {warmup} is more than half of the {session.total_steps} steps: the rate"
+        say(f"warning     `optim.warmup_steps` {warmup} is more than half of the {session.total_steps} steps: the rate"
             f" hardly comes to its peak; lower it for so short a run")  # fmt: skip
     if session.ranks.first and not session.board.available:
         say(
@@ -173,12 +173,12 @@ def run_training(
 def _check_shares(recipe: Recipe, ranks: Ranks) -> None:
     if recipe.data.batch_size % ranks.count:
         ranks.refuse_together(
-            f"--data.batch-size {recipe.data.batch_size}: is that of all processes together, and cannot be divided"
+            f"`data.batch_size` {recipe.data.batch_size}: is that of all processes together, and cannot be divided"
             f" among {ranks.count}; give a multiple of it"
         )
     if recipe.optim.hardest is not None and ranks.count > 1:
         ranks.refuse_together(
-            f"--optim.hardest {recipe.optim.hardest}: the hardest pixels of a batch are not those of its"
+            f"`optim.hardest` {recipe.optim.hardest}: the hardest pixels of a batch are not those of its"
             f" {ranks.count} parts; train with one process"
         )
 
@@ -211,10 +211,10 @@ def _check_batch_norm(recipe: Recipe, settings: ModelSettings, network: GlobalCo
         return
     if max(recipe.data.augmentation.crop) <= CELL:
         raise InputError(
-            f"--data.batch-size 1 with crops of {recipe.data.augmentation.crop}: batch norm sees a single value per"
-            f" channel; use a larger crop or batch, or --model.backbone-norm frozen"
+            f"`data.batch_size` 1 with crops of {recipe.data.augmentation.crop}: batch norm sees a single value per"
+            f" channel; use a larger crop or batch, or `model.backbone_norm` frozen"
         )
-    say("warning     batch size 1 with live batch norm rarely trains; the paper's is --model.backbone-norm frozen")
+    say("warning     batch size 1 with live batch norm rarely trains; the paper's is `model.backbone_norm` frozen")
 
 
 def dataset_facts(

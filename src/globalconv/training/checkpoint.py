@@ -73,7 +73,7 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
             return state
         warnings.warn(f"{path}: damaged checkpoint, skipped", stacklevel=2)
     if found:
-        raise InputError(f"{folder}: all {len(found)} checkpoints are damaged; train into another --out")
+        raise InputError(f"{folder}: all {len(found)} checkpoints are damaged; train into another `out`")
     return None
 
 

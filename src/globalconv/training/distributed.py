@@ -40,12 +40,12 @@ class Cluster:
         machines = max(1, int(os.environ.get("WORLD_SIZE", "1")) // here) if started else 1
         devices = here if self.devices is None else self.devices
         nodes = machines if self.nodes is None else self.nodes
-        for option, number in {"--devices": devices, "--nodes": nodes}.items():
+        for option, number in {"`devices`": devices, "`nodes`": nodes}.items():
             if number < 1:
                 raise InputError(f"{option} {number}: must be at least 1")
         if started and (devices, nodes) != (here, machines):
             raise InputError(
-                f"--devices {devices} --nodes {nodes}: torchrun has started {here} process(es) on each of {machines}"
+                f"`devices` {devices} `nodes` {nodes}: torchrun has started {here} process(es) on each of {machines}"
                 " machine(s); leave both options out"
             )
         return devices, nodes
@@ -129,11 +129,11 @@ def launch(hardware: Hardware, cluster: Cluster) -> Fabric:
     devices, nodes = cluster.size()
     device, several = hardware.device, devices * nodes > 1
     if several and device.type == "cuda" and device.index:
-        raise InputError(f"--device {device}: names one GPU for {devices * nodes} processes; use --device cuda")
+        raise InputError(f"`device` {device}: names one GPU for {devices * nodes} processes; use `device` cuda")
     if several and device.type == "mps":
-        raise InputError("--devices: an Apple GPU trains by itself; use --device cpu for several processes")
+        raise InputError("`devices`: an Apple GPU trains by itself; use `device` cpu for several processes")
     if device.type == "cuda" and devices > torch.cuda.device_count():
-        raise InputError(f"--devices {devices}: this machine has {torch.cuda.device_count()} GPU(s)")
+        raise InputError(f"`devices` {devices}: this machine has {torch.cuda.device_count()} GPU(s)")
     for chatty in ("lightning.fabric", "lightning.pytorch"):  # what they say is said in our words
         logging.getLogger(chatty).setLevel(logging.WARNING)
     fabric = Fabric(

@@ -89,8 +89,8 @@ def train_step(session: Session, parts: list[Batch]) -> StepResult:
         if not is_out_of_memory(error):
             raise
         raise InputError(
-            f"not enough memory on {session.device}: lower --data.batch-size (and raise --optim.accumulate),"
-            f" or lower --data.augmentation.crop"
+            f"not enough memory on {session.device}: lower `data.batch_size` (and raise `optim.accumulate`),"
+            f" or lower `data.augmentation.crop`"
         ) from error
     if ranks.count > 1:
         loss_value = ranks.sum(torch.tensor(loss_value, dtype=torch.float64, device=session.device)).item()
@@ -113,7 +113,7 @@ def _diverged(session: Session, loss: float, lr: float, parts: list[Batch]) -> D
     return DivergedError(
         f"training diverged: loss {loss}, or a clipped gradient that is not finite, at step {session.state.step + 1},"
         f" learning rate {lr:.3g}, samples {names}; last good checkpoint: {saved or 'none yet'};"
-        f" lower --optim.lr or set --optim.clip-norm"
+        f" lower `optim.lr` or set `optim.clip_norm`"
     )
 
 

@@ -1,6 +1,6 @@
-"""From a folder of classified pictures to a pre-trained backbone, by the same loop as a segmentation network.
+"""From a folder of classified images to a pre-trained backbone, by the same loop as a segmentation network.
 
-The task of `globalconv pretrain`: a class per picture, smoothed cross-entropy, top-1 and top-5.
+The task of `globalconv pretrain`: a class per image, smoothed cross-entropy, top-1 and top-5.
 
 Shapes: N images, K classes.
 """
@@ -45,7 +45,7 @@ from globalconv.weights import BACKBONE_FILE
 
 @dataclass
 class Classification(Task):
-    """Learn the class of a picture, of those of `train_source`."""
+    """Learn the class of an image, of those of `train_source`."""
 
     measure: ClassVar[str] = "top1"
     title: ClassVar[str] = "top-1"
@@ -119,13 +119,13 @@ NO_CLASSES = (("images", "labels"), ("images", "masks"))
 """Folders of a segmentation data set, which would pass for two classes."""
 
 LOOKED_AT, HEADERS = 16, 2000
-"""Pictures of each split that are decoded before a run starts, and of which the header is read, evenly spaced."""
+"""Images of each split that are decoded before a run starts, and of which the header is read, evenly spaced."""
 
 
 def run_pretraining(
     recipe: PretrainRecipe, data: Path, out: Path, resume: bool, stop: StopRequest, say: Say
 ) -> Session:
-    """Pre-train `recipe` on the pictures in `data` into the run folder `out`; return the session as it ends."""
+    """Pre-train `recipe` on the images in `data` into the run folder `out`; return the session as it ends."""
     if Cluster().size() != (1, 1):
         raise InputError("pretrain: trains in one process; start it without torchrun, or with one process")
     keep_freed_memory()
@@ -147,17 +147,17 @@ def run_pretraining(
 
 
 def open_splits(data: Path) -> tuple[ImageFolder, ImageFolder]:
-    """Open both splits; refuse a class without a picture to learn from, and pictures that cannot be read."""
+    """Open both splits; refuse a class without an image to learn from, and images that cannot be read."""
     train_source, val_source = open_image_folder(data, TRAIN), open_image_folder(data, VAL)
     if {name.lower() for name in train_source.class_names} in map(set, NO_CLASSES):
         raise InputError(
-            f"--data {data}: train/ holds {' and '.join(train_source.class_names)}, which are no classes but a data set"
+            f"`data` {data}: train/ holds {' and '.join(train_source.class_names)}, which are no classes but a data set"
             " for globalconv train; pre-training wants a folder per class"
         )
-    pictures = Counter(train_source.classes)
-    if empty := [name for number, name in enumerate(train_source.class_names) if not pictures[number]]:
+    images = Counter(train_source.classes)
+    if empty := [name for number, name in enumerate(train_source.class_names) if not images[number]]:
         raise InputError(
-            f"--data {data}: the class {empty[0]!r} has no picture to learn from; put some into its folder in train/,"
+            f"`data` {data}: the class {empty[0]!r} has no image to learn from; put some into its folder in train/,"
             f" or remove the folder"
         )
     for source in (train_source, val_source):
@@ -179,6 +179,6 @@ def _facts(data: Path, train_source: ImageFolder, val_source: ImageFolder) -> di
 
 
 def _names(source: ImageFolder) -> list[str]:
-    """Return what pictures are called: class and file, wherever they lie."""
-    pictures = zip(source.files, source.classes, strict=True)
-    return [f"{source.class_names[number]}/{path.name}" for path, number in pictures]
+    """Return what images are called: class and file, wherever they lie."""
+    images = zip(source.files, source.classes, strict=True)
+    return [f"{source.class_names[number]}/{path.name}" for path, number in images]

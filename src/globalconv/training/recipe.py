@@ -175,13 +175,13 @@ class Recipe(BaseRecipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (weight := self.optim.dice_weight) >= 0:
-            raise InputError(f"--optim.dice-weight {weight}: must be at least 0")
+            raise InputError(f"`optim.dice_weight` {weight}: must be at least 0")
         if (share := self.optim.hardest) is not None and not 0 < share <= 1:
-            raise InputError(f"--optim.hardest {share}: is a share of the pixels, above 0 and up to 1")
+            raise InputError(f"`optim.hardest` {share}: is a share of the pixels, above 0 and up to 1")
         if share is not None and self.optim.accumulate > 1:
             raise InputError(
-                f"--optim.hardest {share}: the hardest pixels of a step are not those of its {self.optim.accumulate}"
-                " batches; use --optim.accumulate 1"
+                f"`optim.hardest` {share}: the hardest pixels of a step are not those of its {self.optim.accumulate}"
+                " batches; use `optim.accumulate` 1"
             )
 
 
@@ -200,10 +200,10 @@ class StagedRecipe:
             for setting in _ARCHITECTURE:
                 theirs, ours = (getattr(stage.model, setting) for stage in (other, recipe))
                 if theirs != ours:
-                    option = f"model.{setting}".replace("_", "-")
+                    option = f"model.{setting}"
                     raise InputError(
-                        f"--{name}.{option} {theirs}: {first} has {ours}, and every stage trains the same network;"
-                        f" give --{option} for all"
+                        f"`{name}.{option}` {theirs}: {first} has {ours}, and every stage trains the same network;"
+                        f" give `{option}` for all"
                     )
 
     def to_json(self) -> dict[str, Any]:
@@ -232,34 +232,34 @@ def stage_folders(out: Path, stages: Iterable[str]) -> dict[str, Path]:
 def _check(recipe: BaseRecipe) -> None:
     """Refuse values that no training can use, naming the option."""
     at_least = {
-        "--data.batch-size": (recipe.data.batch_size, 1),
-        "--data.workers": (recipe.data.workers or 0, 0),
-        "--optim.accumulate": (recipe.optim.accumulate, 1),
-        "--optim.warmup-steps": (recipe.optim.warmup_steps, 0),
-        "--optim.weight-decay": (recipe.optim.weight_decay, 0),
-        "--evaluate-every": (recipe.evaluate_every, 1),
-        "--checkpoint-every": (recipe.checkpoint_every, 1),
-        "--log-every": (recipe.log_every, 1),
-        "--seed": (recipe.seed, 0),
-        "--steps": (1 if recipe.steps is None else recipe.steps, 1),
+        "`data.batch_size`": (recipe.data.batch_size, 1),
+        "`data.workers`": (recipe.data.workers or 0, 0),
+        "`optim.accumulate`": (recipe.optim.accumulate, 1),
+        "`optim.warmup_steps`": (recipe.optim.warmup_steps, 0),
+        "`optim.weight_decay`": (recipe.optim.weight_decay, 0),
+        "`evaluate_every`": (recipe.evaluate_every, 1),
+        "`checkpoint_every`": (recipe.checkpoint_every, 1),
+        "`log_every`": (recipe.log_every, 1),
+        "`seed`": (recipe.seed, 0),
+        "`steps`": (1 if recipe.steps is None else recipe.steps, 1),
     }
     for option, (value, least) in at_least.items():
         if not value >= least:
             raise InputError(f"{option} {value}: must be at least {least}")
     if recipe.seed >= 2**32:
-        raise InputError(f"--seed {recipe.seed}: must be below 2^32")
+        raise InputError(f"`seed` {recipe.seed}: must be below 2^32")
     clip = recipe.optim.clip_norm
-    for option, number in {"--optim.lr": recipe.optim.lr, "--epochs": recipe.epochs, "--optim.clip-norm": clip}.items():
+    for option, number in {"`optim.lr`": recipe.optim.lr, "`epochs`": recipe.epochs, "`optim.clip_norm`": clip}.items():
         if number is not None and not 0 < number < float("inf"):
             raise InputError(f"{option} {number}: must be a positive number")
     for option, fraction in {
-        "--optim.momentum": recipe.optim.momentum,
-        "--optim.ema-decay": recipe.optim.ema_decay,
+        "`optim.momentum`": recipe.optim.momentum,
+        "`optim.ema_decay`": recipe.optim.ema_decay,
     }.items():
         if fraction is not None and not 0 <= fraction < 1:
             raise InputError(f"{option} {fraction}: must be at least 0 and below 1")
     if recipe.optim.nesterov and (recipe.optim.algorithm != "sgd" or recipe.optim.momentum == 0):
-        raise InputError("--optim.nesterov: is a form of SGD's momentum; use --optim.algorithm sgd with a momentum")
+        raise InputError("`optim.nesterov`: is a form of SGD's momentum; use `optim.algorithm` sgd with a momentum")
 
 
 def _plain(value: Any) -> Any:
@@ -318,8 +318,8 @@ class ClassifierSettings:
 
 
 @dataclass(frozen=True)
-class PictureSettings(SampleSettings):
-    """How pictures come to the network."""
+class ImageSettings(SampleSettings):
+    """How images come to the network."""
 
     augmentation: CropSettings = USUAL
     batch_size: int = 256
@@ -348,7 +348,7 @@ class PretrainRecipe(BaseRecipe):
 
     verb: ClassVar[str] = "pretrain"
     model: ClassifierSettings = ClassifierSettings()
-    data: PictureSettings = PictureSettings()
+    data: ImageSettings = ImageSettings()
     optim: PretrainOptim = PretrainOptim()
     epochs: float = 90
     """Passes over the training split."""
@@ -360,6 +360,6 @@ class PretrainRecipe(BaseRecipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.data.batch_size < 2:
-            raise InputError(f"--data.batch-size {self.data.batch_size}: batch norm learns from at least 2 images")
+            raise InputError(f"`data.batch_size` {self.data.batch_size}: batch norm learns from at least 2 images")
         if not 0 <= self.optim.label_smoothing < 1:
-            raise InputError(f"--optim.label-smoothing {self.optim.label_smoothing}: must be at least 0 and below 1")
+            raise InputError(f"`optim.label_smoothing` {self.optim.label_smoothing}: must be at least 0 and below 1")

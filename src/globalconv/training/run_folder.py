@@ -38,11 +38,11 @@ class RunFolder:
         """Return the folder of a run to be; refused where there is already something. Nothing is written yet."""
         run = cls(path)
         if run.recipe_file.exists():
-            raise InputError(f"--out {path}: holds a run already; add --resume to continue it, or name another folder")
+            raise InputError(f"`out` {path}: holds a run already; add `resume` to continue it, or name another folder")
         if path.exists() and not path.is_dir():
-            raise InputError(f"--out {path}: is a file; name a folder")
+            raise InputError(f"`out` {path}: is a file; name a folder")
         if path.exists() and not is_free(path, run.recipe_file.name):
-            raise InputError(f"--out {path}: is not empty; name a new folder")
+            raise InputError(f"`out` {path}: is not empty; name a new folder")
         return run
 
     @classmethod
@@ -50,10 +50,10 @@ class RunFolder:
         """Return the folder of a run that `recipe` may continue; refused, naming the fields, if it has changed."""
         run = cls(path)
         if not run.recipe_file.is_file():
-            raise InputError(f"--out {path}: holds no run to --resume; leave out --resume to start one")
+            raise InputError(f"`out` {path}: holds no run to `resume`; leave out `resume` to start one")
         if changed := differences(run.recipe(type(recipe)), recipe):
             raise InputError(
-                f"--out {path}: its run was started with another recipe: {', '.join(changed)};"
+                f"`out` {path}: its run was started with another recipe: {', '.join(changed)};"
                 f" resume it as it was, or name another folder"
             )
         return run
@@ -85,7 +85,7 @@ class RunFolder:
         self._lock.release()
 
     def initial_weights(self) -> str | None:
-        """Return the `--init-from` that the run was started with."""
+        """Return the `init_from` that the run was started with."""
         found: str | None = self._dataset().get("init_from") if self.dataset_file.exists() else None
         return found
 
@@ -94,8 +94,8 @@ class RunFolder:
         began = self.initial_weights()
         if init_from is not None and self.dataset_file.exists() and str(init_from.resolve()) != began:
             raise InputError(
-                f"--init-from {init_from}: the run in {self.path} was started from {began or 'fresh weights'};"
-                " leave it out to resume, or train into another --out"
+                f"`init_from` {init_from}: the run in {self.path} was started from {began or 'fresh weights'};"
+                " leave it out to resume, or train into another `out`"
             )
 
     def _dataset(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class RunFolder:
             if not _are_facts(facts):
                 raise ValueError("not what a training writes")
         except ValueError as error:
-            raise InputError(f"{self.dataset_file}: damaged ({error}); train into another --out") from error
+            raise InputError(f"{self.dataset_file}: damaged ({error}); train into another `out`") from error
         return facts
 
     def recipe(self, kind: type[R]) -> R:
@@ -122,19 +122,19 @@ class RunFolder:
             return
         before = self._dataset()
         if before["labels"] != dataset["labels"]:
-            raise InputError(f"--data: its classes are not those that the run in {self.path} began with")
+            raise InputError(f"`data`: its classes are not those that the run in {self.path} began with")
         then, now = ((facts.get("network") or {}) for facts in (before, dataset))
         if then != now:
             named = ", ".join(
                 f"{facts.get('module', 'that of the recipe')} {when}" for facts, when in ((then, "then"), (now, "now"))
             )
-            raise InputError(f"--out {self.path}: its run was started with another network: {named}; give that one")
+            raise InputError(f"`out` {self.path}: its run was started with another network: {named}; give that one")
         for split in ("train", "val"):
             if before[split]["fingerprint"] != dataset[split]["fingerprint"]:
                 then, now = before[split]["images"], dataset[split]["images"]
                 raise InputError(
-                    f"--data: the {split} split has changed since the run in {self.path} began ({then} images then,"
-                    f" {now} now); give the data as it was, or train into another --out"
+                    f"`data`: the {split} split has changed since the run in {self.path} began ({then} images then,"
+                    f" {now} now); give the data as it was, or train into another `out`"
                 )
 
     def is_finished(self) -> bool:

@@ -30,12 +30,12 @@ from globalconv.weights import Geometry, save_weights
 def open_splits(settings: DataSettings, data: Root | None) -> tuple[Source, Source]:
     """Open the two splits of a training; their classes must be the same."""
     if data is None and settings.layout != "scenes":
-        raise InputError("--data is missing: name the root of the data set (only the recipe scenes needs none)")
+        raise InputError("`data` is missing: name the root of the data set (only the recipe scenes needs none)")
     train_source = open_source(data, settings.train_split, settings.layout)
     val_source = open_source(data, settings.val_split, settings.layout, train_source.labels)
     for split, source in ((settings.train_split, train_source), (settings.val_split, val_source)):
         if len(source) == 0:
-            raise InputError(f"--data {in_words(data)}: the split {split!r} holds no sample")
+            raise InputError(f"`data` {in_words(data)}: the split {split!r} holds no sample")
     return train_source, val_source
 
 

@@ -151,7 +151,7 @@ class Session:
             last = self.newest_checkpoint() or "none yet"
             raise DivergedError(
                 f"training diverged: weights are not finite after step {self.state.step}; last good checkpoint: {last};"
-                f" lower --optim.lr or set --optim.clip-norm"
+                f" lower `optim.lr` or set `optim.clip_norm`"
             )
         state = {
             "state": asdict(self.state),
@@ -173,7 +173,7 @@ class Session:
             return
         if (before := saved.get("processes", 1)) != self.ranks.count:
             raise InputError(
-                f"--devices: the run in {self.run.path} was begun by {before} process(es), now there are"
+                f"`devices`: the run in {self.run.path} was begun by {before} process(es), now there are"
                 f" {self.ranks.count}; sums and batch norm would differ, so resume it with as many"
             )
         self.run.cut_log(saved["log_bytes"])

@@ -65,8 +65,8 @@ def _refuse_gaps(folders: Mapping[str, Path], waiting: Sequence[str]) -> None:
     for before, after in itertools.pairwise(folders):
         if before in waiting and _has_begun(folders[after]):
             raise InputError(
-                f"--out {folders[before]}: the stage {before!r} is not there, or not to its end, but {after!r}, which"
-                f" started from it, is; restore the folder, or train into another --out"
+                f"`out` {folders[before]}: the stage {before!r} is not there, or not to its end, but {after!r}, which"
+                f" started from it, is; restore the folder, or train into another `out`"
             )
 
 

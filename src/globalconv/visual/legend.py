@@ -38,7 +38,7 @@ def font(size: float) -> Font:
 
 
 def text_size(width: int, height: int) -> int:
-    """Return a size of letters that reads well beside a picture of this size."""
+    """Return a size of letters that reads well beside an image of this size."""
     return round(min(max(13, min(width, height) * 0.034), 64))
 
 
@@ -49,7 +49,7 @@ def legend(items: Sequence[Entry], width: int, size: int) -> Image.Image:
 
 @lru_cache(maxsize=64)
 def _strip(items: tuple[Entry, ...], width: int, size: int) -> Image.Image:
-    """Return the strip; pictures of one folder share most of theirs, and letters are slow to draw."""
+    """Return the strip; images of one folder share most of theirs, and letters are slow to draw."""
     gap, swatch = round(size * 0.55), size
     lengths = [swatch + gap + round(font(size).getlength(item.name)) for item in items]
     width = max([width, *(length + 2 * gap for length in lengths)])

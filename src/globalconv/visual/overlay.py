@@ -15,20 +15,20 @@ CONTOUR_OPACITY = 0.85
 def overlay(image: Uint8Array, class_map: Uint8Array, labels: LabelSpace, legend: bool = True) -> Image.Image:
     """Return `image` (H, W, 3) tinted with the colours of `class_map` (H, W).
 
-    The picture keeps its size; with `legend`, a strip below names the classes that occur (a picture narrower than a
+    The image keeps its size; with `legend`, a strip below names the classes that occur (an image narrower than a
     class name is then centred on wider paper).
     """
-    picture = Image.fromarray(_tinted(image, class_map, labels))
-    return with_legend(picture, class_map, labels) if legend else picture
+    tinted = Image.fromarray(_tinted(image, class_map, labels))
+    return with_legend(tinted, class_map, labels) if legend else tinted
 
 
-def with_legend(picture: Image.Image, class_map: Uint8Array, labels: LabelSpace) -> Image.Image:
-    """Return `picture` above a legend of the classes that occur in `class_map`."""
+def with_legend(tinted: Image.Image, class_map: Uint8Array, labels: LabelSpace) -> Image.Image:
+    """Return `image` above a legend of the classes that occur in `class_map`."""
     items = legends.entries(present(class_map), labels)
-    strip = legends.legend(items, picture.width, legends.text_size(*picture.size))
-    sheet = Image.new("RGB", (strip.width, picture.height + strip.height), legends.PAPER)
-    sheet.paste(picture, ((strip.width - picture.width) // 2, 0))
-    sheet.paste(strip, (0, picture.height))
+    strip = legends.legend(items, tinted.width, legends.text_size(*tinted.size))
+    sheet = Image.new("RGB", (strip.width, tinted.height + strip.height), legends.PAPER)
+    sheet.paste(tinted, ((strip.width - tinted.width) // 2, 0))
+    sheet.paste(strip, (0, tinted.height))
     return sheet
 
 

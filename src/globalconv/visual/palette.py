@@ -18,10 +18,10 @@ def palette_table(labels: LabelSpace) -> Uint8Array:
 
 
 def palette_png(class_map: Uint8Array, labels: LabelSpace) -> Image.Image:
-    """Return a mode P picture whose pixel values are the class indices and whose palette shows them in colour."""
-    picture = Image.fromarray(np.ascontiguousarray(class_map, np.uint8))
-    picture.putpalette(palette_table(labels).tobytes())
-    return picture
+    """Return a mode P image whose pixel values are the class indices and whose palette shows them in colour."""
+    image = Image.fromarray(np.ascontiguousarray(class_map, np.uint8))
+    image.putpalette(palette_table(labels).tobytes())
+    return image
 
 
 def colours(class_map: Uint8Array, labels: LabelSpace) -> Uint8Array:

@@ -1,4 +1,4 @@
-"""Pictures side by side: columns with titles, rows of samples, one legend for all."""
+"""Images side by side: columns with titles, rows of samples, one legend for all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,30 +26,30 @@ def panel(
     cell_width: int = 320,
     title: str = "",
 ) -> Image.Image:
-    """Return one picture with a row per sample and a column per kind of picture, and a legend of `items` below.
+    """Return one image with a row per sample and a column per kind of image, and a legend of `items` below.
 
-    Pictures are scaled to `cell_width` and keep their shape; those of a row share its height.
+    Images are scaled to `cell_width` and keep their shape; those of a row share its height.
     """
     heads = [Column(column) if isinstance(column, str) else column for column in columns]
-    assert heads and all(len(row) == len(heads) for row in rows), "one picture per column in every row"
+    assert heads and all(len(row) == len(heads) for row in rows), "one image per column in every row"
     margin, gap, size = round(cell_width * 0.06), max(3, round(cell_width * 0.022)), max(13, round(cell_width * 0.05))
-    cells = [[_fitted(picture, cell_width) for picture in row] for row in rows]
+    cells = [[_fitted(image, cell_width) for image in row] for row in rows]
     width = len(heads) * (cell_width + gap) - gap + 2 * margin
     strip = legend(items, width - 2 * margin, size) if items else None
     width = max(width, strip.width + 2 * margin if strip else 0)
     header = _header(heads, cell_width, gap, size, title)
-    heights = [max(picture.height for picture in row) for row in cells]
+    heights = [max(image.height for image in row) for row in cells]
     total = margin + header.height + sum(height + gap for height in heights) + (strip.height if strip else 0) + margin
     sheet = Image.new("RGB", (width, total), PAPER)
     sheet.paste(header, (margin, margin))
     y = margin + header.height
     for row, height in zip(cells, heights, strict=True):
-        for index, picture in enumerate(row):
+        for index, image in enumerate(row):
             x = margin + index * (cell_width + gap)
-            sheet.paste(picture, (x + (cell_width - picture.width) // 2, y + (height - picture.height) // 2))
+            sheet.paste(image, (x + (cell_width - image.width) // 2, y + (height - image.height) // 2))
         y += height + gap
     if strip:
-        sheet.paste(strip, (margin - round(size * 0.55), y + gap))  # its first square stands under the pictures' edge
+        sheet.paste(strip, (margin - round(size * 0.55), y + gap))  # its first square stands under the images' edge
     return sheet
 
 
@@ -68,13 +68,13 @@ def _header(heads: Sequence[Column], cell_width: int, gap: int, size: int, title
     return header
 
 
-def _fitted(picture: Image.Image, width: int) -> Image.Image:
-    """Return `picture` scaled to `width`: enlarged in whole pixels if it is small, smoothly reduced if it is large."""
-    height = max(1, round(picture.height * width / picture.width))
+def _fitted(image: Image.Image, width: int) -> Image.Image:
+    """Return `image` scaled to `width`: enlarged in whole pixels if it is small, smoothly reduced if it is large."""
+    height = max(1, round(image.height * width / image.width))
     height = min(height, 2 * width)  # a tall sliver would push everything else off the sheet
-    width = max(1, round(picture.width * height / picture.height)) if height == 2 * width else width
-    how = Image.Resampling.NEAREST if picture.width * 2 <= width else Image.Resampling.LANCZOS
-    return picture.convert("RGB").resize((width, height), how)
+    width = max(1, round(image.width * height / image.height)) if height == 2 * width else width
+    how = Image.Resampling.NEAREST if image.width * 2 <= width else Image.Resampling.LANCZOS
+    return image.convert("RGB").resize((width, height), how)
 
 
 def _cut(text: str, letters: Font, width: int) -> str:

@@ -95,7 +95,7 @@ def test_a_server_may_not_make_us_wait_for_ever(
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_not_there_is_said_at_once(server: Server, tmp_path: Path, status: int) -> None:
     server.script = [Behaviour(status=status)] * 3
-    with pytest.raises(InputError, match=rf"a\.tar: the server answers {status} .*--mirror"):
+    with pytest.raises(InputError, match=rf"a\.tar: the server answers {status} .*`mirror`"):
         fetch(server, tmp_path)
     assert len(server.asked) == 1
 

@@ -105,7 +105,7 @@ def test_voc_is_read_afterwards(make: Make, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["cityscapes", "imagenet"])
 def test_closed_ones_are_explained_then_taken_from_a_folder(make: Make, tmp_path: Path, name: str) -> None:
     mini = make(name)
-    with pytest.raises(InputError, match=r"cannot be had without an account; register at https://.*--archives FOLDER"):
+    with pytest.raises(InputError, match=r"cannot be had without an account; register at https://.*`archives` FOLDER"):
         mini.prepare(tmp_path / "out")
     assert not (tmp_path / "out").exists()
     mini.prepare(tmp_path / "out", archives=mini.folder)
@@ -118,7 +118,7 @@ def test_packages_that_are_named(make: Make, tmp_path: Path) -> None:
     (mini.folder / "leftImg8bit_trainextra.zip").unlink()
     mini.prepare(tmp_path / "out", archives=mini.folder, packages=["gtCoarse"])
     assert {path.split("/")[1] for path in prepared(tmp_path / "out")} == {"gtCoarse"}
-    with pytest.raises(InputError, match=r"--packages gtFin: cityscapes has no such package; did you mean 'gtFine'"):
+    with pytest.raises(InputError, match=r"`packages` gtFin: cityscapes has no such package; did you mean 'gtFine'"):
         mini.prepare(tmp_path / "out", packages=["gtFin"])
     with pytest.raises(InputError, match=r"leftImg8bit_trainextra\.zip cannot be had without an account"):
         mini.prepare(tmp_path / "out", archives=mini.folder, packages=["trainextra"])
@@ -140,7 +140,7 @@ def test_imagenets_heap_needs_the_devkit(make: Make, tmp_path: Path) -> None:
 def test_nothing_but_http_is_a_mirror(make: Make, tmp_path: Path) -> None:
     mini = make("sbd")
     for mirror in ("file:///etc", "ftp://host", "elsewhere"):
-        with pytest.raises(InputError, match=rf"--mirror {mirror}: give an address"):
+        with pytest.raises(InputError, match=rf"`mirror` {mirror}: give an address"):
             mini.prepare(tmp_path / "out", mirror=mirror)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from globalconv.data.checks.rules import findings, unused_pictures
+from globalconv.data.checks.rules import findings, unused_images
 from globalconv.data.checks.sample import SEVERITIES, Facts, Finding, examine
 from globalconv.data.checks.summary import Summary, summarise
 from globalconv.data.datasets import (
@@ -70,20 +70,20 @@ def check_data(
     layout = _layout(root, layout, chosen)
     sources, listing = _opened(root, layout, chosen)
     if not sources:
-        raise listing[0] if listing else InputError(f"{in_words(root)}: has no split; name one with --splits")
+        raise listing[0] if listing else InputError(f"{in_words(root)}: has no split; name one with `splits`")
     one = next(iter(sources.values()))
     for split, source in sources.items():
         if source.labels.class_names != one.labels.class_names:
             one_kind = " ".join(name for name in sources if name.partition(":")[0] == split.partition(":")[0])
             raise InputError(
-                f"--splits {split}: has other classes than {next(iter(sources))}; check each by itself, as with"
-                f" --splits {one_kind}"
+                f"`splits` {split}: has other classes than {next(iter(sources))}; check each by itself, as with"
+                f" `splits` {one_kind}"
             )
     samples = _examined(sources, workers, on_progress)
     found = findings(samples, listing, one)
     if layout is not None:
         assert isinstance(root, Path)
-        found += unused_pictures(root, layout, isinstance(one, DrawnSource))
+        found += unused_images(root, layout, isinstance(one, DrawnSource))
     ordered = sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
     said = layout or "by name"
     return Report(root, said, one.labels, sources, samples, tuple(ordered), summarise(samples, one.labels))
@@ -93,12 +93,12 @@ def _layout(root: Root, layout: str | None, chosen: Sequence[str]) -> str | None
     """Return the layout of a data set on disk; None where splits are told by the names of data sets."""
     if holds_several(root) or any(":" in split for split in chosen):
         if layout is not None:
-            raise InputError(f"--layout {layout}: the names of the data sets say it; leave it out")
+            raise InputError(f"`layout` {layout}: the names of the data sets say it; leave it out")
         return None
     assert isinstance(root, Path)
     recognised = recognise(root)
     if layout not in (None, recognised) and not _could_be(root, str(layout)):
-        raise InputError(f"--layout {layout}: {root} is not in that layout; it looks like {recognised}")
+        raise InputError(f"`layout` {layout}: {root} is not in that layout; it looks like {recognised}")
     return layout or recognised
 
 

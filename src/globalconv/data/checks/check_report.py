@@ -1,4 +1,4 @@
-"""`globalconv data check` as functions: read, then tell a person or a program, and show the masks on the pictures."""
+"""`globalconv data check` as functions: read, then tell a person or a program, and show the masks on the images."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,7 +21,7 @@ NAMED, SIZES = 5, 5
 """Samples that a finding names and sizes that are listed, in text; JSON has all."""
 
 SHOWN, COLUMNS = 12, 4
-"""Pictures on the contact sheet, evenly spaced over the data, and how many stand side by side."""
+"""Images on the contact sheet, evenly spaced over the data, and how many stand side by side."""
 
 MARKS = {"error": "ERROR  ", "warning": "warning", "note": "note   "}
 
@@ -49,7 +49,7 @@ def report_text(report: Report) -> str:
         [
             f"{in_words(report.root)}: layout {report.layout}, {report.labels.num_classes} classes; {counts}",
             f"sizes      {sizes}" + (", ..." if summary.sizes[SIZES:] else ""),
-            f"void       {summary.void_share:.2%} of all pixels, in {summary.void_images} pictures (255 is void)",
+            f"void       {summary.void_share:.2%} of all pixels, in {summary.void_images} images (255 is void)",
             "",
             f"{'class':<{width}}   pixels  images  objects  size (px)  weight",
             *rows,
@@ -85,7 +85,7 @@ def _title(root: Root) -> str:
 
 
 def write_sheet(report: Report, file: Path) -> None:
-    """Write a contact sheet: pictures evenly spaced over the data with their masks laid over them."""
+    """Write a contact sheet: images evenly spaced over the data with their masks laid over them."""
     good = {(sample.split, sample.name) for sample in report.samples if not sample.problems}
     found = [
         (split, source, index)
@@ -94,18 +94,18 @@ def write_sheet(report: Report, file: Path) -> None:
         if (split, source.sample_name(index)) in good
     ]
     if not found:
-        raise InputError(f"--sheet {file}: no picture could be read together with its mask, so there is none to show")
+        raise InputError(f"`sheet` {file}: no image could be read together with its mask, so there is none to show")
     places = np.linspace(0, len(found) - 1, min(SHOWN, len(found))).round().astype(int)
     shown = [found[place][1:] for place in places]
-    pictures = [overlay(source.image(i), source.label_map(i), source.labels, legend=False) for source, i in shown]
-    rows = [pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)]
+    images = [overlay(source.image(i), source.label_map(i), source.labels, legend=False) for source, i in shown]
+    rows = [images[start : start + COLUMNS] for start in range(0, len(images), COLUMNS)]
     blank = Image.new("RGB", (32, 24), "white")
-    columns = min(COLUMNS, len(pictures))
+    columns = min(COLUMNS, len(images))
     sheet = panel(
         [""] * columns,
         [row + [blank] * (columns - len(row)) for row in rows],
         entries(range(report.labels.num_classes), report.labels),
-        title=f"{_title(report.root)}: masks over pictures",
+        title=f"{_title(report.root)}: masks over images",
     )
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, lambda stream: sheet.save(stream, format="PNG"))

@@ -1,6 +1,6 @@
-"""Pictures that occur twice, and pictures outside the training split that look like training pictures.
+"""Images that occur twice, and images outside the training split that look like training images.
 
-Shapes: B of N pictures, thumbnails of T pixels.
+Shapes: B of N images, thumbnails of T pixels.
 """
 
 from collections import defaultdict
@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from globalconv.data.checks.sample import THUMBNAIL, Facts, Finding, counted
 
 ALIKE, SAME_PLACE = 0.98, 0.85
-"""Correlation of two thumbnails from which pictures count as near-identical, and, as the median over a split, as taken
+"""Correlation of two thumbnails from which images count as near-identical, and, as the median over a split, as taken
 in the same places. CamVid's val frames have 0.90 (0.93 at most) to the nearest training frame, which is a second away;
 MSRC21's photographs 0.64; a film's neighbouring frames 0.99."""
 
 BLOCK = 2048
-"""Pictures compared with all others at once: bounds the memory of the comparison."""
+"""Images compared with all others at once: bounds the memory of the comparison."""
 
 
 def duplicates(samples: Sequence[Facts]) -> list[Finding]:
-    """Find pictures that occur twice: the same in two splits is an error, for the score would be of pictures learnt."""
+    """Find images that occur twice: the same in two splits is an error, for the score would be of images learnt."""
     readable = [sample for sample in samples if sample.digest]
     same: dict[str, list[Facts]] = defaultdict(list)
     for sample in readable:
@@ -32,27 +32,27 @@ def duplicates(samples: Sequence[Facts]) -> list[Finding]:
     found = []
     if across:
         said = (
-            f"{counted(len(across), 'picture')} in more than one split, so that scores would be of pictures seen in"
+            f"{counted(len(across), 'image')} in more than one split, so that scores would be of images seen in"
             " training; keep each in one split"
         )
         names = tuple(_copies(group, lambda sample: f"{sample.split}: {sample.name}") for group in across)
         found.append(Finding("error", "duplicate", said, len(across), names))
     if within:
-        said = f"{counted(len(within), 'picture')} twice in a split; remove the copies"
+        said = f"{counted(len(within), 'image')} twice in a split; remove the copies"
         names = tuple(_copies(group, lambda sample: sample.name) for group in within)
         found.append(Finding("warning", "duplicate", said, len(within), names))
     return found + _near_identical(readable)
 
 
 def _copies(group: Sequence[Facts], told: Callable[[Facts], str]) -> str:
-    """Name copies of one picture, of every split first: few, for there may be thousands of one blank picture."""
+    """Name copies of one image, of every split first: few, for there may be thousands of one blank image."""
     first = list({sample.split: sample for sample in reversed(group)}.values())[::-1]
     shown = (first + [sample for sample in group if sample not in first])[:4]
     return " = ".join(map(told, shown)) + (f" = ... ({len(group)} in all)" if group[4:] else "")
 
 
 def _near_identical(samples: Sequence[Facts]) -> list[Finding]:
-    """Find pictures outside the training split that look like a training picture (equal ones are told elsewhere)."""
+    """Find images outside the training split that look like a training image (equal ones are told elsewhere)."""
     train = [sample for sample in samples if sample.split == "train"]
     others = [sample for sample in samples if sample.split != "train"]
     if not train or not others:
@@ -65,13 +65,13 @@ def _near_identical(samples: Sequence[Facts]) -> list[Finding]:
     ]
     if alike:
         said = (
-            f"{len(alike)} of {len(others)} pictures outside the training split look almost like a training picture, as"
+            f"{len(alike)} of {len(others)} images outside the training split look almost like a training image, as"
             " neighbouring frames of a film do: scores on them say little about new places; split by film or by place"
         )
         return [Finding("warning", "near-identical", said, len(alike), tuple(alike))]
     if (middle := float(np.median(likeness_N))) >= SAME_PLACE:
         said = (
-            f"pictures outside the training split look like the same places or films as the training pictures (median"
+            f"images outside the training split look like the same places or films as the training images (median"
             f" correlation with the nearest one {middle:.2f}, at most {likeness_N.max():.2f}): scores may not hold for"
             " new places; split by film or by place to know"
         )
@@ -80,7 +80,7 @@ def _near_identical(samples: Sequence[Facts]) -> list[Finding]:
 
 
 def _nearest(others: Sequence[Facts], train: Sequence[Facts]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return, for each of `others`, the index of the training picture that looks most like it, and the correlation."""
+    """Return, for each of `others`, the index of the training image that looks most like it, and the correlation."""
     train_NT, indices, likeness = _normalised(train), [], []
     for start in range(0, len(others), BLOCK):
         correlation_BN = _normalised(others[start : start + BLOCK]) @ train_NT.T

@@ -1,6 +1,6 @@
 """The part of `data check` that costs seconds at most: what every training looks at before it starts.
 
-The headers of all files, as far as a few seconds reach, and a few masks of each split with their pictures.
+The headers of all files, as far as a few seconds reach, and a few masks of each split with their images.
 """
 
 import time
@@ -37,7 +37,7 @@ def quick_check(train: Source, val: Source) -> list[str]:
 
 
 def _of_headers(source: Source) -> list[str]:
-    """Return what is wrong with pictures and masks as far as their headers tell: no file, no picture, another size.
+    """Return what is wrong with images and masks as far as their headers tell: no file, no image, another size.
 
     Of millions of files there is time for some: they are taken in a shuffled order that is always the same.
     """
@@ -46,11 +46,11 @@ def _of_headers(source: Source) -> list[str]:
     for index in np.random.default_rng(0).permutation(len(source)).tolist():
         if time.monotonic() > until:
             break
-        picture, *masks = sample_files(source, index)
+        image, *masks = sample_files(source, index)
         try:
-            size = image_size(picture)
+            size = image_size(image)
             if masks and (drawn := mask_size(masks[0])) != size:
-                broken.append(sizes_differ(str(masks[0]), "label map", drawn, picture, size))
+                broken.append(sizes_differ(str(masks[0]), "label map", drawn, image, size))
         except InputError as error:
             broken.append(str(error))
     return broken
@@ -63,8 +63,8 @@ def _looked_at(source: Source, split: str) -> list[Facts]:
 
 
 def _learnt_and_scored(train: Source, val: Source) -> list[str]:
-    """Warn of pictures that are in both splits."""
+    """Warn of images that are in both splits."""
     learnt, scored = ({shown(source, index) for index in range(len(source))} for source in (train, val))
     if not (both := learnt & scored):
         return []
-    return [f"{len(both)} of {len(scored)} validation pictures are training pictures too; scores say little then"]
+    return [f"{len(both)} of {len(scored)} validation images are training images too; scores say little then"]

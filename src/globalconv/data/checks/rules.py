@@ -1,4 +1,4 @@
-"""Pictures that lie in a data set and belong to no sample: nobody has drawn on them, or no list names them.
+"""Images that lie in a data set and belong to no sample: nobody has drawn on them, or no list names them.
 
 What `data check` says: one thing about a data set.
 
@@ -34,7 +34,7 @@ def findings(samples: Sequence[Facts], listing: Iterable[InputError], source: So
     found += _drawn_on(samples, source) if isinstance(source, DrawnSource) else _two_values(samples, labels)
     found += _classes(samples, labels)
     found += _colours(samples)
-    found += _pictures(samples)
+    found += _images(samples)
     return found
 
 
@@ -99,12 +99,12 @@ def _two_values(samples: Sequence[Facts], labels: LabelSpace) -> list[Finding]:
 
 
 def _drawn_on(samples: Sequence[Facts], source: DrawnSource) -> list[Finding]:
-    """Find pictures on which nothing is drawn: background if that is a class, and maybe only not done yet."""
+    """Find images on which nothing is drawn: background if that is a class, and maybe only not done yet."""
     nothing = [sample.name for sample in samples if sample.pixels and sample.pixels.keys() == {source.classes.undrawn}]
     if not nothing or source.classes.undrawn == IGNORE:
         return []
     said = (
-        f"{len(nothing)} of {len(samples)} pictures without any shape count as background all over; if nobody has drawn"
+        f"{len(nothing)} of {len(samples)} images without any shape count as background all over; if nobody has drawn"
         " on them yet, draw, or leave them out"
     )
     return [Finding("warning", "undrawn", said, len(nothing), tuple(nothing))]
@@ -154,10 +154,10 @@ def _colours(samples: Sequence[Facts]) -> list[Finding]:
     return [Finding("warning" if far > near else "note", "tolerance", said, len(touched), touched)]
 
 
-def _pictures(samples: Sequence[Facts]) -> list[Finding]:
+def _images(samples: Sequence[Facts]) -> list[Finding]:
     found = []
     if small := tuple(sample.name for sample in samples if sample.size and min(sample.size) < 32):
-        said = f"{counted(len(small), 'picture')} less than 32 pixels wide or high: one cell of the coarsest features"
+        said = f"{counted(len(small), 'image')} less than 32 pixels wide or high: one cell of the coarsest features"
         found.append(Finding("warning", "small", f"{said}; enlarge or remove them", len(small), small))
     if several := tuple(sample.name for sample in samples if sample.frames > 1):
         said = f"{counted(len(several), 'sample')} with files of several frames or pages, of which the first counts"
@@ -165,10 +165,10 @@ def _pictures(samples: Sequence[Facts]) -> list[Finding]:
     return found
 
 
-def unused_pictures(root: Path, layout: str, drawn: bool) -> list[Finding]:
-    """Return one finding about the pictures below `root` that no sample of any split uses; else nothing.
+def unused_images(root: Path, layout: str, drawn: bool) -> list[Finding]:
+    """Return one finding about the images below `root` that no sample of any split uses; else nothing.
 
-    It is a warning where pictures are `drawn` on: these may be waiting for it.
+    It is a warning where images are `drawn` on: these may be waiting for it.
     """
     try:
         used = used_files(root, layout)
@@ -181,5 +181,5 @@ def unused_pictures(root: Path, layout: str, drawn: bool) -> list[Finding]:
         return []
     folders = Counter(path.parent.as_posix() for path in left).most_common()
     shown = ", ".join(f"{count} in {folder}" for folder, count in folders[:5]) + (", ..." if folders[5:] else "")
-    said = f"pictures that belong to no sample, and are left out: {shown}; annotate or list them, or move them away"
+    said = f"images that belong to no sample, and are left out: {shown}; annotate or list them, or move them away"
     return [Finding("warning" if drawn else "note", "unused", said, len(left), tuple(path.as_posix() for path in left))]

@@ -19,7 +19,7 @@ from globalconv.errors import InputError
 from globalconv.labels import IGNORE
 
 THUMBNAIL = 16
-"""Side of the grey thumbnails by which near-identical pictures are found."""
+"""Side of the grey thumbnails by which near-identical images are found."""
 
 EIGHT = np.ones((3, 3), bool)
 """Pixels that touch at a corner belong to one object."""
@@ -42,7 +42,7 @@ class Finding:
 
 
 def counted(number: int, what: str) -> str:
-    """Return "1 picture", "2 pictures"."""
+    """Return "1 image", "2 images"."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
@@ -61,9 +61,9 @@ class Facts:
     name: str
     split: str
     size: tuple[int, int] | None = None
-    """Width and height of the upright picture."""
+    """Width and height of the upright image."""
     digest: str = ""
-    """Digest of the decoded pixels: the same picture in another file has the same."""
+    """Digest of the decoded pixels: the same image in another file has the same."""
     thumbnail: bytes = b""
     pixels: dict[int, int] | None = None
     """Pixels per class, `IGNORE` included."""
@@ -76,7 +76,7 @@ class Facts:
     stored: dict[int, int] | None = None
     """Pixels per value of a mask that holds values of no class."""
     frames: int = 1
-    """Frames or pages of the file, picture or mask, that has most."""
+    """Frames or pages of the file, image or mask, that has most."""
     problems: tuple[Problem, ...] = ()
 
 
@@ -87,8 +87,8 @@ def examine(source: Source, index: int, split: str) -> Facts:
     facts: dict[str, object] = {}
     try:
         facts |= _of_image(source.image(index))
-        pictures = (file for file in sample_files(source, index) if file.suffix != MAT)
-        facts["frames"] = max(map(frame_count, pictures), default=1)
+        images = (file for file in sample_files(source, index) if file.suffix != MAT)
+        facts["frames"] = max(map(frame_count, images), default=1)
     except Exception as error:  # one odd file must not cost the report on all others
         problems.append(_problem(error, name, "image"))
     try:
@@ -99,7 +99,7 @@ def examine(source: Source, index: int, split: str) -> Facts:
     except Exception as error:
         if isinstance(source, FileSource) and getattr(error, "kind", "") == "values" and not source.masks.binary:
             facts["stored"] = stored_pixels(source.pairs[index].label)
-        # A picture that cannot be read is said once, not a second time by whoever asks for its size.
+        # An image that cannot be read is said once, not a second time by whoever asks for its size.
         if not problems or str(error) != problems[0].message:
             problems.append(_problem(error, name, "mask"))
     return Facts(name, split, problems=tuple(problems), **facts)  # type: ignore[arg-type]

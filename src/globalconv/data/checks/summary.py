@@ -1,4 +1,4 @@
-"""The data set in numbers: frequencies and object sizes per class, picture sizes, and what they suggest."""
+"""The data set in numbers: frequencies and object sizes per class, image sizes, and what they suggest."""
 
 import statistics
 from collections import Counter
@@ -44,10 +44,10 @@ class Summary:
     images: dict[str, int]
     """Per split."""
     sizes: list[tuple[tuple[int, int], int]]
-    """(width, height) and how many pictures have it, commonest first."""
+    """(width, height) and how many images have it, commonest first."""
     void_share: float
     void_images: int
-    """Pictures with void in them."""
+    """Images with void in them."""
     classes: list[ClassFacts]
     crop: tuple[int, int]
     """Suggested height and width of training crops."""
@@ -132,12 +132,12 @@ def _imbalance(pixels: Sequence[int]) -> tuple[bool, str]:
 
 
 def _crop(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], str]:
-    """Return two thirds of the median picture, in whole cells and at most the paper's side: crops vary, and fit."""
+    """Return two thirds of the median image, in whole cells and at most the paper's side: crops vary, and fit."""
     if not sizes:
-        return (CROP_LIMIT // 2, CROP_LIMIT // 2), "no picture could be read"
+        return (CROP_LIMIT // 2, CROP_LIMIT // 2), "no image could be read"
     sides = (statistics.median(height for _, height in sizes), statistics.median(width for width, _ in sizes))
     height, width = (max(2 * COARSEST, min(CROP_LIMIT, round(side * 2 / 3 / COARSEST) * COARSEST)) for side in sides)
-    why = f"two thirds of the median picture, {sides[1]:.0f}x{sides[0]:.0f}, from {2 * COARSEST} to {CROP_LIMIT}"
+    why = f"two thirds of the median image, {sides[1]:.0f}x{sides[0]:.0f}, from {2 * COARSEST} to {CROP_LIMIT}"
     return (height, width), f"height and width: {why}"
 
 

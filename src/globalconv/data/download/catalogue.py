@@ -15,7 +15,7 @@ class Package:
     """One archive of a data set."""
 
     name: str
-    """What `--packages` calls it."""
+    """What `packages` calls it."""
     file: str
     """The archive's official name."""
     size: int | None
@@ -43,14 +43,14 @@ class Package:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set: its archives, and the folder below `--out` in which they are unpacked."""
+    """A data set: its archives, and the folder below `out` in which they are unpacked."""
 
     packages: tuple[Package, ...]
     usual: tuple[str, ...]
     """The packages that are prepared where none is named."""
     folder: str
     root: str
-    """What `--data` takes, below `--out`."""
+    """What `data` takes, below `out`."""
     account: str = ""
     """How to come by packages that have no address."""
 
@@ -171,7 +171,7 @@ _CITYSCAPES = DataSet(
 
 _IMAGENET = DataSet(
     (
-        Package(  # before val: it says which class a validation picture has
+        Package(  # before val: it says which class a validation image has
             "devkit", "ILSVRC2012_devkit_t12.tar.gz", None, "md5:fa75699e90414af021442c21a62c3abf",
             "ILSVRC2012_devkit_t12/", 10**8, 100,
             (

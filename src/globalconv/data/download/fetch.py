@@ -32,7 +32,7 @@ MB = 10**6
 _FOR_NOW = (408, 425, 429, 500, 502, 503, 504)
 """Answers after which it is worth asking again."""
 
-_ASK_ELSEWHERE = "look at the address in a browser, try again later, or name another server with --mirror"
+_ASK_ELSEWHERE = "look at the address in a browser, try again later, or name another server with `mirror`"
 
 
 class _CutError(Exception):

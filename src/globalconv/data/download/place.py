@@ -1,8 +1,8 @@
-"""Which class a validation picture of ImageNet has: its archive holds 50,000 pictures in one heap.
+"""Which class a validation image of ImageNet has: its archive holds 50,000 images in one heap.
 
 The devkit numbers the classes: `meta.mat` lists them (number, WordNet id, ..., number of children; the 1,000 classes
-are those without children), `ILSVRC2012_validation_ground_truth.txt` holds the number of each picture, in the order of
-the pictures' names.
+are those without children), `ILSVRC2012_validation_ground_truth.txt` holds the number of each image, in the order of
+the images' names.
 
 What was unpacked beside, brought to where it belongs: by renaming, so that no file is ever there in part.
 """
@@ -55,19 +55,19 @@ def _move(staged: Path, target: Path) -> None:
     staged.rmdir()
 
 
-_PICTURE = re.compile(r"^ILSVRC2012_val_(\d{8})\.JPEG$")
+_IMAGE = re.compile(r"^ILSVRC2012_val_(\d{8})\.JPEG$")
 _ID, _WORDNET, _CHILDREN = "ILSVRC2012_ID", "WNID", "num_children"
 
 
 def place_val(devkit: Path, prefix: str) -> Place:
-    """Return the function that puts validation pictures into folders of their classes, below `prefix`.
+    """Return the function that puts validation images into folders of their classes, below `prefix`.
 
     `devkit` is the unpacked folder `ILSVRC2012_devkit_t12`.
     """
     wordnet, numbers = _wordnet_ids(devkit / "data" / "meta.mat"), _numbers(devkit)
 
     def place(name: str) -> str | None:
-        found = _PICTURE.match(name)
+        found = _IMAGE.match(name)
         if found is None:
             return None
         index = int(found[1]) - 1

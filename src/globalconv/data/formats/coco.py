@@ -6,7 +6,7 @@ object that only groups others, as Roboflow's first does, becomes none. Objects 
 later ones over earlier ones; crowds count as their category. Outlines and run lengths are rasterised by pycocotools, so
 that masks are those of the format's own tool.
 
-That is for your own data, and for COCO's own 80 classes. COCO as pictures of VOC's 20 is `coco_voc`.
+That is for your own data, and for COCO's own 80 classes. COCO as images of VOC's 20 is `coco_voc`.
 """
 
 import functools
@@ -126,20 +126,20 @@ def _drawings(root: Path, split: str, file: Path, complain: Complain) -> tuple[D
             said = f"{file}: annotation {fields.get('id')} has category_id {category}, which is not listed"
             raise InputError(f"{said}; add the category, or export again")
         objects[int(entry(fields, "image_id", str(file)))].append((categories[category], fields.get("segmentation")))
-    listed = {int(entry(picture, "id", str(file))) for picture in content["images"]}
+    listed = {int(entry(record, "id", str(file))) for record in content["images"]}
     if lost := [identifier for identifier in objects if identifier not in listed]:
         said = f"{file}: has objects on images that it does not list (image_id {few(lost)}); export it again"
         complain(InputError(said, "partner"))
-    folders = _picture_folders(root, split, file)
+    folders = _image_folders(root, split, file)
     makers = (
-        functools.partial(_drawing, folders, split, file, picture, objects[int(entry(picture, "id", str(file)))])
-        for picture in content["images"]
+        functools.partial(_drawing, folders, split, file, record, objects[int(entry(record, "id", str(file)))])
+        for record in content["images"]
     )
     return collected(makers, complain)
 
 
-def _picture_folders(root: Path, split: str, file: Path) -> list[Path]:
-    """Return where the pictures of a file may lie; CVAT puts them into `images/default/`, whatever the file's name."""
+def _image_folders(root: Path, split: str, file: Path) -> list[Path]:
+    """Return where the images of a file may lie; CVAT puts them into `images/default/`, whatever the file's name."""
     images = root / "images"
     within = [child for child in images.iterdir() if child.is_dir()] if images.is_dir() else []
     own = file.stem.removeprefix("instances_")
@@ -149,12 +149,12 @@ def _picture_folders(root: Path, split: str, file: Path) -> list[Path]:
 
 
 def _drawing(
-    folders: Sequence[Path], split: str, file: Path, picture: Mapping[str, Any], objects: Sequence[tuple[str, Any]]
+    folders: Sequence[Path], split: str, file: Path, record: Mapping[str, Any], objects: Sequence[tuple[str, Any]]
 ) -> Drawing:
-    where = f"{file}, image {picture.get('id')}"
-    said = str(entry(picture, "file_name", where)).replace("\\", "/")
+    where = f"{file}, image {record.get('id')}"
+    said = str(entry(record, "file_name", where)).replace("\\", "/")
     image = find_image([folder / said for folder in folders], where, said)
-    size = (int(entry(picture, "width", where)), int(entry(picture, "height", where)))
+    size = (int(entry(record, "width", where)), int(entry(record, "height", where)))
     name = safe_name(split, said)
     return Drawing(name, image, where, functools.partial(_read, size, tuple(objects), where))
 

@@ -1,8 +1,8 @@
-"""COCO's instances 2014 and 2017 as pictures of VOC's 20 classes: `annotations/instances_train2017.json`, `train2017/`.
+"""COCO's instances 2014 and 2017 as images of VOC's 20 classes: `annotations/instances_train2017.json`, `train2017/`.
 
 What the paper leaves open is chosen like this:
 
-- A picture counts if it holds an object (no crowd) of one of the 20 classes that is not smaller than the minimum area.
+- An image counts if it holds an object (no crowd) of one of the 20 classes that is not smaller than the minimum area.
 - The other 60 categories are background, and so is a plate on a table the table's: they never hide what lies below.
 - Pixels that objects of two classes claim are void: COCO's outlines overlap and say nothing of who is in front.
 - A crowd of one of the 20 is void where no object of its own class lies on it; crowds of other categories are nothing.
@@ -45,7 +45,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Objects:
-    """What is annotated on one picture."""
+    """What is annotated on one image."""
 
     file_name: str
     size: tuple[int, int]
@@ -57,37 +57,39 @@ class Objects:
 
 @dataclass(frozen=True)
 class CocoAsVoc:
-    """A `Source` of COCO's pictures with VOC's classes."""
+    """A `Source` of COCO's images with VOC's classes."""
 
     name: str
     folder: Path
     where: str
     """Annotation file, for messages."""
-    pictures: tuple[Objects, ...]
+    images: tuple[Objects, ...]
 
     @property
     def labels(self) -> LabelSpace:
         return VOC
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def sample_name(self, index: int) -> str:
-        return f"{self.folder.name}/{Path(self.pictures[index].file_name).stem}"
+        return f"{self.folder.name}/{Path(self.images[index].file_name).stem}"
 
     def file(self, index: int) -> Path:
-        """Return the path of a picture."""
-        return self.folder / self.pictures[index].file_name
+        """Return the path of an image."""
+        return self.folder / self.images[index].file_name
 
     def image(self, index: int) -> Uint8Array:
         return read_image(self.file(index))
 
     def label_map(self, index: int) -> Uint8Array:
-        """Return the label map, drawn; `InputError` if the picture is not of the size that was drawn on."""
-        picture, file = self.pictures[index], self.file(index)
-        if (actual := image_size(file)) != picture.size:
-            raise InputError(sizes_differ(self.where, "annotation", picture.size, file, actual), "size")
-        return drawn(json.loads(picture.drawn), picture.size, f"{self.where}, {picture.file_name}")
+        """Return the label map, drawn; `InputError` if the image is not of the size that was drawn on."""
+        annotated_image, file = self.images[index], self.file(index)
+        if (actual := image_size(file)) != annotated_image.size:
+            raise InputError(sizes_differ(self.where, "annotation", annotated_image.size, file, actual), "size")
+        return drawn(
+            json.loads(annotated_image.drawn), annotated_image.size, f"{self.where}, {annotated_image.file_name}"
+        )
 
 
 def drawn(objects: Sequence[tuple[int, str, Any]], size: tuple[int, int], where: str) -> Uint8Array:
@@ -120,7 +122,7 @@ def coco_files(root: Path) -> dict[str, Path]:
 
 
 def coco_number(name: str) -> str:
-    """Return the number of COCO's picture in a name: 2014's and 2017's of one picture agree in nothing else."""
+    """Return the number of COCO's image in a name: 2014's and 2017's of one image agree in nothing else."""
     found = re.search(r"\d{12}$", name)
     return found[0] if found else name
 
@@ -131,21 +133,21 @@ def is_coco(root: Path) -> bool:
 
 
 def open_coco(root: Path, split: str, min_area: int = 0, complain: Complain = refuse) -> CocoAsVoc:
-    """Return the pictures of `split`: "train" or "val", or with the year where both are there.
+    """Return the images of `split`: "train" or "val", or with the year where both are there.
 
-    `min_area` is in pixels. Pictures that are listed and not there go to `complain`.
+    `min_area` is in pixels. Images that are listed and not there go to `complain`.
     """
     files = coco_files(root)
     name = _split(root, files, split)
-    count, pictures = _pictures(files[name], min_area)
+    count, images = _images(files[name], min_area)
     published.check_count(str(files[name]), "COCO", name, count, published.COCO[name], complain)
     folder = next((place for place in (root / name, root / "images" / name) if place.is_dir()), root / name)
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if missing := [picture.file_name for picture in pictures if picture.file_name not in there]:
+    if missing := [annotated_image.file_name for annotated_image in images if annotated_image.file_name not in there]:
         more = f", nor are {len(missing) - 1} others" if missing[1:] else ""
         said = f"{folder / missing[0]}: is not there{more}, but {files[name].name} lists it; unpack {name}.zip there"
         complain(InputError(said, "partner", missing))
-    kept = tuple(picture for picture in pictures if picture.file_name in there)
+    kept = tuple(annotated_image for annotated_image in images if annotated_image.file_name in there)
     return CocoAsVoc(f"coco {root} ({name})", folder, str(files[name]), kept)
 
 
@@ -157,7 +159,7 @@ def _split(root: Path, files: Mapping[str, Path], split: str) -> str:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise InputError(f"split {split!r}: {root} has {' and '.join(fitting)}, mostly the same pictures; name one")
+        raise InputError(f"split {split!r}: {root} has {' and '.join(fitting)}, mostly the same images; name one")
     there = ", ".join(files) or "none"
     raise InputError(
         f"split {split!r}: there is no {root / 'annotations'}/instances_{split}2017.json (nor 2014; the splits there"
@@ -165,7 +167,7 @@ def _split(root: Path, files: Mapping[str, Path], split: str) -> str:
     )
 
 
-def _pictures(file: Path, min_area: int) -> tuple[int, tuple[Objects, ...]]:
+def _images(file: Path, min_area: int) -> tuple[int, tuple[Objects, ...]]:
     facts = file.stat()
     with understood(str(file)):
         return _indexed(file, min_area, facts.st_mtime_ns, facts.st_size)
@@ -173,7 +175,7 @@ def _pictures(file: Path, min_area: int) -> tuple[int, tuple[Objects, ...]]:
 
 @functools.lru_cache(maxsize=4)
 def _indexed(file: Path, min_area: int, _changed: int, _size: int) -> tuple[int, tuple[Objects, ...]]:
-    """Return how many pictures an annotation file lists, and those that count; a file is parsed once."""
+    """Return how many images an annotation file lists, and those that count; a file is parsed once."""
     content = _content(file)
     _check_categories(content["categories"], file)
     objects: dict[int, list[list[Any]]] = defaultdict(list)
@@ -182,21 +184,21 @@ def _indexed(file: Path, min_area: int, _changed: int, _size: int) -> tuple[int,
         if not 1 <= category <= 90:
             raise InputError(
                 f"{file}: annotation {fields.get('id')} has category_id {category}, and COCO's are 1 to 90; unpack"
-                f" {ARCHIVES} again, or read categories of your own with --data PATH, without coco="
+                f" {ARCHIVES} again, or read categories of your own with `data` PATH, without coco="
             )
         if (found := _object(fields, category, min_area, file)) is not None:
             objects[int(entry(fields, "image_id", str(file)))].append(found)
     listed = content["images"]
-    by_id = {int(entry(picture, "id", str(file))): picture for picture in listed}
+    by_id = {int(entry(annotated_image, "id", str(file))): annotated_image for annotated_image in listed}
     if len(by_id) < len(listed):
-        raise InputError(f"{file}: lists {len(listed) - len(by_id)} pictures twice; unpack {ARCHIVES} again")
+        raise InputError(f"{file}: lists {len(listed) - len(by_id)} images twice; unpack {ARCHIVES} again")
     kept = (number for number in by_id if any(kind == "object" for _, kind, _ in objects.get(number, ())))
     return len(listed), tuple(_annotated(by_id[number], objects[number]) for number in kept)
 
 
-def _annotated(picture: Mapping[str, Any], objects: list[list[Any]]) -> Objects:
-    size = (int(picture["width"]), int(picture["height"]))
-    return Objects(str(picture["file_name"]), size, json.dumps(objects, separators=(",", ":")).encode())
+def _annotated(annotated_image: Mapping[str, Any], objects: list[list[Any]]) -> Objects:
+    size = (int(annotated_image["width"]), int(annotated_image["height"]))
+    return Objects(str(annotated_image["file_name"]), size, json.dumps(objects, separators=(",", ":")).encode())
 
 
 def _object(fields: Mapping[str, Any], category: int, min_area: int, file: Path) -> list[Any] | None:
@@ -232,5 +234,5 @@ def _check_categories(categories: Sequence[Mapping[str, Any]], file: Path) -> No
             there = f"is called {found[identifier]!r}" if identifier in found else "is not listed"
             raise InputError(
                 f"{file}: category {identifier} {there} where COCO's is {name!r}; read categories of your own with"
-                " --data PATH, without coco="
+                " `data` PATH, without coco="
             )

@@ -1,4 +1,4 @@
-"""CVAT's own export "CVAT for images 1.1": `annotations.xml` beside the pictures (in `images/` or not).
+"""CVAT's own export "CVAT for images 1.1": `annotations.xml` beside the images (in `images/` or not).
 
 Shapes are drawn by their z-order, then in the order of the file. Classes are the labels of the task in its order, after
 a class "background" for pixels of no shape (unless a label is called so). An image's `subset`, where there are any, is

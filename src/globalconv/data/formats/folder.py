@@ -58,10 +58,10 @@ def _both(folder: Path) -> tuple[Path, Path] | None:
     if not there or not (folder / "images").is_dir():
         return None
     if len(there) > 1:  # other programs keep text files in labels/
-        there = [place for place in there if any(map(_is_picture, files_below(place)))] or there[:1]
+        there = [place for place in there if any(map(_is_image, files_below(place)))] or there[:1]
     if len(there) > 1:
         raise InputError(
-            f"{folder}: {' and '.join(f'{name}/' for name in LABEL_FOLDERS)} both hold pictures, and only one can be"
+            f"{folder}: {' and '.join(f'{name}/' for name in LABEL_FOLDERS)} both hold images, and only one can be"
             " the masks; move the other one away"
         )
     return folder / "images", there[0]
@@ -74,11 +74,11 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _pairs(split: str, images: Path, labels: Path, complain: Complain) -> tuple[Pair, ...]:
-    image_files, label_files = pictures(images, complain), pictures(labels, complain)
+    image_files, label_files = images_in(images, complain), images_in(labels, complain)
     name_singles(images, sorted(image_files.keys() - label_files.keys()), "image", labels, complain)
     name_singles(labels, sorted(label_files.keys() - image_files.keys()), "label", images, complain)
     if not image_files:
-        raise InputError(f"{images}: holds no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}); put the images there")
+        raise InputError(f"{images}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}); put the images there")
     prefix = f"{split}/" if split else ""
     return tuple(
         Pair(prefix + name, image_files[name], label_files[name])
@@ -86,10 +86,10 @@ def _pairs(split: str, images: Path, labels: Path, complain: Complain) -> tuple[
     )
 
 
-def pictures(folder: Path, complain: Complain = refuse) -> dict[str, Path]:
-    """Return the pictures under `folder` by their path without suffix."""
+def images_in(folder: Path, complain: Complain = refuse) -> dict[str, Path]:
+    """Return the images under `folder` by their path without suffix."""
     found: dict[str, Path] = {}
-    for path in filter(_is_picture, files_below(folder)):
+    for path in filter(_is_image, files_below(folder)):
         # A letter with its accent may be one character or two: macOS writes two, and nobody sees the difference.
         name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
         if name in found:
@@ -103,7 +103,7 @@ def pictures(folder: Path, complain: Complain = refuse) -> dict[str, Path]:
     return found
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
@@ -133,6 +133,6 @@ def name_singles(folder: Path, names: list[str], what: str, other: Path, complai
         )
         said = (
             f"{folder}: {len(names)} {what}{'s' if len(names) > 1 else ''} without a partner in {other} ({shown});"
-            f" names must be equal up to the suffix of a picture{near}: add the missing files or move these away"
+            f" names must be equal up to the suffix of an image{near}: add the missing files or move these away"
         )
         complain(InputError(said, "partner", names))

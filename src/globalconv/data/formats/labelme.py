@@ -1,4 +1,4 @@
-"""labelme: a JSON file per picture, beside it or anywhere (its `imagePath` says where), in folders per split or not.
+"""labelme: a JSON file per image, beside it or anywhere (its `imagePath` says where), in folders per split or not.
 
 The folders of splits are at the root, or in the one folder that holds everything.
 
@@ -41,7 +41,7 @@ def labelme_splits(root: Path) -> list[str]:
 
 
 def read_labelme(root: Path, split: str, complain: Complain = refuse) -> tuple[Drawing, ...]:
-    """Return the drawings of one split; annotations without their picture go to `complain`."""
+    """Return the drawings of one split; annotations without their image go to `complain`."""
     files, names = _annotations(root), labelme_splits(root)
     base = _base(root, files)
     if names != [""] and (loose := [file.name for file in files if file.parent == base]):
@@ -80,10 +80,10 @@ class _Glance:
     """Whether it is labelme's; one that is damaged may be, and is refused when it is read."""
     names: tuple[str, ...] = ()
     """Class names of its shapes, as far as they can be understood; reading it says what cannot."""
-    picture: str | None = None
-    """What it says of where its picture is."""
+    image: str | None = None
+    """What it says of where its image is."""
     inside: bool = False
-    """Whether it holds the picture itself."""
+    """Whether it holds the image itself."""
 
 
 def _glance(file: Path) -> _Glance:
@@ -93,7 +93,7 @@ def _glance(file: Path) -> _Glance:
 
 @functools.lru_cache(maxsize=1 << 17)
 def _glanced(file: Path, _changed: int, _size: int) -> _Glance:
-    """Parse a file, which may hold its picture too and is listed several times, once."""
+    """Parse a file, which may hold its image too and is listed several times, once."""
     try:
         content = read_json(file)
     except InputError:
@@ -103,8 +103,8 @@ def _glanced(file: Path, _changed: int, _size: int) -> _Glance:
     shapes = content["shapes"] if isinstance(content["shapes"], list) else []
     named = (str(shape["label"]) for shape in shapes if isinstance(shape, dict) and "label" in shape)
     said = content.get("imagePath")
-    picture = None if said is None else str(said)
-    return _Glance(True, tuple(dict.fromkeys(named)), picture, bool(content.get("imageData")))
+    image = None if said is None else str(said)
+    return _Glance(True, tuple(dict.fromkeys(named)), image, bool(content.get("imageData")))
 
 
 def _content(file: Path) -> Mapping[str, Any]:
@@ -116,7 +116,7 @@ def _content(file: Path) -> Mapping[str, Any]:
 
 def _drawing(root: Path, file: Path) -> Drawing:
     glance = _glance(file)
-    said = str(entry(_content(file), "imagePath", str(file))) if glance.picture is None else glance.picture
+    said = str(entry(_content(file), "imagePath", str(file))) if glance.image is None else glance.image
     path = said.replace("\\", "/")  # written on Windows
     beside = [file.with_suffix(written) for suffix in sorted(IMAGE_SUFFIXES) for written in (suffix, suffix.upper())]
     try:
@@ -129,7 +129,7 @@ def _drawing(root: Path, file: Path) -> Drawing:
 
 
 def _nearby(root: Path, path: str) -> list[Path]:
-    """Return where tools put pictures that their annotations name without a folder."""
+    """Return where tools put images that their annotations name without a folder."""
     return [
         base / folder / PurePosixPath(path).name for base in (root, root.parent) for folder in ("images", "JPEGImages")
     ]
@@ -150,8 +150,8 @@ def _shape(fields: Mapping[str, Any], where: str) -> tuple[str, Shape]:
 def _mask(fields: Mapping[str, Any], where: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     """Return the pixels of a shape that labelme's assistant drew: a PNG inside the JSON."""
     try:
-        with Image.open(io.BytesIO(base64.b64decode(entry(fields, "mask", where)))) as picture:
-            return np.asarray(picture.convert("L")) > 0
+        with Image.open(io.BytesIO(base64.b64decode(entry(fields, "mask", where)))) as image:
+            return np.asarray(image.convert("L")) > 0
     except (OSError, ValueError) as error:
         raise InputError(
             f"{where}: the mask of {fields.get('label')!r} cannot be decoded ({error}); draw it anew"

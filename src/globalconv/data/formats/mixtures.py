@@ -1,11 +1,11 @@
 """The paper's data sets by their names, alone or joined: `coco:train+sbd:train+sbd:val+voc:train`.
 
 A layout reads what lies on disk with the classes it has there. A name says what it is for: `voc`, `sbd` and `coco` all
-have VOC's classes, `cityscapes` its 19. So `coco` keeps the pictures that hold one of the 20 (see `coco_voc`), and
+have VOC's classes, `cityscapes` its 19. So `coco` keeps the images that hold one of the 20 (see `coco_voc`), and
 `sbd` never holds an image that VOC validates on, which is why it needs to know where VOC is. Where two parts of a
 mixture label one image it counts once: VOC's map before SBD's, a fine mask before a coarse one, else the first named.
 
-Where they lie is said by a mapping (`--data voc=PATH sbd=PATH`), or by one folder in which they are found.
+Where they lie is said by a mapping (`data voc=PATH sbd=PATH`), or by one folder in which they are found.
 """
 
 import functools
@@ -74,7 +74,7 @@ def named_splits(split: str, root: Root | None) -> tuple[Term, ...]:
     if not any(re.match(r"\w+:", word) for word in words):
         if isinstance(root, Mapping):
             raise InputError(
-                f"split {split!r}: --data names several data sets ({', '.join(sorted(root))}); say of which it is, as"
+                f"split {split!r}: `data` names several data sets ({', '.join(sorted(root))}); say of which it is, as"
                 f" in {min(root)}{OF}train (joined by {JOIN})"
             )
         return ()
@@ -267,21 +267,21 @@ def located(root: Root, name: str, home: Home, sought: str) -> Path:
     """Return where `home` finds the data set `name`, which is `sought` there; nowhere is an `InputError`."""
     if isinstance(root, Mapping):
         if name not in root:
-            raise InputError(f"--data: no place is given for {name}; add {name}=PATH")
+            raise InputError(f"`data`: no place is given for {name}; add {name}=PATH")
         place = root[name]
         root = data_folder(place)
-        said = f"--data {name}={place}: holds no {name}; looked for {sought}, there and one folder below"
+        said = f"`data` {name}={place}: holds no {name}; looked for {sought}, there and one folder below"
     else:
         root = data_folder(root)
         said = (
-            f"{root}: holds no {name}; looked for {sought}, there and one folder below; say where it is, --data"
+            f"{root}: holds no {name}; looked for {sought}, there and one folder below; say where it is, `data`"
             f" {name}=PATH"
         )
     homes = list({os.path.realpath(place): place for place in _homes(root, home)}.values())
     if not homes:
         raise InputError(said)
     if len(homes) > 1:
-        raise InputError(f"{root}: holds {name} in {homes[0]} and in {homes[1]}; say which, --data {name}=PATH")
+        raise InputError(f"{root}: holds {name} in {homes[0]} and in {homes[1]}; say which, `data` {name}=PATH")
     return homes[0]
 
 

@@ -1,4 +1,4 @@
-"""SBD (Hariharan et al. 2011), VOC's classes on more of its pictures: `benchmark_RELEASE/dataset/{img,cls}`.
+"""SBD (Hariharan et al. 2011), VOC's classes on more of its images: `benchmark_RELEASE/dataset/{img,cls}`.
 
 Lists `train.txt` and `val.txt` beside the two folders; label maps are MATLAB's files, read as they are. They have no
 void. Some of SBD's images are VOC's to train on, and some VOC's to validate on: `named` joins the two data sets.
@@ -30,7 +30,7 @@ def sbd_splits(root: Path) -> list[str]:
 
 
 def read_sbd(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair, ...]:
-    """Return the pairs of one split; listed images without their picture or label map go to `complain`."""
+    """Return the pairs of one split; listed images without their image or label map go to `complain`."""
     home = sbd_home(root) or root
     names = sbd_splits(root)
     if not names:

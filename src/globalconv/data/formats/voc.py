@@ -3,7 +3,7 @@
 The root may be the folder that holds these, as `VOCdevkit/VOC2012`, or the devkit, or what the devkit lies in.
 
 Tools export the layout too: labelme (`class_names.txt`), CVAT as "Segmentation mask 1.1" (`labelmap.txt` with colours).
-Without lists, every picture that has a mask counts and "val" is a fixed hold-out. Pictures without a mask are no error:
+Without lists, every image that has a mask counts and "val" is a fixed hold-out. Images without a mask are no error:
 VOC has many. Masks in VOC's palette with nothing but VOC's classes get VOC's names.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from globalconv.data.formats import published
-from globalconv.data.formats.folder import name_singles, pictures
+from globalconv.data.formats.folder import images_in, name_singles
 from globalconv.data.masks import MaskFormat, palette_of, read_mask, values_of
 from globalconv.data.source import Pair
 from globalconv.data.splits import ALL, choose
@@ -59,10 +59,10 @@ def _has_masks(home: Path, split: str) -> bool:
 
 
 def read_voc(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair, ...]:
-    """Return the pairs of one split; listed images without their picture or mask go to `complain`."""
+    """Return the pairs of one split; listed images without their image or mask go to `complain`."""
     home = voc_home(root) or root
     masks = _masks(home)
-    images, labels = pictures(home / IMAGES), pictures(masks)
+    images, labels = images_in(home / IMAGES), images_in(masks)
     names = [name for name in voc_splits(home) if name != "trainval"] if split == ALL else voc_lists(home)
 
     def read(name: str) -> tuple[Pair, ...]:
@@ -84,7 +84,7 @@ def read_voc(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair,
 
     pairs = choose(names, read, split, root)
     if not pairs:
-        raise InputError(f"{masks}: no mask has a picture of its name in {home / IMAGES}; put them there")
+        raise InputError(f"{masks}: no mask has an image of its name in {home / IMAGES}; put them there")
     return pairs
 
 
@@ -116,9 +116,9 @@ def voc_classes(pairs: tuple[Pair, ...]) -> LabelSpace | None:
 
 
 def _masks(home: Path) -> Path:
-    """Return the first of the folders for masks that holds pictures (older labelme writes arrays into the other)."""
+    """Return the first of the folders for masks that holds images (older labelme writes arrays into the other)."""
     there = [home / name for name in MASKS if (home / name).is_dir()]
-    return next((folder for folder in there if pictures(folder)), home / MASKS[0])
+    return next((folder for folder in there if images_in(folder)), home / MASKS[0])
 
 
 def _name_missing(split: str, listed: Sequence[str], folders: dict[Path, dict[str, Path]], complain: Complain) -> None:

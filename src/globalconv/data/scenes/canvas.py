@@ -1,6 +1,6 @@
 """The desk on which a scene is laid out: local coordinates, light, soft shadows, and who covers whom.
 
-Shapes: H x W pixels of the picture, h x w of the patch that an object covers. Colours are float32 in [0, 1].
+Shapes: H x W pixels of the image, h x w of the patch that an object covers. Colours are float32 in [0, 1].
 An object is a list of parts; a part is a cover (0 outside, 1 inside, smooth at the edge) with colours and a surface
 that is lit. Coordinates of a patch run `along` and `across` the object's own axis, in pixels.
 """
@@ -25,7 +25,7 @@ HIDDEN = 0.2
 
 @dataclass(frozen=True)
 class Light:
-    """Direction towards the light: x right, y down, z out of the picture (a unit vector)."""
+    """Direction towards the light: x right, y down, z out of the image (a unit vector)."""
 
     x: float
     y: float
@@ -40,7 +40,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Patch:
-    """The part of the picture that an object may cover, with the object's own coordinates."""
+    """The part of the image that an object may cover, with the object's own coordinates."""
 
     top: int
     left: int
@@ -119,7 +119,7 @@ class Thing:
 
 @dataclass
 class Canvas:
-    """The picture so far, and for every pixel which object lies on top."""
+    """The image so far, and for every pixel which object lies on top."""
 
     image_HW3: FloatArray
     light: Light

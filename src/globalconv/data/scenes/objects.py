@@ -4,7 +4,7 @@ Two pairs share their bodies: pencil and paintbrush have the same painted shaft,
 from the same distributions. What tells them apart is the head alone, at one end, up to a whole object's length away
 from the pixel to be labelled; only where a tool is `marked` does its whole body say what it is, by rings or by lines.
 A tool lies with its head at u = 0 and its body along u > 0.
-Lengths are multiples of `unit`, the side of the picture over 192. Coordinates: u along, v across, r from the centre.
+Lengths are multiples of `unit`, the side of the image over 192. Coordinates: u along, v across, r from the centre.
 """
 
 from collections.abc import Callable

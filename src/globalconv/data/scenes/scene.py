@@ -7,7 +7,7 @@ kernels does not: the paper's argument, in small. A head is never cut by the fra
 holds at most one tool of a pair, so that no other head can stand in for it.
 
 The `Dial` makes an instrument of it. `distance` leaves out (as void) what lies nearer to the head; `cue="local"` marks
-the bodies all along, which makes the head superfluous: the same pictures, in which large kernels have nothing to win.
+the bodies all along, which makes the head superfluous: the same images, in which large kernels have nothing to win.
 Where two things meet there is a void strip of two pixels, as in VOC. Paper, tape, crumbs and stains are background.
 """
 
@@ -42,12 +42,12 @@ SPLITS = {"train": (4000, 1), "val": (60, 2)}
 
 TRIES = 8
 MARGIN = 0.09
-"""Share of the picture's side that a head keeps from the frame."""
+"""Share of the image's side that a head keeps from the frame."""
 LENGTHS, LENGTHS_BEYOND = (0.5, 0.9), (0.2, 0.35)
-"""Lengths of tools as shares of the picture's side: of whole ones, and of what counts beyond a distance."""
+"""Lengths of tools as shares of the image's side: of whole ones, and of what counts beyond a distance."""
 
 FARTHEST = 0.6
-"""Largest distance of a cue, as a share of the picture's side: beyond it no tool would fit in."""
+"""Largest distance of a cue, as a share of the image's side: beyond it no tool would fit in."""
 
 Cue = Literal["far", "local"]
 Draw = Callable[[Pose, np.random.Generator], Thing]
@@ -63,13 +63,13 @@ class Dial:
     """Pixels from the head within which a tool's body is void; 0 leaves nothing out."""
 
     def check(self, size: int) -> None:
-        """Refuse what cannot be drawn in a picture of `size` pixels a side."""
+        """Refuse what cannot be drawn in an image of `size` pixels a side."""
         if self.cue not in get_args(Cue):
-            raise InputError(f"--cue {self.cue}: {nearest(str(self.cue), get_args(Cue))}")
+            raise InputError(f"`cue` {self.cue}: {nearest(str(self.cue), get_args(Cue))}")
         if not 0 <= self.distance <= FARTHEST * size:
             raise InputError(
-                f"--distance {self.distance}: between 0 and {FARTHEST * size:.0f} pixels fit into a scene of"
-                f" {size}x{size}; lower it or raise --size"
+                f"`distance` {self.distance}: between 0 and {FARTHEST * size:.0f} pixels fit into a scene of"
+                f" {size}x{size}; lower it or raise `size`"
             )
 
 
@@ -153,7 +153,7 @@ def _pose(size: int, rng: np.random.Generator) -> Pose:
 
 
 def _tool_pose(size: int, distance: int, rng: np.random.Generator) -> Pose:
-    """Return the pose of a tool whose head lies inside the picture; its body may leave it, if enough of it is seen."""
+    """Return the pose of a tool whose head lies inside the image; its body may leave it, if enough of it is seen."""
     counts_from = objects.HEAD * size / SIZE + distance if distance else 0
     length = counts_from + rng.uniform(*(LENGTHS_BEYOND if distance else LENGTHS)) * size
     seen = counts_from + 0.6 * (length - counts_from)
@@ -220,5 +220,5 @@ def _photograph(image_HW3: FloatArray, rng: np.random.Generator) -> NDArray[np.u
     grain = np.float32(rng.uniform(0.006, 0.02)) * rng.standard_normal((size, size), np.float32)
     for channel in range(3):  # Mostly the same in all channels, a little of it from elsewhere: coloured grain.
         exposed[..., channel] += grain + 0.6 * np.roll(grain, (7 + 5 * channel, 3 - 11 * channel), (0, 1))
-    picture: NDArray[np.uint8] = (np.clip(exposed, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return picture
+    image: NDArray[np.uint8] = (np.clip(exposed, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return image

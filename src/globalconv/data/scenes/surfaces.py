@@ -45,7 +45,7 @@ def _mix(low: FloatArray, high: FloatArray, share_HW: FloatArray) -> FloatArray:
 
 
 def _grid(size: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """Return coordinates (H, W) along and across a random direction, in units of the picture's side."""
+    """Return coordinates (H, W) along and across a random direction, in units of the image's side."""
     angle = rng.uniform(0, TAU)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size - 0.5
     cos, sin = math.cos(angle), math.sin(angle)
@@ -65,9 +65,9 @@ def wood(size: int, rng: np.random.Generator) -> FloatArray:
     fibres = np.sin(TAU * ((across + 0.3 * bend) * 75 + shift + 0.35 * smooth_noise(size, (10, 10), rng)))
     gap = np.abs(plank - number - 0.5) > 0.485
     share = 0.5 + 0.16 * rings + 0.1 * fibres + 0.09 * clouds(size, 6, rng) + 2 * tone
-    picture = _mix(base * np.float32(0.62), np.minimum(base * np.float32(1.2), 1), share)
-    picture[gap] *= np.float32(0.45)
-    return picture
+    image = _mix(base * np.float32(0.62), np.minimum(base * np.float32(1.2), 1), share)
+    image[gap] *= np.float32(0.45)
+    return image
 
 
 def marble(size: int, rng: np.random.Generator) -> FloatArray:
@@ -84,8 +84,8 @@ def concrete(size: int, rng: np.random.Generator) -> FloatArray:
     base = vary(_pick(rng, colour(140, 140, 138), colour(84, 92, 100), colour(176, 164, 150)), rng, 0.04)
     speckles = rng.standard_normal((size, size), np.float32)
     tone = 1 + 0.07 * clouds(size, 5, rng, 4) + 0.05 * speckles - 0.2 * (speckles > 2.6)
-    picture: FloatArray = base * tone[..., None]
-    return picture
+    image: FloatArray = base * tone[..., None]
+    return image
 
 
 def cloth(size: int, rng: np.random.Generator) -> FloatArray:
@@ -95,12 +95,12 @@ def cloth(size: int, rng: np.random.Generator) -> FloatArray:
     threads = 62 + 10 * rng.random()
     weave = np.sin(TAU * threads * along) * np.sin(TAU * threads * across)
     folds = np.sin(TAU * (across * rng.uniform(1, 2) + 0.12 * smooth_noise(size, (3, 3), rng)) + rng.uniform(0, TAU))
-    picture = base * (1 + 0.09 * weave + 0.09 * folds + 0.05 * clouds(size, 8, rng))[..., None]
+    image = base * (1 + 0.09 * weave + 0.09 * folds + 0.05 * clouds(size, 8, rng))[..., None]
     style, period = rng.integers(3), rng.uniform(4, 8)
     one = (np.sin(TAU * period * along) > 0.2) & (style > 0)
     two = (np.sin(TAU * period * across) > 0.2) & (style > 1)
     stripes = np.float32(0.38) * (one.astype(np.float32) + two)
-    return _mix(picture, picture * np.float32(0.4) + np.float32(0.56), stripes)
+    return _mix(image, image * np.float32(0.4) + np.float32(0.56), stripes)
 
 
 def tiles(size: int, rng: np.random.Generator) -> FloatArray:
@@ -111,11 +111,11 @@ def tiles(size: int, rng: np.random.Generator) -> FloatArray:
     a, b = along * count + rng.uniform(0, 1), across * count + rng.uniform(0, 1)
     tone = rng.normal(1, 0.07, (16, 16)).astype(np.float32)[np.floor(a).astype(int) % 16, np.floor(b).astype(int) % 16]
     edge = np.maximum(np.abs(a - np.floor(a) - 0.5), np.abs(b - np.floor(b) - 0.5))
-    picture: FloatArray = (
+    image: FloatArray = (
         base * (tone + 0.04 * clouds(size, 6, rng) - 0.25 * np.clip((edge - 0.44) / 0.04, 0, 1))[..., None]
     )
-    picture[edge > 0.475] = vary(colour(172, 168, 160), rng, 0.03)
-    return picture
+    image[edge > 0.475] = vary(colour(172, 168, 160), rng, 0.03)
+    return image
 
 
 def paper(size: int, rng: np.random.Generator) -> FloatArray:

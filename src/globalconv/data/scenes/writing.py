@@ -19,7 +19,7 @@ from globalconv.runtime.files import write_atomic, write_json
 from globalconv.runtime.processes import spread, usable_cores
 
 SMALLEST, LARGEST = 48, 4096
-"""Sides of a scene: below, a fork has no tines any more; above, one picture takes gigabytes."""
+"""Sides of a scene: below, a fork has no tines any more; above, one image takes gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class SceneSet:
     """Sets of different seeds share no scene; seed 0 begins with those that are built in."""
 
     def __post_init__(self) -> None:
-        for option, count, least in (("--train", self.train, 1), ("--val", self.val, 0), ("--seed", self.seed, 0)):
+        for option, count, least in (("`train`", self.train, 1), ("`val`", self.val, 0), ("`seed`", self.seed, 0)):
             if count < least:
                 raise InputError(f"{option} {count}: give at least {least}")
         if not SMALLEST <= self.size <= LARGEST:
-            raise InputError(f"--size {self.size}: scenes are {SMALLEST} to {LARGEST} pixels a side")
+            raise InputError(f"`size` {self.size}: scenes are {SMALLEST} to {LARGEST} pixels a side")
         self.dial.check(self.size)
 
     def jobs(self) -> list[tuple[str, int]]:
@@ -73,9 +73,9 @@ def _begin(out: Path, scenes: SceneSet) -> None:
     """Make the folders and write the class list, unless an earlier call for the same set did."""
     made_as, asked = out / "scenes.json", asdict(scenes)
     if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: is a file; name a folder")
+        raise InputError(f"`out` {out}: is a file; name a folder")
     if out.is_dir() and any(out.iterdir()) and _read(made_as) != asked:
-        raise InputError(f"--out {out}: is not empty, and holds no beginning of these scenes; name a new folder")
+        raise InputError(f"`out` {out}: is not empty, and holds no beginning of these scenes; name a new folder")
     for split in ("train", *(["val"] if scenes.val else [])):
         for kind in ("images", "labels"):
             (out / kind / split).mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ def scenes() -> Recipe:
     """Generated scenes (192x192), timm's smallest ResNet from scratch, GCN k = 15 (11 after res-5) + BR.
 
     Not in the paper. Ours: what `globalconv demo` prints, which trains it beside the Baseline in minutes. Of this
-    backbone a cell of res-5 sees 167 x 167 pixels, less than the picture, as it is with large pictures and any
+    backbone a cell of res-5 sees 167 x 167 pixels, less than the image, as it is with large images and any
     backbone: so it is the heads that have to see far. `globalconv demo` (2,000 scenes, 100 others to score on, seed 0):
     Baseline 0.637, GCN + BR 0.671 mIoU, both in 7 minutes on two cores.
     """
