@@ -112,6 +112,6 @@ def test_class_maps_have_a_limit_that_can_be_raised_too(
     globalconv.predict(place / "run", [f"{place}/blobs/images/val"], tmp_path / "maps")
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 10)
     given = [f"--predictions={tmp_path / 'maps'}", f"--data={place / 'blobs'}"]
-    with pytest.raises(InputError, match="with --max-pixels"):
+    with pytest.raises(InputError, match="with `max_pixels`"):
         evaluate.run(given, StopRequest())
     assert evaluate.run([*given, "--max-pixels", "1000000"], StopRequest()) == 0
