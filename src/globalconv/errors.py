@@ -31,11 +31,14 @@ class InputError(GlobalconvError, ValueError):
         self.kind, self.samples = kind, tuple(samples)
 
 
-Complain = Callable[[InputError], None]
-"""What a reader does about a part of its input that it can leave out: `refuse`, or note it and go on."""
+OnError = Callable[[InputError], None]
+"""What a reader calls for a part of its input that it can leave out: `raise_error`, or a list's `append` to go on."""
+
+Log = Callable[[str], None]
+"""What long work calls with each line about itself: `print_line`, or a function that drops it."""
 
 
-def refuse(error: InputError) -> None:
+def raise_error(error: InputError) -> None:
     """Raise `error`."""
     raise error
 
@@ -58,9 +61,9 @@ class StoppedError(BaseException):
         self.exit_code = 128 + signal_number
 
 
-def nearest(name: object, known: Iterable[str]) -> str:
-    """Return the words that help someone who mistyped `name`: the nearest known name, then all of them."""
-    names = sorted(known)
+def suggest(name: object, names: Iterable[str]) -> str:
+    """Return the end of a message about an unknown `name`: the most similar of `names`, then all of them."""
+    names = sorted(names)
     close = difflib.get_close_matches(str(name), names, n=1) or [n for n in names if n.lower() == str(name).lower()]
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}known: {', '.join(names)}"
@@ -72,7 +75,7 @@ _naming_options = False
 
 @contextlib.contextmanager
 def settings_named_as_options() -> Iterator[None]:
-    """Let `tell` name settings as the command line does inside the block: `optim.lr` is --optim.lr."""
+    """Let `print_line` name settings as the command line does inside the block: `optim.lr` is --optim.lr."""
     global _naming_options  # noqa: PLW0603 (of the process, as standard error is)
     before, _naming_options = _naming_options, True
     try:
@@ -86,15 +89,15 @@ def as_options(text: str) -> str:
     return _SETTING.sub(lambda setting: f"--{setting[1].replace('_', '-')}", text)
 
 
-def tell(line: str) -> None:
-    """Write `line` to standard error; where its reader has gone (`2>&1 | head`), go on in silence."""
+def print_line(line: str) -> None:
+    """Print `line` to standard error. A reader that has gone (`2>&1 | head`) is no error."""
     line = as_options(line) if _naming_options else line
     try:
         print(line, file=sys.stderr, flush=True)
     except BrokenPipeError:
-        abandon(sys.stderr)
+        discard_output(sys.stderr)
 
 
-def abandon(stream: IO[str]) -> None:
-    """Send what is written to `stream`, whose reader has gone, nowhere, at exit too."""
+def discard_output(stream: IO[str]) -> None:
+    """Point `stream`, whose reader has gone, at the null device, so that flushing it at exit raises nothing."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -11,7 +11,7 @@ import tyro
 
 from globalconv.cli.options import read_options
 from globalconv.data.roots import Root, parse_data
-from globalconv.errors import InputError, as_options, nearest
+from globalconv.errors import InputError, as_options, suggest
 from globalconv.runtime.signals import StopRequest
 
 
@@ -79,7 +79,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         return 0
     job, *rest = arguments
     if job not in JOBS:
-        raise InputError(f"data {job!r}: no such job; {nearest(job, JOBS)}")
+        raise InputError(f"data {job!r}: no such job; {suggest(job, JOBS)}")
     return JOBS[job][1](rest)
 
 

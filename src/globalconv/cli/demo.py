@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from globalconv.cli.options import read_options
-from globalconv.errors import tell
+from globalconv.errors import print_line
 from globalconv.runtime.memory import while_importing
 from globalconv.runtime.signals import StopRequest
 
@@ -27,6 +27,6 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     with while_importing():
         from globalconv.jobs.demo import run_demo
 
-    page = run_demo(options.out, options.scenes, options.steps, stop, tell)
+    page = run_demo(options.out, options.scenes, options.steps, stop, print_line)
     print(page.resolve())
     return 0

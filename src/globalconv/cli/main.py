@@ -15,10 +15,10 @@ from globalconv.errors import (
     GlobalconvError,
     InputError,
     StoppedError,
-    abandon,
-    nearest,
+    discard_output,
+    print_line,
     settings_named_as_options,
-    tell,
+    suggest,
 )
 from globalconv.runtime.memory import keep_freed_memory
 from globalconv.runtime.processes import is_first_process
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (GlobalconvError, StoppedError) as error:
             return _complain(str(error), error.exit_code)
         except BrokenPipeError:
-            abandon(sys.stdout)  # Whoever read our output has gone (`| head`); nothing is left to say.
+            discard_output(sys.stdout)  # Whoever read our output has gone (`| head`); nothing is left to say.
             return 0
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
@@ -102,7 +102,7 @@ def _dispatch(given: list[str], stop: StopRequest) -> int:
         return 0
     verb, *rest = given
     if verb not in VERBS:
-        raise InputError(f"{verb!r} is no verb of globalconv; {nearest(verb, VERBS)}")
+        raise InputError(f"{verb!r} is no verb of globalconv; {suggest(verb, VERBS)}")
     keep_freed_memory()
     module = importlib.import_module(f"globalconv.cli.{verb.replace('-', '_')}")
     code: int = module.run(rest, stop)
@@ -112,11 +112,11 @@ def _dispatch(given: list[str], stop: StopRequest) -> int:
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
     """Show a warning as a line, without the place in the code that nobody asked for."""
     if is_first_process():
-        tell(f"warning: {' '.join(str(message).split())}")
+        print_line(f"warning: {' '.join(str(message).split())}")
 
 
 def _complain(message: str, code: int) -> int:
-    tell(f"globalconv: {' '.join(message.split())}")
+    print_line(f"globalconv: {' '.join(message.split())}")
     return code
 
 

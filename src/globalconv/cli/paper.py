@@ -1,7 +1,7 @@
 """`globalconv paper TABLE ...`: the paper's tables, measured, beside the printed numbers."""
 
 from globalconv.cli import paper_report
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 from globalconv.paper.tables import RANKINGS, TABLES, ranking_text
 from globalconv.runtime.signals import StopRequest
 
@@ -42,5 +42,5 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     count = next((place for place, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     names = list(dict.fromkeys(arguments[:count]))
     if unknown := [name for name in names or arguments[:1] if name not in TABLES | RANKINGS]:
-        raise InputError(f"paper {unknown[0]}: name a table first; {nearest(unknown[0], TABLES | RANKINGS)}")
+        raise InputError(f"paper {unknown[0]}: name a table first; {suggest(unknown[0], TABLES | RANKINGS)}")
     return names, arguments[count:]

@@ -9,7 +9,7 @@ import tyro
 
 from globalconv.cli.options import DataOption, read_recipe
 from globalconv.data.roots import parse_data
-from globalconv.errors import InputError, tell
+from globalconv.errors import InputError, print_line
 from globalconv.paper.plan import budgeted, check_overrides, on_splits, tables_named
 from globalconv.paper.table_job import Asked, list_tables, run_tables
 from globalconv.paper.tables import TABLES
@@ -58,7 +58,7 @@ def measure(names: list[str], arguments: list[str], stop: StopRequest) -> None:
     asked = Asked(
         tables, bases, parse_data(options.data), options.runs, options.results, options.seeds, options.first
     )  # fmt: skip
-    print(list_tables(asked) if options.list else run_tables(asked, stop, tell))
+    print(list_tables(asked) if options.list else run_tables(asked, stop, print_line))
 
 
 def _common_recipe(names: list[str]) -> str:

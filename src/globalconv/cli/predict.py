@@ -7,7 +7,7 @@ from typing import Literal
 import tyro
 
 from globalconv.cli.options import read_options, with_value
-from globalconv.errors import InputError, tell
+from globalconv.errors import InputError, print_line
 from globalconv.infer.inference_settings import CRF, PLAIN, InferenceSettings
 from globalconv.runtime.memory import while_importing
 from globalconv.runtime.signals import StopRequest
@@ -45,6 +45,6 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     for failure in failures:
         path = "" if failure.path in failure.error else f"{failure.path}: "
         line = " ".join(f"{path}{failure.error}".split())  # a file's name may hold line breaks
-        tell(f"globalconv: skipped {line}")
+        print_line(f"globalconv: skipped {line}")
     print(f"done: {options.out}" + (f"; {len(failures)} skipped, listed in failures.json" if failures else ""))
     return 2 if failures else 0

@@ -9,7 +9,7 @@ import tyro
 
 from globalconv.cli.options import DataOption, read_recipe
 from globalconv.data.roots import parse_data
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 from globalconv.runtime.memory import while_importing
 from globalconv.runtime.processes import is_first_process
 from globalconv.runtime.signals import StopRequest
@@ -57,7 +57,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         print(USAGE.format(recipes="\n".join(f"  {name:<{width}}  {first_line(name)}" for name in known)), end="")
         return 0
     if name.startswith("-"):
-        raise InputError(f"train {name}: name a recipe first; {nearest(name, {**RECIPES, **STAGED})}")
+        raise InputError(f"train {name}: name a recipe first; {suggest(name, {**RECIPES, **STAGED})}")
     recipe, options = read_recipe(recipe_named(name), f"train {name}", name, _options, rest)
     with while_importing():
         from globalconv.jobs.train import train

@@ -14,7 +14,7 @@ import numpy as np
 from globalconv.arrays import AnyArray, Float32Array
 from globalconv.crf import inputs, solver_cpu
 from globalconv.crf.thread_pool import Crew
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class DenseCRF:
             object.__setattr__(self, "compatibility", inputs.compatibility(self.compatibility))
         object.__setattr__(self, "device", str(self.device))  # torch.device will do
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise InputError(f"device={self.device!r}: {nearest(self.device, ('auto', 'cpu', 'cuda', 'cuda:1'))}")
+            raise InputError(f"device={self.device!r}: {suggest(self.device, ('auto', 'cpu', 'cuda', 'cuda:1'))}")
 
     def __eq__(self, other: object) -> bool:
         return self._values() == other._values() if isinstance(other, DenseCRF) else NotImplemented
@@ -82,7 +82,7 @@ class DenseCRF:
     def preset(cls, name: str) -> "DenseCRF":
         """Return a published setting by its name in `PRESETS`; `dataclasses.replace` changes one field of it."""
         if name not in PRESETS:
-            raise InputError(f"preset={name!r} is no published setting; {nearest(str(name), PRESETS)}")
+            raise InputError(f"preset={name!r} is no published setting; {suggest(str(name), PRESETS)}")
         return replace(PRESETS[name])
 
     def __call__(self, image: Any, probabilities: Any) -> Any:

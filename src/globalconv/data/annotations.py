@@ -30,7 +30,7 @@ from globalconv.arrays import Uint8Array
 from globalconv.data.classes import VOID_NAMES
 from globalconv.data.images import image_size, read_image
 from globalconv.data.source import sizes_differ
-from globalconv.errors import Complain, InputError, nearest
+from globalconv.errors import InputError, OnError, suggest
 from globalconv.labels import IGNORE, MAX_CLASSES, LabelSpace
 
 Point = tuple[float, float]
@@ -215,7 +215,7 @@ class DrawnClasses:
         if name.lower() in BACKGROUND_NAMES:
             return self.undrawn
         raise InputError(
-            f"{where}: class {name!r} is not in the class list; {nearest(name, self.labels.class_names)}"
+            f"{where}: class {name!r} is not in the class list; {suggest(name, self.labels.class_names)}"
             " (add it there, or correct the annotation)",
             "class",
         )
@@ -322,17 +322,17 @@ def _parsed(file: Path, _changed: int, _size: int) -> Any:
     return json.loads(file.read_text(encoding="utf-8-sig"))
 
 
-def collected(makers: Iterable[Callable[[], Drawing]], complain: Complain) -> tuple[Drawing, ...]:
-    """Return the drawings that can be made; what keeps one from it goes to `complain`."""
+def collected(makers: Iterable[Callable[[], Drawing]], on_error: OnError) -> tuple[Drawing, ...]:
+    """Return the drawings that can be made; what keeps one from it goes to `on_error`."""
     made = []
     for make in makers:
         try:
             made.append(make())
         except InputError as error:
-            complain(error)
+            on_error(error)
     names = Counter(drawing.name for drawing in made)
     if repeated := [name for name, count in names.items() if count > 1]:
-        complain(
+        on_error(
             InputError(f"{made[0].where}: the image {repeated[0]!r} is listed {names[repeated[0]]} times", "names")
         )
     return tuple({drawing.name: drawing for drawing in made}.values())

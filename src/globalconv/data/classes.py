@@ -21,7 +21,7 @@ from typing import Any
 
 from globalconv.data.masks import INDICES, MaskFormat, palette_of, read_mask, values_of
 from globalconv.data.source import Pair
-from globalconv.errors import Complain, InputError, refuse
+from globalconv.errors import InputError, OnError, raise_error
 from globalconv.labels import IGNORE, MAX_CLASSES, Colour, LabelSpace
 
 VOID_NAMES = ("void", "ignore", "__ignore__")
@@ -225,10 +225,10 @@ def declared_classes(root: Path, pairs: Sequence[Pair]) -> ClassList | None:
     return dataclasses.replace(declared, labels=dataclasses.replace(declared.labels, palette=palette))
 
 
-def scanned_classes(pairs: Sequence[Pair], complain: Complain = refuse) -> tuple[LabelSpace, MaskFormat]:
+def scanned_classes(pairs: Sequence[Pair], on_error: OnError = raise_error) -> tuple[LabelSpace, MaskFormat]:
     """Return "class 0" .. for the values that occur in all masks, void being `IGNORE` only; 0/255 masks are binary.
 
-    Masks that cannot be read go to `complain`.
+    Masks that cannot be read go to `on_error`.
     """
     first: dict[int, Path] = {}
     unread: list[InputError] = []
@@ -238,7 +238,7 @@ def scanned_classes(pairs: Sequence[Pair], complain: Complain = refuse) -> tuple
                 first.setdefault(value, pair.label)
         except InputError as error:
             unread.append(error)
-            complain(error)
+            on_error(error)
     present = set(first)
     if not present:
         raise unread[0] if unread else InputError("the data hold no complete pair of an image and a mask; add some")
@@ -273,7 +273,7 @@ def agreed_classes(declared: LabelSpace, expected: LabelSpace | None, where: str
     )
 
 
-def holds_binary(labels: LabelSpace, masks: MaskFormat, pairs: Iterable[Pair], complain: Complain = refuse) -> bool:
+def holds_binary(labels: LabelSpace, masks: MaskFormat, pairs: Iterable[Pair], on_error: OnError = raise_error) -> bool:
     """Say whether two-class data hold 0 and 255 but never 1: then 255 is the foreground and nothing is void."""
     if labels.num_classes != len(BINARY):
         return False
@@ -282,7 +282,7 @@ def holds_binary(labels: LabelSpace, masks: MaskFormat, pairs: Iterable[Pair], c
         try:
             stored = read_mask(pair.label, masks)
         except InputError as error:
-            complain(error)
+            on_error(error)
             continue
         if stored.ndim == 3:
             return False

@@ -24,7 +24,7 @@ from globalconv.data.roots import Data, Root, as_root, data_folder, in_words, pa
 from globalconv.data.scenes.scene import SCENES, scene_source
 from globalconv.data.source import FileSource, Mixture, Pair, Source, Subset, origin
 from globalconv.data.splits import ALL, held_out
-from globalconv.errors import Complain, InputError, nearest, refuse
+from globalconv.errors import InputError, OnError, raise_error, suggest
 from globalconv.labels import CAMVID, CITYSCAPES, VOC, LabelSpace
 
 __all__ = [
@@ -59,7 +59,7 @@ class Layout:
     recognises: Callable[[Path], bool]
     splits: Callable[[Path], Sequence[str]]
     """The splits on disk; [""] where there are none."""
-    read: Callable[[Path, str, Complain], tuple[Any, ...]]
+    read: Callable[[Path, str, OnError], tuple[Any, ...]]
     """Returns the samples of a split: pairs, or drawings where there are `names`."""
     names: Callable[[Path], Sequence[str]] | None = None
     """Returns the class names of drawings, where no class list fixes them."""
@@ -95,7 +95,7 @@ def open_source(
     split: str,
     layout: str | None = None,
     labels: LabelSpace | None = None,
-    complain: Complain = refuse,
+    on_error: OnError = raise_error,
 ) -> Source:
     """Return the split of the data set at `root` (None: the built-in scenes).
 
@@ -105,14 +105,14 @@ def open_source(
     `layout` is one of `LAYOUTS`, recognised if None. Classes are those the data declare (in a class list; CamVid's
     for layout "camvid"); if they declare none, they are `labels`, and without those what is found in all annotations.
     `labels` of trained weights that differ from the declared ones are refused. Samples that are not complete go to
-    `complain` and are left out; by default they are refused.
+    `on_error` and are left out; by default they are refused.
     """
     if layout is not None and layout not in LAYOUTS:
-        raise InputError(f"layout={layout!r}: {nearest(layout, LAYOUTS)}")
+        raise InputError(f"layout={layout!r}: {suggest(layout, LAYOUTS)}")
     if root is not None and (terms := named_splits(split, root)):
         if layout is not None:
             raise InputError(f"layout={layout!r}: the split {split!r} says what the data are; leave the layout out")
-        source = open_named(root, terms, complain)
+        source = open_named(root, terms, on_error)
         agreed_classes(source.labels, labels, in_words(root))
         return source
     assert not isinstance(root, Mapping)
@@ -121,11 +121,13 @@ def open_source(
     layout = layout or recognise(root)
     name = f"{layout} {root} ({split})"
     with understood(str(root)):
-        samples = _ON_DISK[layout].read(data_folder(root), split, complain)
+        samples = _ON_DISK[layout].read(data_folder(root), split, on_error)
     if _ON_DISK[layout].names is not None:
         return _drawn(name, root, layout, samples, labels)
     # Whoever notes what is wrong reads every sample later, and notes broken masks then.
-    found, masks = _classes(root, layout, samples, labels, refuse if complain is refuse else lambda error: None)
+    found, masks = _classes(
+        root, layout, samples, labels, raise_error if on_error is raise_error else lambda error: None
+    )
     return FileSource(name, found, samples, masks)
 
 
@@ -158,7 +160,7 @@ def splits(root: Root, layout: str | None = None) -> list[str]:
     if isinstance(root, Mapping) or (layout is None and holds_several(root)):
         return all_splits(root)
     if layout is not None and layout not in _ON_DISK:
-        raise InputError(f"layout={layout!r}: {nearest(layout, _ON_DISK)}")
+        raise InputError(f"layout={layout!r}: {suggest(layout, _ON_DISK)}")
     with understood(str(root)):
         return list(_ON_DISK[layout or recognise(root)].splits(data_folder(root)))
 
@@ -200,7 +202,7 @@ def _together(root: Path, found: str | None) -> list[str]:
 
 
 def _classes(
-    root: Path, layout: str, pairs: tuple[Pair, ...], expected: LabelSpace | None, complain: Complain
+    root: Path, layout: str, pairs: tuple[Pair, ...], expected: LabelSpace | None, on_error: OnError
 ) -> tuple[LabelSpace, MaskFormat]:
     """Return the classes of masks, and how the masks hold them."""
     if declared := declared_classes(root, pairs):
@@ -211,8 +213,8 @@ def _classes(
     elif expected is not None:
         labels, masks = expected, MaskFormat()
     else:
-        return scanned_classes(tuple(_everything(root, layout)), complain)
-    binary = holds_binary(labels, masks, _everything(root, layout), complain)
+        return scanned_classes(tuple(_everything(root, layout)), on_error)
+    binary = holds_binary(labels, masks, _everything(root, layout), on_error)
     return labels, MaskFormat(binary=True) if binary else masks
 
 

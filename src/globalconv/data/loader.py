@@ -30,7 +30,7 @@ from globalconv.data.class_weights import ClassWeighting, balancing
 from globalconv.data.source import Source
 from globalconv.data.transform_settings import Augmentation
 from globalconv.data.transforms import augment
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 from globalconv.labels import IGNORE, Colour
 from globalconv.runtime.processes import WHOLE, Share, ignore_signals
 
@@ -251,5 +251,5 @@ def class_pixels(source: Source, on_progress: Callable[[int, int], object] | Non
 def class_weights(pixels: ClassPixels, kind: str) -> Tensor:
     """Return the weight of each class in the loss, float32 (K,): `balancing` as a tensor."""
     if kind not in get_args(ClassWeighting):
-        raise InputError(f"class_weights={kind!r}: {nearest(kind, get_args(ClassWeighting))}")
+        raise InputError(f"class_weights={kind!r}: {suggest(kind, get_args(ClassWeighting))}")
     return torch.from_numpy(balancing(pixels.pixels_K, pixels.reach_K, kind).astype(np.float32))

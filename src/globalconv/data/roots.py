@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 from globalconv.runtime.files import as_path
 
 Root = Path | Mapping[str, Path]
@@ -29,7 +29,7 @@ def as_root(data: Data) -> Root | None:
     if not isinstance(data, Mapping):
         return None if data is None else as_path("data", data)
     if unknown := [name for name in data if name not in NAMES]:
-        raise InputError(f"`data` {unknown[0]}={data[unknown[0]]}: {nearest(unknown[0], NAMES)}")
+        raise InputError(f"`data` {unknown[0]}={data[unknown[0]]}: {suggest(unknown[0], NAMES)}")
     if not data:
         raise InputError("`data`: names no place; give the root of a data set")
     return {name: as_path(f"data {name}", place) for name, place in data.items()}

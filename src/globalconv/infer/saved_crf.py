@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from globalconv.crf.dense import PRESETS, DenseCRF
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 
 PARAMETERS = (
     "iterations", "appearance_weight", "appearance_xy", "appearance_rgb", "smoothness_weight", "smoothness_xy",
@@ -27,7 +27,7 @@ def crf_from(text: str) -> DenseCRF:
     path = Path(text)
     if not path.is_file():
         raise InputError(
-            f"`crf` {text}: is neither a published setting nor the file of a search; {nearest(text, PRESETS)}"
+            f"`crf` {text}: is neither a published setting nor the file of a search; {suggest(text, PRESETS)}"
         )
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from globalconv.crf_search.search_settings import SEARCH, SearchSettings
 from globalconv.data.datasets import Data, Root, Source, as_root, open_held_out, open_source
 from globalconv.data.images import pixel_limit
-from globalconv.errors import InputError, tell
+from globalconv.errors import InputError, print_line
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.evaluation.score import PARTS as SCORING
@@ -163,7 +163,7 @@ def crf_search(
     def opened(root: Root | None, split: str | None) -> Source:
         return _to_score(predictor, root, split, settings.layout)
 
-    return run_job(predictor, Path(weights), as_root(data), opened, Path(out), settings, resume, workers, tell)
+    return run_job(predictor, Path(weights), as_root(data), opened, Path(out), settings, resume, workers, print_line)
 
 
 def write_report_of(

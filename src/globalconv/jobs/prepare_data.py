@@ -19,7 +19,7 @@ from globalconv.data.download.catalogue import DATA_SETS, DataSet, Package, in_w
 from globalconv.data.download.fetch import check_archive, download, missing
 from globalconv.data.download.place import place, place_val
 from globalconv.data.download.unpack import Place, unpack
-from globalconv.errors import InputError, StoppedError, nearest
+from globalconv.errors import InputError, StoppedError, suggest
 from globalconv.runtime.files import FolderLock
 
 SPARE = 1.05
@@ -44,7 +44,7 @@ def prepare(
     to be trusted; a call that was stopped is continued by the same call.
     """
     if name not in DATA_SETS:
-        raise InputError(f"data set {name!r} is unknown; {nearest(name, DATA_SETS)}")
+        raise InputError(f"data set {name!r} is unknown; {suggest(name, DATA_SETS)}")
     data_set = DATA_SETS[name]
     if archives is not None and not archives.is_dir():
         raise InputError(f"`archives` {archives}: no such folder; name the one with the archives that you downloaded")
@@ -73,7 +73,7 @@ def _chosen(name: str, data_set: DataSet, names: Sequence[str], archives: Path |
     """Return the packages that are wanted, in the data set's own order."""
     known = {package.name: package for package in data_set.packages}
     if unknown := [wanted for wanted in names if wanted not in known]:
-        raise InputError(f"`packages` {unknown[0]}: {name} has no such package; {nearest(unknown[0], known)}")
+        raise InputError(f"`packages` {unknown[0]}: {name} has no such package; {suggest(unknown[0], known)}")
     found = [p.name for p in data_set.packages if archives is not None and (archives / p.file).is_file()]
     wanted = names or (*data_set.usual, *found)
     return [package for package in data_set.packages if package.name in wanted]

@@ -7,7 +7,7 @@ from pathlib import Path
 from globalconv.arrays import Uint8Array
 from globalconv.data.images import image_size, pixel_limit, read_image
 from globalconv.data.roots import Root
-from globalconv.errors import InputError, StoppedError, nearest
+from globalconv.errors import InputError, StoppedError, suggest
 from globalconv.infer.predictor import Predictor
 from globalconv.runtime.progress import Progress
 from globalconv.runtime.threads import Shares, ahead, alike
@@ -36,9 +36,9 @@ class Submission:
     def check(self) -> None:
         """Raise `InputError` for what is wrong before anything is read."""
         if self.name not in BENCHMARKS:
-            raise InputError(f"submit {self.name!r}: there is no such benchmark; {nearest(self.name, BENCHMARKS)}")
+            raise InputError(f"submit {self.name!r}: there is no such benchmark; {suggest(self.name, BENCHMARKS)}")
         if self.split not in self.benchmark.counts:
-            raise InputError(f"`split` {self.split}: {nearest(self.split, self.benchmark.counts)}")
+            raise InputError(f"`split` {self.split}: {suggest(self.split, self.benchmark.counts)}")
         if self.name != "voc" and self.competition != "comp6":
             raise InputError(f"`competition` {self.competition}: only VOC has competitions; leave it out")
         if not self.out.name.endswith(self.benchmark.suffixes):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from globalconv.data.datasets import Data, Root, as_root
-from globalconv.errors import InputError, StoppedError, tell
+from globalconv.errors import InputError, StoppedError, print_line
 from globalconv.infer.predictor import load
 from globalconv.jobs.evaluate import report, write_report_of
 from globalconv.model.wrapped import made_by, stored
@@ -59,7 +59,7 @@ def train(
     root = as_root(data)
     initial = None if init_from is None else Path(init_from)
     place, stop, first = Path(out), stop or StopRequest(), is_first_process()
-    cluster, say = Cluster(devices, nodes, strategy), tell if first else _silence
+    cluster, say = Cluster(devices, nodes, strategy), print_line if first else _silence
     if resume:
         begun = next(iter(stage_folders(place, recipe.stages).values())) if isinstance(recipe, StagedRecipe) else place
         RunFolder(begun).check_initial_weights(initial)
@@ -87,7 +87,7 @@ def pretrain(
 
     Return the file that `GlobalConvNet(backbone_weights=...)` takes. Raises what `train` raises.
     """
-    run_pretraining(recipe, as_path("data", data), as_path("out", out), resume, stop or StopRequest(), tell)
+    run_pretraining(recipe, as_path("data", data), as_path("out", out), resume, stop or StopRequest(), print_line)
     return Path(out) / BACKBONE_FILE
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 
 HEADS = ("gcn", "pointwise", "conv", "stack")
 
@@ -151,4 +151,4 @@ def build_head(
         case "stack":
             return ConvStack(in_channels, out_channels, kernel_size, stack_width)
         case _:
-            raise InputError(f"head={head!r} is not one of Figure 4's; {nearest(str(head), HEADS)}")
+            raise InputError(f"head={head!r} is not one of Figure 4's; {suggest(str(head), HEADS)}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 from globalconv.model.backbone import STRIDES, Backbone
 from globalconv.model.blocks import BoundaryRefinement, build_head, check_kernel_size
 from globalconv.model.normalise import Normalised
@@ -146,7 +146,7 @@ def _one_if_equal(values: tuple[Any, ...]) -> Any:
 
 def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise InputError(f"{name}={value!r}: {nearest(str(value), known)}")
+        raise InputError(f"{name}={value!r}: {suggest(str(value), known)}")
 
 
 def _check_numbers(num_classes: object, kernel_sizes: tuple[Any, ...]) -> None:

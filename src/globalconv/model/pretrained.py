@@ -27,7 +27,7 @@ from safetensors.torch import load_file
 from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg, split_model_name_tag
 from torch import Tensor, nn
 
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 
 WRAPPED = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Keys under which training scripts keep the tensors, the one to prefer first."""
@@ -236,7 +236,7 @@ def _tagged_config(architecture: str, weights: str) -> Any:
 
 def _nearest_tag(architecture: str, tag: str) -> str:
     tags = get_arch_pretrained_cfgs(architecture)
-    return nearest(tag, tags) if tags else "it has none for this model"
+    return suggest(tag, tags) if tags else "it has none for this model"
 
 
 def _from_hub(weights: str, config: Any) -> Path:

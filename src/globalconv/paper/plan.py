@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.paper.keys import identity, portable
 from globalconv.paper.tables import TABLES, WIDTHS, Table, Variant
@@ -63,7 +63,7 @@ def tables_named(names: Sequence[str]) -> list[Table]:
     """Return the tables of these names; unknown ones are refused."""
     for name in names:
         if name not in TABLES:
-            raise InputError(f"paper {name}: {nearest(name, TABLES)}")
+            raise InputError(f"paper {name}: {suggest(name, TABLES)}")
     return [TABLES[name] for name in dict.fromkeys(names)]
 
 

@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from globalconv.arrays import BoolArray, Float64Array, Uint8Array
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.views import scaled_size, view
 from globalconv.receptive_field.advice import object_at
@@ -210,7 +210,7 @@ def _held(shown: BoolArray, region: BoolArray) -> float:
 
 def _class_index(names: Sequence[str], name: str) -> int:
     if name not in names:
-        raise InputError(f"`class` {name}: {nearest(name, names)}")
+        raise InputError(f"`class` {name}: {suggest(name, names)}")
     return list(names).index(name)
 
 

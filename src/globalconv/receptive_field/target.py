@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 
 Position = tuple[int, int]
 """Row and column of a cell of the map, from 0."""
@@ -42,7 +42,7 @@ def _entry(output: Any, layer: Layer) -> Any:
     if layer is None and len(output) == 1:
         return next(iter(output.values() if isinstance(output, Mapping) else output))
     if layer not in keys:
-        known = nearest(layer, map(str, keys if isinstance(output, Mapping) else range(len(output))))
+        known = suggest(layer, map(str, keys if isinstance(output, Mapping) else range(len(output))))
         raise InputError(f"layer={layer!r}: the network returns {len(output)} maps, name one of them; {known}")
     return output[layer]
 

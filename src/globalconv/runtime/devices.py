@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -51,7 +51,7 @@ def choose_device(name: str = "auto") -> torch.device:
         name = name.removesuffix(":0")
     kind, _, number = name.partition(":")
     if kind not in DEVICES[1:] or (number and (kind != "cuda" or not number.isdecimal())) or name.endswith(":"):
-        raise InputError(f"device={name!r}: {nearest(name, (*DEVICES, 'cuda:1'))}")
+        raise InputError(f"device={name!r}: {suggest(name, (*DEVICES, 'cuda:1'))}")
     if kind == "cuda":
         _check_cuda(name, int(number or 0))
     if kind == "mps" and not torch.backends.mps.is_available():
@@ -62,7 +62,7 @@ def choose_device(name: str = "auto") -> torch.device:
 def choose_precision(name: str, device: torch.device) -> str:
     """Return "float32" or "bfloat16"; "auto" is bfloat16 where `device` computes it natively, else float32."""
     if name not in PRECISIONS:
-        raise InputError(f"precision={name!r}: {nearest(name, PRECISIONS)}")
+        raise InputError(f"precision={name!r}: {suggest(name, PRECISIONS)}")
     if name != "auto":
         return name
     return "bfloat16" if native_bfloat16(device) else "float32"

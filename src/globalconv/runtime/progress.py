@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from globalconv.errors import abandon
+from globalconv.errors import discard_output
 
 PLAIN_SECONDS = 10.0
 """Least time between two plain lines."""
@@ -30,7 +30,7 @@ class _Console(Console):
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
-        abandon(sys.stderr)
+        discard_output(sys.stderr)
 
 
 class Progress:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, get_type_hints
 
 from globalconv.data.class_weights import ClassWeighting
 from globalconv.data.transform_settings import USUAL, Augmentation, CropSettings
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 
 FREE = ("data.workers", "device", "checkpoint_every")
 """Fields that a resumed run may change: they decide where and how work is done, not what comes out."""
@@ -275,7 +275,7 @@ def _build(kind: type[D], fields: Mapping[str, Any], path: str) -> D:
     hints = get_type_hints(kind)
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     if unknown := [name for name in fields if name not in known]:
-        raise InputError(f"recipe field {path}{unknown[0]!r} is unknown; {nearest(unknown[0], known)}")
+        raise InputError(f"recipe field {path}{unknown[0]!r} is unknown; {suggest(unknown[0], known)}")
     values: dict[str, Any] = {}
     for name, value in fields.items():
         hint = hints[name]

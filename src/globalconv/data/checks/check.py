@@ -114,7 +114,7 @@ def _opened(root: Root, layout: str | None, chosen: Sequence[str]) -> tuple[dict
         if split == ALL and sources:  # everything, where nothing else can be opened: too little to divide, say
             break
         try:
-            sources[split] = open_source(root, split, layout, complain=note)
+            sources[split] = open_source(root, split, layout, on_error=note)
         except InputError as error:
             note(error)
     return sources, list(listing.values())

@@ -12,7 +12,7 @@ from globalconv.data.formats import published
 from globalconv.data.masks import MaskFormat, read_mask, values_of
 from globalconv.data.source import Pair
 from globalconv.data.splits import ALIASES, ALL
-from globalconv.errors import Complain, InputError, nearest, refuse
+from globalconv.errors import InputError, OnError, raise_error, suggest
 from globalconv.labels import CITYSCAPES_LABEL_IDS, IGNORE
 
 IMAGES, FINE, COARSE, IMAGE_ENDING = "leftImg8bit", "gtFine", "gtCoarse", "_leftImg8bit.png"
@@ -50,10 +50,10 @@ def cityscapes_splits(root: Path) -> list[str]:
     return sorted(split for split in there if not (split.startswith("coarse-") and split[7:] in there))
 
 
-def read_cityscapes(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair, ...]:
-    """Return the pairs of one split; images without a mask and masks without an image go to `complain`."""
+def read_cityscapes(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Pair, ...]:
+    """Return the pairs of one split; images without a mask and masks without an image go to `on_error`."""
     if split == ALL:
-        return tuple(pair for name in cityscapes_splits(root) for pair in read_cityscapes(root, name, complain))
+        return tuple(pair for name in cityscapes_splits(root) for pair in read_cityscapes(root, name, on_error))
     split = next((usual for usual, others in ALIASES.items() if split in others), split)
     split = "coarse" if split == "train_extra" else split
     if split == "test":
@@ -62,13 +62,13 @@ def read_cityscapes(root: Path, split: str, complain: Complain = refuse) -> tupl
             " val, and predict these"
         )
     if split not in FOLDERS:
-        raise InputError(f"split {split!r}: {nearest(split, FOLDERS)}")
+        raise InputError(f"split {split!r}: {suggest(split, FOLDERS)}")
     kind, folder = FOLDERS[split]
     if not (root / kind / folder).is_dir():
         raise _no_masks(root, split, kind)
-    pairs = _pairs(root, kind, folder, complain)
+    pairs = _pairs(root, kind, folder, on_error)
     of_split = published.CITYSCAPES[split]
-    published.check_count(str(root / kind / folder), "Cityscapes", split, len(pairs), of_split, complain)
+    published.check_count(str(root / kind / folder), "Cityscapes", split, len(pairs), of_split, on_error)
     _refuse_train_ids(pairs)
     return pairs
 
@@ -86,7 +86,7 @@ def _no_masks(root: Path, split: str, kind: str) -> InputError:
     )
 
 
-def _pairs(root: Path, kind: str, folder: str, complain: Complain) -> tuple[Pair, ...]:
+def _pairs(root: Path, kind: str, folder: str, on_error: OnError) -> tuple[Pair, ...]:
     images = below(root / IMAGES / folder, IMAGE_ENDING)
     masks = below(root / kind / folder, f"_{kind}_labelIds.png")
     if without := sorted(images.keys() - masks.keys()):
@@ -94,10 +94,10 @@ def _pairs(root: Path, kind: str, folder: str, complain: Complain) -> tuple[Pair
         other = where.with_name(where.name.replace("labelIds", "labelTrainIds"))
         hint = ", not the train ids beside it" if other.exists() else ""
         said = f"{where}: is not there{_more(without)}; copy the label ids from {ARCHIVES[kind]}{hint}"
-        complain(InputError(said, "partner", without))
+        on_error(InputError(said, "partner", without))
     if without := sorted(masks.keys() - images.keys()):
         where = root / IMAGES / folder / f"{without[0]}{IMAGE_ENDING}"
-        complain(InputError(f"{where}: is not there{_more(without)}; copy it from the archive", "partner", without))
+        on_error(InputError(f"{where}: is not there{_more(without)}; copy it from the archive", "partner", without))
     if not masks.keys() & images.keys():
         raise InputError(f"{root / IMAGES / folder}: holds no CITY/*{IMAGE_ENDING}; unpack the images there")
     return tuple(

@@ -19,7 +19,7 @@ from typing import Any
 from globalconv.data.annotations import Drawing, Shape, collected, covered, entry, find_image, read_json, safe_name
 from globalconv.data.classes import READERS, few
 from globalconv.data.splits import ALIASES, choose, on_disk
-from globalconv.errors import Complain, InputError, refuse
+from globalconv.errors import InputError, OnError, raise_error
 
 PARTS = {"images", "annotations", "categories"}
 
@@ -34,10 +34,10 @@ def coco_splits(root: Path) -> list[str]:
     return sorted(_files(root))
 
 
-def read_coco(root: Path, split: str, complain: Complain = refuse) -> tuple[Drawing, ...]:
-    """Return the drawings of one split, whose images without any object are background; missing ones: `complain`."""
+def read_coco(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Drawing, ...]:
+    """Return the drawings of one split, whose images without any object are background; missing ones: `on_error`."""
     files = _files(root)
-    return choose(list(files), lambda name: _drawings(root, name, files[name], complain), split, root)
+    return choose(list(files), lambda name: _drawings(root, name, files[name], on_error), split, root)
 
 
 def coco_names(root: Path) -> list[str]:
@@ -118,7 +118,7 @@ def _categories(content: Mapping[str, Any], file: Path) -> dict[int, str]:
     return {int(entry(c, "id", str(file))): str(entry(c, "name", str(file))) for c in content["categories"]}
 
 
-def _drawings(root: Path, split: str, file: Path, complain: Complain) -> tuple[Drawing, ...]:
+def _drawings(root: Path, split: str, file: Path, on_error: OnError) -> tuple[Drawing, ...]:
     content, categories = _content(file), _categories(_content(file), file)
     objects: dict[int, list[tuple[str, Any]]] = defaultdict(list)
     for fields in content["annotations"]:
@@ -129,13 +129,13 @@ def _drawings(root: Path, split: str, file: Path, complain: Complain) -> tuple[D
     listed = {int(entry(record, "id", str(file))) for record in content["images"]}
     if lost := [identifier for identifier in objects if identifier not in listed]:
         said = f"{file}: has objects on images that it does not list (image_id {few(lost)}); export it again"
-        complain(InputError(said, "partner"))
+        on_error(InputError(said, "partner"))
     folders = _image_folders(root, split, file)
     makers = (
         functools.partial(_drawing, folders, split, file, record, objects[int(entry(record, "id", str(file)))])
         for record in content["images"]
     )
-    return collected(makers, complain)
+    return collected(makers, on_error)
 
 
 def _image_folders(root: Path, split: str, file: Path) -> list[Path]:

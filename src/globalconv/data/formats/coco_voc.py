@@ -29,7 +29,7 @@ from globalconv.data.formats import published
 from globalconv.data.images import image_size, read_image
 from globalconv.data.source import sizes_differ
 from globalconv.data.splits import on_disk
-from globalconv.errors import Complain, InputError, refuse
+from globalconv.errors import InputError, OnError, raise_error
 from globalconv.labels import COCO_TO_VOC, IGNORE, VOC, LabelSpace
 
 ANNOTATIONS = re.compile(r"instances_((train|val)(2014|2017))")
@@ -132,21 +132,21 @@ def is_coco(root: Path) -> bool:
     return bool(coco_files(root))
 
 
-def open_coco(root: Path, split: str, min_area: int = 0, complain: Complain = refuse) -> CocoAsVoc:
+def open_coco(root: Path, split: str, min_area: int = 0, on_error: OnError = raise_error) -> CocoAsVoc:
     """Return the images of `split`: "train" or "val", or with the year where both are there.
 
-    `min_area` is in pixels. Images that are listed and not there go to `complain`.
+    `min_area` is in pixels. Images that are listed and not there go to `on_error`.
     """
     files = coco_files(root)
     name = _split(root, files, split)
     count, images = _images(files[name], min_area)
-    published.check_count(str(files[name]), "COCO", name, count, published.COCO[name], complain)
+    published.check_count(str(files[name]), "COCO", name, count, published.COCO[name], on_error)
     folder = next((place for place in (root / name, root / "images" / name) if place.is_dir()), root / name)
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if missing := [annotated_image.file_name for annotated_image in images if annotated_image.file_name not in there]:
         more = f", nor are {len(missing) - 1} others" if missing[1:] else ""
         said = f"{folder / missing[0]}: is not there{more}, but {files[name].name} lists it; unpack {name}.zip there"
-        complain(InputError(said, "partner", missing))
+        on_error(InputError(said, "partner", missing))
     kept = tuple(annotated_image for annotated_image in images if annotated_image.file_name in there)
     return CocoAsVoc(f"coco {root} ({name})", folder, str(files[name]), kept)
 

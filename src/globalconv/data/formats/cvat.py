@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from globalconv.data.annotations import Drawing, Shape, collected, find_image, safe_name
 from globalconv.data.splits import choose
-from globalconv.errors import Complain, InputError, refuse
+from globalconv.errors import InputError, OnError, raise_error
 
 FILE_NAME = "annotations.xml"
 
@@ -37,8 +37,8 @@ def cvat_splits(root: Path) -> list[str]:
     return sorted({_subset(image) for image in _parsed(root / FILE_NAME).iter("image")}) or [""]
 
 
-def read_cvat(root: Path, split: str, complain: Complain = refuse) -> tuple[Drawing, ...]:
-    """Return the drawings of one split; images that are not there go to `complain`."""
+def read_cvat(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Drawing, ...]:
+    """Return the drawings of one split; images that are not there go to `on_error`."""
     file = root / FILE_NAME
     images = list(_parsed(file).iter("image"))
     if not images:
@@ -46,7 +46,7 @@ def read_cvat(root: Path, split: str, complain: Complain = refuse) -> tuple[Draw
 
     def read(name: str) -> tuple[Drawing, ...]:
         return collected(
-            (functools.partial(_drawing, root, file, image) for image in images if _subset(image) == name), complain
+            (functools.partial(_drawing, root, file, image) for image in images if _subset(image) == name), on_error
         )
 
     return choose(sorted({_subset(image) for image in images}), read, split, root)

@@ -16,7 +16,7 @@ from pathlib import Path
 from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.data.source import Pair
 from globalconv.data.splits import ALIASES, choose, on_disk
-from globalconv.errors import Complain, InputError, refuse
+from globalconv.errors import InputError, OnError, raise_error
 
 LABEL_FOLDERS = ("labels", "masks")
 
@@ -31,12 +31,12 @@ def folder_splits(root: Path) -> list[str]:
     return sorted(_folders(root))
 
 
-def read_folder(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair, ...]:
-    """Return the pairs of one split; images without a label, and labels without an image, go to `complain`."""
+def read_folder(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Pair, ...]:
+    """Return the pairs of one split; images without a label, and labels without an image, go to `on_error`."""
     folders = _folders(root)
     if not folders:
         raise InputError(f"{root}: has no images/ beside labels/ (nor splits that do); create both folders")
-    return choose(list(folders), lambda name: _pairs(name, *folders[name], complain), split, root)
+    return choose(list(folders), lambda name: _pairs(name, *folders[name], on_error), split, root)
 
 
 def _folders(root: Path) -> dict[str, tuple[Path, Path]]:
@@ -73,10 +73,10 @@ def _subfolders(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
 
 
-def _pairs(split: str, images: Path, labels: Path, complain: Complain) -> tuple[Pair, ...]:
-    image_files, label_files = images_in(images, complain), images_in(labels, complain)
-    name_singles(images, sorted(image_files.keys() - label_files.keys()), "image", labels, complain)
-    name_singles(labels, sorted(label_files.keys() - image_files.keys()), "label", images, complain)
+def _pairs(split: str, images: Path, labels: Path, on_error: OnError) -> tuple[Pair, ...]:
+    image_files, label_files = images_in(images, on_error), images_in(labels, on_error)
+    name_singles(images, sorted(image_files.keys() - label_files.keys()), "image", labels, on_error)
+    name_singles(labels, sorted(label_files.keys() - image_files.keys()), "label", images, on_error)
     if not image_files:
         raise InputError(f"{images}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}); put the images there")
     prefix = f"{split}/" if split else ""
@@ -86,14 +86,14 @@ def _pairs(split: str, images: Path, labels: Path, complain: Complain) -> tuple[
     )
 
 
-def images_in(folder: Path, complain: Complain = refuse) -> dict[str, Path]:
+def images_in(folder: Path, on_error: OnError = raise_error) -> dict[str, Path]:
     """Return the images under `folder` by their path without suffix."""
     found: dict[str, Path] = {}
     for path in filter(_is_image, files_below(folder)):
         # A letter with its accent may be one character or two: macOS writes two, and nobody sees the difference.
         name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
         if name in found:
-            complain(
+            on_error(
                 InputError(
                     f"{path}: {found[name].name} has the same name; names without suffix must be unique", "names"
                 )
@@ -124,8 +124,8 @@ def _unreadable(error: OSError) -> None:
     raise InputError(f"{error.filename}: the folder cannot be listed ({error.strerror}); correct its permissions")
 
 
-def name_singles(folder: Path, names: list[str], what: str, other: Path, complain: Complain) -> None:
-    """Complain about the files `names` in `folder` that have no partner in the folder `other`, if there are any."""
+def name_singles(folder: Path, names: list[str], what: str, other: Path, on_error: OnError) -> None:
+    """Report the files `names` in `folder` that have no partner in the folder `other`, if there are any."""
     if names:
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         near = next(
@@ -135,4 +135,4 @@ def name_singles(folder: Path, names: list[str], what: str, other: Path, complai
             f"{folder}: {len(names)} {what}{'s' if len(names) > 1 else ''} without a partner in {other} ({shown});"
             f" names must be equal up to the suffix of an image{near}: add the missing files or move these away"
         )
-        complain(InputError(said, "partner", names))
+        on_error(InputError(said, "partner", names))

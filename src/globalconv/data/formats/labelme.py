@@ -24,7 +24,7 @@ from globalconv.data.classes import READERS, few
 from globalconv.data.formats.folder import files_below
 from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.data.splits import choose, on_disk
-from globalconv.errors import Complain, InputError, refuse
+from globalconv.errors import InputError, OnError, raise_error
 
 
 def is_labelme_layout(root: Path) -> bool:
@@ -40,17 +40,17 @@ def labelme_splits(root: Path) -> list[str]:
     return folders if on_disk(folders, "train") else [""]
 
 
-def read_labelme(root: Path, split: str, complain: Complain = refuse) -> tuple[Drawing, ...]:
-    """Return the drawings of one split; annotations without their image go to `complain`."""
+def read_labelme(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Drawing, ...]:
+    """Return the drawings of one split; annotations without their image go to `on_error`."""
     files, names = _annotations(root), labelme_splits(root)
     base = _base(root, files)
     if names != [""] and (loose := [file.name for file in files if file.parent == base]):
         said = f"{base}: {len(loose)} annotations lie beside the folders of the splits and in none ({few(loose)})"
-        complain(InputError(f"{said}; move each into one of {', '.join(names)}", "partner"))
+        on_error(InputError(f"{said}; move each into one of {', '.join(names)}", "partner"))
 
     def read(name: str) -> tuple[Drawing, ...]:
         return collected(
-            (functools.partial(_drawing, root, file) for file in files if base / name in file.parents), complain
+            (functools.partial(_drawing, root, file) for file in files if base / name in file.parents), on_error
         )
 
     return choose(names, read, split, root)

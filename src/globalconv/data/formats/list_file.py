@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 
 from globalconv.data.source import Pair
 from globalconv.data.splits import ALIASES, ALL, choose, held_out, on_disk
-from globalconv.errors import Complain, InputError, refuse
+from globalconv.errors import InputError, OnError, raise_error
 
 
 def list_splits(root: Path) -> list[str]:
@@ -27,8 +27,8 @@ def is_camvid_layout(root: Path) -> bool:
     return annotated and bool(list_splits(root))
 
 
-def read_list(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair, ...]:
-    """Return the pairs of the list file `ROOT/SPLIT.txt`; lines that are none, or name no file, go to `complain`.
+def read_list(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Pair, ...]:
+    """Return the pairs of the list file `ROOT/SPLIT.txt`; lines that are none, or name no file, go to `on_error`.
 
     Where no list at `root` is for validation, some of the training list's pairs are held out. "all" are those of all
     lists.
@@ -36,24 +36,24 @@ def read_list(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair
     lists = list_splits(root)
     names = [name for name in lists if "/" not in name]
     if split == ALL and lists:
-        return tuple({pair.name: pair for name in lists for pair in _read(root, name, complain)}.values())
+        return tuple({pair.name: pair for name in lists for pair in _read(root, name, on_error)}.values())
     if held_out(names) or (split not in lists and on_disk(names, split)):
-        return choose(names, lambda name: _read(root, name, complain), split, root)
+        return choose(names, lambda name: _read(root, name, on_error), split, root)
     if not (root / f"{split}.txt").is_file():
         there = ", ".join(lists) or "none"
         raise InputError(
             f"split {split!r}: there is no list file {root / split}.txt; the splits in {root} are: {there}"
         )
-    return _read(root, split, complain)
+    return _read(root, split, on_error)
 
 
-def _read(root: Path, split: str, complain: Complain) -> tuple[Pair, ...]:
+def _read(root: Path, split: str, on_error: OnError) -> tuple[Pair, ...]:
     file = root / f"{split}.txt"
     pairs: dict[str, tuple[int, Pair]] = {}
-    for number, pair in _pairs(root, file, complain):
+    for number, pair in _pairs(root, file, on_error):
         if pair.name in pairs:
             said = f"{file}:{number}: {pair.image} has the same name (without suffix) as line {pairs[pair.name][0]}"
-            complain(InputError(f"{said}; list every image once", "names"))
+            on_error(InputError(f"{said}; list every image once", "names"))
             continue
         pairs[pair.name] = (number, pair)
     if not pairs:
@@ -61,7 +61,7 @@ def _read(root: Path, split: str, complain: Complain) -> tuple[Pair, ...]:
     return tuple(pair for _, pair in pairs.values())
 
 
-def _pairs(root: Path, file: Path, complain: Complain) -> Iterator[tuple[int, Pair]]:
+def _pairs(root: Path, file: Path, on_error: OnError) -> Iterator[tuple[int, Pair]]:
     """Yield (line number, pair)."""
     for number, line in enumerate(_text(file).splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -69,7 +69,7 @@ def _pairs(root: Path, file: Path, complain: Complain) -> Iterator[tuple[int, Pa
         try:
             yield number, _pair(root, f"{file}:{number}", line)
         except InputError as error:
-            complain(error)
+            on_error(error)
 
 
 def _pair(root: Path, where: str, line: str) -> Pair:
@@ -116,7 +116,7 @@ def almost_a_list(root: Path) -> InputError | None:
     for file in (root / f"{name}.txt" for name in ALIASES):
         try:
             if file.is_file():
-                next(_pairs(root, file, refuse), None)
+                next(_pairs(root, file, raise_error), None)
         except InputError as error:
             return error
     return None
@@ -125,6 +125,6 @@ def almost_a_list(root: Path) -> InputError | None:
 def _lists_pairs(root: Path, file: Path) -> bool:
     """Say whether the first pair of a text file exists, so that a readme is not taken for a list."""
     try:
-        return next(_pairs(root, file, refuse), None) is not None
+        return next(_pairs(root, file, raise_error), None) is not None
     except InputError:
         return False

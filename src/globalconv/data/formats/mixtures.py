@@ -28,7 +28,7 @@ from globalconv.data.formats.voc import LISTS, VOC_MASKS, read_voc, voc_home, vo
 from globalconv.data.roots import Root, data_folder
 from globalconv.data.source import FileSource, Mixture, Source, Subset
 from globalconv.data.splits import held_out, on_disk
-from globalconv.errors import Complain, InputError, nearest, refuse
+from globalconv.errors import InputError, OnError, raise_error, suggest
 from globalconv.labels import CITYSCAPES, VOC
 
 JOIN, OF = "+", ":"
@@ -47,7 +47,7 @@ class Term:
 
 
 Home = Callable[[Path], Path | None]
-Opener = Callable[[Root, Path, Term, Complain], Source]
+Opener = Callable[[Root, Path, Term, OnError], Source]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _term(word: str, split: str) -> Term:
             f"split {split!r}: names nothing before or after a {JOIN}; write voc{OF}train, say, or leave it"
         )
     if name not in NAMED:
-        raise InputError(f"split {split!r}: data set {name!r}: {nearest(name, NAMED)}")
+        raise InputError(f"split {split!r}: data set {name!r}: {suggest(name, NAMED)}")
     if not part:
         raise InputError(f"split {split!r}: {word!r} names no split; write {name}{OF}train, say")
     if not options:
@@ -102,12 +102,12 @@ def _term(word: str, split: str) -> Term:
     return Term(name, part, int(found[1]))
 
 
-def open_named(root: Root, terms: Sequence[Term], complain: Complain = refuse) -> Source:
+def open_named(root: Root, terms: Sequence[Term], on_error: OnError = raise_error) -> Source:
     """Return the samples of all `terms`, each image once."""
     kinds = [(term.source, term.split) for term in terms]
     if repeated := [str(term) for place, term in enumerate(terms) if kinds[place] in kinds[:place]]:
         raise InputError(f"split {JOIN.join(map(str, terms))!r}: {repeated[0]} is named twice; name it once")
-    parts = [NAMED[term.source].opened(root, locate(root, term.source), term, complain) for term in terms]
+    parts = [NAMED[term.source].opened(root, locate(root, term.source), term, on_error) for term in terms]
     for term, part in zip(terms, parts, strict=True):
         if len(part) == 0:
             raise InputError(f"split {str(term)!r}: {part.name} holds no image{_WHY_NONE.get(term.source, '')}")
@@ -119,7 +119,7 @@ def open_named(root: Root, terms: Sequence[Term], complain: Complain = refuse) -
     if len(terms) == 1:
         return parts[0]
     kept = [_part(part, term, indices) for term, part, indices in zip(terms, parts, _once(terms, parts), strict=True)]
-    _check_voc_and_sbd(terms, kept, root, complain)
+    _check_voc_and_sbd(terms, kept, root, on_error)
     return Mixture(tuple(kept), tuple(term.source for term in terms))
 
 
@@ -160,8 +160,8 @@ def _coarseness(term: Term) -> int:
     return int(term.source == "sbd" or term.split.startswith("coarse"))
 
 
-def _check_voc_and_sbd(terms: Sequence[Term], parts: Sequence[Source], root: Root, complain: Complain) -> None:
-    """Complain where complete VOC and SBD do not make 10,582 training images."""
+def _check_voc_and_sbd(terms: Sequence[Term], parts: Sequence[Source], root: Root, on_error: OnError) -> None:
+    """Report where complete VOC and SBD do not make 10,582 training images."""
     sizes = {str(term): len(part) for term, part in zip(terms, parts, strict=True)}
     wanted = {"voc:train": "train", "sbd:train": "train", "sbd:val": "val"}
     if not wanted.keys() <= sizes.keys():
@@ -170,7 +170,7 @@ def _check_voc_and_sbd(terms: Sequence[Term], parts: Sequence[Source], root: Roo
     complete = len(voc_names(voc, "train")) == published.VOC["train"] and is_complete(sbd)
     count = sum(sizes[name] for name in wanted)
     if complete and count != published.VOC_AND_SBD:
-        complain(
+        on_error(
             InputError(
                 f"{voc / LISTS}: VOC and SBD together give {count:,} training images where they have"
                 f" {published.VOC_AND_SBD:,}; the lists of one of them are not the official ones: unpack both again",
@@ -188,12 +188,12 @@ def _check_lists(folder: Path, lists: Sequence[str], term: Term) -> None:
         )
 
 
-def _open_voc(root: Root, home: Path, term: Term, complain: Complain) -> Source:
+def _open_voc(root: Root, home: Path, term: Term, on_error: OnError) -> Source:
     _check_lists(home / LISTS, voc_lists(home), term)
-    return FileSource(f"voc {home} ({term.split})", VOC, read_voc(home, term.split, complain), VOC_MASKS)
+    return FileSource(f"voc {home} ({term.split})", VOC, read_voc(home, term.split, on_error), VOC_MASKS)
 
 
-def _open_sbd(root: Root, home: Path, term: Term, complain: Complain) -> Source:
+def _open_sbd(root: Root, home: Path, term: Term, on_error: OnError) -> Source:
     """Return SBD's samples less those that VOC validates on."""
     _check_lists(home, sbd_splits(home), term)
     try:
@@ -202,7 +202,7 @@ def _open_sbd(root: Root, home: Path, term: Term, complain: Complain) -> Source:
         raise InputError(
             f"split {str(term)!r}: needs VOC's list val.txt too, so that its images can be left out ({error})"
         ) from None
-    pairs = tuple(pair for pair in read_sbd(home, term.split, complain) if pair.name not in scored)
+    pairs = tuple(pair for pair in read_sbd(home, term.split, on_error) if pair.name not in scored)
     return FileSource(f"sbd {home} ({term.split})", VOC, pairs)
 
 
@@ -218,12 +218,12 @@ def _scored_by_voc(root: Root, sbd: Path) -> list[str]:
     return names
 
 
-def _open_coco(root: Root, home: Path, term: Term, complain: Complain) -> Source:
-    return open_coco(home, term.split, term.min_area, complain)
+def _open_coco(root: Root, home: Path, term: Term, on_error: OnError) -> Source:
+    return open_coco(home, term.split, term.min_area, on_error)
 
 
-def _open_cityscapes(root: Root, home: Path, term: Term, complain: Complain) -> Source:
-    pairs = read_cityscapes(home, term.split, complain)
+def _open_cityscapes(root: Root, home: Path, term: Term, on_error: OnError) -> Source:
+    pairs = read_cityscapes(home, term.split, on_error)
     return FileSource(f"cityscapes {home} ({term.split})", CITYSCAPES, pairs, CITYSCAPES_MASKS)
 
 

@@ -4,7 +4,7 @@ A split that has the name of an official one and at least nine tenths of its ima
 have exactly as many; with fewer it is a part that somebody made, which is nobody's mistake.
 """
 
-from globalconv.errors import Complain, InputError
+from globalconv.errors import InputError, OnError
 
 CLAIM = 0.9
 
@@ -16,12 +16,12 @@ VOC_AND_SBD = 10582
 """VOC's training images, and those of SBD that VOC neither trains nor validates on."""
 
 
-def check_count(where: str, data_set: str, split: str, found: int, published: int | None, complain: Complain) -> None:
-    """Complain about a split that has nearly as many images as the official one of its name; None: there is none."""
+def check_count(where: str, data_set: str, split: str, found: int, published: int | None, on_error: OnError) -> None:
+    """Report a split that has nearly as many images as the official one of its name; None: there is none."""
     if published is None or found == published or found < CLAIM * published:
         return
     difference = f"{published - found} are missing" if found < published else f"{found - published} are too many"
-    complain(
+    on_error(
         InputError(
             f"{where}: has {found:,} images where {data_set}'s {split} has {published:,}, so {difference}; unpack the"
             " official archive again (a part of your own goes under another name)",

@@ -10,7 +10,7 @@ from pathlib import Path
 from globalconv.data.formats import published
 from globalconv.data.source import Pair
 from globalconv.data.splits import choose
-from globalconv.errors import Complain, InputError, refuse
+from globalconv.errors import InputError, OnError, raise_error
 
 IMAGES, MAPS = "img", "cls"
 BELOW = (".", "dataset", "benchmark_RELEASE/dataset")
@@ -29,13 +29,13 @@ def sbd_splits(root: Path) -> list[str]:
     return sorted(file.stem for file in (sbd_home(root) or root).glob("*.txt"))
 
 
-def read_sbd(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair, ...]:
-    """Return the pairs of one split; listed images without their image or label map go to `complain`."""
+def read_sbd(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Pair, ...]:
+    """Return the pairs of one split; listed images without their image or label map go to `on_error`."""
     home = sbd_home(root) or root
     names = sbd_splits(root)
     if not names:
         raise InputError(f"{home}: has no train.txt and no val.txt; copy them from the official archive")
-    return choose(names, functools.partial(_read, home, complain), split, root)
+    return choose(names, functools.partial(_read, home, on_error), split, root)
 
 
 def is_complete(home: Path) -> bool:
@@ -53,15 +53,15 @@ def _names(file: Path) -> list[str]:
         raise InputError(f"{file}: cannot be read as text ({error}); copy it from the official archive") from None
 
 
-def _read(home: Path, complain: Complain, split: str) -> tuple[Pair, ...]:
+def _read(home: Path, on_error: OnError, split: str) -> tuple[Pair, ...]:
     file = home / f"{split}.txt"
     listed = _names(file)
-    published.check_count(str(file), "SBD", split, len(listed), published.SBD.get(split), complain)
+    published.check_count(str(file), "SBD", split, len(listed), published.SBD.get(split), on_error)
     images = {path.stem: path for path in (home / IMAGES).glob("*.jpg")}
     maps = {path.stem: path for path in (home / MAPS).glob("*.mat")}
     for folder, there in ((IMAGES, images), (MAPS, maps)):
         if missing := [name for name in listed if name not in there]:
             more = f" (and {len(missing) - 1} more of its {len(listed)})" if missing[1:] else ""
             said = f"{home / folder}: has no {missing[0]!r}, which the split {split!r} lists{more}; put the file there"
-            complain(InputError(said, "partner", missing))
+            on_error(InputError(said, "partner", missing))
     return tuple(Pair(name, images[name], maps[name]) for name in listed if name in images and name in maps)

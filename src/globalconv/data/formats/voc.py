@@ -17,7 +17,7 @@ from globalconv.data.formats.folder import images_in, name_singles
 from globalconv.data.masks import MaskFormat, palette_of, read_mask, values_of
 from globalconv.data.source import Pair
 from globalconv.data.splits import ALL, choose
-from globalconv.errors import Complain, InputError, refuse
+from globalconv.errors import InputError, OnError, raise_error
 from globalconv.labels import IGNORE, VOC, LabelSpace
 
 IMAGES, MASKS, LISTS = "JPEGImages", ("SegmentationClass", "SegmentationClassPNG"), Path("ImageSets", "Segmentation")
@@ -58,8 +58,8 @@ def _has_masks(home: Path, split: str) -> bool:
     return any((masks / f"{name}.png").is_file() for name in voc_names(home, split))
 
 
-def read_voc(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair, ...]:
-    """Return the pairs of one split; listed images without their image or mask go to `complain`."""
+def read_voc(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Pair, ...]:
+    """Return the pairs of one split; listed images without their image or mask go to `on_error`."""
     home = voc_home(root) or root
     masks = _masks(home)
     images, labels = images_in(home / IMAGES), images_in(masks)
@@ -68,17 +68,17 @@ def read_voc(root: Path, split: str, complain: Complain = refuse) -> tuple[Pair,
     def read(name: str) -> tuple[Pair, ...]:
         listed = voc_names(home, name) if name else sorted(labels.keys() & images.keys())
         if not name:
-            name_singles(masks, sorted(labels.keys() - images.keys()), "label", home / IMAGES, complain)
+            name_singles(masks, sorted(labels.keys() - images.keys()), "label", home / IMAGES, on_error)
         if name == "test" and not labels.keys() & set(listed):
             raise InputError(
                 f"{masks}: has no mask of the {len(listed)} images of the split {name!r}; VOC publishes none of them:"
                 " score on val, and predict these",
                 "partner",
             )
-        _name_missing(name, listed, {home / IMAGES: images, masks: labels}, complain)
+        _name_missing(name, listed, {home / IMAGES: images, masks: labels}, on_error)
         if listed and all(map(VOC_NAME.fullmatch, listed)):
             of_split = published.VOC.get(name)
-            published.check_count(str(home / LISTS / f"{name}.txt"), "VOC 2012", name, len(listed), of_split, complain)
+            published.check_count(str(home / LISTS / f"{name}.txt"), "VOC 2012", name, len(listed), of_split, on_error)
         complete = [sample for sample in listed if sample in images and sample in labels]
         return tuple(Pair(sample, images[sample], labels[sample]) for sample in complete)
 
@@ -121,10 +121,10 @@ def _masks(home: Path) -> Path:
     return next((folder for folder in there if images_in(folder)), home / MASKS[0])
 
 
-def _name_missing(split: str, listed: Sequence[str], folders: dict[Path, dict[str, Path]], complain: Complain) -> None:
-    """Complain, once a folder, about listed images that it does not hold."""
+def _name_missing(split: str, listed: Sequence[str], folders: dict[Path, dict[str, Path]], on_error: OnError) -> None:
+    """Report, once a folder, listed images that it does not hold."""
     for folder, there in folders.items():
         if missing := [sample for sample in listed if sample not in there]:
             more = f" (and {len(missing) - 1} more of its {len(listed)})" if missing[1:] else ""
             said = f"{folder}: has no {missing[0]!r}, which the split {split!r} lists{more}; put the file there"
-            complain(InputError(said, "partner", missing))
+            on_error(InputError(said, "partner", missing))

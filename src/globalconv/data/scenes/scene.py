@@ -24,7 +24,7 @@ from globalconv.data.scenes import objects
 from globalconv.data.scenes.canvas import Canvas, Light, Part, Thing, patch
 from globalconv.data.scenes.objects import Pose
 from globalconv.data.scenes.surfaces import clouds, colour, surface, vary
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 from globalconv.labels import LabelSpace
 
 SCENES = LabelSpace(
@@ -65,7 +65,7 @@ class Dial:
     def check(self, size: int) -> None:
         """Refuse what cannot be drawn in an image of `size` pixels a side."""
         if self.cue not in get_args(Cue):
-            raise InputError(f"`cue` {self.cue}: {nearest(str(self.cue), get_args(Cue))}")
+            raise InputError(f"`cue` {self.cue}: {suggest(str(self.cue), get_args(Cue))}")
         if not 0 <= self.distance <= FARTHEST * size:
             raise InputError(
                 f"`distance` {self.distance}: between 0 and {FARTHEST * size:.0f} pixels fit into a scene of"
@@ -123,7 +123,7 @@ class SceneSource:
 def scene_source(split: str) -> SceneSource:
     """Return a split of the built-in scenes."""
     if split not in SPLITS:
-        raise InputError(f"split {split!r}: the built-in scenes have no such split; {nearest(split, SPLITS)}")
+        raise InputError(f"split {split!r}: the built-in scenes have no such split; {suggest(split, SPLITS)}")
     count, seed = SPLITS[split]
     return SceneSource(count, seed=seed, name=f"scenes ({split})")
 

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import fx, nn
 
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 from globalconv.model.blocks import BoundaryRefinement, ConvStack, DenseConv, GlobalConv, PointwiseHead
 from globalconv.model.fast.convolutions import is_available
 from globalconv.model.fast.graph import add_in_place, fused, listened_to
@@ -32,7 +32,7 @@ def optimised(network: nn.Module, precision: str = "float32") -> nn.Module:
     """
     dtype = _DTYPES.get(precision)
     if dtype is None:
-        raise InputError(f"precision={precision!r}: {nearest(precision, tuple(_DTYPES))}")
+        raise InputError(f"precision={precision!r}: {suggest(precision, tuple(_DTYPES))}")
     copied = copy.deepcopy(network).eval().requires_grad_(False).to(memory_format=torch.channels_last)
     on_cpu = all(tensor.device.type == "cpu" for tensor in copied.parameters())
     fast = _fused(copied, dtype) if on_cpu and is_available(dtype) else copied

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 
-from globalconv.errors import InputError, nearest
+from globalconv.errors import InputError, suggest
 from globalconv.training.recipe import Recipe, StagedRecipe
 from globalconv.training.recipes.camvid import camvid
 from globalconv.training.recipes.cityscapes import cityscapes, cityscapes_modern
@@ -51,5 +51,5 @@ def first_line(name: str) -> str:
 def _maker(name: str) -> Callable[[], Recipe | StagedRecipe]:
     known: dict[str, Callable[[], Recipe | StagedRecipe]] = {**RECIPES, **STAGED}
     if name not in known:
-        raise InputError(f"recipe {name!r} is unknown; {nearest(name, known)}")
+        raise InputError(f"recipe {name!r} is unknown; {suggest(name, known)}")
     return known[name]
