@@ -144,7 +144,7 @@ def test_what_asks_for_words_leaves_torch_and_timm_alone(words: list[str], monke
         "except SystemExit as stop:\n"
         "    code = stop.code\n"
         "assert not code, code\n"
-        "assert not {'torch', 'timm', 'lightning'} & set(sys.modules)\n"
+        "assert not {'torch', 'timm', 'lightning_fabric'} & set(sys.modules)\n"
     )
 
 

@@ -107,7 +107,7 @@ def _device_line(device: torch.device) -> str:
     return f"{device} ({threads} thread{'s' if threads != 1 else ''})"
 
 
-PACKAGES = ("globalconv", "torch", "timm", "lightning", "numpy", "pillow")
+PACKAGES = ("globalconv", "torch", "timm", "lightning-fabric", "numpy", "pillow")
 
 
 def environment() -> dict[str, Any]:

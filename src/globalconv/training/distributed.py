@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from globalconv.arrays import Int64Array
@@ -134,8 +134,7 @@ def launch(hardware: Hardware, cluster: Cluster) -> Fabric:
         raise InputError("`devices`: an Apple GPU trains by itself; use `device` cpu for several processes")
     if device.type == "cuda" and devices > torch.cuda.device_count():
         raise InputError(f"`devices` {devices}: this machine has {torch.cuda.device_count()} GPU(s)")
-    for chatty in ("lightning.fabric", "lightning.pytorch"):  # what they say is said in our words
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the log names device and processes itself
     fabric = Fabric(
         accelerator=device.type,
         devices=[device.index or 0] if device.type == "cuda" and not several else devices,
