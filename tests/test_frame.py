@@ -66,11 +66,10 @@ def test_every_import_is_declared() -> None:
     found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     found |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
     foreign = {name.split(".")[0] for name in found} - set(sys.stdlib_module_names) - {"globalconv"}
-    names = {"PIL": "pillow", "huggingface_hub": "huggingface-hub"}
     extras = PROJECT["optional-dependencies"]
     optional = [*extras["coco"], *extras["tiff"]]
     declared = {canonicalize_name(Requirement(line).name) for line in [*PROJECT["dependencies"], *optional]}
-    assert {names.get(name, name) for name in foreign} == declared
+    assert {canonicalize_name({"PIL": "pillow"}.get(name, name)) for name in foreign} == declared
 
 
 def test_version_is_the_same_everywhere() -> None:
