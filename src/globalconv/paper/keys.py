@@ -10,11 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from globalconv.cost.count import matching_width
 from globalconv.data.roots import Root
-from globalconv.model.backbone import Backbone
 from globalconv.training.recipe import ModelSettings, Recipe, StagedRecipe
 
 UNIMPORTANT = ("device", "evaluate_every", "checkpoint_every", "log_every")
@@ -118,6 +114,8 @@ def stack_width(name: str, channels: Sequence[int], classes: int) -> tuple[int, 
     over others it is the width whose stack has as many weights as the GCN beside it, which the paper's has not (4307K
     against 608K). The paper prints its widths of the head after res-5 and does not say what the other levels have.
     """
+    from globalconv.cost.count import matching_width  # loads torch
+
     match name:
         case "full":
             return None
@@ -131,5 +129,9 @@ def stack_width(name: str, channels: Sequence[int], classes: int) -> tuple[int, 
 
 def channels_of(backbone: str) -> tuple[int, ...]:
     """Return the channels of the four levels of a backbone."""
+    import torch
+
+    from globalconv.model.backbone import Backbone
+
     with torch.device("meta"):
         return tuple(Backbone(backbone).channels)

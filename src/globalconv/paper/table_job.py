@@ -6,6 +6,7 @@ from pathlib import Path
 
 from globalconv.data.roots import Root
 from globalconv.errors import InputError
+from globalconv.paper.grid_data import Datasets
 from globalconv.paper.keys import data_name, identity
 from globalconv.paper.plan import Run, plan
 from globalconv.paper.results import RunResult, read_results
@@ -52,15 +53,13 @@ def run_tables(asked: Asked, stop: StopRequest, say: Say) -> str:
 
 def list_tables(asked: Asked) -> str:
     """Return the runs of the tables in their order as text: key, whether it is done, what it took."""
-    from globalconv.paper.grid import Datasets
-
     data = Datasets(asked.data)
     return list_text([(data.key_of(run), run) for run in _planned(asked, _known(asked))], read_results(asked.results))
 
 
 def _worked(asked: Asked, runs: Sequence[Run], stop: StopRequest, say: Say) -> dict[str, RunResult]:
     """Train and score what is missing; return all results by the identity of their runs."""
-    from globalconv.paper.grid import Datasets, Grid
+    from globalconv.paper.grid import Grid
 
     data = Datasets(asked.data)
     Grid(data, asked.runs, asked.results, stop, say).work(runs)
@@ -70,8 +69,6 @@ def _worked(asked: Asked, runs: Sequence[Run], stop: StopRequest, say: Say) -> d
 
 def _is_of_other_data(asked: Asked, runs: Sequence[Run], known: Mapping[str, RunResult]) -> bool:
     """Return whether the data are there, and are not those that the results are of."""
-    from globalconv.paper.grid import Datasets
-
     data = Datasets(asked.data)
     try:
         return any(data.key_of(run) != known[run.identity].key for run in runs)
@@ -102,6 +99,4 @@ def _classes(asked: Asked, known: Mapping[str, RunResult]) -> int:
     counts = {len(result.data["class_names"]) for result in known.values()}
     if len(counts) == 1:
         return counts.pop()
-    from globalconv.paper.grid import Datasets
-
     return len(Datasets(asked.data).facts(asked.bases[0])["class_names"])

@@ -36,9 +36,10 @@ from globalconv.training.loop import train_loop
 from globalconv.training.optim import MovingAverage, build_optimizer
 from globalconv.training.recipe import BaseRecipe, DataSettings, ModelSettings, Recipe
 from globalconv.training.run_folder import Onlooker, RunFolder
-from globalconv.training.segmentation import Segmentation, fingerprint, open_splits, sample_names
+from globalconv.training.segmentation import Segmentation
 from globalconv.training.session import Session, restore_network
 from globalconv.training.task import Task
+from globalconv.training.training_splits import fingerprint, open_splits, sample_names
 from globalconv.weights import init_from as load_initial_weights
 
 Say = Callable[[str], None]

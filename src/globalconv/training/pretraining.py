@@ -37,9 +37,9 @@ from globalconv.training.checkpoint import load_newest
 from globalconv.training.distributed import Cluster
 from globalconv.training.recipe import PretrainRecipe
 from globalconv.training.run_folder import RunFolder
-from globalconv.training.segmentation import fingerprint
 from globalconv.training.session import Session, restore_network
 from globalconv.training.task import Evaluation, Numerics, OnScored, Task
+from globalconv.training.training_splits import fingerprint
 from globalconv.weights import BACKBONE_FILE
 
 

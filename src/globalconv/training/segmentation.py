@@ -1,20 +1,14 @@
-"""The task of `globalconv train`: label maps, cross-entropy over the pixels that count, mIoU.
+"""The task of `globalconv train`: label maps, cross-entropy over the pixels that count, mIoU."""
 
-The two splits that a training reads, and what tells them from changed ones.
-"""
-
-import hashlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from globalconv.data.datasets import Root, in_words, open_source
 from globalconv.data.loader import Batch, training_batches
 from globalconv.data.source import Source
-from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.score import score_share, score_source
 from globalconv.infer.predictor import Predictor
@@ -22,31 +16,9 @@ from globalconv.labels import Colour
 from globalconv.model.normalise import Normalised
 from globalconv.training.distributed import Ranks
 from globalconv.training.loss import segmentation_loss, valid_pixels
-from globalconv.training.recipe import DataSettings, Recipe
+from globalconv.training.recipe import Recipe
 from globalconv.training.task import Evaluation, Numerics, OnScored, Task
 from globalconv.weights import Geometry, save_weights
-
-
-def open_splits(settings: DataSettings, data: Root | None) -> tuple[Source, Source]:
-    """Open the two splits of a training; their classes must be the same."""
-    if data is None and settings.layout != "scenes":
-        raise InputError("`data` is missing: name the root of the data set (only the recipe scenes needs none)")
-    train_source = open_source(data, settings.train_split, settings.layout)
-    val_source = open_source(data, settings.val_split, settings.layout, train_source.labels)
-    for split, source in ((settings.train_split, train_source), (settings.val_split, val_source)):
-        if len(source) == 0:
-            raise InputError(f"`data` {in_words(data)}: the split {split!r} holds no sample")
-    return train_source, val_source
-
-
-def sample_names(source: Source) -> list[str]:
-    """Return the names of a split's samples in their order."""
-    return [source.sample_name(index) for index in range(len(source))]
-
-
-def fingerprint(names: Sequence[str]) -> dict[str, Any]:
-    """Return the number of samples, and a digest of their names: what tells a split from a changed one."""
-    return {"images": len(names), "fingerprint": hashlib.sha256("\n".join(names).encode()).hexdigest()}
 
 
 @dataclass

@@ -18,7 +18,7 @@ from globalconv.training.assemble import Say, run_training
 from globalconv.training.distributed import ALONE, Cluster
 from globalconv.training.recipe import StagedRecipe, stage_folders
 from globalconv.training.run_folder import Onlooker, RunFolder
-from globalconv.training.segmentation import open_splits
+from globalconv.training.training_splits import open_splits
 from globalconv.weights import MODEL_FILE, WEIGHTS_FILE, load_weights
 
 

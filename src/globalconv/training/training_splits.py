@@ -1,0 +1,32 @@
+"""The two splits that a training reads, and what tells them from changed ones; imports no torch."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from globalconv.data.datasets import Root, in_words, open_source
+from globalconv.data.source import Source
+from globalconv.errors import InputError
+from globalconv.training.recipe import DataSettings
+
+
+def open_splits(settings: DataSettings, data: Root | None) -> tuple[Source, Source]:
+    """Open the two splits of a training; their classes must be the same."""
+    if data is None and settings.layout != "scenes":
+        raise InputError("`data` is missing: name the root of the data set (only the recipe scenes needs none)")
+    train_source = open_source(data, settings.train_split, settings.layout)
+    val_source = open_source(data, settings.val_split, settings.layout, train_source.labels)
+    for split, source in ((settings.train_split, train_source), (settings.val_split, val_source)):
+        if len(source) == 0:
+            raise InputError(f"`data` {in_words(data)}: the split {split!r} holds no sample")
+    return train_source, val_source
+
+
+def sample_names(source: Source) -> list[str]:
+    """Return the names of a split's samples in their order."""
+    return [source.sample_name(index) for index in range(len(source))]
+
+
+def fingerprint(names: Sequence[str]) -> dict[str, Any]:
+    """Return the number of samples, and a digest of their names: what tells a split from a changed one."""
+    return {"images": len(names), "fingerprint": hashlib.sha256("\n".join(names).encode()).hexdigest()}
