@@ -17,9 +17,10 @@ from torch import nn
 
 from globalconv import weights
 from globalconv.errors import InputError
+from globalconv.geometry import AS_THEY_ARE, Geometry
 from globalconv.labels import LabelSpace
 from globalconv.model.network import GlobalConvNet
-from globalconv.weights import AS_THEY_ARE, MODEL_FILE, WEIGHTS_FILE, Geometry, init_from, load_weights, save_weights
+from globalconv.weights import MODEL_FILE, WEIGHTS_FILE, init_from, load_weights, save_weights
 
 LABELS = LabelSpace(("road", "sky", "tree"), ((1, 2, 3), (4, 5, 6), (7, 8, 9)), (11,))
 INFO = {"data": "CamVid", "split": "train", "size": [360, 480], "miou": 0.625}

@@ -14,7 +14,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -22,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
-from globalconv.arrays import Uint8Array
 from globalconv.errors import InputError
-from globalconv.labels import Colour, LabelSpace
+from globalconv.geometry import AS_THEY_ARE, Geometry
+from globalconv.labels import LabelSpace
 from globalconv.model.network import LATER, SETTINGS, GlobalConvNet
 from globalconv.model.normalise import Normalised
 from globalconv.model.pretrained import mismatch, named, one_line
@@ -39,38 +38,6 @@ MODEL_FILE = "model.json"
 
 BACKBONE_FILE = "backbone.safetensors"
 """What a pre-training leaves in place of the two above: no whole network, but a backbone for `backbone_weights`."""
-
-MAX_PADDED = 16_384
-"""Largest side to pad to that is believed: every image takes that much memory."""
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What a training did to its images before the network saw them, and what is therefore done to whole images later.
-
-    Images smaller than `pad_to` (height, width) are padded with `fill` at the right and the bottom; None: images are
-    taken as they are.
-    """
-
-    pad_to: tuple[int, int] | None = None
-    fill: Colour = (0, 0, 0)
-
-    def padded(self, images_NHW3: Uint8Array) -> Uint8Array:
-        """Return images of one size, padded as in training."""
-        height, width = images_NHW3.shape[1:3]
-        rows, columns = self.pad_to or (0, 0)
-        if rows <= height and columns <= width:
-            return images_NHW3
-        padded_NPQ3 = np.empty((len(images_NHW3), max(rows, height), max(columns, width), 3), np.uint8)
-        padded_NPQ3[:] = self.fill
-        padded_NPQ3[:, :height, :width] = images_NHW3
-        return padded_NPQ3
-
-    def to_json(self) -> dict[str, Any]:
-        return {"pad_to": None if self.pad_to is None else list(self.pad_to), "fill": list(self.fill)}
-
-
-AS_THEY_ARE = Geometry()
 
 
 @dataclass(frozen=True)
@@ -127,7 +94,10 @@ def load_weights(path: Path, module: nn.Module | None = None) -> Model:
     labels, settings = _checked(folder / MODEL_FILE, description)
     network = _build(folder / MODEL_FILE, settings, module)
     _fill(network, tensors, description, folder)
-    geometry = _geometry(folder / MODEL_FILE, description.get("geometry"))
+    try:
+        geometry = Geometry.from_json(description.get("geometry"))
+    except InputError as error:
+        raise InputError(f"{folder / MODEL_FILE}: {error}; copy the file again") from error
     return Model(network.eval(), labels, dict(description["info"]), folder, geometry)
 
 
@@ -254,28 +224,6 @@ def _checked(path: Path, description: Mapping[str, Any]) -> tuple[LabelSpace, di
             f"{path}: {labels.num_classes} class names for num_classes={settings['num_classes']!r}; undo the edit"
         )
     return labels, settings
-
-
-def _geometry(path: Path, found: object) -> Geometry:
-    """Return the geometry of a description; files of earlier versions have none."""
-    if found is None:
-        return AS_THEY_ARE
-    fields: dict[str, Any] = found if isinstance(found, dict) else {}
-    pad_to, fill = fields.get("pad_to"), fields.get("fill") or []
-    if not ((pad_to is None or _are_whole(pad_to, 2, 1, MAX_PADDED)) and _are_whole(fill, 3, 0, 255)):
-        raise InputError(
-            f"{path}: geometry={found!r}: expected pad_to (null, or height and width up to {MAX_PADDED}) and fill"
-            " (red, green, blue); copy the file again"
-        )
-    return Geometry(None if pad_to is None else (pad_to[0], pad_to[1]), (fill[0], fill[1], fill[2]))
-
-
-def _are_whole(values: Any, count: int, least: int, most: int) -> bool:
-    return (
-        isinstance(values, list)
-        and len(values) == count
-        and all(type(value) is int and least <= value <= most for value in values)
-    )
 
 
 def _check_colour(path: Path, field: str, values: object) -> None:

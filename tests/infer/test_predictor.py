@@ -17,12 +17,13 @@ from torch import Tensor, nn
 import globalconv
 from globalconv.arrays import Uint8Array
 from globalconv.errors import InputError
+from globalconv.geometry import Geometry
 from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.prediction import MARK
 from globalconv.infer.predictor import Predictor
 from globalconv.model.fast.convolutions import FusedConvolution, is_available
 from globalconv.model.network import GlobalConvNet
-from globalconv.weights import Geometry, load_weights, save_weights
+from globalconv.weights import load_weights, save_weights
 
 ORIENTATION = 0x0112
 

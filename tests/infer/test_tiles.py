@@ -10,30 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.errors import InputError
+from globalconv.geometry import STRIDE
 from globalconv.infer import inference_settings as settings_module
-from globalconv.infer.inference_settings import CELL, InferenceSettings
+from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.tiles import CITYSCAPES_COLUMNS, Window, grid, starts, tiled
-from globalconv.model import network
 
-sides = st.integers(1, 8).map(lambda cells: cells * CELL)
+sides = st.integers(1, 8).map(lambda cells: cells * STRIDE)
 
 
 def whole_length(length: int) -> int:
-    return -(-length // CELL) * CELL
-
-
-def test_a_cell_is_that_of_the_network() -> None:
-    assert CELL == network.CELL
+    return -(-length // STRIDE) * STRIDE
 
 
 @given(length=st.integers(1, 2000), side=sides, data=st.data())
 def test_starts_are_cells_and_windows_overlap_enough_and_end_where_the_network_pads(
     length: int, side: int, data: st.DataObject
 ) -> None:
-    overlap = data.draw(st.integers(0, side // CELL - 1)) * CELL
+    overlap = data.draw(st.integers(0, side // STRIDE - 1)) * STRIDE
     found = starts(length, side, overlap)
-    assert found[0] == 0 and all(start % CELL == 0 for start in found)
+    assert found[0] == 0 and all(start % STRIDE == 0 for start in found)
     assert found[-1] + side >= whole_length(length)
     assert len(found) == 1 or found[-1] + side == whole_length(length)
     assert all(overlap <= a + side - b < side for a, b in itertools.pairwise(found))
@@ -52,7 +48,7 @@ def total(windows: tuple[Window, ...], length: int) -> np.ndarray:
 
 @given(height=st.integers(1, 900), width=st.integers(1, 900), side=sides, data=st.data())
 def test_weights_are_a_partition_of_unity(height: int, width: int, side: int, data: st.DataObject) -> None:
-    overlap = data.draw(st.integers(0, side // CELL - 1)) * CELL
+    overlap = data.draw(st.integers(0, side // STRIDE - 1)) * STRIDE
     windows = grid((height, width, 3), InferenceSettings(tile=side, overlap=overlap))
     for along, length in ((windows.rows, height), (windows.columns, width)):
         np.testing.assert_allclose(total(along, length), 1, atol=1e-6)

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from globalconv.cli.main import main
 from globalconv.errors import InputError
+from globalconv.geometry import Geometry
 from globalconv.infer.predictor import Predictor
 from globalconv.labels import LabelSpace
 from globalconv.model.network import GlobalConvNet
 from globalconv.receptive_field.field_settings import FieldSettings
 from globalconv.receptive_field.figure3 import lit, measure_fields
-from globalconv.weights import Geometry, save_weights
+from globalconv.weights import save_weights
 
 PIXELWISE = {"occluder": 1, "occluders": 64 * 64, "threshold": 1e-9, "batch_size": 64}
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from globalconv.errors import InputError
+from globalconv.geometry import STRIDE
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,6 @@ class Augmentation:
 PAPER = Augmentation()
 """The paper's own set (Section 4): horizontal flip and padding to 512 x 512; the network subtracts the mean."""
 
-LEAST_CROP = 32
-"""Side of an image that is one cell at stride 32."""
-
 
 @dataclass(frozen=True)
 class CropSettings:
@@ -55,8 +53,8 @@ class CropSettings:
     """Mirror every second image, left to right."""
 
     def __post_init__(self) -> None:
-        if self.crop < LEAST_CROP:
-            raise InputError(f"`data.augmentation.crop` {self.crop}: must be at least {LEAST_CROP}")
+        if self.crop < STRIDE:
+            raise InputError(f"`data.augmentation.crop` {self.crop}: must be at least {STRIDE}")
         if not 0 < self.area[0] <= self.area[1] <= 1:
             raise InputError(f"`data.augmentation.area` {self.area}: give two shares, above 0 and up to 1, in order")
         if not 0 < self.aspect[0] <= self.aspect[1] < math.inf:

@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from globalconv.errors import InputError
-
-CELL = 32
-"""Tiles start at and measure multiples of the network's coarsest stride (`model.network.CELL`, which brings torch)."""
+from globalconv.geometry import STRIDE
 
 WHOLE_PIXELS = 25_000_000
 """Largest image that the network sees at once unless `tile` says otherwise: a pass takes 250 to 420 bytes a
@@ -60,9 +58,9 @@ class InferenceSettings:
 
     def _check_tiles(self) -> None:
         if isinstance(self.tile, int):
-            _check_tile("`tile`", self.tile, CELL)
+            _check_tile("`tile`", self.tile, STRIDE)
         elif self.tile is not None and str(self.tile) != "cityscapes":  # an array has no truth to compare it by
-            raise InputError(f"`tile` {self.tile}: give a multiple of {CELL}, or cityscapes")
+            raise InputError(f"`tile` {self.tile}: give a multiple of {STRIDE}, or cityscapes")
         if self.tile == "cityscapes" and (self.overlap is not None or not _is_one(self.scales)):
             raise InputError("`tile` cityscapes: its four crops are fixed; leave out `scales` and `overlap`")
         if self.overlap is not None:
@@ -89,12 +87,12 @@ class InferenceSettings:
 
 def _quarter(side: int) -> int:
     """Return the overlap of tiles where none is given."""
-    return side // 4 // CELL * CELL
+    return side // 4 // STRIDE * STRIDE
 
 
 def _check_tile(option: str, value: Any, least: int) -> None:
-    if not _is_whole(value) or value % CELL or value < least:
-        raise InputError(f"{option} {value}: must be a multiple of {CELL}, at least {least}")
+    if not _is_whole(value) or value % STRIDE or value < least:
+        raise InputError(f"{option} {value}: must be a multiple of {STRIDE}, at least {least}")
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from globalconv.arrays import Float32Array, Uint8Array
 from globalconv.data.images import pixel_limit, read_image, to_rgb
 from globalconv.errors import InputError
+from globalconv.geometry import AS_THEY_ARE, STRIDE, Geometry
 from globalconv.infer.inference_settings import AUTO_TILE, PLAIN, WHOLE_PIXELS, InferenceSettings, check_settings
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.tiles import Pixels, grid, tiled
@@ -28,7 +29,7 @@ from globalconv.model.fast.optimise import optimised
 from globalconv.runtime.devices import choose_hardware, is_out_of_memory
 from globalconv.runtime.files import as_path
 from globalconv.runtime.threads import Override
-from globalconv.weights import AS_THEY_ARE, Geometry, load_weights
+from globalconv.weights import load_weights
 
 Refine = Callable[[Uint8Array, Float32Array], Float32Array]
 """(image (H, W, 3), probabilities_KHW) -> probabilities_KHW: what is done to the result at full resolution."""
@@ -213,6 +214,17 @@ class Predictor:
         """
         return self._logits(image[None])
 
+    def padded(self, images_NHW3: Uint8Array) -> Uint8Array:
+        """Return images of one size, padded at the right and the bottom as training did, see `Geometry`."""
+        height, width = images_NHW3.shape[1:3]
+        rows, columns = self.geometry.pad_to or (0, 0)
+        if rows <= height and columns <= width:
+            return images_NHW3
+        padded_NPQ3 = np.empty((len(images_NHW3), max(rows, height), max(columns, width), 3), np.uint8)
+        padded_NPQ3[:] = self.geometry.fill
+        padded_NPQ3[:, :height, :width] = images_NHW3
+        return padded_NPQ3
+
     def _scores(self, windows_NhwC: Uint8Array, whole: bool) -> Tensor:
         """Return what is averaged: scores_NKhw in float32."""
         logits_NKhw = self._logits(windows_NhwC, whole).float()
@@ -221,7 +233,7 @@ class Predictor:
     def _logits(self, images_NHWC: Uint8Array, whole: bool = True) -> Tensor:
         """Return logits_NKHW of images of one size; whole ones are padded as in training, windows of one are not."""
         height, width = images_NHWC.shape[1:3]
-        images_NHWC = self.geometry.padded(images_NHWC) if whole else images_NHWC
+        images_NHWC = self.padded(images_NHWC) if whole else images_NHWC
         # The view of an (N, H, W, 3) array as (N, 3, H, W) is channels-last already: no copy on that way.
         images_N3HW = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).to(self.device)
         images_N3HW = images_N3HW.contiguous(memory_format=self.layout)
@@ -242,7 +254,7 @@ class Predictor:
 
 def _smaller_tile(height: int, width: int) -> int:
     """Return a tile that takes less than half the memory of the image."""
-    return max(32, int((height * width / 2) ** 0.5) // 32 * 32)
+    return max(STRIDE, int((height * width / 2) ** 0.5) // STRIDE * STRIDE)
 
 
 def _classes(scores_NKHW: Tensor) -> Uint8Array:

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from globalconv.arrays import Float32Array, FloatArray, Uint8Array
 from globalconv.errors import InputError
-from globalconv.infer.inference_settings import CELL, WHOLE_PIXELS, InferenceSettings
+from globalconv.geometry import STRIDE
+from globalconv.infer.inference_settings import WHOLE_PIXELS, InferenceSettings
 
 CITYSCAPES_COLUMNS = (0, 341, 683, 1024)
 """Left edges of the four crops (paper, Section 4.3: "four 1024x1024 crops", score maps fused; where they lie is not
@@ -100,9 +101,9 @@ def grid(shape: Sequence[int], settings: InferenceSettings) -> Grid:
 
 def starts(length: int, side: int, overlap: int) -> tuple[int, ...]:
     """Return where windows of `side` start on `length` pixels: as few as overlap by `overlap`, evenly spread."""
-    beyond = max(0, -(-length // CELL) - side // CELL)  # cells from the first start to the last
-    steps = -(-beyond // ((side - overlap) // CELL))
-    return tuple(number * beyond // max(steps, 1) * CELL for number in range(steps + 1))
+    beyond = max(0, -(-length // STRIDE) - side // STRIDE)  # cells from the first start to the last
+    steps = -(-beyond // ((side - overlap) // STRIDE))
+    return tuple(number * beyond // max(steps, 1) * STRIDE for number in range(steps + 1))
 
 
 def tiled(score: Scorer, image: Pixels, windows: Grid, batch_size: int = 1) -> Iterator[Tensor]:

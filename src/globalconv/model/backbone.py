@@ -14,12 +14,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import globalconv.model.resnet_gcn  # noqa: F401 (timm then knows resnet50_gcn by its name)
 from globalconv.errors import InputError
+from globalconv.geometry import STRIDE
 from globalconv.model.pretrained import load_pretrained, one_line, pretrained_config
 
-STRIDES = (4, 8, 16, 32)
+STRIDES = (4, 8, 16, STRIDE)
 """Pixels per cell of the levels res-2, res-3, res-4, res-5."""
 
-PROBE = (STRIDES[-1], 3 * STRIDES[-1])
+PROBE = (STRIDE, 3 * STRIDE)
 """Height and width of the image that a backbone is tried on: one cell at res-5, and not square."""
 
 

@@ -12,12 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.errors import InputError, suggest
+from globalconv.geometry import STRIDE
 from globalconv.model.backbone import STRIDES, Backbone
 from globalconv.model.blocks import BoundaryRefinement, build_head, check_kernel_size
 from globalconv.model.normalise import Normalised
-
-CELL = STRIDES[-1]
-"""Inputs are padded to a multiple of the coarsest stride."""
 
 UPSAMPLES = ("deconv", "bilinear")
 
@@ -128,7 +126,7 @@ class GlobalConvNet(Normalised):
     def _normalise_and_pad(self, images_N3HW: Tensor) -> Tensor:
         """Return images_N3PQ, normalised; zero, the padding, is then the mean colour."""
         height, width = images_N3HW.shape[-2:]
-        return F.pad(self.normalised(images_N3HW), (0, -width % CELL, 0, -height % CELL))
+        return F.pad(self.normalised(images_N3HW), (0, -width % STRIDE, 0, -height % STRIDE))
 
 
 def _per_level(name: str, value: object) -> tuple[Any, ...]:

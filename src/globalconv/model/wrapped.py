@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.errors import InputError
+from globalconv.geometry import STRIDE
 from globalconv.model.backbone import Backbone
-from globalconv.model.network import CELL, GlobalConvNet
+from globalconv.model.network import GlobalConvNet
 from globalconv.model.normalise import Normalised
 
 
@@ -38,7 +39,7 @@ class Adopted(Normalised):
     def forward(self, images_N3HW: Tensor) -> Tensor:
         """Return logits_NKHW; `InputError` where the module answers something else."""
         height, width = images_N3HW.shape[-2:]
-        images_N3PQ = F.pad(self.normalised(images_N3HW), (0, -width % CELL, 0, -height % CELL))
+        images_N3PQ = F.pad(self.normalised(images_N3HW), (0, -width % STRIDE, 0, -height % STRIDE))
         output = self.module(images_N3PQ)
         expected = (len(images_N3PQ), self.settings["num_classes"], *images_N3PQ.shape[-2:])
         if not isinstance(output, Tensor) or output.shape != expected:

@@ -19,9 +19,9 @@ from globalconv.cost.count import network_cost
 from globalconv.data.source import Source, evenly
 from globalconv.errors import InputError
 from globalconv.evaluation.regions import object_areas as areas_of_pixels
+from globalconv.geometry import STRIDE
 from globalconv.labels import IGNORE
 from globalconv.model.backbone import STRIDES
-from globalconv.model.network import CELL
 from globalconv.receptive_field.gradient import effective_receptive_field
 from globalconv.receptive_field.size import field_size
 from globalconv.runtime.progress import Progress
@@ -160,7 +160,7 @@ class Advice:
     @property
     def maps_of_levels(self) -> list[tuple[int, int]]:
         """Cells of res-2 .. res-5, down and across, for an image of the median size."""
-        height, width = (-(-length // CELL) * CELL for length in (self.objects.height, self.objects.width))
+        height, width = (-(-length // STRIDE) * STRIDE for length in (self.objects.height, self.objects.width))
         return [(height // stride, width // stride) for stride in STRIDES]
 
     def to_json(self) -> dict[str, Any]:

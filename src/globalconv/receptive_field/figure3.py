@@ -175,7 +175,7 @@ def _strength(
     report: Callable[[int, int], None] | None,
 ) -> Float64Array:  # fmt: skip
     """Return how much each pixel (H, W) matters to one score, of the image as the network is used: padded."""
-    padded = torch.from_numpy(predictor.geometry.padded(image[None])[0]).to(predictor.device)
+    padded = torch.from_numpy(predictor.padded(image[None])[0]).to(predictor.device)
     image_3HW = padded.permute(2, 0, 1).float() / 255
     if settings.method == "gradient":
         strength_HW = gradient_map(predictor.network, image_3HW[None], at, channel)

@@ -19,9 +19,10 @@ from globalconv.data.loader import class_pixels, class_weights
 from globalconv.data.source import Source
 from globalconv.data.splits import held_out
 from globalconv.errors import InputError, StoppedError
+from globalconv.geometry import STRIDE
 from globalconv.labels import Colour, LabelSpace
 from globalconv.model.backbone import batch_norms
-from globalconv.model.network import CELL, GlobalConvNet
+from globalconv.model.network import GlobalConvNet
 from globalconv.model.normalise import Normalised
 from globalconv.model.wrapped import adopted
 from globalconv.model.wrapped import fingerprint as make_of
@@ -210,7 +211,7 @@ def _check_batch_norm(recipe: Recipe, settings: ModelSettings, network: GlobalCo
     """Say, before it costs a night, that live batch norm and one image per batch do not go together."""
     if recipe.data.batch_size > 1 or settings.backbone_norm == "frozen" or not batch_norms(network):
         return
-    if max(recipe.data.augmentation.crop) <= CELL:
+    if max(recipe.data.augmentation.crop) <= STRIDE:
         raise InputError(
             f"`data.batch_size` 1 with crops of {recipe.data.augmentation.crop}: batch norm sees a single value per"
             f" channel; use a larger crop or batch, or `model.backbone_norm` frozen"

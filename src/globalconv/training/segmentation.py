@@ -11,6 +11,7 @@ from globalconv.data.loader import Batch, training_batches
 from globalconv.data.source import Source
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.score import score_share, score_source
+from globalconv.geometry import Geometry
 from globalconv.infer.predictor import Predictor
 from globalconv.labels import Colour
 from globalconv.model.normalise import Normalised
@@ -18,7 +19,7 @@ from globalconv.training.distributed import Ranks
 from globalconv.training.loss import segmentation_loss, valid_pixels
 from globalconv.training.recipe import Recipe
 from globalconv.training.task import Evaluation, Numerics, OnScored, Task
-from globalconv.weights import Geometry, save_weights
+from globalconv.weights import save_weights
 
 
 @dataclass

@@ -18,6 +18,7 @@ from globalconv.data.formats.folder import files_below
 from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.data.masks import CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID, known_values, likely_cause
 from globalconv.errors import InputError
+from globalconv.geometry import STRIDE
 from globalconv.labels import IGNORE, LabelSpace
 
 
@@ -156,8 +157,10 @@ def _colours(samples: Sequence[Facts]) -> list[Finding]:
 
 def _images(samples: Sequence[Facts]) -> list[Finding]:
     found = []
-    if small := tuple(sample.name for sample in samples if sample.size and min(sample.size) < 32):
-        said = f"{counted(len(small), 'image')} less than 32 pixels wide or high: one cell of the coarsest features"
+    if small := tuple(sample.name for sample in samples if sample.size and min(sample.size) < STRIDE):
+        said = (
+            f"{counted(len(small), 'image')} less than {STRIDE} pixels wide or high: one cell of the coarsest features"
+        )
         found.append(Finding("warning", "small", f"{said}; enlarge or remove them", len(small), small))
     if several := tuple(sample.name for sample in samples if sample.frames > 1):
         said = f"{counted(len(several), 'sample')} with files of several frames or pages, of which the first counts"

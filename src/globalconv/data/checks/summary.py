@@ -10,10 +10,8 @@ import numpy as np
 
 from globalconv.data.checks.sample import Facts
 from globalconv.data.class_weights import balancing
+from globalconv.geometry import STRIDE
 from globalconv.labels import IGNORE, LabelSpace
-
-COARSEST = 32
-"""Stride of the coarsest features: sizes in cells of it are what a kernel there spans."""
 
 PAPER_KERNEL, CROP_LIMIT = 15, 512
 """The paper's k and the side it trains at: where suggestions end."""
@@ -136,13 +134,13 @@ def _crop(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], str]:
     if not sizes:
         return (CROP_LIMIT // 2, CROP_LIMIT // 2), "no image could be read"
     sides = (statistics.median(height for _, height in sizes), statistics.median(width for width, _ in sizes))
-    height, width = (max(2 * COARSEST, min(CROP_LIMIT, round(side * 2 / 3 / COARSEST) * COARSEST)) for side in sides)
-    why = f"two thirds of the median image, {sides[1]:.0f}x{sides[0]:.0f}, from {2 * COARSEST} to {CROP_LIMIT}"
+    height, width = (max(2 * STRIDE, min(CROP_LIMIT, round(side * 2 / 3 / STRIDE) * STRIDE)) for side in sides)
+    why = f"two thirds of the median image, {sides[1]:.0f}x{sides[0]:.0f}, from {2 * STRIDE} to {CROP_LIMIT}"
     return (height, width), f"height and width: {why}"
 
 
 def _kernel_size(crop: tuple[int, int]) -> tuple[int, str]:
     """Return the kernel that reaches over a crop: large enough to connect its ends, and no larger."""
-    cells = max(crop) // COARSEST
+    cells = max(crop) // STRIDE
     size = max(3, min(PAPER_KERNEL, cells - (cells + 1) % 2))
-    return size, f"a crop is {cells} cells of the coarsest features ({COARSEST} pixels) long; odd, 3 to {PAPER_KERNEL}"
+    return size, f"a crop is {cells} cells of the coarsest features ({STRIDE} pixels) long; odd, 3 to {PAPER_KERNEL}"
