@@ -20,7 +20,7 @@ import tyro
 from common import RESULTS, print_rows, write_report
 from trainings import Case, run, still_valid
 
-from globalconv.data.transform_settings import PAPER
+from globalconv.data.transform_settings import PAPER_AUGMENTATION
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import ModelSettings, Recipe
 from globalconv.training.recipes.index import RECIPES
@@ -65,7 +65,7 @@ def paper(settings: Settings) -> list[Case]:
     ours = replace(ours, model=replace(ours.model, backbone="resnet18"))
     start = Case("start", replace(ours, epochs=14), data("CamVid"))
     model = replace(ours.model, backbone_norm="frozen")
-    samples = replace(recipe.data, layout="camvid", augmentation=replace(PAPER, crop=(360, 480)))
+    samples = replace(recipe.data, layout="camvid", augmentation=replace(PAPER_AUGMENTATION, crop=(360, 480)))
     set_up = replace(recipe, model=model, steps=2000, evaluate_every=1000, data=samples)
     # Classes weigh what they weighed before: a change of weights would hide what the optimiser does.
     optim = replace(recipe.optim, class_weights=ours.optim.class_weights)

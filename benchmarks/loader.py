@@ -19,8 +19,9 @@ import torch
 import tyro
 from common import print_rows, write_results
 
-from globalconv.data.datasets import Source, open_source
+from globalconv.data.datasets import open_source
 from globalconv.data.loader import training_batches
+from globalconv.data.source import Source
 from globalconv.data.transform_settings import Augmentation
 
 GREY = (124, 116, 104)

@@ -26,7 +26,7 @@ import globalconv
 from globalconv.data.datasets import open_source
 from globalconv.data.scenes.scene import SCENES
 from globalconv.data.scenes.writing import SceneSet, write_scenes
-from globalconv.data.transform_settings import Augmentation, CropSettings
+from globalconv.data.transform_settings import Augmentation, ClassificationAugmentation
 from globalconv.training.recipe import (
     ClassifierSettings,
     DataSettings,
@@ -57,7 +57,7 @@ def pretraining() -> PretrainRecipe:
     """Return the recipe of the backbone: AdamW, which gets somewhere in so few steps."""
     return PretrainRecipe(
         model=ClassifierSettings(BACKBONE),
-        data=ImageSettings(augmentation=CropSettings(CROP, area=(0.3, 1.0)), batch_size=BATCH, workers=0),
+        data=ImageSettings(augmentation=ClassificationAugmentation(CROP, area=(0.3, 1.0)), batch_size=BATCH, workers=0),
         optim=PretrainOptim(algorithm="adamw", lr=1e-3, weight_decay=0.05, warmup_steps=20),
         steps=PRETRAIN_STEPS,
         evaluate_every=40,

@@ -17,8 +17,8 @@ from PIL import Image
 
 import globalconv
 from globalconv.arrays import Uint8Array
-from globalconv.data.datasets import Source, open_source
-from globalconv.data.source import evenly
+from globalconv.data.datasets import open_source
+from globalconv.data.source import Source, spread_evenly
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.tiles import starts
@@ -51,7 +51,7 @@ def agreement(weights: Path, source: Source, count: int) -> list[dict[str, Any]]
     matrices = {name: ConfusionMatrix(source.labels.num_classes) for name in cases}
     equal = dict.fromkeys(cases, 0)
     pixels = 0
-    chosen = evenly(len(source), count)
+    chosen = spread_evenly(len(source), count)
     for index in chosen:
         image, label_map = source.image(index), source.label_map(index)
         class_maps = {name: predictor.class_map(image) for name, predictor in cases.items()}

@@ -23,7 +23,8 @@ import torch
 import tyro
 from common import print_rows, write_results
 
-from globalconv.data.datasets import Source, open_source, sample_files
+from globalconv.data.datasets import open_source, sample_files
+from globalconv.data.source import Source
 
 COCO, SBD, VOC = 109_892 - 10_582, 10_582 - 1_464, 1_464
 """Images of each data set in the paper's first stage."""

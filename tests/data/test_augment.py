@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from globalconv.data.transform_settings import PAPER, Augmentation
-from globalconv.data.transforms import augment, draw_window
+from globalconv.data.transform_settings import PAPER_AUGMENTATION, Augmentation
+from globalconv.data.transforms import augment, draw_crop_window
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE, Colour
 
@@ -65,7 +65,7 @@ def test_image_and_labels_stay_aligned_within_a_pixel(factor: float, seed: int) 
 @given(st.integers(0, 999))
 def test_the_paper_set_flips_and_pads_and_changes_no_pixel(seed: int) -> None:
     image, label_map = encoded(40, 50)
-    image_3hw, labels_hw = augment(image, label_map, PAPER, FILL, np.random.default_rng(seed))
+    image_3hw, labels_hw = augment(image, label_map, PAPER_AUGMENTATION, FILL, np.random.default_rng(seed))
     inner = image_3hw[:, :40, :50].permute(1, 2, 0).numpy()
     flipped = not (inner == image).all()
     assert (inner == (image[:, ::-1] if flipped else image)).all()
@@ -78,11 +78,11 @@ def test_the_paper_set_flips_and_pads_and_changes_no_pixel(seed: int) -> None:
 def test_half_of_the_images_are_flipped_and_scales_and_places_spread() -> None:
     image, label_map = encoded(40, 50)
     draws = [np.random.default_rng(seed) for seed in range(400)]
-    corners = [int(augment(image, label_map, PAPER, FILL, rng)[1][0, 0]) for rng in draws]
+    corners = [int(augment(image, label_map, PAPER_AUGMENTATION, FILL, rng)[1][0, 0]) for rng in draws]
     assert set(corners) == {0, 49}
     assert 160 < corners.count(0) < 240
     settings = Augmentation(crop=(20, 20), scale=(0.5, 2))
-    windows = [draw_window(40, 50, settings, np.random.default_rng(seed)) for seed in range(400)]
+    windows = [draw_crop_window(40, 50, settings, np.random.default_rng(seed)) for seed in range(400)]
     assert {window.height for window in windows} >= {10, 40}
     assert min(window.top for window in windows) == min(window.left for window in windows) == 0
     assert max(window.left + window.width for window in windows) == 50

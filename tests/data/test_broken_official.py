@@ -26,7 +26,7 @@ from scipy import io
 from globalconv.crf_search.halves import refuse_overlap
 from globalconv.data.checks.check_report import check
 from globalconv.data.checks.quick import quick_check
-from globalconv.data.datasets import open_source, shown, splits
+from globalconv.data.datasets import image_identity, list_splits, open_source
 from globalconv.data.formats import published
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError
@@ -47,7 +47,7 @@ def test_one_data_set_one_folder_below_is_named(made: Path, tmp_path: Path) -> N
     (tmp_path / "again").symlink_to(made / "cityscapes")
     refused(tmp_path, "train", "holds cityscapes one folder below; name each split .* as in cityscapes:train")
     assert len(open_source(tmp_path, "cityscapes:train")) == 4, "two ways to one folder are no two data sets"
-    assert splits(tmp_path) == ["cityscapes:coarse", "cityscapes:train", "cityscapes:val"]
+    assert list_splits(tmp_path) == ["cityscapes:coarse", "cityscapes:train", "cityscapes:val"]
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "empty", "train", r"img/ beside cls/ \(SBD\), leftImg8bit/ beside gtFine/")
 
@@ -62,13 +62,13 @@ def test_a_folder_that_nobody_may_read_is_no_obstacle(root: Path, monkeypatch: p
         return real(self)
 
     monkeypatch.setattr(Path, "is_dir", is_dir)
-    assert len(open_source(root, "cityscapes:train")) == 4 and len(splits(root)) == 9
+    assert len(open_source(root, "cityscapes:train")) == 4 and len(list_splits(root)) == 9
 
 
 def test_lists_that_people_add_are_no_further_images(root: Path) -> None:
     (root / SBD_HOME / "train_noval.txt").write_text(f"{SBD_TRAIN[0]}\n")
     (root / VOC_HOME / "ImageSets/Segmentation/trainaug.txt").write_text(f"{VOC_TRAIN[0]}\n")
-    assert [split for split in splits(root) if split[:3] in ("voc", "sbd")] == [
+    assert [split for split in list_splits(root) if split[:3] in ("voc", "sbd")] == [
         "voc:train", "voc:val", "sbd:train", "sbd:val",
     ]  # fmt: skip
     assert names(open_source(root / SBD_HOME, "all")) == [*SBD_TRAIN, *SBD_VAL]
@@ -99,12 +99,12 @@ def test_a_copy_of_a_image_in_another_data_set_is_the_same_image(made: Path) -> 
 def test_cocos_own_categories_are_read_by_the_usual_splits(tmp_path: Path) -> None:
     pytest.importorskip("pycocotools", reason=COCO_NEEDED)
     home = coco_tree(tmp_path)
-    assert splits(home) == ["train", "val"]
+    assert list_splits(home) == ["train", "val"]
     assert [len(open_source(home, split)) for split in ("train", "val")] == [6, 3]
     assert open_source(home, "val").labels.class_names[:2] == ("background", "person")
     assert "has the splits" not in str(check(home, workers=1).findings)
     coco_tree(tmp_path, year=2014)
-    assert splits(home) == ["train2014", "train2017", "val2014", "val2017"]
+    assert list_splits(home) == ["train2014", "train2017", "val2014", "val2017"]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -113,7 +113,7 @@ def test_the_two_years_of_coco_share_their_images(tmp_path: Path) -> None:
     for year in (2014, 2017):
         coco_tree(tmp_path, year=year)
     years = [open_source(tmp_path, f"coco:train{year}") for year in (2014, 2017)]
-    assert shown(years[0], 1) == shown(years[1], 1) != shown(years[1], 0)
+    assert image_identity(years[0], 1) == image_identity(years[1], 1) != image_identity(years[1], 0)
     assert len(open_source(tmp_path, "coco:train2014+coco:train2017")) == len(years[0])
 
 

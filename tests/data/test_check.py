@@ -18,7 +18,7 @@ from PIL import Image
 
 from globalconv.data.checks.check import Finding, Report
 from globalconv.data.checks.check_report import check, report_json, report_text, write_sheet
-from globalconv.errors import InputError, StoppedError
+from globalconv.errors import InputError, StoppedError, as_options
 from globalconv.runtime.signals import StopRequest
 
 
@@ -71,7 +71,7 @@ def test_what_is_broken_is_named(broken: Broken, tmp_path: Path) -> None:
         assert report.ready == all(finding.severity != "error" for finding in report.findings)
         line = matching[0].message
     assert "\n" not in line and ";" in line, "one line, with a remedy"
-    LINES[broken.about] = line.replace(str(root), ".").replace("|", "\\|")
+    LINES[broken.about] = as_options(line).replace(str(root), ".").replace("|", "\\|")
 
 
 def test_the_corpus_is_large_and_the_page_shows_it() -> None:

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from globalconv.data.classification import (
     ImageFolder,
-    centre_batches,
+    augmented_batches,
     centre_crop,
-    draw_window,
+    centre_crop_batches,
+    draw_resized_crop,
     open_image_folder,
-    varied_batches,
 )
 from globalconv.data.loader import Batch
-from globalconv.data.transform_settings import CropSettings
+from globalconv.data.transform_settings import ClassificationAugmentation
 from globalconv.errors import InputError
 
-SMALL = CropSettings(crop=32)
+SMALL = ClassificationAugmentation(crop=32)
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +32,15 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> ImageFolder:
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 1000))
 def test_windows_lie_inside(height: int, width: int, seed: int) -> None:
-    window = draw_window(height, width, CropSettings(area=(0.2, 0.9)), np.random.default_rng(seed))
+    window = draw_resized_crop(height, width, ClassificationAugmentation(area=(0.2, 0.9)), np.random.default_rng(seed))
     assert window.size == (224, 224)
     assert window.height >= 1 and window.top >= 0 and window.top + window.height <= height
     assert window.width >= 1 and window.left >= 0 and window.left + window.width <= width
 
 
 def test_areas_and_shapes_spread_over_their_ranges() -> None:
-    rng, settings = np.random.default_rng(0), CropSettings()
-    windows = [draw_window(400, 400, settings, rng) for _ in range(2000)]
+    rng, settings = np.random.default_rng(0), ClassificationAugmentation()
+    windows = [draw_resized_crop(400, 400, settings, rng) for _ in range(2000)]
     areas = np.array([w.height * w.width / 400**2 for w in windows])
     aspects = np.log([w.width / w.height for w in windows])
     assert 0.079 < areas.min() < 0.1 and areas.max() > 0.9
@@ -50,7 +50,7 @@ def test_areas_and_shapes_spread_over_their_ranges() -> None:
 
 
 def test_a_image_too_long_for_any_window_gives_its_middle() -> None:
-    window = draw_window(10, 1000, CropSettings(area=(1, 1)), np.random.default_rng(0))
+    window = draw_resized_crop(10, 1000, ClassificationAugmentation(area=(1, 1)), np.random.default_rng(0))
     assert (window.top, window.height, window.width) == (0, 10, 13)
     assert window.left == (1000 - 13) // 2
 
@@ -73,7 +73,7 @@ def test_the_centre_of_the_smallest_images(size: tuple[int, int]) -> None:
 
 
 def take(source: ImageFolder, count: int, start: int = 0, workers: int = 0, seed: int = 1) -> list[Batch]:
-    return list(islice(varied_batches(source, SMALL, 4, seed, start, workers), count))
+    return list(islice(augmented_batches(source, SMALL, 4, seed, start, workers), count))
 
 
 def same(one: list[Batch], two: list[Batch]) -> bool:
@@ -91,7 +91,7 @@ def test_a_stream_that_starts_later_is_the_same_stream(colours: ImageFolder) -> 
 
 
 def test_an_epoch_is_every_image_once_each_time_cut_anew(colours: ImageFolder) -> None:
-    batches = list(islice(varied_batches(colours, SMALL, 5, 0, 0, 0), 6))
+    batches = list(islice(augmented_batches(colours, SMALL, 5, 0, 0, 0), 6))
     names = [name for batch in batches for name in batch.names]
     assert sorted(names[:15]) == sorted(names[15:]) == sorted(map(str, colours.files))
     crops = dict(zip(names[:15], torch.cat([b.images_N3HW for b in batches[:3]]), strict=True))
@@ -107,7 +107,7 @@ def test_targets_are_the_classes_and_survive_the_order(colours: ImageFolder) -> 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_centres_come_once_in_order_and_the_last_batch_is_smaller(colours: ImageFolder, workers: int) -> None:
-    batches = list(centre_batches(colours, 32, 4, workers))
+    batches = list(centre_crop_batches(colours, 32, 4, workers))
     assert [len(batch.targets) for batch in batches] == [4, 4, 4, 3]
     assert [name for batch in batches for name in batch.names] == list(map(str, colours.files))
 
@@ -123,4 +123,4 @@ def test_centres_come_once_in_order_and_the_last_batch_is_smaller(colours: Image
 )
 def test_impossible_settings_are_refused(settings: dict[str, object], option: str) -> None:
     with pytest.raises(InputError, match=option):
-        CropSettings(**settings)  # type: ignore[arg-type]
+        ClassificationAugmentation(**settings)  # type: ignore[arg-type]

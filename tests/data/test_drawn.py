@@ -13,13 +13,13 @@ from helpers.datasets import SIZE, refused
 from helpers.formats import SQUARE, TRIANGLE, coco, cvat, labelme
 from PIL import Image, ImageDraw
 
-from globalconv.data.datasets import open_source, recognise, splits
+from globalconv.data.datasets import list_splits, open_source, recognise_layout
 from globalconv.labels import IGNORE
 
 
 def test_labelme_draws_later_shapes_over_earlier_ones(tmp_path: Path) -> None:
     root = labelme(tmp_path)
-    assert recognise(root) == "labelme"
+    assert recognise_layout(root) == "labelme"
     source = open_source(root, "all")
     assert source.labels.class_names == ("background", "car", "tree")
     expected = Image.new("L", SIZE, 0)
@@ -79,7 +79,7 @@ def test_labelme_without_its_image_and_with_an_unlisted_class(tmp_path: Path) ->
 def test_coco_is_rasterised_as_pycocotools_does(tmp_path: Path) -> None:
     tool = pytest.importorskip("pycocotools.mask", reason="pycocotools is optional")
     root = coco(tmp_path)
-    assert recognise(root) == "coco"
+    assert recognise_layout(root) == "coco"
     source = open_source(root, "all")
     assert source.labels.class_names == ("background", "car", "tree")
     expected = np.zeros((SIZE[1], SIZE[0]), np.uint8)
@@ -151,7 +151,7 @@ def test_cvat_draws_by_z_order_then_by_the_file(tmp_path: Path) -> None:
         '<tag label="car"/>'
         '<mask label="car" rle="1, 2, 1" left="20" top="10" width="2" height="2" z_order="0"/>',
     )
-    assert recognise(root) == "cvat" and splits(root) == [""]
+    assert recognise_layout(root) == "cvat" and list_splits(root) == [""]
     source = open_source(root, "all")
     assert source.labels.class_names == ("background", "road", "car")
     label_map = source.label_map(0)
@@ -182,7 +182,7 @@ def test_cvat_subsets_are_splits(tmp_path: Path) -> None:
         'name="b.jpg"', 'name="b.jpg" subset="Validation"'
     )
     (root / "annotations.xml").write_text(text)
-    assert splits(root) == ["train", "validation"]
+    assert list_splits(root) == ["train", "validation"]
     source = open_source(root, "val")
     assert [source.sample_name(index) for index in range(len(source))] == ["validation/b"]
 
@@ -230,13 +230,13 @@ def test_coco_files_at_the_root_are_splits(tmp_path: Path) -> None:
     content = (coco(tmp_path) / "annotations/instances_default.json").read_text()
     (tmp_path / "annotations/instances_default.json").unlink()
     (tmp_path / "annotations_train.json").write_text(content)
-    assert splits(tmp_path) == [""]
+    assert list_splits(tmp_path) == [""]
     (tmp_path / "annotations_val.json").write_text(content)
     (tmp_path / "config.json").write_text("{}")
-    assert (recognise(tmp_path), splits(tmp_path)) == ("coco", ["train", "val"])
+    assert (recognise_layout(tmp_path), list_splits(tmp_path)) == ("coco", ["train", "val"])
     assert open_source(tmp_path, "val").sample_name(0) == "val/a"
     (tmp_path / "train.json").write_text(content)
-    assert splits(tmp_path) == ["annotations_train", "annotations_val", "train"], "two files of one split"
+    assert list_splits(tmp_path) == ["annotations_train", "annotations_val", "train"], "two files of one split"
 
 
 def test_coco_images_in_the_one_folder_below_images(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_coco_objects_of_no_image(tmp_path: Path) -> None:
 def test_labelme_files_beside_the_folders_of_splits(tmp_path: Path) -> None:
     for split in ("train", "val"):
         labelme(tmp_path / "photos" / split)
-    assert splits(tmp_path) == ["train", "val"]
+    assert list_splits(tmp_path) == ["train", "val"]
     assert open_source(tmp_path, "val").sample_name(0) == "photos/val/a"
     labelme(tmp_path / "photos")
     refused(tmp_path, r"2 annotations lie beside the folders of the splits and in none \(a.json, b.json\); move each")

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from globalconv.data.loader import Batch, ClassPixels, class_pixels, class_weights, training_batches
+from globalconv.data.loader import Batch, ClassPixels, compute_class_weights, count_class_pixels, training_batches
 from globalconv.data.scenes.scene import SceneSource
 from globalconv.data.transform_settings import Augmentation
 from globalconv.errors import InputError
@@ -202,7 +202,7 @@ def test_a_program_that_forgets_the_iterator_still_ends(last: str, code: int) ->
 
 
 def test_class_pixels_of_many_samples_are_those_of_some_evenly_spaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("globalconv.data.loader.MOST_COUNTED", 3)
+    monkeypatch.setattr("globalconv.data.loader.MAX_COUNTED", 3)
     seen: list[int] = []
 
     class Many(SceneSource):
@@ -210,7 +210,7 @@ def test_class_pixels_of_many_samples_are_those_of_some_evenly_spaced(monkeypatc
             seen.append(index)
             return np.full((2, 2), index % 2, np.uint8)
 
-    pixels = class_pixels(Many(101))
+    pixels = count_class_pixels(Many(101))
     assert seen == [0, 50, 100]
     assert pixels.pixels_K[:2].tolist() == [12, 0]
 
@@ -218,7 +218,7 @@ def test_class_pixels_of_many_samples_are_those_of_some_evenly_spaced(monkeypatc
 def test_class_pixels_count_labels_and_the_maps_that_hold_them() -> None:
     source = Numbered(5)  # classes 0 1 2 0 1, 600 pixels each
     seen: list[tuple[int, int]] = []
-    pixels = class_pixels(source, lambda done, total: seen.append((done, total)))
+    pixels = count_class_pixels(source, lambda done, total: seen.append((done, total)))
     assert pixels.pixels_K.tolist() == pixels.reach_K.tolist() == [1200, 1200, 600]
     assert seen == [(number, 5) for number in range(1, 6)]
 
@@ -229,18 +229,18 @@ def test_class_weights_by_hand() -> None:
             rows = [[0] * 6 + [1] * 2 + [255] * 2] if index == 0 else [[0] * 10]
             return np.asarray(rows, np.uint8)
 
-    pixels = class_pixels(Two(2))
+    pixels = count_class_pixels(Two(2))
     assert (pixels.pixels_K.tolist(), pixels.reach_K.tolist()) == ([16, 2, 0], [18, 8, 0])
     frequency = [16 / 18, 2 / 8]
     median = sum(frequency) / 2
     expected = [median / frequency[0], median / frequency[1], 1.0]
-    assert class_weights(pixels, "median").tolist() == pytest.approx(expected)
-    assert class_weights(pixels, "sqrt-median").tolist() == pytest.approx([value**0.5 for value in expected])
-    assert class_weights(pixels, "none").tolist() == [1, 1, 1]
+    assert compute_class_weights(pixels, "median").tolist() == pytest.approx(expected)
+    assert compute_class_weights(pixels, "sqrt-median").tolist() == pytest.approx([value**0.5 for value in expected])
+    assert compute_class_weights(pixels, "none").tolist() == [1, 1, 1]
     with pytest.raises(InputError, match="class_weights='mdian': did you mean 'median'"):
-        class_weights(pixels, "mdian")
+        compute_class_weights(pixels, "mdian")
 
 
 def test_class_weights_of_nothing_but_void_are_one() -> None:
     nothing = ClassPixels(np.zeros(3, np.int64), np.zeros(3, np.int64))
-    assert class_weights(nothing, "median").tolist() == [1, 1, 1]
+    assert compute_class_weights(nothing, "median").tolist() == [1, 1, 1]

@@ -9,7 +9,7 @@ from helpers.datasets import image, mask, refused
 from helpers.formats import CSV, colour_masks, voc
 from PIL import Image
 
-from globalconv.data.datasets import open_held_out, open_source, recognise, splits
+from globalconv.data.datasets import list_splits, open_held_out, open_source, recognise_layout
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE, VOC
 
@@ -158,7 +158,7 @@ def test_a_training_folder_without_val_holds_some_out(tmp_path: Path) -> None:
 
 def test_voc(tmp_path: Path) -> None:
     root = voc(tmp_path)
-    assert recognise(root) == "voc" and splits(root) == ["train", "trainval", "val"]
+    assert recognise_layout(root) == "voc" and list_splits(root) == ["train", "trainval", "val"]
     source = open_source(root, "train")
     assert (len(source), len(open_source(root, "val")), len(open_source(root, "all"))) == (2, 1, 3)
     assert source.labels == VOC

@@ -26,10 +26,11 @@ from scipy import io
 
 from globalconv.data.checks.check_report import check, report_json
 from globalconv.data.checks.quick import quick_check
-from globalconv.data.datasets import FileSource, Mixture, open_source, recognise, splits
+from globalconv.data.datasets import list_splits, open_source, recognise_layout
 from globalconv.data.formats import published
 from globalconv.data.formats.coco_voc import drawn
 from globalconv.data.roots import parse_data
+from globalconv.data.source import FileSource, Mixture
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, COCO_TO_VOC, IGNORE, VOC
@@ -41,9 +42,9 @@ def test_voc_by_its_folder_its_devkit_and_what_holds_it(place: str, root: Path) 
         shutil.rmtree(root / other)
     for folder in (root / place, root):
         source = open_source(folder, "train")
-        assert (recognise(folder), source.labels, names(source)) == ("voc", VOC, [*VOC_TRAIN])
+        assert (recognise_layout(folder), source.labels, names(source)) == ("voc", VOC, [*VOC_TRAIN])
     assert names(open_source(root, "trainval")) == names(open_source(root, "all")) == [*VOC_TRAIN, *VOC_VAL]
-    assert splits(root) == ["train", "trainval", "val"], "test has no masks, which is nobody's mistake"
+    assert list_splits(root) == ["train", "trainval", "val"], "test has no masks, which is nobody's mistake"
     report = check(root, workers=1)
     assert report.layout == "voc" and "VOC publishes none" not in str(report.findings)
     with Image.open(root / f"VOCdevkit/VOC2012/SegmentationClass/{VOC_TRAIN[0]}.png") as stored:
@@ -55,7 +56,7 @@ def test_voc_by_its_folder_its_devkit_and_what_holds_it(place: str, root: Path) 
 def test_sbd_holds_what_scipy_reads(made: Path) -> None:
     for place in ("benchmark_RELEASE", "benchmark_RELEASE/dataset"):
         source = open_source(made / place, "train")
-        assert (recognise(made / place), names(source), source.labels) == ("sbd", [*SBD_TRAIN], VOC)
+        assert (recognise_layout(made / place), names(source), source.labels) == ("sbd", [*SBD_TRAIN], VOC)
     for index, name in enumerate(SBD_TRAIN):
         stored = io.loadmat(made / f"benchmark_RELEASE/dataset/cls/{name}.mat")["GTcls"]["Segmentation"][0, 0]
         assert (source.label_map(index) == stored).all()
@@ -131,7 +132,7 @@ def test_the_order_of_objects_changes_nothing() -> None:
 
 def test_cityscapes_label_ids_become_the_official_train_ids(made: Path) -> None:
     home = made / "cityscapes"
-    assert recognise(home) == "cityscapes" and splits(home) == ["coarse", "train", "val"]
+    assert recognise_layout(home) == "cityscapes" and list_splits(home) == ["coarse", "train", "val"]
     official = pytest.importorskip("cityscapesscripts.helpers.labels", reason="cityscapesscripts is not installed")
     table = {label.id: label.trainId for label in official.labels if label.id >= 0}
     for split, kind in (("train", "gtFine"), ("val", "gtFine"), ("coarse", "gtCoarse"), ("coarse-train", "gtCoarse")):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from globalconv.cli.main import main
-from globalconv.data.datasets import open_source, recognise
+from globalconv.data.datasets import open_source, recognise_layout
 from globalconv.data.scenes.scene import SCENES, Dial, scene, scene_source
 from globalconv.data.scenes.writing import SceneSet, write_scenes
 from globalconv.errors import InputError
@@ -16,7 +16,7 @@ SMALL = SceneSet(train=3, val=2, size=64, dial=Dial("local", 16))
 
 def test_written_scenes_read_back_as_drawn(tmp_path: Path) -> None:
     write_scenes(tmp_path / "s", SMALL, workers=1)
-    assert recognise(tmp_path / "s") == "folder"
+    assert recognise_layout(tmp_path / "s") == "folder"
     for split, count, stream in (("train", 3, 1), ("val", 2, 2)):
         source = open_source(tmp_path / "s", split)
         assert (source.labels.class_names, source.labels.palette) == (SCENES.class_names, SCENES.palette)

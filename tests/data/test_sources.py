@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from globalconv.data.datasets import Source, open_source, recognise
+from globalconv.data.datasets import open_source, recognise_layout
 from globalconv.data.formats.list_file import list_splits
+from globalconv.data.source import Source
 from globalconv.errors import InputError
 from globalconv.labels import CAMVID, IGNORE, LabelSpace, voc_palette
 
@@ -170,7 +171,7 @@ def test_labels_and_masks_that_both_hold_images(folder: Path) -> None:
     put(folder, "images/00.jpg", "masks/00.png")
     refused(folder, "labels/ and masks/ both hold images, and only one can be the masks; move the other one away")
     with pytest.raises(InputError, match="both hold images"):
-        recognise(folder)
+        recognise_layout(folder)
 
 
 def test_a_folder_around_everything_hides_no_splits(tmp_path: Path) -> None:

@@ -21,8 +21,10 @@ from PIL import Image
 from scipy import io, ndimage, sparse
 
 from globalconv.arrays import Uint8Array
-from globalconv.data.datasets import Root, Source, open_source
+from globalconv.data.datasets import open_source
+from globalconv.data.roots import Root
 from globalconv.data.scenes.scene import scene
+from globalconv.data.source import Source
 from globalconv.errors import InputError
 from globalconv.labels import VOC
 

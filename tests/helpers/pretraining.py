@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from globalconv.data.transform_settings import CropSettings
+from globalconv.data.transform_settings import ClassificationAugmentation
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.pretraining import run_pretraining
 from globalconv.training.recipe import ClassifierSettings, ImageSettings, PretrainOptim, PretrainRecipe
@@ -19,7 +19,7 @@ def small_pretraining(workers: int = 0, backbone: str = "test_resnet", **optim: 
     settings = {"lr": 0.05, "ema_decay": 0.5, "clip_norm": 1.0, "warmup_steps": 2, "accumulate": 2, **optim}
     return PretrainRecipe(
         model=ClassifierSettings(backbone),
-        data=ImageSettings(augmentation=CropSettings(crop=32), batch_size=3, workers=workers),
+        data=ImageSettings(augmentation=ClassificationAugmentation(crop=32), batch_size=3, workers=workers),
         optim=PretrainOptim(**settings),
         steps=8,
         precision="float32",

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from globalconv.data.datasets import shown
+from globalconv.data.datasets import image_identity
 from globalconv.data.roots import Root
-from globalconv.data.source import Source, Subset, evenly
+from globalconv.data.source import Source, Subset, spread_evenly
 from globalconv.errors import InputError
 from globalconv.labels import CAMVID
 
@@ -33,7 +33,7 @@ def groups(source: Source, group_by: str | None) -> list[str]:
 
 
 def _shown(source: Source) -> set[str]:
-    return {shown(source, index) for index in range(len(source))}
+    return {image_identity(source, index) for index in range(len(source))}
 
 
 def _group(pattern: re.Pattern[str], name: str) -> str:
@@ -81,7 +81,7 @@ def spread_over(source: Source, most: int) -> Source:
     """Return `source`, or `most` samples evenly spread over it."""
     if len(source) <= most:
         return source
-    return _subset(source, evenly(len(source), most), f"{most} of {len(source)} images")
+    return _subset(source, spread_evenly(len(source), most), f"{most} of {len(source)} images")
 
 
 def same_place(one: Root | None, other: Root | None) -> bool:

@@ -31,7 +31,7 @@ from globalconv.crf_search.trials import (
     tally,
 )
 from globalconv.crf_search.verdict import Verdict, judge
-from globalconv.data.roots import Root, to_json
+from globalconv.data.roots import Root, root_to_json
 from globalconv.data.source import Source, Subset
 from globalconv.errors import InputError, StoppedError
 from globalconv.evaluation.score import Contender, Score, ScoredImage, score_together
@@ -236,7 +236,7 @@ def _question(
     return {
         "weights": str(weights),
         "weights_sha256": digest,
-        "data": to_json(data),
+        "data": root_to_json(data),
         **settings.to_json(),
         "searched_on": names(searched),
         "reported_on": names(reported),

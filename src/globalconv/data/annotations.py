@@ -29,7 +29,7 @@ from PIL import Image, ImageDraw
 from globalconv.arrays import Uint8Array
 from globalconv.data.classes import VOID_NAMES
 from globalconv.data.images import image_size, read_image
-from globalconv.data.source import sizes_differ
+from globalconv.data.source import size_mismatch
 from globalconv.errors import InputError, OnError, suggest
 from globalconv.labels import IGNORE, MAX_CLASSES, LabelSpace
 
@@ -121,7 +121,7 @@ def _paste(canvas: Image.Image, shape: Shape) -> None:
     canvas.paste(shape.value, (left, top), Image.fromarray(shape.mask_hw.astype(np.uint8) * 255))
 
 
-def covered(segmentations: Sequence[Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
+def rasterise(segmentations: Sequence[Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
     """Return the pixels (H, W) that any of the objects covers in an image of (width, height); `where` is for errors."""
     try:
         from pycocotools import mask as coco
@@ -221,7 +221,7 @@ class DrawnClasses:
         )
 
 
-def drawn_classes(
+def resolve_drawn_classes(
     found: Iterable[str], labels: LabelSpace | None, void_names: tuple[str, ...] = VOID_NAMES
 ) -> DrawnClasses:
     """Return the classes of a drawn data set: `labels` where they are known, else background and the names found."""
@@ -275,10 +275,10 @@ class DrawnSource:
     def label_map(self, index: int) -> Uint8Array:
         """Return the label map, drawn; `InputError` if the image is not of the size that was drawn on."""
         drawing = self.drawings[index]
-        with understood(drawing.where):
+        with parsing(drawing.where):
             size, named = drawing.read()
         if (actual := image_size(drawing.image)) != size:
-            raise InputError(sizes_differ(drawing.where, "annotation", size, drawing.image, actual), "size")
+            raise InputError(size_mismatch(drawing.where, "annotation", size, drawing.image, actual), "size")
         shapes = [
             Shape(shape.kind, shape.points, self.classes.value(name, drawing.where), shape.mask_hw)
             for name, shape in named
@@ -290,7 +290,7 @@ class DrawnSource:
 
 
 @contextmanager
-def understood(where: str) -> Iterator[None]:
+def parsing(where: str) -> Iterator[None]:
     """Turn whatever an annotation that is not as its format says makes a reader stumble over into an `InputError`."""
     try:
         yield
@@ -322,7 +322,7 @@ def _parsed(file: Path, _changed: int, _size: int) -> Any:
     return json.loads(file.read_text(encoding="utf-8-sig"))
 
 
-def collected(makers: Iterable[Callable[[], Drawing]], on_error: OnError) -> tuple[Drawing, ...]:
+def collect_drawings(makers: Iterable[Callable[[], Drawing]], on_error: OnError) -> tuple[Drawing, ...]:
     """Return the drawings that can be made; what keeps one from it goes to `on_error`."""
     made = []
     for make in makers:
@@ -346,7 +346,7 @@ def find_image(candidates: Sequence[Path], where: str, said: str) -> Path:
     raise InputError(f"{where}: its image {said!r} is not there (looked for {candidates[0]}); put it there", "partner")
 
 
-def entry(fields: Mapping[str, Any], key: str, where: str) -> Any:
+def required_field(fields: Mapping[str, Any], key: str, where: str) -> Any:
     """Return a field that must be there; a missing one is an `InputError`."""
     if key not in fields:
         raise InputError(f"{where}: the field {key!r} is missing; export the annotation again")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 ClassWeighting = Literal["none", "median", "sqrt-median"]
 
 
-def balancing(pixels_K: NDArray[np.int64], reach_K: NDArray[np.int64], kind: str) -> NDArray[np.float64]:
+def balance_classes(pixels_K: NDArray[np.int64], reach_K: NDArray[np.int64], kind: str) -> NDArray[np.float64]:
     """Return the weight of each class: `kind` is one of `ClassWeighting`.
 
     `pixels_K` are the label pixels of each class, `reach_K` all those of the images in which it occurs. "median" is

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from globalconv.data.masks import INDICES, MaskFormat, palette_of, read_mask, values_of
+from globalconv.data.masks import INDEX_MASKS, MaskFormat, read_mask, read_palette, unique_values
 from globalconv.data.source import Pair
 from globalconv.errors import InputError, OnError, raise_error
 from globalconv.labels import IGNORE, MAX_CLASSES, Colour, LabelSpace
@@ -39,7 +39,7 @@ class ClassList:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedClass:
     """One line of a class list."""
 
     name: str
@@ -56,14 +56,14 @@ def read_class_list(root: Path, *also: str) -> ClassList | None:
 
     `also` are names of further files that hold a class a line.
     """
-    files = [root / name for name in (*READERS, *also) if (root / name).is_file()]
+    files = [root / name for name in (*CLASS_LIST_READERS, *also) if (root / name).is_file()]
     if not files:
         return None
     if len(files) > 1:
         raise InputError(f"{root}: holds {' and '.join(file.name for file in files)}; keep one class list")
     file = files[0]
     try:
-        return READERS.get(file.name, _labelme_names)(file)
+        return CLASS_LIST_READERS.get(file.name, _labelme_names)(file)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     except UnicodeDecodeError as error:
@@ -109,15 +109,15 @@ def _cvat_label_map(file: Path) -> ClassList:
     lines = [line.split(":") for line in _lines(file)]
     if short := [words[0] for words in lines if len(words) < 2]:
         raise InputError(f"not a class list ({short[0]!r} has no colour); {_EXAMPLES[file.suffix]}")
-    return _declared([Entry(words[0], None, _colour(words[1])) for words in lines])
+    return _declared([ListedClass(words[0], None, _colour(words[1])) for words in lines])
 
 
 def _labelme_names(file: Path) -> ClassList:
     # Its void has no value in masks: it only occurs in drawings, and as 255 in what is exported.
-    return _declared([Entry(line, IGNORE if line.lower() in VOID_NAMES else None) for line in _lines(file)])
+    return _declared([ListedClass(line, IGNORE if line.lower() in VOID_NAMES else None) for line in _lines(file)])
 
 
-READERS: dict[str, Callable[[Path], ClassList]] = {
+CLASS_LIST_READERS: dict[str, Callable[[Path], ClassList]] = {
     "classes.json": _json,
     "classes.csv": _csv,
     "labelmap.txt": _cvat_label_map,
@@ -131,14 +131,14 @@ def _lines(file: Path) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def _entry(fields: dict[str, Any]) -> Entry:
+def _entry(fields: dict[str, Any]) -> ListedClass:
     """Return a class from a JSON object or a CSV row, whose columns have several common names."""
     index = next((fields[key] for key in ("index", "id", "value") if fields.get(key, "") != ""), None)
     separate = [next((fields[key] for key in keys if fields.get(key, "") != ""), None) for keys in _CHANNELS]
     written = next((fields[key] for key in ("color", "colour", "rgb") if fields.get(key)), None)
     colour = _colour(written) if written is not None else None if None in separate else _colour(separate)
     name = str(fields["name"])
-    return Entry(name, None if index is None else _whole(index, f"the index of {name!r}"), colour)
+    return ListedClass(name, None if index is None else _whole(index, f"the index of {name!r}"), colour)
 
 
 _CHANNELS = (("red", "r"), ("green", "g"), ("blue", "b"))
@@ -167,20 +167,20 @@ def _colour(written: Any) -> Colour:
     return (values[0], values[1], values[2])
 
 
-def _declared(entries: Sequence[Entry], tolerance: int = 0) -> ClassList:
+def _declared(entries: Sequence[ListedClass], tolerance: int = 0) -> ClassList:
     """Return the class list of `entries`; indices must be 0, 1, 2, ... without gaps, where there are any."""
     if len(entries) > MAX_CLASSES + 1:
         raise InputError(f"{len(entries)} classes; a label map holds at most {MAX_CLASSES}: merge some")
     void = [entry for entry in entries if entry.void]
     classes = [entry for entry in entries if not entry.void]
     if all(entry.index is None for entry in classes):
-        classes = [Entry(entry.name, index, entry.colour) for index, entry in enumerate(classes)]
+        classes = [ListedClass(entry.name, index, entry.colour) for index, entry in enumerate(classes)]
     if without := [entry.name for entry in classes if entry.index is None]:
         raise InputError(f"class {without[0]!r} has no index while others have one; number all of them or none")
     classes.sort(key=lambda entry: entry.index or 0)
     colours = tuple(entry.colour for entry in classes if entry.colour is not None)
     if (indices := [entry.index for entry in classes]) != list(range(len(classes))):
-        said = f"the indices are {few(indices)}; number the classes 0, 1, 2, ... as in the masks"
+        said = f"the indices are {abbreviate(indices)}; number the classes 0, 1, 2, ... as in the masks"
         raise InputError(f"{said}, where void may be 255 or any value beyond them")
     if void and not colours and (bare := [entry.name for entry in void if entry.index is None]):
         raise InputError(
@@ -194,7 +194,7 @@ def _declared(entries: Sequence[Entry], tolerance: int = 0) -> ClassList:
     return ClassList(labels, MaskFormat(colours, void_colours, tolerance) if colours else MaskFormat(), names)
 
 
-def _refuse_unclear(classes: Sequence[Entry], colours: Sequence[Colour], void: Sequence[Entry]) -> None:
+def _refuse_unclear(classes: Sequence[ListedClass], colours: Sequence[Colour], void: Sequence[ListedClass]) -> None:
     if 0 < len(colours) < len(classes):
         missing = [entry.name for entry in classes if entry.colour is None]
         raise InputError(f"classes without a colour ({', '.join(missing[:3])}); give every class one, or none")
@@ -204,7 +204,7 @@ def _refuse_unclear(classes: Sequence[Entry], colours: Sequence[Colour], void: S
             raise InputError(f"{owners[entry.colour]!r} and {entry.name!r} have the colour {entry.colour}; change one")
 
 
-def few(values: Sequence[object]) -> str:
+def abbreviate(values: Sequence[object]) -> str:
     """Return the first values for a message, and how many there are."""
     return ", ".join(map(str, values[:8])) + (f", ... ({len(values)} values)" if len(values) > 8 else "")
 
@@ -216,7 +216,7 @@ BINARY = ("background", "foreground")
 """What the classes of 0/255 masks are called that no list names."""
 
 
-def declared_classes(root: Path, pairs: Sequence[Pair]) -> ClassList | None:
+def read_declared_classes(root: Path, pairs: Sequence[Pair]) -> ClassList | None:
     """Return what the class list at `root` declares, or None; without colours, those of the masks' palette."""
     declared = read_class_list(root)
     if declared is None or declared.masks.colours:
@@ -225,7 +225,7 @@ def declared_classes(root: Path, pairs: Sequence[Pair]) -> ClassList | None:
     return dataclasses.replace(declared, labels=dataclasses.replace(declared.labels, palette=palette))
 
 
-def scanned_classes(pairs: Sequence[Pair], on_error: OnError = raise_error) -> tuple[LabelSpace, MaskFormat]:
+def scan_classes(pairs: Sequence[Pair], on_error: OnError = raise_error) -> tuple[LabelSpace, MaskFormat]:
     """Return "class 0" .. for the values that occur in all masks, void being `IGNORE` only; 0/255 masks are binary.
 
     Masks that cannot be read go to `on_error`.
@@ -234,7 +234,7 @@ def scanned_classes(pairs: Sequence[Pair], on_error: OnError = raise_error) -> t
     unread: list[InputError] = []
     for pair in pairs:
         try:
-            for value in values_of(read_mask(pair.label)):
+            for value in unique_values(read_mask(pair.label)):
                 first.setdefault(value, pair.label)
         except InputError as error:
             unread.append(error)
@@ -249,15 +249,15 @@ def scanned_classes(pairs: Sequence[Pair], on_error: OnError = raise_error) -> t
     gaps = count > max(SPARSE, 4 * len(values))
     if min(values, default=-1) < 0 or count > MAX_CLASSES or gaps:
         raise InputError(
-            f"{pairs[0].label.parent}: the label files hold the values {few(sorted(present))}"
+            f"{pairs[0].label.parent}: the label files hold the values {abbreviate(sorted(present))}"
             f"{f' (the largest in {first[values[-1]].name})' if values else ''}, which are not the indices of a class"
             " list; save classes as 0, 1, 2, ... and void as 255, or name the classes in classes.json",
             "values",
         )
-    return LabelSpace(tuple(f"class {index}" for index in range(count)), _stored_palette(pairs, count)), INDICES
+    return LabelSpace(tuple(f"class {index}" for index in range(count)), _stored_palette(pairs, count)), INDEX_MASKS
 
 
-def agreed_classes(declared: LabelSpace, expected: LabelSpace | None, where: str) -> LabelSpace:
+def require_same_classes(declared: LabelSpace, expected: LabelSpace | None, where: str) -> LabelSpace:
     """Return `declared`; `InputError` if the class names are not those `expected` (of trained weights)."""
     if expected is None or expected.class_names == declared.class_names:
         return declared
@@ -273,7 +273,9 @@ def agreed_classes(declared: LabelSpace, expected: LabelSpace | None, where: str
     )
 
 
-def holds_binary(labels: LabelSpace, masks: MaskFormat, pairs: Iterable[Pair], on_error: OnError = raise_error) -> bool:
+def are_binary_masks(
+    labels: LabelSpace, masks: MaskFormat, pairs: Iterable[Pair], on_error: OnError = raise_error
+) -> bool:
     """Say whether two-class data hold 0 and 255 but never 1: then 255 is the foreground and nothing is void."""
     if labels.num_classes != len(BINARY):
         return False
@@ -286,7 +288,7 @@ def holds_binary(labels: LabelSpace, masks: MaskFormat, pairs: Iterable[Pair], o
             continue
         if stored.ndim == 3:
             return False
-        present.update(values_of(stored))
+        present.update(unique_values(stored))
         if 1 in present:
             return False
     return present == {0, IGNORE}
@@ -295,7 +297,7 @@ def holds_binary(labels: LabelSpace, masks: MaskFormat, pairs: Iterable[Pair], o
 def _stored_palette(pairs: Sequence[Pair], count: int) -> tuple[Colour, ...]:
     """Return the colours of the first mask's palette if it has one for every class, all different."""
     try:
-        colours = palette_of(pairs[0].label)[:count] if pairs else []
+        colours = read_palette(pairs[0].label)[:count] if pairs else []
     except InputError:  # whoever reads the mask will say so
         colours = []
     return tuple(colours) if len(set(colours)) == count else ()

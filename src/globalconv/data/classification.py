@@ -25,10 +25,10 @@ from torchvision.transforms.v2 import functional
 from globalconv.arrays import Uint8Array
 from globalconv.data.formats.folder import files_below
 from globalconv.data.images import IMAGE_SUFFIXES, read_image
-from globalconv.data.loader import Batch, Sample, each_once, sample_batches
-from globalconv.data.splits import on_disk
-from globalconv.data.transform_settings import CropSettings
-from globalconv.data.transforms import Window
+from globalconv.data.loader import Batch, Sample, endless_batches, single_pass_batches
+from globalconv.data.splits import find_split
+from globalconv.data.transform_settings import ClassificationAugmentation
+from globalconv.data.transforms import CropWindow
 from globalconv.errors import InputError
 
 TRAIN = "train"
@@ -60,7 +60,7 @@ def open_image_folder(root: Path, split: str) -> ImageFolder:
     """Return the images of `split` ("train", "val", or another folder at `root` that holds a folder per class)."""
     splits = _splits(root)
     class_names = _class_names(root / splits[TRAIN])
-    if (name := on_disk(list(splits.values()), split)) is None:
+    if (name := find_split(list(splits.values()), split)) is None:
         raise InputError(f"split {split!r}: {root} has the folders {', '.join(splits.values())}; name one of them")
     found = _images(root / name, class_names)
     if not found:
@@ -78,7 +78,7 @@ def _splits(root: Path) -> dict[str, str]:
     if not root.is_dir():
         raise InputError(f"{root}: {'is a file' if root.exists() else 'there is no such folder'}; give a data folder")
     names = _folders(root)
-    train = on_disk(names, TRAIN)
+    train = find_split(names, TRAIN)
     if train is None:
         raise InputError(f"{root}: has no folder train/ with a folder of images per class (train/CLASS/*.JPEG)")
     return {TRAIN: train, **{name: name for name in names if name != train}}
@@ -124,22 +124,22 @@ TRIES = 10
 """Windows that are drawn before the centre is taken, as everywhere."""
 
 
-def varied_batches(
-    source: ImageFolder, settings: CropSettings, batch_size: int, seed: int, start: int, workers: int
+def augmented_batches(
+    source: ImageFolder, settings: ClassificationAugmentation, batch_size: int, seed: int, start: int, workers: int
 ) -> Generator[Batch, None, None]:
     """Return the endless stream of training batches from batch number `start` on; see `globalconv.data.loader`."""
-    return sample_batches(partial(_varied, source, settings), len(source), batch_size, seed, start, workers)
+    return endless_batches(partial(_varied, source, settings), len(source), batch_size, seed, start, workers)
 
 
-def centre_batches(source: ImageFolder, crop: int, batch_size: int, workers: int) -> Generator[Batch, None, None]:
+def centre_crop_batches(source: ImageFolder, crop: int, batch_size: int, workers: int) -> Generator[Batch, None, None]:
     """Return the centre crops of all images, once and in order."""
-    return each_once(partial(_centred, source, crop), len(source), batch_size, workers)
+    return single_pass_batches(partial(_centred, source, crop), len(source), batch_size, workers)
 
 
-def _varied(source: ImageFolder, settings: CropSettings, index: int, rng: np.random.Generator) -> Sample:
+def _varied(source: ImageFolder, settings: ClassificationAugmentation, index: int, rng: np.random.Generator) -> Sample:
     image_3HW = _tensor(source.image(index))
     height, width = image_3HW.shape[-2:]
-    window = draw_window(height, width, settings, rng)
+    window = draw_resized_crop(height, width, settings, rng)
     place = (window.top, window.left, window.height, window.width)
     crop_3SS = functional.resized_crop(image_3HW, *place, list(window.size), antialias=True)
     if settings.flip and rng.random() < 0.5:
@@ -166,7 +166,9 @@ def centre_crop(image: Uint8Array, crop: int) -> Tensor:
     return centre_3SS
 
 
-def draw_window(height: int, width: int, settings: CropSettings, rng: np.random.Generator) -> Window:
+def draw_resized_crop(
+    height: int, width: int, settings: ClassificationAugmentation, rng: np.random.Generator
+) -> CropWindow:
     """Draw a window of an image of `height` x `width`; where none fits, it is the largest one in the middle."""
     size = (settings.crop, settings.crop)
     narrow, wide = settings.aspect
@@ -176,10 +178,10 @@ def draw_window(height: int, width: int, settings: CropSettings, rng: np.random.
         rows, columns = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
         if 0 < rows <= height and 0 < columns <= width:
             top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
-            return Window(int(top), int(left), rows, columns, size)
+            return CropWindow(int(top), int(left), rows, columns, size)
     rows = min(height, max(1, round(width / narrow)))
     columns = min(width, max(1, round(height * wide)))
-    return Window((height - rows) // 2, (width - columns) // 2, rows, columns, size)
+    return CropWindow((height - rows) // 2, (width - columns) // 2, rows, columns, size)
 
 
 def _tensor(image: Uint8Array) -> Tensor:

@@ -6,50 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from globalconv.data.annotations import Drawing, DrawnSource, drawn_classes, understood
+from globalconv.data.annotations import Drawing, DrawnSource, parsing, resolve_drawn_classes
 from globalconv.data.classes import (
     VOID_NAMES,
-    agreed_classes,
-    declared_classes,
-    few,
-    holds_binary,
+    abbreviate,
+    are_binary_masks,
     read_class_list,
-    scanned_classes,
+    read_declared_classes,
+    require_same_classes,
+    scan_classes,
 )
 from globalconv.data.formats import cityscapes, coco, cvat, folder, labelme, list_file, sbd, voc
 from globalconv.data.formats.coco_voc import CocoAsVoc, coco_number
 from globalconv.data.formats.mixtures import NAMED, all_splits, found_below, named_splits, open_named
 from globalconv.data.masks import MaskFormat
-from globalconv.data.roots import Data, Root, as_root, data_folder, in_words, parse_data, to_json
+from globalconv.data.roots import Root, format_root, require_folder
 from globalconv.data.scenes.scene import SCENES, scene_source
-from globalconv.data.source import FileSource, Mixture, Pair, Source, Subset, origin
-from globalconv.data.splits import ALL, held_out
+from globalconv.data.source import FileSource, Pair, Source, Subset, resolve_sample
+from globalconv.data.splits import ALL, uses_hold_out
 from globalconv.errors import InputError, OnError, raise_error, suggest
 from globalconv.labels import CAMVID, CITYSCAPES, VOC, LabelSpace
-
-__all__ = [
-    "LAYOUTS",
-    "Data",
-    "DrawnSource",
-    "FileSource",
-    "Mixture",
-    "Pair",
-    "Root",
-    "Source",
-    "as_root",
-    "holds_several",
-    "in_words",
-    "open_held_out",
-    "open_source",
-    "origin",
-    "parse_data",
-    "recognise",
-    "splits",
-    "to_json",
-    "sample_files",
-    "shown",
-    "used_files",
-]
 
 
 @dataclass(frozen=True)
@@ -113,15 +89,15 @@ def open_source(
         if layout is not None:
             raise InputError(f"layout={layout!r}: the split {split!r} says what the data are; leave the layout out")
         source = open_named(root, terms, on_error)
-        agreed_classes(source.labels, labels, in_words(root))
+        require_same_classes(source.labels, labels, format_root(root))
         return source
     assert not isinstance(root, Mapping)
     if root is None or layout == "scenes":
         return _scenes(root, split, layout, labels)
-    layout = layout or recognise(root)
+    layout = layout or recognise_layout(root)
     name = f"{layout} {root} ({split})"
-    with understood(str(root)):
-        samples = _ON_DISK[layout].read(data_folder(root), split, on_error)
+    with parsing(str(root)):
+        samples = _ON_DISK[layout].read(require_folder(root), split, on_error)
     if _ON_DISK[layout].names is not None:
         return _drawn(name, root, layout, samples, labels)
     # Whoever notes what is wrong reads every sample later, and notes broken masks then.
@@ -137,7 +113,7 @@ def open_held_out(root: Path, names: Collection[str], layout: str | None, labels
     None where the data set has a split for validation by now, or none of the samples: then it is another one. Where
     only some are there, the rest of its hold-out may have been learnt: `InputError`.
     """
-    if not held_out(splits(root, layout)):
+    if not uses_hold_out(list_splits(root, layout)):
         return None
     whole = open_source(root, ALL, layout, labels)
     there = {whole.sample_name(index): index for index in range(len(whole))}
@@ -147,27 +123,27 @@ def open_held_out(root: Path, names: Collection[str], layout: str | None, labels
     if missing:
         raise InputError(
             f"{root}: {len(missing)} of the {len(names)} images that the training held out are not there any more"
-            f" ({few(missing)}), and others may have been learnt; put them back, or name another `split`"
+            f" ({abbreviate(missing)}), and others may have been learnt; put them back, or name another `split`"
         )
     return Subset(f"{whole.name}, held out in training", whole, tuple(sorted(there[name] for name in names)))
 
 
-def splits(root: Root, layout: str | None = None) -> list[str]:
+def list_splits(root: Root, layout: str | None = None) -> list[str]:
     """Return the splits that the data at `root` have on disk; [""] where there are none.
 
     Of several data sets, those of each with its name before: "voc:train".
     """
-    if isinstance(root, Mapping) or (layout is None and holds_several(root)):
+    if isinstance(root, Mapping) or (layout is None and holds_several_datasets(root)):
         return all_splits(root)
     if layout is not None and layout not in _ON_DISK:
         raise InputError(f"layout={layout!r}: {suggest(layout, _ON_DISK)}")
-    with understood(str(root)):
-        return list(_ON_DISK[layout or recognise(root)].splits(data_folder(root)))
+    with parsing(str(root)):
+        return list(_ON_DISK[layout or recognise_layout(root)].splits(require_folder(root)))
 
 
-def recognise(root: Path) -> str:
+def recognise_layout(root: Path) -> str:
     """Return the layout of the data set at `root`."""
-    found = _first_fit(data_folder(root))
+    found = _first_fit(require_folder(root))
     if names := _together(root, found):
         several = f"several data sets ({', '.join(names)})" if names[1:] else f"{names[0]} one folder below"
         raise InputError(
@@ -185,9 +161,9 @@ def recognise(root: Path) -> str:
     )
 
 
-def holds_several(root: Root) -> bool:
+def holds_several_datasets(root: Root) -> bool:
     """Say whether the paper's data sets lie at `root` that only their names tell apart."""
-    return isinstance(root, Mapping) or bool(_together(root, _first_fit(data_folder(root))))
+    return isinstance(root, Mapping) or bool(_together(root, _first_fit(require_folder(root))))
 
 
 def _first_fit(root: Path) -> str | None:
@@ -205,16 +181,16 @@ def _classes(
     root: Path, layout: str, pairs: tuple[Pair, ...], expected: LabelSpace | None, on_error: OnError
 ) -> tuple[LabelSpace, MaskFormat]:
     """Return the classes of masks, and how the masks hold them."""
-    if declared := declared_classes(root, pairs):
-        labels = agreed_classes(declared.labels, expected, str(root))
+    if declared := read_declared_classes(root, pairs):
+        labels = require_same_classes(declared.labels, expected, str(root))
         masks = declared.masks
     elif (fixed := _ON_DISK[layout].classes or _vocs_own(layout, pairs, expected)) is not None:
-        labels, masks = agreed_classes(fixed[0], expected, str(root)), fixed[1]
+        labels, masks = require_same_classes(fixed[0], expected, str(root)), fixed[1]
     elif expected is not None:
         labels, masks = expected, MaskFormat()
     else:
-        return scanned_classes(tuple(_everything(root, layout)), on_error)
-    binary = holds_binary(labels, masks, _everything(root, layout), on_error)
+        return scan_classes(tuple(_everything(root, layout)), on_error)
+    binary = are_binary_masks(labels, masks, _everything(root, layout), on_error)
     return labels, MaskFormat(binary=True) if binary else masks
 
 
@@ -228,7 +204,7 @@ def _vocs_own(
 
 def sample_files(source: Source, index: int) -> tuple[Path, ...]:
     """Return the files that hold one sample and nothing else, its image first; none of a generated one."""
-    whole, place = origin(source, index)
+    whole, place = resolve_sample(source, index)
     if isinstance(whole, FileSource):
         return whole.pairs[place].image, whole.pairs[place].label
     if isinstance(whole, DrawnSource):
@@ -236,12 +212,12 @@ def sample_files(source: Source, index: int) -> tuple[Path, ...]:
     return (whole.file(place),) if isinstance(whole, CocoAsVoc) else ()
 
 
-def shown(source: Source, index: int) -> str:
+def image_identity(source: Source, index: int) -> str:
     """Return what is equal for two samples that show one image, also where two data sets have a copy each.
 
     SBD's images are called as VOC's are, and COCO's have their number in 2014 and in 2017; else it is the file.
     """
-    whole, place = origin(source, index)
+    whole, place = resolve_sample(source, index)
     name = whole.sample_name(place)
     if isinstance(whole, CocoAsVoc):
         return f"coco {coco_number(name)}"
@@ -253,7 +229,7 @@ def shown(source: Source, index: int) -> str:
 
 def used_files(root: Path, layout: str) -> set[Path]:
     """Return the images and masks of all complete samples of all splits."""
-    with understood(str(root)):
+    with parsing(str(root)):
         return {
             path for sample in _samples(root, layout) for path in (sample.image, getattr(sample, "label", None)) if path
         }
@@ -278,11 +254,11 @@ def _drawn(
     names = _ON_DISK[layout].names
     assert names is not None
     declared = read_class_list(root, *(["labels.txt"] if layout == "labelme" else []))
-    labels = expected if declared is None else agreed_classes(declared.labels, expected, str(root))
+    labels = expected if declared is None else require_same_classes(declared.labels, expected, str(root))
     void_names = VOID_NAMES if declared is None else declared.void_names
-    with understood(str(root)):
+    with parsing(str(root)):
         found = names(root) if labels is None else ()
-    return DrawnSource(name, drawn_classes(found, labels, void_names), drawings)
+    return DrawnSource(name, resolve_drawn_classes(found, labels, void_names), drawings)
 
 
 def _scenes(root: Path | None, split: str, layout: str | None, labels: LabelSpace | None) -> Source:
@@ -290,5 +266,5 @@ def _scenes(root: Path | None, split: str, layout: str | None, labels: LabelSpac
         raise InputError(f"layout={layout!r}: needs the folder of the data; give `data` PATH")
     if root is not None:
         raise InputError(f"{root}: the built-in scenes are generated and lie in no folder; leave the path out")
-    agreed_classes(SCENES, labels, "the built-in scenes")
+    require_same_classes(SCENES, labels, "the built-in scenes")
     return scene_source(split)

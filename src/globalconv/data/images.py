@@ -41,22 +41,22 @@ _LIMIT, _PILLOWS = Override(_OURS, "limit"), Override(Image, "MAX_IMAGE_PIXELS")
 
 def read_image(path: Path) -> Uint8Array:
     """Return the image in `path` as uint8 RGB (H, W, 3), upright as its EXIF orientation says."""
-    with opened(path) as image:
+    with open_image(path) as image:
         image.load()
         return to_rgb(upright(image), str(path))
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """Return (width, height) of the image in `path` as `read_image` would give it, without decoding its pixels."""
-    with opened(path) as image:
+    with open_image(path) as image:
         width, height = image.size
         turned = image.format != "TIFF" and _orientation(image) in _SIDEWAYS  # Pillow turns TIFF itself.
         return (height, width) if turned else (width, height)
 
 
-def frame_count(path: Path) -> int:
+def count_frames(path: Path) -> int:
     """Return how many frames or pages a file holds; a photograph with its own preview counts as one."""
-    with opened(path) as image:
+    with open_image(path) as image:
         return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
 
@@ -83,7 +83,7 @@ def pixel_limit(pixels: int | None) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def open_image(path: Path) -> Iterator[Image.Image]:
     """Open `path` with Pillow; every way in which it or a decoder inside the block can fail is an `InputError`."""
     _check_is_file(path)
     try:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from globalconv.data.class_weights import ClassWeighting, balancing
+from globalconv.data.class_weights import ClassWeighting, balance_classes
 from globalconv.data.source import Source
 from globalconv.data.transform_settings import Augmentation
 from globalconv.data.transforms import augment
@@ -36,7 +36,7 @@ from globalconv.runtime.processes import WHOLE, Share, ignore_signals
 
 _ORDER, _AUGMENT = 0, 1  # Keep the random streams of one seed apart.
 
-MOST_COUNTED = 1000
+MAX_COUNTED = 1000
 """Label maps that class statistics are taken from: frequencies of classes need no more."""
 
 Key = tuple[int, int]
@@ -80,11 +80,11 @@ def training_batches(
     workers: int = 0,
     share: Share = WHOLE,
 ) -> Generator[Batch, None, None]:
-    """Return the endless stream of batches for segmentation, as `sample_batches` does."""
+    """Return the endless stream of batches for segmentation, as `endless_batches` does."""
     if len(source) == 0:
         raise InputError(f"{source.name}: holds no samples; name a split that does")
     make = partial(_augmented, source, augmentation, fill)
-    return sample_batches(make, len(source), batch_size, seed, start, workers, share)
+    return endless_batches(make, len(source), batch_size, seed, start, workers, share)
 
 
 def _augmented(
@@ -95,7 +95,7 @@ def _augmented(
     return Sample(image_3HW, labels_HW, source.sample_name(index))
 
 
-def sample_batches(
+def endless_batches(
     make: MakeSample, samples: int, batch_size: int, seed: int, start: int = 0, workers: int = 0, share: Share = WHOLE
 ) -> Generator[Batch, None, None]:
     """Return the endless stream of batches of `samples` samples, from batch number `start` on.
@@ -117,7 +117,9 @@ def sample_batches(
     return _batches(make, seed, _Order(samples, batch_size, seed, start, share), workers)
 
 
-def each_once(make: MakeSample, samples: int, batch_size: int, workers: int = 0) -> Generator[Batch, None, None]:
+def single_pass_batches(
+    make: MakeSample, samples: int, batch_size: int, workers: int = 0
+) -> Generator[Batch, None, None]:
     """Return the batches of one pass in order, the last one smaller where it does not come out even."""
     keys = [(0, index) for index in range(samples)]
     return _batches(make, 0, [keys[at : at + batch_size] for at in range(0, samples, batch_size)], workers)
@@ -231,13 +233,13 @@ class ClassPixels:
     """Label pixels, of any class, in the label maps in which the class occurs."""
 
 
-def class_pixels(source: Source, on_progress: Callable[[int, int], object] | None = None) -> ClassPixels:
-    """Count the labels of at most `MOST_COUNTED` samples, evenly spaced over the source.
+def count_class_pixels(source: Source, on_progress: Callable[[int, int], object] | None = None) -> ClassPixels:
+    """Count the labels of at most `MAX_COUNTED` samples, evenly spaced over the source.
 
     `on_progress` is called with the number done and the number in all.
     """
     classes = source.labels.num_classes
-    counted = np.linspace(0, len(source) - 1, min(len(source), MOST_COUNTED)).round().astype(int)
+    counted = np.linspace(0, len(source) - 1, min(len(source), MAX_COUNTED)).round().astype(int)
     pixels_K, reach_K = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
     for done, index in enumerate(counted.tolist(), start=1):
         found_K = np.bincount(source.label_map(index).ravel(), minlength=IGNORE + 1)[:classes]
@@ -248,8 +250,8 @@ def class_pixels(source: Source, on_progress: Callable[[int, int], object] | Non
     return ClassPixels(pixels_K, reach_K)
 
 
-def class_weights(pixels: ClassPixels, kind: str) -> Tensor:
-    """Return the weight of each class in the loss, float32 (K,): `balancing` as a tensor."""
+def compute_class_weights(pixels: ClassPixels, kind: str) -> Tensor:
+    """Return the weight of each class in the loss, float32 (K,): `balance_classes` as a tensor."""
     if kind not in get_args(ClassWeighting):
         raise InputError(f"class_weights={kind!r}: {suggest(kind, get_args(ClassWeighting))}")
-    return torch.from_numpy(balancing(pixels.pixels_K, pixels.reach_K, kind).astype(np.float32))
+    return torch.from_numpy(balance_classes(pixels.pixels_K, pixels.reach_K, kind).astype(np.float32))

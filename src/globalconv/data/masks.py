@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from globalconv.arrays import Uint8Array
-from globalconv.data.images import image_size, opened, upright
+from globalconv.data.images import image_size, open_image, upright
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE, Colour, LabelSpace
 
-MAT = ".mat"
+MAT_SUFFIX = ".mat"
 
 
 def read_mat(path: Path) -> Uint8Array:
@@ -71,10 +71,10 @@ class MaskFormat:
     """What the stored values 0, 1, 2, ... mean: a class, or `IGNORE`; none means themselves."""
 
 
-INDICES = MaskFormat()
+INDEX_MASKS = MaskFormat()
 
 
-def read_label_map(path: Path, labels: LabelSpace, masks: MaskFormat = INDICES) -> Uint8Array:
+def read_label_map(path: Path, labels: LabelSpace, masks: MaskFormat = INDEX_MASKS) -> Uint8Array:
     """Return the mask `path` as uint8 (H, W): classes 0 .. K-1 of `labels`, and `IGNORE`."""
     stored = read_mask(path, masks)
     if stored.ndim == 3:
@@ -86,11 +86,11 @@ def read_label_map(path: Path, labels: LabelSpace, masks: MaskFormat = INDICES) 
     return translate(stored, labels, path)
 
 
-def read_mask(path: Path, masks: MaskFormat = INDICES) -> NDArray[np.generic]:
+def read_mask(path: Path, masks: MaskFormat = INDEX_MASKS) -> NDArray[np.generic]:
     """Return the mask `path` as it is stored: integers (H, W), or colours (H, W, 3) where `masks` declares some."""
-    if path.suffix.lower() == MAT:
+    if path.suffix.lower() == MAT_SUFFIX:
         return read_mat(path)
-    with opened(path) as image:
+    with open_image(path) as image:
         image.load()
         if image.format in LOSSY and not masks.tolerance:
             raise InputError(
@@ -110,7 +110,7 @@ def read_mask(path: Path, masks: MaskFormat = INDICES) -> NDArray[np.generic]:
 
 def mask_size(path: Path) -> tuple[int, int]:
     """Return (width, height) of the mask `path`; of an image, from its header."""
-    if path.suffix.lower() == MAT:
+    if path.suffix.lower() == MAT_SUFFIX:
         height, width = read_mat(path).shape
         return width, height
     return image_size(path)
@@ -128,7 +128,7 @@ def _by_colour(image: Image.Image, masks: MaskFormat) -> bool:
         return True
     if image.mode not in ("P", "L"):
         return False
-    used, known = values_of(np.asarray(image)), {*masks.colours, *masks.void_colours}
+    used, known = unique_values(np.asarray(image)), {*masks.colours, *masks.void_colours}
     if image.mode == "L":
         return {(value, value, value) for value in used} <= known and max(used) >= len(masks.colours)
     flat = image.getpalette("RGB") or []
@@ -139,7 +139,7 @@ def _by_colour(image: Image.Image, masks: MaskFormat) -> bool:
 
 def translate(values: NDArray[np.generic], labels: LabelSpace, path: Path) -> Uint8Array:
     """Return stored `values` (H, W) as a label map of `labels`; `InputError` names `path` for any other value."""
-    present = values_of(values)
+    present = unique_values(values)
     known = {*range(labels.num_classes), *labels.void_values, IGNORE}
     if wrong := [value for value in present if value not in known]:
         raise InputError(_out_of_range(path, wrong, present, labels), "values")
@@ -150,7 +150,7 @@ def translate(values: NDArray[np.generic], labels: LabelSpace, path: Path) -> Ui
     return label_map
 
 
-def values_of(values: NDArray[np.generic]) -> list[int]:
+def unique_values(values: NDArray[np.generic]) -> list[int]:
     """Return the values that occur, ascending."""
     if values.dtype == np.uint8:  # Sorting, which `np.unique` does, costs ten times as much.
         present: NDArray[np.integer] = np.flatnonzero(np.bincount(values.ravel().view(np.uint8), minlength=256))
@@ -169,14 +169,14 @@ def _check_palette(image: Image.Image, palette: tuple[Colour, ...], path: Path) 
         )
 
 
-def palette_of(path: Path) -> list[Colour]:
+def read_palette(path: Path) -> list[Colour]:
     """Return the colours of a palette image, or nothing if it has no palette."""
-    with opened(path) as image:
+    with open_image(path) as image:
         flat = (image.getpalette("RGB") or []) if image.mode == "P" else []
         return list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
 
 
-def nearest_colours(colours_N3: Uint8Array, masks: MaskFormat) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def match_colours(colours_N3: Uint8Array, masks: MaskFormat) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return, for each colour, the class (or `IGNORE`) of the nearest declared one, and the distance to it.
 
     The distance is the largest difference in any channel, 0 .. 255; of equally near classes the first counts.
@@ -201,7 +201,7 @@ def _from_colours(colours_HW3: NDArray[np.generic], masks: MaskFormat, path: Pat
         others, which, counts = np.unique(codes_HW[left_HW], return_inverse=True, return_counts=True)
         if not masks.tolerance:
             raise InputError(_unknown_colours(path, others, counts, codes_HW.size), "colours")
-        classes, distance = nearest_colours(_unpacked(others), masks)
+        classes, distance = match_colours(_unpacked(others), masks)
         label_map[left_HW] = np.where(distance <= masks.tolerance, classes, IGNORE)[which]
     return label_map
 
@@ -230,7 +230,7 @@ def _unknown_colours(path: Path, codes: NDArray[np.uint32], counts: NDArray[np.i
 
 
 def _from_binary(values: NDArray[np.generic], path: Path) -> Uint8Array:
-    if wrong := [value for value in values_of(values) if value not in (0, IGNORE)]:
+    if wrong := [value for value in unique_values(values) if value not in (0, IGNORE)]:
         raise InputError(
             f"{path}: holds {', '.join(map(str, wrong[:8]))} where the other masks hold 0 and 255 only; save all masks"
             " in one way: 0 and 255, or 0 and 1",
@@ -242,7 +242,7 @@ def _from_binary(values: NDArray[np.generic], path: Path) -> Uint8Array:
 
 def _from_ids(values: NDArray[np.generic], ids: tuple[int, ...], path: Path) -> Uint8Array:
     """Map stored ids to classes; ids of no meaning are refused."""
-    present = values_of(values)
+    present = unique_values(values)
     wrong = [value for value in present if not 0 <= value < len(ids)]
     if wrong:
         hint = "copy the file from the official archive again"
@@ -272,10 +272,10 @@ def _not_indices(image: Image.Image) -> str:
 
 def _out_of_range(path: Path, wrong: list[int], present: list[int], labels: LabelSpace) -> str:
     """Name the file, the values, the likely cause and the remedy."""
-    said = f"{path}: {_some(wrong)} out of range ({known_values(labels)})"
-    if path.suffix.lower() == MAT:
+    said = f"{path}: {_some(wrong)} out of range ({describe_valid_values(labels)})"
+    if path.suffix.lower() == MAT_SUFFIX:
         return f"{said}; SBD has no such class: copy the file from the official archive again"
-    return f"{said}; {likely_cause(wrong, present, labels.num_classes)}"
+    return f"{said}; {explain_wrong_values(wrong, present, labels.num_classes)}"
 
 
 def _some(values: list[int]) -> str:
@@ -283,13 +283,13 @@ def _some(values: list[int]) -> str:
     return f"label value{'s' if len(values) > 1 else ''} {shown}"
 
 
-def known_values(labels: LabelSpace) -> str:
+def describe_valid_values(labels: LabelSpace) -> str:
     """Say which values masks may hold."""
     void = ", ".join(map(str, sorted({*labels.void_values, IGNORE})))
     return f"the {labels.num_classes} classes are 0 to {labels.num_classes - 1}, void is {void}"
 
 
-def likely_cause(wrong: list[int], present: list[int], classes: int) -> str:
+def explain_wrong_values(wrong: list[int], present: list[int], classes: int) -> str:
     """Return what most likely put the values `wrong` among the `present` ones of a mask, and the remedy."""
     if max(wrong) > IGNORE:
         return "16-bit values like these are instance ids or scaled indices; save plain class indices"
@@ -315,18 +315,18 @@ def likely_cause(wrong: list[int], present: list[int], classes: int) -> str:
     return "the class list is too short, or the mask belongs to another one; name all classes or correct the mask"
 
 
-def stored_pixels(path: Path) -> dict[int, int]:
+def count_stored_values(path: Path) -> dict[int, int]:
     """Return how many pixels of a mask of indices have which value, whether a class has it or not."""
     values, counts = np.unique(read_mask(path), return_counts=True)
     return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
 
 
-def inexact_pixels(path: Path, masks: MaskFormat) -> tuple[int, int]:
+def count_inexact_pixels(path: Path, masks: MaskFormat) -> tuple[int, int]:
     """Return how many pixels of a colour mask are within the tolerance of a colour only, and how many are beyond it."""
     stored = read_mask(path, masks)
     if stored.ndim != 3:
         return 0, 0
     codes, counts = np.unique(_packed(stored), return_counts=True)
-    _, distance = nearest_colours(_unpacked(codes), masks)
+    _, distance = match_colours(_unpacked(codes), masks)
     near = (distance > 0) & (distance <= masks.tolerance)
     return int(counts[near].sum()), int(counts[distance > masks.tolerance].sum())

@@ -14,10 +14,10 @@ Root = Path | Mapping[str, Path]
 Data = str | Path | Mapping[str, str | Path] | None
 """A root as people write it in Python; None are the generated scenes."""
 
-NAMES = ("voc", "sbd", "coco", "cityscapes")
+PAPER_DATASETS = ("voc", "sbd", "coco", "cityscapes")
 
 
-def data_folder(root: Path) -> Path:
+def require_folder(root: Path) -> Path:
     """Return `root`; anything but a folder is an `InputError`."""
     if not root.is_dir():
         raise InputError(f"{root}: {'is a file' if root.exists() else 'there is no such folder'}; give a data folder")
@@ -28,8 +28,8 @@ def as_root(data: Data) -> Root | None:
     """Return what names data as a root; None are the generated scenes. Unknown names are refused."""
     if not isinstance(data, Mapping):
         return None if data is None else as_path("data", data)
-    if unknown := [name for name in data if name not in NAMES]:
-        raise InputError(f"`data` {unknown[0]}={data[unknown[0]]}: {suggest(unknown[0], NAMES)}")
+    if unknown := [name for name in data if name not in PAPER_DATASETS]:
+        raise InputError(f"`data` {unknown[0]}={data[unknown[0]]}: {suggest(unknown[0], PAPER_DATASETS)}")
     if not data:
         raise InputError("`data`: names no place; give the root of a data set")
     return {name: as_path(f"data {name}", place) for name, place in data.items()}
@@ -60,14 +60,14 @@ def _name_and_path(word: str) -> tuple[str, str]:
     return name, os.path.expanduser(path)  # noqa: PTH111 (which fails for ~ of a user that there is not)
 
 
-def to_json(root: Root | None) -> str | dict[str, str] | None:
+def root_to_json(root: Root | None) -> str | dict[str, str] | None:
     """Return a root as a run records it; `as_root` reads it again."""
     if root is None or isinstance(root, Path):
         return None if root is None else str(root)
     return {name: str(place) for name, place in root.items()}
 
 
-def in_words(root: Root | None) -> str:
+def format_root(root: Root | None) -> str:
     """Return a root as one would type it after `data`."""
     if isinstance(root, Mapping):
         return " ".join(f"{name}={place}" for name, place in root.items())

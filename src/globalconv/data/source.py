@@ -17,7 +17,7 @@ import numpy as np
 
 from globalconv.arrays import Uint8Array
 from globalconv.data.images import image_size, read_image
-from globalconv.data.masks import INDICES, MaskFormat, read_label_map
+from globalconv.data.masks import INDEX_MASKS, MaskFormat, read_label_map
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
 from globalconv.runtime.threads import Shares
@@ -65,7 +65,7 @@ class FileSource:
     name: str
     labels: LabelSpace
     pairs: tuple[Pair, ...]
-    masks: MaskFormat = INDICES
+    masks: MaskFormat = INDEX_MASKS
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -82,7 +82,7 @@ class FileSource:
         label_map = read_label_map(pair.label, self.labels, self.masks)
         size = image_size(pair.image)
         if (drawn := (label_map.shape[1], label_map.shape[0])) != size:
-            raise InputError(sizes_differ(str(pair.label), "label map", drawn, pair.image, size), "size")
+            raise InputError(size_mismatch(str(pair.label), "label map", drawn, pair.image, size), "size")
         return label_map
 
 
@@ -152,20 +152,20 @@ class Mixture:
         return self.parts[part].label_map(within)
 
 
-def origin(source: Source, index: int) -> tuple[Source, int]:
+def resolve_sample(source: Source, index: int) -> tuple[Source, int]:
     """Return what really holds a sample, and its index there: behind mixtures and subsets."""
     if isinstance(source, Mixture):
         part, within = source.place(index)
-        return origin(source.parts[part], within)
-    return origin(source.whole, source.indices[index]) if isinstance(source, Subset) else (source, index)
+        return resolve_sample(source.parts[part], within)
+    return resolve_sample(source.whole, source.indices[index]) if isinstance(source, Subset) else (source, index)
 
 
-def evenly(count: int, most: int) -> list[int]:
+def spread_evenly(count: int, most: int) -> list[int]:
     """Return `most` of the indices of `count` samples, evenly spread from the first to the last; all of a few."""
     return np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()  # type: ignore[no-any-return]
 
 
-def sizes_differ(where: str, what: str, drawn: tuple[int, int], image: Path, size: tuple[int, int]) -> str:
+def size_mismatch(where: str, what: str, drawn: tuple[int, int], image: Path, size: tuple[int, int]) -> str:
     """Return the line for a `what` of another (width, height) than its image."""
     hint = "make both the same size (labels resized by nearest neighbour only)"
     if drawn == size[::-1]:
@@ -176,7 +176,7 @@ def sizes_differ(where: str, what: str, drawn: tuple[int, int], image: Path, siz
 R = TypeVar("R")
 
 
-class ReadAhead:
+class Prefetcher:
     """Gives the samples of `source`; a thread decodes up to `depth` samples that come after the last image asked for.
 
     One thread decodes everything that is read ahead, image and label map alike: Pillow's warnings are silenced per
@@ -191,7 +191,7 @@ class ReadAhead:
         self._next = 0
         """Index of the first sample that has not been sent for."""
 
-    def __enter__(self) -> "ReadAhead":
+    def __enter__(self) -> "Prefetcher":
         return self
 
     def __exit__(

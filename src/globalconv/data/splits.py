@@ -20,17 +20,19 @@ ALIASES = {"train": ("training",), "val": ("valid", "validation"), "test": ("tes
 """Other names under which a split is looked for."""
 
 
-class Named(Protocol):
+class HasName(Protocol):
     """Anything that a split can hold."""
 
     @property
     def name(self) -> str: ...
 
 
-S = TypeVar("S", bound=Named)
+S = TypeVar("S", bound=HasName)
 
 
-def choose(names: Sequence[str], read: Callable[[str], tuple[S, ...]], split: str, where: Path | str) -> tuple[S, ...]:
+def select_split(
+    names: Sequence[str], read: Callable[[str], tuple[S, ...]], split: str, where: Path | str
+) -> tuple[S, ...]:
     """Return the samples of `split`, each once; `read` returns those of one of the `names` on disk.
 
     The name "" says that there are no splits. An unknown split is an `InputError` that lists what there is.
@@ -40,26 +42,28 @@ def choose(names: Sequence[str], read: Callable[[str], tuple[S, ...]], split: st
     whole = _whole(names)
     if whole is not None and split in ("train", "val"):
         return _hold_out(read(whole), split, where)
-    found = on_disk(names, split)
+    found = find_split(names, split)
     if found is None:
-        raise InputError(f"split {split!r}: {where} has the splits {', '.join(offered(names))}; name one of them")
+        raise InputError(
+            f"split {split!r}: {where} has the splits {', '.join(selectable_splits(names))}; name one of them"
+        )
     return read(found)
 
 
-def offered(names: Sequence[str]) -> list[str]:
-    """Return the splits that `choose` knows, for messages."""
-    return [*sorted({*filter(None, names), *(["train", "val"] if held_out(names) else [])}), ALL]
+def selectable_splits(names: Sequence[str]) -> list[str]:
+    """Return the splits that `select_split` knows, for messages."""
+    return [*sorted({*filter(None, names), *(["train", "val"] if uses_hold_out(names) else [])}), ALL]
 
 
-def held_out(names: Sequence[str]) -> bool:
+def uses_hold_out(names: Sequence[str]) -> bool:
     """Say whether "val" is a hold-out, because there is none on disk."""
     return _whole(names) is not None
 
 
-def dividing(names: Sequence[str]) -> list[str]:
+def disjoint_splits(names: Sequence[str]) -> list[str]:
     """Return splits that divide the data, "train" first: no lists in subfolders, no "trainval"; the hold-out if any."""
-    usual = [name for name in ALIASES if on_disk(names, name) or (held_out(names) and name in ("train", "val"))]
-    taken = {on_disk(names, name) for name in usual} | {_whole(names), "", "trainval"}
+    usual = [name for name in ALIASES if find_split(names, name) or (uses_hold_out(names) and name in ("train", "val"))]
+    taken = {find_split(names, name) for name in usual} | {_whole(names), "", "trainval"}
     return usual + sorted(name for name in names if name not in taken and "/" not in name)
 
 
@@ -67,13 +71,13 @@ def _whole(names: Sequence[str]) -> str | None:
     """Return what is divided by a hold-out: data without splits, or whose only split is no usual one, or "train"."""
     if "" in names:
         return ""
-    if on_disk(names, "val") is not None:
+    if find_split(names, "val") is not None:
         return None
-    alone = len(names) == 1 and not any(on_disk(names, usual) for usual in ALIASES)
-    return names[0] if alone else on_disk(names, "train")
+    alone = len(names) == 1 and not any(find_split(names, usual) for usual in ALIASES)
+    return names[0] if alone else find_split(names, "train")
 
 
-def on_disk(names: Sequence[str], split: str) -> str | None:
+def find_split(names: Sequence[str], split: str) -> str | None:
     """Return the name under which a split lies on disk: its own, or another usual one, in any case of letters."""
     if split in names and split:
         return split

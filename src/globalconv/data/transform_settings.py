@@ -35,12 +35,12 @@ class Augmentation:
                 raise InputError(f"augmentation.{field}={getattr(self, field)}: a strength lies between 0 and 1")
 
 
-PAPER = Augmentation()
+PAPER_AUGMENTATION = Augmentation()
 """The paper's own set (Section 4): horizontal flip and padding to 512 x 512; the network subtracts the mean."""
 
 
 @dataclass(frozen=True)
-class CropSettings:
+class ClassificationAugmentation:
     """How an image is varied before the network sees it: the usual set of ImageNet, after Szegedy et al. (2015)."""
 
     crop: int = 224
@@ -61,4 +61,4 @@ class CropSettings:
             raise InputError(f"`data.augmentation.aspect` {self.aspect}: give two numbers above 0, in order")
 
 
-USUAL = CropSettings()
+IMAGENET_AUGMENTATION = ClassificationAugmentation()

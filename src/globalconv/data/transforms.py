@@ -23,7 +23,7 @@ GREY = np.array((0.299, 0.587, 0.114), np.float32)
 
 
 @dataclass(frozen=True)
-class Window:
+class CropWindow:
     """A rectangle of source pixels and the size to which it is scaled."""
 
     top: int
@@ -43,7 +43,7 @@ def augment(
     """Return image_3hw and labels_hw (uint8) of the crop's size; outside the image they are `fill` and `IGNORE`."""
     image_3HW = torch.from_numpy(image).permute(2, 0, 1)
     labels_1HW = torch.from_numpy(label_map)[None]
-    window = draw_window(label_map.shape[0], label_map.shape[1], settings, rng)
+    window = draw_crop_window(label_map.shape[0], label_map.shape[1], settings, rng)
     image_3hw = _cut(image_3HW, window, InterpolationMode.BILINEAR)
     labels_1hw = _cut(labels_1HW, window, InterpolationMode.NEAREST_EXACT)
     if settings.flip and rng.random() < 0.5:
@@ -56,14 +56,14 @@ def augment(
     return image_3hw.contiguous(), labels_1hw[0].contiguous()
 
 
-def draw_window(height: int, width: int, settings: Augmentation, rng: np.random.Generator) -> Window:
+def draw_crop_window(height: int, width: int, settings: Augmentation, rng: np.random.Generator) -> CropWindow:
     """Draw the factor and the place of the crop for an image of `height` x `width`."""
     factor = rng.uniform(*settings.scale)
     rows, out_rows = _extent(height, settings.crop[0], factor)
     columns, out_columns = _extent(width, settings.crop[1], factor)
     top = int(rng.integers(height - rows + 1))
     left = int(rng.integers(width - columns + 1))
-    return Window(top, left, rows, columns, (out_rows, out_columns))
+    return CropWindow(top, left, rows, columns, (out_rows, out_columns))
 
 
 def _extent(length: int, crop: int, factor: float) -> tuple[int, int]:
@@ -73,7 +73,7 @@ def _extent(length: int, crop: int, factor: float) -> tuple[int, int]:
     return min(length, max(1, round(crop / factor))), crop
 
 
-def _cut(image_CHW: Tensor, window: Window, mode: InterpolationMode) -> Tensor:
+def _cut(image_CHW: Tensor, window: CropWindow, mode: InterpolationMode) -> Tensor:
     place = (window.top, window.left, window.height, window.width)
     smooth = mode is InterpolationMode.BILINEAR
     if window.size == (window.height, window.width):

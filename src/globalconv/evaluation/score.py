@@ -12,7 +12,7 @@ import numpy as np
 
 from globalconv.arrays import Float64Array, Int64Array, Uint8Array
 from globalconv.data.masks import read_label_map
-from globalconv.data.source import ReadAhead, Source, Subset
+from globalconv.data.source import Prefetcher, Source, Subset
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.region_curves import RegionTally, known
@@ -146,7 +146,7 @@ def score_share(
     """Score every image of `source`, of which this process predicts a share; `add` sums the counts of all processes."""
     part = Subset(source.name, source, tuple(range(share.index, len(source), share.count)))
     matrix, start = ConfusionMatrix(source.labels.num_classes), time.perf_counter()
-    with ReadAhead(part, 1, Shares(*PARTS)) as samples:
+    with Prefetcher(part, 1, Shares(*PARTS)) as samples:
         for index in range(len(samples)):
             matrix.counts += _counted(predict(samples.image(index)), samples.label_map(index), samples, index).counts
             if on_image is not None:
@@ -176,7 +176,7 @@ def score_batches(
     right and wrong pixels lie.
     """
     shares = shares or Shares(*PARTS)
-    with ReadAhead(source, batch_size, shares) as samples:
+    with Prefetcher(source, batch_size, shares) as samples:
         batches = _Batches(predict, samples, batch_size, shares)
         return score_maps(Contender(batches.class_map, precision), samples, on_image, shares, regions)
 

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from globalconv.arrays import Uint8Array
-from globalconv.data.images import image_size, opened, pixel_limit, read_image
+from globalconv.data.images import image_size, open_image, pixel_limit, read_image
 from globalconv.errors import InputError
 from globalconv.infer.inference_settings import WHOLE_PIXELS
 from globalconv.infer.prediction import MARK
@@ -49,7 +49,7 @@ def is_large_tiff(path: Path) -> bool:
     width, height = image_size(path)
     if width * height <= WHOLE_PIXELS:
         return False
-    with opened(path) as image:
+    with open_image(path) as image:
         tags = getattr(image, "tag_v2", {})
         eight = set(tags.get(BITS, (1,))) == {8} and set(tags.get(SAMPLE_FORMAT, (1,))) == {1}
         upright = tags.get(ORIENTATION, 1) == 1
@@ -70,7 +70,7 @@ def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
     import rasterio
     import rasterio.errors
 
-    with pixel_limit(predictor.settings.max_pixels), opened(path) as image:
+    with pixel_limit(predictor.settings.max_pixels), open_image(path) as image:
         bands = len(image.getbands())
         whole = read_image(path) if has_coarse_colours(image) else None
     if whole is not None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from globalconv.data.datasets import Source, open_source
+from globalconv.data.datasets import open_source
 from globalconv.data.scenes.writing import SceneSet, write_scenes
+from globalconv.data.source import Source
 from globalconv.errors import InputError
 from globalconv.infer.predictor import load
 from globalconv.jobs.evaluate import report

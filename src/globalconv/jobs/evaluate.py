@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from globalconv.crf_search.search_settings import SEARCH, SearchSettings
-from globalconv.data.datasets import Data, Root, Source, as_root, open_held_out, open_source
+from globalconv.data.datasets import open_held_out, open_source
 from globalconv.data.images import pixel_limit
+from globalconv.data.roots import Data, Root, as_root
+from globalconv.data.source import Source
 from globalconv.errors import InputError, print_line
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.regions import REGIONS, RegionSettings

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from globalconv.data.datasets import Data, as_root
+from globalconv.data.roots import Data, as_root
 from globalconv.errors import InputError
 from globalconv.infer.image_files import PARTS as PREDICTING
 from globalconv.infer.image_files import Failure, predict_files

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from globalconv.arrays import Uint8Array
-from globalconv.data.datasets import Data, as_root, open_source
-from globalconv.data.images import opened, read_image
+from globalconv.data.datasets import open_source
+from globalconv.data.images import open_image, read_image
+from globalconv.data.roots import Data, as_root
 from globalconv.errors import InputError
 from globalconv.infer.predictor import load
 from globalconv.model.network import GlobalConvNet
@@ -137,7 +138,7 @@ def _fresh(classes: int, backbone: str, sizes: Sequence[int], seed: int) -> Iter
 
 def _values(path: Path) -> Uint8Array:
     """Return a label map or mask as it is stored: indices (H, W) or colours (H, W, 3)."""
-    with opened(path) as image:
+    with open_image(path) as image:
         return np.asarray(image if image.mode in ("L", "P", "1") else image.convert("RGB"))
 
 

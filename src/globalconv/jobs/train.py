@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from globalconv.data.datasets import Data, Root, as_root
+from globalconv.data.roots import Data, Root, as_root
 from globalconv.errors import InputError, StoppedError, print_line
 from globalconv.infer.predictor import load
 from globalconv.jobs.evaluate import report, write_report_of

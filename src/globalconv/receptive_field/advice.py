@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from globalconv.arrays import BoolArray, Float64Array, Int64Array, Uint8Array
 from globalconv.cost.count import network_cost
-from globalconv.data.source import Source, evenly
+from globalconv.data.source import Source, spread_evenly
 from globalconv.errors import InputError
 from globalconv.evaluation.regions import object_areas as areas_of_pixels
 from globalconv.geometry import STRIDE
@@ -110,7 +110,7 @@ class Candidate:
 def objects_of(source: Source, most: int) -> Objects:
     """Return the objects of up to `most` label maps, evenly spread over `source`."""
     areas, shapes = [], []
-    chosen = evenly(len(source), most)
+    chosen = spread_evenly(len(source), most)
     with Progress("label maps", len(chosen), "maps") as progress:
         for done, index in enumerate(chosen, 1):
             label_map = source.label_map(index)
@@ -135,7 +135,7 @@ def candidate(
 
 def some_images(source: Source, count: int) -> list[Tensor]:
     """Return `count` images of the source, each as images_13HW in [0, 1]."""
-    counted_maps = (source.image(index) for index in evenly(len(source), count))
+    counted_maps = (source.image(index) for index in spread_evenly(len(source), count))
     return [torch.tensor(image).permute(2, 0, 1)[None].float() / 255 for image in counted_maps]
 
 

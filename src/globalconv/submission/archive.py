@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from globalconv.data.images import opened
-from globalconv.data.masks import values_of
+from globalconv.data.images import open_image
+from globalconv.data.masks import unique_values
 from globalconv.errors import InputError
 from globalconv.runtime.files import write_atomic
 from globalconv.submission.servers import ListedImage
@@ -32,8 +32,8 @@ def check_predictions(
                 f"{file}: is no PNG of mode {predictions.benchmark.mode} and its image's size; remove it and give the"
                 " same command again"
             )
-        with opened(file) as stored:
-            values = values_of(np.asarray(stored))
+        with open_image(file) as stored:
+            values = unique_values(np.asarray(stored))
         if wrong := sorted({*values} - known):
             raise InputError(
                 f"{file}: holds {', '.join(map(str, wrong[:8]))}, which stands for no class of"

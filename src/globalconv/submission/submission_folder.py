@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from globalconv.data.images import image_size, opened
+from globalconv.data.images import image_size, open_image
 from globalconv.errors import InputError
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.saved_crf import parameters_of
@@ -91,7 +91,7 @@ class Predictions:
 
     def is_of(self, listed: ListedImage, file: Path) -> bool:
         """Say whether a PNG has the kind that the server takes, and the size of the image."""
-        with opened(file) as stored:
+        with open_image(file) as stored:
             return (
                 stored.format == "PNG" and stored.mode == self.benchmark.mode and stored.size == image_size(listed.path)
             )

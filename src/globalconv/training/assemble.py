@@ -14,10 +14,11 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from globalconv.data.checks.quick import quick_check
-from globalconv.data.datasets import Root, splits, to_json
-from globalconv.data.loader import class_pixels, class_weights
+from globalconv.data.datasets import list_splits
+from globalconv.data.loader import compute_class_weights, count_class_pixels
+from globalconv.data.roots import Root, root_to_json
 from globalconv.data.source import Source
-from globalconv.data.splits import held_out
+from globalconv.data.splits import uses_hold_out
 from globalconv.errors import InputError, StoppedError
 from globalconv.geometry import STRIDE
 from globalconv.labels import Colour, LabelSpace
@@ -226,7 +227,7 @@ def dataset_facts(
     """Return what a run records of where it started: data, splits, a fingerprint of the samples' names, weights, and
     the make of a network that was given to it."""
     return {
-        "data": to_json(data),
+        "data": root_to_json(data),
         "init_from": None if init_from is None else str(init_from.resolve()),
         "network": None if given is None else {**given.settings, "fingerprint": make_of(given)},
         "labels": train_source.labels.to_json(),
@@ -241,7 +242,11 @@ def dataset_facts(
 
 def _held_out(settings: DataSettings, data: Root | None, val_source: Source) -> list[str] | None:
     """Return the names of the validation samples where they are a hold-out, which only their names identify."""
-    if not isinstance(data, Path) or settings.val_split != "val" or not held_out(splits(data, settings.layout)):
+    if (
+        not isinstance(data, Path)
+        or settings.val_split != "val"
+        or not uses_hold_out(list_splits(data, settings.layout))
+    ):
         return None
     return sample_names(val_source)
 
@@ -250,8 +255,8 @@ def _class_weights(recipe: Recipe, source: Source, device: torch.device, say: Sa
     if recipe.optim.class_weights == "none":
         return None
     with Progress("counting classes", len(source), "label maps") as progress:
-        pixels = class_pixels(source, lambda done, total: progress.update(done, total=total))
-    weights = class_weights(pixels, recipe.optim.class_weights)
+        pixels = count_class_pixels(source, lambda done, total: progress.update(done, total=total))
+    weights = compute_class_weights(pixels, recipe.optim.class_weights)
     named = zip(source.labels.class_names, weights.tolist(), strict=True)
     say(f"weights     {', '.join(f'{name} {weight:.2f}' for name, weight in named)}")
     return torch.as_tensor(weights, dtype=torch.float32, device=device)

@@ -20,10 +20,10 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
-from globalconv.data.classification import TRAIN, ImageFolder, centre_batches, open_image_folder, varied_batches
+from globalconv.data.classification import TRAIN, ImageFolder, augmented_batches, centre_crop_batches, open_image_folder
 from globalconv.data.images import image_size
 from globalconv.data.loader import Batch
-from globalconv.data.source import evenly
+from globalconv.data.source import spread_evenly
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import TopCount
 from globalconv.model.normalise import Normalised
@@ -66,7 +66,7 @@ class Classification(Task):
 
     def batches(self, start: int, workers: int) -> Generator[Batch, None, None]:
         data = self.recipe.data
-        return varied_batches(
+        return augmented_batches(
             self.train_source, data.augmentation, data.batch_size, self.recipe.seed, start, workers
         )  # fmt: skip
 
@@ -81,7 +81,7 @@ class Classification(Task):
         """Score centre crops; the loss that is logged is the plain cross-entropy."""
         began, count, loss = time.perf_counter(), TopCount(), 0.0
         data, low = self.recipe.data, numerics.precision == "bfloat16"
-        batches = centre_batches(self.val_source, data.augmentation.crop, data.batch_size, self.workers)
+        batches = centre_crop_batches(self.val_source, data.augmentation.crop, data.batch_size, self.workers)
         with contextlib.closing(batches), torch.inference_mode():
             for batch in batches:
                 images_N3SS = batch.images_N3HW.to(numerics.device).contiguous(memory_format=numerics.layout)
@@ -161,9 +161,9 @@ def open_splits(data: Path) -> tuple[ImageFolder, ImageFolder]:
             f" or remove the folder"
         )
     for source in (train_source, val_source):
-        for index in evenly(len(source), HEADERS):
+        for index in spread_evenly(len(source), HEADERS):
             image_size(source.files[index])
-        for index in evenly(len(source), LOOKED_AT):
+        for index in spread_evenly(len(source), LOOKED_AT):
             source.image(index)
     return train_source, val_source
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_type_hints
 
 from globalconv.data.class_weights import ClassWeighting
-from globalconv.data.transform_settings import USUAL, Augmentation, CropSettings
+from globalconv.data.transform_settings import IMAGENET_AUGMENTATION, Augmentation, ClassificationAugmentation
 from globalconv.errors import InputError, suggest
 
 FREE = ("data.workers", "device", "checkpoint_every")
@@ -321,7 +321,7 @@ class ClassifierSettings:
 class ImageSettings(SampleSettings):
     """How images come to the network."""
 
-    augmentation: CropSettings = USUAL
+    augmentation: ClassificationAugmentation = IMAGENET_AUGMENTATION
     batch_size: int = 256
     """Images per forward pass."""
 

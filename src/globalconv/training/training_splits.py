@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from globalconv.data.datasets import Root, in_words, open_source
+from globalconv.data.datasets import open_source
+from globalconv.data.roots import Root, format_root
 from globalconv.data.source import Source
 from globalconv.errors import InputError
 from globalconv.training.recipe import DataSettings
@@ -18,7 +19,7 @@ def open_splits(settings: DataSettings, data: Root | None) -> tuple[Source, Sour
     val_source = open_source(data, settings.val_split, settings.layout, train_source.labels)
     for split, source in ((settings.train_split, train_source), (settings.val_split, val_source)):
         if len(source) == 0:
-            raise InputError(f"`data` {in_words(data)}: the split {split!r} holds no sample")
+            raise InputError(f"`data` {format_root(data)}: the split {split!r} holds no sample")
     return train_source, val_source
 
 

@@ -7,22 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from globalconv.data.annotations import DrawnSource
 from globalconv.data.checks.rules import findings, unused_images
 from globalconv.data.checks.sample import SEVERITIES, Facts, Finding, examine
 from globalconv.data.checks.summary import Summary, summarise
-from globalconv.data.datasets import (
-    LAYOUTS,
-    DrawnSource,
-    Root,
-    Source,
-    holds_several,
-    in_words,
-    open_source,
-    recognise,
-    splits,
-)
+from globalconv.data.datasets import LAYOUTS, holds_several_datasets, list_splits, open_source, recognise_layout
 from globalconv.data.formats.mixtures import learnt_and_scored
-from globalconv.data.splits import ALL, dividing
+from globalconv.data.roots import Root, format_root
+from globalconv.data.source import Source
+from globalconv.data.splits import ALL, disjoint_splits
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
 from globalconv.runtime.processes import spread, usable_cores
@@ -70,7 +63,7 @@ def check_data(
     layout = _layout(root, layout, chosen)
     sources, listing = _opened(root, layout, chosen)
     if not sources:
-        raise listing[0] if listing else InputError(f"{in_words(root)}: has no split; name one with `splits`")
+        raise listing[0] if listing else InputError(f"{format_root(root)}: has no split; name one with `splits`")
     one = next(iter(sources.values()))
     for split, source in sources.items():
         if source.labels.class_names != one.labels.class_names:
@@ -91,12 +84,12 @@ def check_data(
 
 def _layout(root: Root, layout: str | None, chosen: Sequence[str]) -> str | None:
     """Return the layout of a data set on disk; None where splits are told by the names of data sets."""
-    if holds_several(root) or any(":" in split for split in chosen):
+    if holds_several_datasets(root) or any(":" in split for split in chosen):
         if layout is not None:
             raise InputError(f"`layout` {layout}: the names of the data sets say it; leave it out")
         return None
     assert isinstance(root, Path)
-    recognised = recognise(root)
+    recognised = recognise_layout(root)
     if layout not in (None, recognised) and not _could_be(root, str(layout)):
         raise InputError(f"`layout` {layout}: {root} is not in that layout; it looks like {recognised}")
     return layout or recognised
@@ -124,12 +117,12 @@ def _usual(root: Root, layout: str | None) -> list[str]:
     """Return the splits that are read where none is chosen."""
     if layout is None:
         return learnt_and_scored(root)
-    return [*dict.fromkeys(("train", *dividing(splits(root, layout)))), ALL]
+    return [*dict.fromkeys(("train", *disjoint_splits(list_splits(root, layout)))), ALL]
 
 
 def _could_be(root: Path, layout: str) -> bool:
     """Say whether a layout that was named fits, where another one was recognised first."""
-    return layout in LAYOUTS and layout != "scenes" and splits(root, layout) not in ([], [""])
+    return layout in LAYOUTS and layout != "scenes" and list_splits(root, layout) not in ([], [""])
 
 
 def _examined(

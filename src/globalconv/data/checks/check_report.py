@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from globalconv.data.checks.check import Finding, Report, check_data
-from globalconv.data.datasets import Root, in_words, to_json
+from globalconv.data.roots import Root, format_root, root_to_json
 from globalconv.errors import InputError
 from globalconv.runtime.files import write_atomic
 from globalconv.runtime.progress import Progress
@@ -47,7 +47,7 @@ def report_text(report: Report) -> str:
     verdict = "ready" if report.ready else f"not ready: {errors} kind{'s' if errors > 1 else ''} of error to mend first"
     return "\n".join(
         [
-            f"{in_words(report.root)}: layout {report.layout}, {report.labels.num_classes} classes; {counts}",
+            f"{format_root(report.root)}: layout {report.layout}, {report.labels.num_classes} classes; {counts}",
             f"sizes      {sizes}" + (", ..." if summary.sizes[SIZES:] else ""),
             f"void       {summary.void_share:.2%} of all pixels, in {summary.void_images} images (255 is void)",
             "",
@@ -71,7 +71,7 @@ def _line(finding: Finding) -> str:
 def report_json(report: Report) -> dict[str, Any]:
     """Return the report for a program."""
     return {
-        "root": to_json(report.root),
+        "root": root_to_json(report.root),
         "layout": report.layout,
         "ready": report.ready,
         "labels": report.labels.to_json(),

@@ -9,10 +9,10 @@ import numpy as np
 
 from globalconv.data.checks.rules import findings
 from globalconv.data.checks.sample import Facts, examine
-from globalconv.data.datasets import Source, sample_files, shown
+from globalconv.data.datasets import image_identity, sample_files
 from globalconv.data.images import image_size
 from globalconv.data.masks import mask_size
-from globalconv.data.source import evenly, sizes_differ
+from globalconv.data.source import Source, size_mismatch, spread_evenly
 from globalconv.errors import InputError
 
 LOOKED_AT, SECONDS = 16, 5.0
@@ -50,7 +50,7 @@ def _of_headers(source: Source) -> list[str]:
         try:
             size = image_size(image)
             if masks and (drawn := mask_size(masks[0])) != size:
-                broken.append(sizes_differ(str(masks[0]), "label map", drawn, image, size))
+                broken.append(size_mismatch(str(masks[0]), "label map", drawn, image, size))
         except InputError as error:
             broken.append(str(error))
     return broken
@@ -58,13 +58,13 @@ def _of_headers(source: Source) -> list[str]:
 
 def _looked_at(source: Source, split: str) -> list[Facts]:
     until = time.monotonic() + SECONDS
-    chosen = evenly(len(source), LOOKED_AT)
+    chosen = spread_evenly(len(source), LOOKED_AT)
     return [examine(source, index, split) for index in chosen if time.monotonic() < until]
 
 
 def _learnt_and_scored(train: Source, val: Source) -> list[str]:
     """Warn of images that are in both splits."""
-    learnt, scored = ({shown(source, index) for index in range(len(source))} for source in (train, val))
+    learnt, scored = ({image_identity(source, index) for index in range(len(source))} for source in (train, val))
     if not (both := learnt & scored):
         return []
     return [f"{len(both)} of {len(scored)} validation images are training images too; scores say little then"]

@@ -10,13 +10,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from globalconv.data.annotations import DrawnSource
 from globalconv.data.checks.duplicates import duplicates
 from globalconv.data.checks.sample import Facts, Finding, counted
-from globalconv.data.classes import few
-from globalconv.data.datasets import DrawnSource, Source, used_files
+from globalconv.data.classes import abbreviate
+from globalconv.data.datasets import used_files
 from globalconv.data.formats.folder import files_below
 from globalconv.data.images import IMAGE_SUFFIXES
-from globalconv.data.masks import CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID, known_values, likely_cause
+from globalconv.data.masks import CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID, describe_valid_values, explain_wrong_values
+from globalconv.data.source import Source
 from globalconv.errors import InputError
 from globalconv.geometry import STRIDE
 from globalconv.labels import IGNORE, LabelSpace
@@ -63,12 +65,12 @@ def _outside(samples: Sequence[Facts], labels: LabelSpace) -> list[Finding]:
     for sample in samples:
         if sample.stored is not None:
             wrong = sorted(sample.stored.keys() - known)
-            groups[likely_cause(wrong, sorted(present), labels.num_classes)].append(sample)
+            groups[explain_wrong_values(wrong, sorted(present), labels.num_classes)].append(sample)
     return [
         Finding(
             "error", "values",
             f"label values out of range in {len(group)} of {len(samples)} masks: {_counted(group, known)}"
-            f" ({known_values(labels)}); {cause}", len(group), tuple(sample.name for sample in group),
+            f" ({describe_valid_values(labels)}); {cause}", len(group), tuple(sample.name for sample in group),
         )
         for cause, group in groups.items()
     ]  # fmt: skip
@@ -126,15 +128,17 @@ def _classes(samples: Sequence[Facts], labels: LabelSpace) -> list[Finding]:
             remedy = (
                 "the masks look like Cityscapes train ids and the class list like its label ids: use the same of both"
             )
-        said = f"classes that never occur: {few(never)}; {remedy}"
+        said = f"classes that never occur: {abbreviate(never)}; {remedy}"
         found.append(Finding("warning", "class-never", said, len(never)))
     if "train" in seen:
         elsewhere = set().union(*(there for split, there in seen.items() if split != "train"))
         if unlearnt := [names[value] for value in sorted(elsewhere - seen["train"])]:
-            said = f"classes outside the training split only: {few(unlearnt)}; nothing can learn them: label some"
+            said = (
+                f"classes outside the training split only: {abbreviate(unlearnt)}; nothing can learn them: label some"
+            )
             found.append(Finding("error", "class-unlearnt", f"{said} for training", len(unlearnt)))
         if len(splits) > 1 and (unscored := [names[value] for value in sorted(seen["train"] - elsewhere)]):
-            said = f"classes in the training split only: {few(unscored)}; they are never scored: label some"
+            said = f"classes in the training split only: {abbreviate(unscored)}; they are never scored: label some"
             found.append(Finding("warning", "class-unscored", f"{said} for validation", len(unscored)))
     if empty := tuple(sample.name for sample in labelled if set(sample.pixels or ()) <= {IGNORE}):
         said = f"{counted(len(empty), 'mask')} with void only; label them or leave them out"

@@ -12,9 +12,10 @@ from PIL import Image
 from scipy import ndimage
 
 from globalconv.arrays import Uint8Array
-from globalconv.data.datasets import FileSource, Source, origin, sample_files
-from globalconv.data.images import frame_count
-from globalconv.data.masks import MAT, inexact_pixels, stored_pixels
+from globalconv.data.datasets import sample_files
+from globalconv.data.images import count_frames
+from globalconv.data.masks import MAT_SUFFIX, count_inexact_pixels, count_stored_values
+from globalconv.data.source import FileSource, Source, resolve_sample
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE
 
@@ -83,22 +84,22 @@ class Facts:
 def examine(source: Source, index: int, split: str) -> Facts:
     """Return the facts of one sample; whatever cannot be read becomes a problem, never an exception."""
     name, problems = source.sample_name(index), []
-    source, index = origin(source, index)
+    source, index = resolve_sample(source, index)
     facts: dict[str, object] = {}
     try:
         facts |= _of_image(source.image(index))
-        images = (file for file in sample_files(source, index) if file.suffix != MAT)
-        facts["frames"] = max(map(frame_count, images), default=1)
+        images = (file for file in sample_files(source, index) if file.suffix != MAT_SUFFIX)
+        facts["frames"] = max(map(count_frames, images), default=1)
     except Exception as error:  # one odd file must not cost the report on all others
         problems.append(_problem(error, name, "image"))
     try:
         facts |= _of_labels(source.label_map(index))
         if isinstance(source, FileSource) and source.masks.tolerance:
-            near, far = inexact_pixels(source.pairs[index].label, source.masks)
+            near, far = count_inexact_pixels(source.pairs[index].label, source.masks)
             facts |= {"near_colours": near, "far_colours": far}
     except Exception as error:
         if isinstance(source, FileSource) and getattr(error, "kind", "") == "values" and not source.masks.binary:
-            facts["stored"] = stored_pixels(source.pairs[index].label)
+            facts["stored"] = count_stored_values(source.pairs[index].label)
         # An image that cannot be read is said once, not a second time by whoever asks for its size.
         if not problems or str(error) != problems[0].message:
             problems.append(_problem(error, name, "mask"))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from globalconv.data.checks.sample import Facts
-from globalconv.data.class_weights import balancing
+from globalconv.data.class_weights import balance_classes
 from globalconv.geometry import STRIDE
 from globalconv.labels import IGNORE, LabelSpace
 
@@ -119,7 +119,7 @@ def _weights(samples: Sequence[Facts], classes: int, weighting: str) -> list[flo
         found_K = np.array([pixels.get(value, 0) for value in range(classes)])
         pixels_K += found_K
         reach_K += np.where(found_K > 0, found_K.sum(), 0)
-    return [float(weight) for weight in balancing(pixels_K, reach_K, weighting)]
+    return [float(weight) for weight in balance_classes(pixels_K, reach_K, weighting)]
 
 
 def _imbalance(pixels: Sequence[int]) -> tuple[bool, str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from globalconv.data.formats import published
-from globalconv.data.masks import MaskFormat, read_mask, values_of
+from globalconv.data.masks import MaskFormat, read_mask, unique_values
 from globalconv.data.source import Pair
 from globalconv.data.splits import ALIASES, ALL
 from globalconv.errors import InputError, OnError, raise_error, suggest
@@ -121,7 +121,7 @@ def _refuse_train_ids(pairs: tuple[Pair, ...]) -> None:
     highest = -1
     for pair in pairs[:LOOKED_AT]:
         try:
-            present = {*values_of(read_mask(pair.label))} - {IGNORE}
+            present = {*unique_values(read_mask(pair.label))} - {IGNORE}
         except InputError:  # whoever reads the mask will say so
             return
         highest = max(highest, *present) if present else highest

@@ -16,9 +16,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from globalconv.data.annotations import Drawing, Shape, collected, covered, entry, find_image, read_json, safe_name
-from globalconv.data.classes import READERS, few
-from globalconv.data.splits import ALIASES, choose, on_disk
+from globalconv.data.annotations import (
+    Drawing,
+    Shape,
+    collect_drawings,
+    find_image,
+    rasterise,
+    read_json,
+    required_field,
+    safe_name,
+)
+from globalconv.data.classes import CLASS_LIST_READERS, abbreviate
+from globalconv.data.splits import ALIASES, find_split, select_split
 from globalconv.errors import InputError, OnError, raise_error
 
 PARTS = {"images", "annotations", "categories"}
@@ -37,7 +46,7 @@ def coco_splits(root: Path) -> list[str]:
 def read_coco(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Drawing, ...]:
     """Return the drawings of one split, whose images without any object are background; missing ones: `on_error`."""
     files = _files(root)
-    return choose(list(files), lambda name: _drawings(root, name, files[name], on_error), split, root)
+    return select_split(list(files), lambda name: _drawings(root, name, files[name], on_error), split, root)
 
 
 def coco_names(root: Path) -> list[str]:
@@ -46,7 +55,7 @@ def coco_names(root: Path) -> list[str]:
     used: set[int] = set()
     groups: set[Any] = set()
     for file in _files(root).values():
-        used |= {int(entry(fields, "category_id", str(file))) for fields in _content(file)["annotations"]}
+        used |= {int(required_field(fields, "category_id", str(file))) for fields in _content(file)["annotations"]}
         groups |= {category.get("supercategory") for category in _content(file)["categories"]}
         for identifier, name in _categories(_content(file), file).items():
             if found.setdefault(identifier, name) != name:
@@ -70,7 +79,7 @@ def _at_root(root: Path) -> dict[str, Path]:
     for file in sorted(root.glob("*.json")):
         if "shapes" in _fields(file):  # labelme's, of which there may be thousands
             return {}
-        if file.name not in READERS and _is_coco(file):
+        if file.name not in CLASS_LIST_READERS and _is_coco(file):
             loose.append(file)
     return {"": loose[0]} if len(loose) == 1 else _named(loose)
 
@@ -83,7 +92,7 @@ def _named(files: Sequence[Path]) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for file in files:
         spoken = [re.sub(r"20\d\d$", "", word) for word in re.split("[-_. ]", file.stem)]
-        words = [word for word in spoken if any(on_disk([word], usual) for usual in ALIASES)]
+        words = [word for word in spoken if any(find_split([word], usual) for usual in ALIASES)]
         named[words[0] if len(words) == 1 else file.stem.removeprefix("instances_")] = file
     return named if len(named) == len(files) else {file.stem.removeprefix("instances_"): file for file in files}
 
@@ -115,27 +124,32 @@ def _content(file: Path) -> Mapping[str, Any]:
 
 
 def _categories(content: Mapping[str, Any], file: Path) -> dict[int, str]:
-    return {int(entry(c, "id", str(file))): str(entry(c, "name", str(file))) for c in content["categories"]}
+    return {
+        int(required_field(c, "id", str(file))): str(required_field(c, "name", str(file)))
+        for c in content["categories"]
+    }
 
 
 def _drawings(root: Path, split: str, file: Path, on_error: OnError) -> tuple[Drawing, ...]:
     content, categories = _content(file), _categories(_content(file), file)
     objects: dict[int, list[tuple[str, Any]]] = defaultdict(list)
     for fields in content["annotations"]:
-        if (category := int(entry(fields, "category_id", str(file)))) not in categories:
+        if (category := int(required_field(fields, "category_id", str(file)))) not in categories:
             said = f"{file}: annotation {fields.get('id')} has category_id {category}, which is not listed"
             raise InputError(f"{said}; add the category, or export again")
-        objects[int(entry(fields, "image_id", str(file)))].append((categories[category], fields.get("segmentation")))
-    listed = {int(entry(record, "id", str(file))) for record in content["images"]}
+        objects[int(required_field(fields, "image_id", str(file)))].append(
+            (categories[category], fields.get("segmentation"))
+        )
+    listed = {int(required_field(record, "id", str(file))) for record in content["images"]}
     if lost := [identifier for identifier in objects if identifier not in listed]:
-        said = f"{file}: has objects on images that it does not list (image_id {few(lost)}); export it again"
+        said = f"{file}: has objects on images that it does not list (image_id {abbreviate(lost)}); export it again"
         on_error(InputError(said, "partner"))
     folders = _image_folders(root, split, file)
     makers = (
-        functools.partial(_drawing, folders, split, file, record, objects[int(entry(record, "id", str(file)))])
+        functools.partial(_drawing, folders, split, file, record, objects[int(required_field(record, "id", str(file)))])
         for record in content["images"]
     )
-    return collected(makers, on_error)
+    return collect_drawings(makers, on_error)
 
 
 def _image_folders(root: Path, split: str, file: Path) -> list[Path]:
@@ -152,9 +166,9 @@ def _drawing(
     folders: Sequence[Path], split: str, file: Path, record: Mapping[str, Any], objects: Sequence[tuple[str, Any]]
 ) -> Drawing:
     where = f"{file}, image {record.get('id')}"
-    said = str(entry(record, "file_name", where)).replace("\\", "/")
+    said = str(required_field(record, "file_name", where)).replace("\\", "/")
     image = find_image([folder / said for folder in folders], where, said)
-    size = (int(entry(record, "width", where)), int(entry(record, "height", where)))
+    size = (int(required_field(record, "width", where)), int(required_field(record, "height", where)))
     name = safe_name(split, said)
     return Drawing(name, image, where, functools.partial(_read, size, tuple(objects), where))
 
@@ -162,5 +176,5 @@ def _drawing(
 def _read(
     size: tuple[int, int], objects: Sequence[tuple[str, Any]], where: str
 ) -> tuple[tuple[int, int], list[tuple[str, Shape]]]:
-    drawn = [(name, covered([segmentation], size, where)) for name, segmentation in objects]
+    drawn = [(name, rasterise([segmentation], size, where)) for name, segmentation in objects]
     return size, [(name, Shape("mask", ((0.0, 0.0),), 0, mask)) for name, mask in drawn]

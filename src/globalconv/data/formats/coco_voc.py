@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 
 from globalconv.arrays import Uint8Array
-from globalconv.data.annotations import covered, entry, understood
+from globalconv.data.annotations import parsing, rasterise, required_field
 from globalconv.data.formats import published
 from globalconv.data.images import image_size, read_image
-from globalconv.data.source import sizes_differ
-from globalconv.data.splits import on_disk
+from globalconv.data.source import size_mismatch
+from globalconv.data.splits import find_split
 from globalconv.errors import InputError, OnError, raise_error
 from globalconv.labels import COCO_TO_VOC, IGNORE, VOC, LabelSpace
 
@@ -86,7 +86,7 @@ class CocoAsVoc:
         """Return the label map, drawn; `InputError` if the image is not of the size that was drawn on."""
         annotated_image, file = self.images[index], self.file(index)
         if (actual := image_size(file)) != annotated_image.size:
-            raise InputError(sizes_differ(self.where, "annotation", annotated_image.size, file, actual), "size")
+            raise InputError(size_mismatch(self.where, "annotation", annotated_image.size, file, actual), "size")
         return drawn(
             json.loads(annotated_image.drawn), annotated_image.size, f"{self.where}, {annotated_image.file_name}"
         )
@@ -97,7 +97,7 @@ def drawn(objects: Sequence[tuple[int, str, Any]], size: tuple[int, int], where:
     groups: dict[tuple[str, int], list[Any]] = defaultdict(list)
     for value, kind, segmentation in objects:
         groups[kind, value].append(segmentation)
-    masks = {group: covered(segmentations, size, where) for group, segmentations in groups.items()}
+    masks = {group: rasterise(segmentations, size, where) for group, segmentations in groups.items()}
     label_map = np.zeros((size[1], size[0]), np.uint8)
     claimed_HW = np.zeros(label_map.shape, bool)
     void_HW = np.zeros(label_map.shape, bool)
@@ -154,7 +154,7 @@ def open_coco(root: Path, split: str, min_area: int = 0, on_error: OnError = rai
 def _split(root: Path, files: Mapping[str, Path], split: str) -> str:
     if split in files:
         return split
-    usual = on_disk(["train", "val"], split)
+    usual = find_split(["train", "val"], split)
     fitting = [name for name in files if name.removesuffix("2014").removesuffix("2017") == usual]
     if len(fitting) == 1:
         return fitting[0]
@@ -169,7 +169,7 @@ def _split(root: Path, files: Mapping[str, Path], split: str) -> str:
 
 def _images(file: Path, min_area: int) -> tuple[int, tuple[Objects, ...]]:
     facts = file.stat()
-    with understood(str(file)):
+    with parsing(str(file)):
         return _indexed(file, min_area, facts.st_mtime_ns, facts.st_size)
 
 
@@ -180,16 +180,16 @@ def _indexed(file: Path, min_area: int, _changed: int, _size: int) -> tuple[int,
     _check_categories(content["categories"], file)
     objects: dict[int, list[list[Any]]] = defaultdict(list)
     for fields in content["annotations"]:
-        category = int(entry(fields, "category_id", str(file)))
+        category = int(required_field(fields, "category_id", str(file)))
         if not 1 <= category <= 90:
             raise InputError(
                 f"{file}: annotation {fields.get('id')} has category_id {category}, and COCO's are 1 to 90; unpack"
                 f" {ARCHIVES} again, or read categories of your own with `data` PATH, without coco="
             )
         if (found := _object(fields, category, min_area, file)) is not None:
-            objects[int(entry(fields, "image_id", str(file)))].append(found)
+            objects[int(required_field(fields, "image_id", str(file)))].append(found)
     listed = content["images"]
-    by_id = {int(entry(annotated_image, "id", str(file))): annotated_image for annotated_image in listed}
+    by_id = {int(required_field(annotated_image, "id", str(file))): annotated_image for annotated_image in listed}
     if len(by_id) < len(listed):
         raise InputError(f"{file}: lists {len(listed) - len(by_id)} images twice; unpack {ARCHIVES} again")
     kept = (number for number in by_id if any(kind == "object" for _, kind, _ in objects.get(number, ())))
@@ -205,12 +205,12 @@ def _object(fields: Mapping[str, Any], category: int, min_area: int, file: Path)
     """Return [class, kind, segmentation] of an annotation of one of the 20 classes that covers anything."""
     if category not in COCO_TO_VOC:
         return None
-    segmentation = entry(fields, "segmentation", str(file))
+    segmentation = required_field(fields, "segmentation", str(file))
     if isinstance(segmentation, list):
         segmentation = [polygon for polygon in segmentation if len(polygon) >= 6]
         if not segmentation:
             return None
-    small = min_area > 0 and float(entry(fields, "area", str(file))) < min_area
+    small = min_area > 0 and float(required_field(fields, "area", str(file))) < min_area
     return [COCO_TO_VOC[category], "crowd" if fields.get("iscrowd") else "small" if small else "object", segmentation]
 
 
@@ -228,7 +228,10 @@ def _content(file: Path) -> Mapping[str, Any]:
 
 def _check_categories(categories: Sequence[Mapping[str, Any]], file: Path) -> None:
     """Refuse a file whose categories are not COCO's: its ids mean something else."""
-    found = {int(entry(category, "id", str(file))): str(entry(category, "name", str(file))) for category in categories}
+    found = {
+        int(required_field(category, "id", str(file))): str(required_field(category, "name", str(file)))
+        for category in categories
+    }
     for identifier, name in NAMES.items():
         if found.get(identifier) != name:
             there = f"is called {found[identifier]!r}" if identifier in found else "is not listed"

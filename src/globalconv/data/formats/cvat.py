@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from globalconv.data.annotations import Drawing, Shape, collected, find_image, safe_name
-from globalconv.data.splits import choose
+from globalconv.data.annotations import Drawing, Shape, collect_drawings, find_image, safe_name
+from globalconv.data.splits import select_split
 from globalconv.errors import InputError, OnError, raise_error
 
 FILE_NAME = "annotations.xml"
@@ -45,11 +45,11 @@ def read_cvat(root: Path, split: str, on_error: OnError = raise_error) -> tuple[
         raise InputError(f'{file}: holds no images; export the task as "CVAT for images 1.1", tracks split by frames')
 
     def read(name: str) -> tuple[Drawing, ...]:
-        return collected(
+        return collect_drawings(
             (functools.partial(_drawing, root, file, image) for image in images if _subset(image) == name), on_error
         )
 
-    return choose(sorted({_subset(image) for image in images}), read, split, root)
+    return select_split(sorted({_subset(image) for image in images}), read, split, root)
 
 
 def cvat_names(root: Path) -> list[str]:

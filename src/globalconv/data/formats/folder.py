@@ -15,7 +15,7 @@ from pathlib import Path
 
 from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.data.source import Pair
-from globalconv.data.splits import ALIASES, choose, on_disk
+from globalconv.data.splits import ALIASES, find_split, select_split
 from globalconv.errors import InputError, OnError, raise_error
 
 LABEL_FOLDERS = ("labels", "masks")
@@ -36,7 +36,7 @@ def read_folder(root: Path, split: str, on_error: OnError = raise_error) -> tupl
     folders = _folders(root)
     if not folders:
         raise InputError(f"{root}: has no images/ beside labels/ (nor splits that do); create both folders")
-    return choose(list(folders), lambda name: _pairs(name, *folders[name], on_error), split, root)
+    return select_split(list(folders), lambda name: _pairs(name, *folders[name], on_error), split, root)
 
 
 def _folders(root: Path) -> dict[str, tuple[Path, Path]]:
@@ -44,10 +44,10 @@ def _folders(root: Path) -> dict[str, tuple[Path, Path]]:
     if both := _both(root):
         images, labels = both
         inside = {f.name: (f, labels / f.name) for f in _subfolders(images) if (labels / f.name).is_dir()}
-        return inside if on_disk(list(inside), "train") else {"": both}
+        return inside if find_split(list(inside), "train") else {"": both}
     outside = {folder.name: both for folder in _subfolders(root) if (both := _both(folder))}
     name = next(iter(outside), "")
-    if len(outside) == 1 and not any(on_disk([name], usual) for usual in ALIASES):
+    if len(outside) == 1 and not any(find_split([name], usual) for usual in ALIASES):
         return _folders(root / name)  # no split, but a folder around everything
     return outside
 

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from globalconv.data.annotations import Drawing, Shape, collected, entry, find_image, read_json
-from globalconv.data.classes import READERS, few
+from globalconv.data.annotations import Drawing, Shape, collect_drawings, find_image, read_json, required_field
+from globalconv.data.classes import CLASS_LIST_READERS, abbreviate
 from globalconv.data.formats.folder import files_below
 from globalconv.data.images import IMAGE_SUFFIXES
-from globalconv.data.splits import choose, on_disk
+from globalconv.data.splits import find_split, select_split
 from globalconv.errors import InputError, OnError, raise_error
 
 
@@ -37,7 +37,7 @@ def labelme_splits(root: Path) -> list[str]:
     files = _annotations(root)
     base = _base(root, files)
     folders = sorted({file.relative_to(base).parts[0] for file in files if file.parent != base})
-    return folders if on_disk(folders, "train") else [""]
+    return folders if find_split(folders, "train") else [""]
 
 
 def read_labelme(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Drawing, ...]:
@@ -45,21 +45,23 @@ def read_labelme(root: Path, split: str, on_error: OnError = raise_error) -> tup
     files, names = _annotations(root), labelme_splits(root)
     base = _base(root, files)
     if names != [""] and (loose := [file.name for file in files if file.parent == base]):
-        said = f"{base}: {len(loose)} annotations lie beside the folders of the splits and in none ({few(loose)})"
+        said = (
+            f"{base}: {len(loose)} annotations lie beside the folders of the splits and in none ({abbreviate(loose)})"
+        )
         on_error(InputError(f"{said}; move each into one of {', '.join(names)}", "partner"))
 
     def read(name: str) -> tuple[Drawing, ...]:
-        return collected(
+        return collect_drawings(
             (functools.partial(_drawing, root, file) for file in files if base / name in file.parents), on_error
         )
 
-    return choose(names, read, split, root)
+    return select_split(names, read, split, root)
 
 
 def _base(root: Path, files: Sequence[Path]) -> Path:
     """Return the folder whose subfolders may be splits: the lowest that holds every file, unless it is one itself."""
     base = Path(os.path.commonpath([file.parent for file in files] or [root]))
-    return base.parent if base != root and on_disk([base.name], "train") else base
+    return base.parent if base != root and find_split([base.name], "train") else base
 
 
 def labelme_names(root: Path) -> list[str]:
@@ -68,7 +70,7 @@ def labelme_names(root: Path) -> list[str]:
 
 
 def _annotations(root: Path) -> tuple[Path, ...]:
-    files = (f for f in files_below(root) if f.suffix.lower() == ".json" and f.name not in READERS)
+    files = (f for f in files_below(root) if f.suffix.lower() == ".json" and f.name not in CLASS_LIST_READERS)
     return tuple(file for file in files if _glance(file).annotation)
 
 
@@ -116,7 +118,7 @@ def _content(file: Path) -> Mapping[str, Any]:
 
 def _drawing(root: Path, file: Path) -> Drawing:
     glance = _glance(file)
-    said = str(entry(_content(file), "imagePath", str(file))) if glance.image is None else glance.image
+    said = str(required_field(_content(file), "imagePath", str(file))) if glance.image is None else glance.image
     path = said.replace("\\", "/")  # written on Windows
     beside = [file.with_suffix(written) for suffix in sorted(IMAGE_SUFFIXES) for written in (suffix, suffix.upper())]
     try:
@@ -137,20 +139,25 @@ def _nearby(root: Path, path: str) -> list[Path]:
 
 def _read(file: Path) -> tuple[tuple[int, int], list[tuple[str, Shape]]]:
     content = _content(file)
-    size = (int(entry(content, "imageWidth", str(file))), int(entry(content, "imageHeight", str(file))))
-    return size, [_shape(fields, str(file)) for fields in entry(content, "shapes", str(file))]
+    size = (
+        int(required_field(content, "imageWidth", str(file))),
+        int(required_field(content, "imageHeight", str(file))),
+    )
+    return size, [_shape(fields, str(file)) for fields in required_field(content, "shapes", str(file))]
 
 
 def _shape(fields: Mapping[str, Any], where: str) -> tuple[str, Shape]:
-    points = tuple((float(x), float(y)) for x, y in entry(fields, "points", where))
+    points = tuple((float(x), float(y)) for x, y in required_field(fields, "points", where))
     kind = str(fields.get("shape_type") or "polygon")
-    return str(entry(fields, "label", where)), Shape(kind, points, 0, _mask(fields, where) if kind == "mask" else None)
+    return str(required_field(fields, "label", where)), Shape(
+        kind, points, 0, _mask(fields, where) if kind == "mask" else None
+    )
 
 
 def _mask(fields: Mapping[str, Any], where: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     """Return the pixels of a shape that labelme's assistant drew: a PNG inside the JSON."""
     try:
-        with Image.open(io.BytesIO(base64.b64decode(entry(fields, "mask", where)))) as image:
+        with Image.open(io.BytesIO(base64.b64decode(required_field(fields, "mask", where)))) as image:
             return np.asarray(image.convert("L")) > 0
     except (OSError, ValueError) as error:
         raise InputError(

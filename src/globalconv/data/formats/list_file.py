@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 from globalconv.data.source import Pair
-from globalconv.data.splits import ALIASES, ALL, choose, held_out, on_disk
+from globalconv.data.splits import ALIASES, ALL, find_split, select_split, uses_hold_out
 from globalconv.errors import InputError, OnError, raise_error
 
 
@@ -37,8 +37,8 @@ def read_list(root: Path, split: str, on_error: OnError = raise_error) -> tuple[
     names = [name for name in lists if "/" not in name]
     if split == ALL and lists:
         return tuple({pair.name: pair for name in lists for pair in _read(root, name, on_error)}.values())
-    if held_out(names) or (split not in lists and on_disk(names, split)):
-        return choose(names, lambda name: _read(root, name, on_error), split, root)
+    if uses_hold_out(names) or (split not in lists and find_split(names, split)):
+        return select_split(names, lambda name: _read(root, name, on_error), split, root)
     if not (root / f"{split}.txt").is_file():
         there = ", ".join(lists) or "none"
         raise InputError(

@@ -25,9 +25,9 @@ from globalconv.data.formats.cityscapes import (
 from globalconv.data.formats.coco_voc import coco_files, coco_number, is_coco, open_coco
 from globalconv.data.formats.sbd import is_complete, read_sbd, sbd_home, sbd_splits
 from globalconv.data.formats.voc import LISTS, VOC_MASKS, read_voc, voc_home, voc_lists, voc_names, voc_splits
-from globalconv.data.roots import Root, data_folder
+from globalconv.data.roots import Root, require_folder
 from globalconv.data.source import FileSource, Mixture, Source, Subset
-from globalconv.data.splits import held_out, on_disk
+from globalconv.data.splits import find_split, uses_hold_out
 from globalconv.errors import InputError, OnError, raise_error, suggest
 from globalconv.labels import CITYSCAPES, VOC
 
@@ -181,7 +181,7 @@ def _check_voc_and_sbd(terms: Sequence[Term], parts: Sequence[Source], root: Roo
 
 def _check_lists(folder: Path, lists: Sequence[str], term: Term) -> None:
     """Refuse a split where a layout would hold some of the training images out: by a name, it is the official one."""
-    if held_out(lists) and on_disk(["train", "val"], term.split):
+    if uses_hold_out(lists) and find_split(["train", "val"], term.split):
         raise InputError(
             f"split {str(term)!r}: {folder} has no list val.txt, and the official one is not to be replaced by a"
             " hold-out; copy it from the official archive"
@@ -233,7 +233,7 @@ def _itself(fits: Callable[[Path], bool], folder: Path) -> Path | None:
 
 def _dividing(names: Sequence[str]) -> list[str]:
     """Return the lists that divide VOC or SBD, and not those that people add to them (trainaug, train_noval)."""
-    return [name for name in names if on_disk(["train", "val"], name)]
+    return [name for name in names if find_split(["train", "val"], name)]
 
 
 NAMED = {
@@ -269,10 +269,10 @@ def located(root: Root, name: str, home: Home, sought: str) -> Path:
         if name not in root:
             raise InputError(f"`data`: no place is given for {name}; add {name}=PATH")
         place = root[name]
-        root = data_folder(place)
+        root = require_folder(place)
         said = f"`data` {name}={place}: holds no {name}; looked for {sought}, there and one folder below"
     else:
-        root = data_folder(root)
+        root = require_folder(root)
         said = (
             f"{root}: holds no {name}; looked for {sought}, there and one folder below; say where it is, `data`"
             f" {name}=PATH"

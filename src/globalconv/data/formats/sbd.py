@@ -9,7 +9,7 @@ from pathlib import Path
 
 from globalconv.data.formats import published
 from globalconv.data.source import Pair
-from globalconv.data.splits import choose
+from globalconv.data.splits import select_split
 from globalconv.errors import InputError, OnError, raise_error
 
 IMAGES, MAPS = "img", "cls"
@@ -35,7 +35,7 @@ def read_sbd(root: Path, split: str, on_error: OnError = raise_error) -> tuple[P
     names = sbd_splits(root)
     if not names:
         raise InputError(f"{home}: has no train.txt and no val.txt; copy them from the official archive")
-    return choose(names, functools.partial(_read, home, on_error), split, root)
+    return select_split(names, functools.partial(_read, home, on_error), split, root)
 
 
 def is_complete(home: Path) -> bool:

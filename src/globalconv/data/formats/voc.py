@@ -14,9 +14,9 @@ from pathlib import Path
 
 from globalconv.data.formats import published
 from globalconv.data.formats.folder import images_in, name_singles
-from globalconv.data.masks import MaskFormat, palette_of, read_mask, values_of
+from globalconv.data.masks import MaskFormat, read_mask, read_palette, unique_values
 from globalconv.data.source import Pair
-from globalconv.data.splits import ALL, choose
+from globalconv.data.splits import ALL, select_split
 from globalconv.errors import InputError, OnError, raise_error
 from globalconv.labels import IGNORE, VOC, LabelSpace
 
@@ -82,7 +82,7 @@ def read_voc(root: Path, split: str, on_error: OnError = raise_error) -> tuple[P
         complete = [sample for sample in listed if sample in images and sample in labels]
         return tuple(Pair(sample, images[sample], labels[sample]) for sample in complete)
 
-    pairs = choose(names, read, split, root)
+    pairs = select_split(names, read, split, root)
     if not pairs:
         raise InputError(f"{masks}: no mask has an image of its name in {home / IMAGES}; put them there")
     return pairs
@@ -106,9 +106,9 @@ def voc_classes(pairs: tuple[Pair, ...]) -> LabelSpace | None:
     """Return VOC's classes if the first masks are in its palette and hold nothing else."""
     try:
         for pair in pairs[:8]:
-            if tuple(palette_of(pair.label)[: VOC.num_classes]) != VOC.palette:
+            if tuple(read_palette(pair.label)[: VOC.num_classes]) != VOC.palette:
                 return None
-            if set(values_of(read_mask(pair.label))) - {*range(VOC.num_classes), IGNORE}:
+            if set(unique_values(read_mask(pair.label))) - {*range(VOC.num_classes), IGNORE}:
                 return None
     except InputError:  # whoever reads the mask will say so
         return None

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from globalconv.data.transform_settings import PAPER, Augmentation
+from globalconv.data.transform_settings import PAPER_AUGMENTATION, Augmentation
 from globalconv.training.recipe import DataSettings, ModelSettings, OptimSettings, Recipe
 
 SUMMED_RATE = 1e-10
@@ -19,7 +19,10 @@ def literal(train_split: str, val_split: str, images: int, crop: int, epochs: in
             backbone="resnet152", backbone_weights="tv_in1k", backbone_norm="frozen", kernel_size=(kernel_size,)
         ),
         data=DataSettings(
-            train_split=train_split, val_split=val_split, batch_size=1, augmentation=replace(PAPER, crop=(crop, crop))
+            train_split=train_split,
+            val_split=val_split,
+            batch_size=1,
+            augmentation=replace(PAPER_AUGMENTATION, crop=(crop, crop)),
         ),
         optim=OptimSettings(lr=SUMMED_RATE * crop**2, momentum=0.99, weight_decay=5e-4, schedule="poly"),
         epochs=epochs,

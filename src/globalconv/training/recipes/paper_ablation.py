@@ -1,6 +1,6 @@
 """The paper's ablation setting (Section 4.1), to the letter where the letter is known."""
 
-from globalconv.data.transform_settings import PAPER
+from globalconv.data.transform_settings import PAPER_AUGMENTATION
 from globalconv.training.recipe import DataSettings, ModelSettings, OptimSettings, Recipe
 
 
@@ -18,7 +18,7 @@ def paper_ablation() -> Recipe:
     """
     return Recipe(
         model=ModelSettings(backbone="resnet152", backbone_weights="imagenet", backbone_norm="frozen"),
-        data=DataSettings(augmentation=PAPER, batch_size=1),
+        data=DataSettings(augmentation=PAPER_AUGMENTATION, batch_size=1),
         optim=OptimSettings(lr=2.6e-5, momentum=0.99, weight_decay=5e-4, schedule="poly"),
         epochs=10,
         evaluate_every=10_582,
