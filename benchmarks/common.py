@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from globalconv.cost.latency import in_turns
-from globalconv.runtime.devices import processor
+from globalconv.runtime.devices import processor_name
 from globalconv.runtime.processes import usable_cores
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -25,7 +25,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 def hardware(device: str = "cpu") -> dict[str, Any]:
     """Return what the figures depend on."""
     facts = {
-        "cpu": processor(),
+        "cpu": processor_name(),
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

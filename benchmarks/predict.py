@@ -31,7 +31,7 @@ from globalconv.infer.predictor import Predictor, load
 from globalconv.labels import CAMVID
 from globalconv.model.network import GlobalConvNet
 from globalconv.runtime.memory import keep_freed_memory
-from globalconv.runtime.threads import Shares
+from globalconv.runtime.threads import StageTimes
 from globalconv.training.recipes.index import RECIPES
 from globalconv.weights import save_weights
 
@@ -113,9 +113,9 @@ def rates(found: dict[str, Callable[[], object]], settings: Settings) -> list[di
 
 def share(predictor: Predictor, images: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     """Return what the verb itself says about one call: parts overlap, so they may add up to more than 100 %."""
-    shares = Shares(*PARTS)
-    predict_files(predictor, [str(path) for path in images], out, shares=shares)
-    return [{"images": len(images), "line": shares.line(len(images), "images")}]
+    times = StageTimes(*PARTS)
+    predict_files(predictor, [str(path) for path in images], out, times=times)
+    return [{"images": len(images), "line": times.summary(len(images), "images")}]
 
 
 def photos(folder: Path, count: int) -> list[Path]:

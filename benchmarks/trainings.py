@@ -12,7 +12,7 @@ from torch import nn
 import globalconv
 from globalconv.errors import DivergedError
 from globalconv.paper import keys
-from globalconv.runtime.devices import processor
+from globalconv.runtime.devices import processor_name
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import Recipe, StagedRecipe, flat, stage_folders
 
@@ -108,7 +108,7 @@ def provenance(case: Case, out: Path) -> dict[str, str]:
     """Return which recipe was trained, and where, as the run itself noted it."""
     first = case.parts(out)[0][1]
     trained_on = _events(first, "start")[0]["hardware"]
-    return {"recipe": case.fingerprint(), "machine": f"{processor()}: {trained_on}"}
+    return {"recipe": case.fingerprint(), "machine": f"{processor_name()}: {trained_on}"}
 
 
 def wall_minutes(out: Path) -> float:

@@ -26,9 +26,10 @@ from globalconv.geometry import AS_THEY_ARE, Geometry
 from globalconv.labels import LabelSpace
 from globalconv.model.network import LATER, SETTINGS, GlobalConvNet
 from globalconv.model.normalise import Normalised
-from globalconv.model.pretrained import mismatch, named, one_line
+from globalconv.model.pretrained import mismatch, named
 from globalconv.model.wrapped import around, stored
 from globalconv.runtime.files import write_atomic, write_text
+from globalconv.runtime.text import one_line
 
 FORMAT = 1
 """Raised when a file of today could not be read by yesterday's code."""

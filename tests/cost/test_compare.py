@@ -11,7 +11,6 @@ import globalconv
 from globalconv.cli.main import main
 from globalconv.cost.compare import Clock, compare_costs, variants
 from globalconv.labels import LabelSpace
-from globalconv.runtime.text import aligned
 from globalconv.training.recipe import ModelSettings
 from globalconv.weights import save_weights
 
@@ -77,7 +76,3 @@ def test_a_saved_network_says_itself_what_it_is(tmp_path: Path, capsys: pytest.C
     assert fields["multiply_adds"] == globalconv.network_cost(network, 33, 40).multiply_adds
     other = json.loads(said(f"{tmp_path / 'run'} --size 33x40 --heads pointwise --json", capsys))["networks"]
     assert other[0]["boundary_refinement"] is False and other[0]["weights"] < fields["weights"]
-
-
-def test_columns_stand_below_each_other() -> None:
-    assert aligned([["a", "bb", "c"], ["long", "1", "22"]]) == ["a     bb   c", "long   1  22"]

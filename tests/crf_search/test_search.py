@@ -31,12 +31,12 @@ CANDIDATES = 4 + 2 + 2  # published, the grid, and half a step of the weight to 
 
 def run(
     predictor: Predictor, source: Source, out: Path, settings: SearchSettings = SETTINGS, resume: bool = False,
-    workers: int = 1, say: Callable[[str], None] = lambda line: None,
+    workers: int = 1, log: Callable[[str], None] = lambda line: None,
 ) -> Verdict:  # fmt: skip
     weights = out.parent / "weights.safetensors"
     weights.write_bytes(b"stands for weights")
     place = Path("place")
-    return run_job(predictor, weights, place, lambda *_: source, out, settings, resume, workers, say)
+    return run_job(predictor, weights, place, lambda *_: source, out, settings, resume, workers, log)
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
@@ -183,7 +183,7 @@ def test_what_a_stop_left_may_have_no_labels(
 def test_one_film_on_both_sides_is_said(brightest: Predictor, helps: Source, tmp_path: Path) -> None:
     said: list[str] = []
     for group_by, many in ((None, 0), ("^val", 1)):
-        run(brightest, helps, tmp_path / f"out{many}", replace(SETTINGS, group_by=group_by), say=said.append)
+        run(brightest, helps, tmp_path / f"out{many}", replace(SETTINGS, group_by=group_by), log=said.append)
         assert len([line for line in said if "in both parts: group val; its images" in line]) == many
 
 

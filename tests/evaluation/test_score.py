@@ -25,7 +25,7 @@ from globalconv.evaluation.score import (
     score_together,
 )
 from globalconv.labels import IGNORE, LabelSpace
-from globalconv.runtime.threads import Shares
+from globalconv.runtime.threads import StageTimes
 
 LABELS = LabelSpace(("sky", "road", "car"))
 
@@ -174,11 +174,11 @@ def test_images_of_equal_size_are_predicted_together_with_the_same_score() -> No
         batches.append(len(images))
         return [image[..., 0] for image in images]
 
-    shares = Shares(*PARTS)
-    score = score_batches(predict, source, "float32", 2, shares=shares)
+    times = StageTimes(*PARTS)
+    score = score_batches(predict, source, "float32", 2, times=times)
     assert batches == [2, 2, 1, 1] and score.miou == 1 and source.read == [0, 1, 2, 3, 4, 5]
     assert comparable(score) == comparable(score_source(lambda image: image[..., 0], source, "float32"))
-    assert "decode" in shares.line(6, "images") and "count" in shares.line(6, "images")
+    assert "decode" in times.summary(6, "images") and "count" in times.summary(6, "images")
 
 
 def test_an_image_that_cannot_be_read_stops_where_it_stands() -> None:

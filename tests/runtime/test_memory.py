@@ -39,10 +39,10 @@ def test_allocations_that_repeat_fault_no_pages_in_the_end() -> None:
 
 IMPORTING = """
 import gc, sys
-from globalconv.runtime.memory import while_importing
+from globalconv.runtime.memory import fast_imports
 if sys.argv[1] == "late":
     import torch
-with while_importing():
+with fast_imports():
     during = gc.isenabled()
     import torch
 print(during, gc.isenabled(), gc.get_freeze_count() > 10**5)

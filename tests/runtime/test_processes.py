@@ -11,14 +11,14 @@ import pytest
 
 ASKS = """
 import os, time
-from globalconv.runtime.processes import spread
+from globalconv.runtime.processes import map_in_processes
 
 def wait(job):
     print(os.getpid(), flush=True)
     time.sleep(300)
 
 if __name__ == "__main__":
-    for _ in spread(wait, list(range(16)), 2, str):
+    for _ in map_in_processes(wait, list(range(16)), 2, str):
         pass
 """
 

@@ -18,7 +18,7 @@ def test_plain_lines_say_done_rate_left_and_facts() -> None:
     with Progress("step", 3, "steps", console=Console(file=out, width=300)) as progress:
         for done in (1, 2, 3):
             progress.update(done, {"loss": f"{1 / done:.2f}"})
-        progress.say("step 3: mIoU 0.5")
+        progress.print("step 3: mIoU 0.5")
     lines = out.getvalue().splitlines()
     assert len(lines) == 2  # not one a step: the first two came too soon after each other
     assert lines[0].startswith("step 3/3  0s left")
@@ -30,7 +30,7 @@ def test_live_bar_in_a_terminal() -> None:
     out = io.StringIO()
     with Progress("step", 4, "steps", start=2, console=Console(file=out, force_terminal=True, width=120)) as progress:
         progress.update(3, {"mIoU": "0.41"})
-        progress.say("stays")
+        progress.print("stays")
     assert "3/4" in out.getvalue() and "mIoU 0.41" in out.getvalue() and "stays" in out.getvalue()
 
 

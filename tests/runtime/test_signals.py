@@ -12,7 +12,7 @@ from globalconv.errors import StoppedError
 from globalconv.runtime.signals import StopRequest
 
 
-def test_stops_at_once_and_no_handler_of_failures_swallows_it() -> None:
+def test_stops_at_once_and_except_exception_does_not_catch_it() -> None:
     with StopRequest().listening(), pytest.raises(StoppedError, match="SIGTERM") as end:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -21,9 +21,9 @@ def test_stops_at_once_and_no_handler_of_failures_swallows_it() -> None:
     assert end.value.exit_code == 143
 
 
-def test_waits_while_patient(capfd: pytest.CaptureFixture[str]) -> None:
+def test_waits_while_deferred(capfd: pytest.CaptureFixture[str]) -> None:
     with StopRequest().listening() as stop:
-        with stop.patient():
+        with stop.deferred():
             os.kill(os.getpid(), signal.SIGINT)
             done = True
         assert done
@@ -33,12 +33,12 @@ def test_waits_while_patient(capfd: pytest.CaptureFixture[str]) -> None:
     assert "stopping after this step" in capfd.readouterr().err
 
 
-def test_a_signal_that_came_before_patience_is_not_forgotten() -> None:
+def test_a_signal_before_the_block_is_not_forgotten() -> None:
     """Somebody's bare `except:` around a slow import may have swallowed the first raise."""
     with StopRequest().listening() as stop:
         with pytest.raises(StoppedError):
             os.kill(os.getpid(), signal.SIGTERM)
-        with pytest.raises(StoppedError), stop.patient():
+        with pytest.raises(StoppedError), stop.deferred():
             pytest.fail("began to train")
 
 

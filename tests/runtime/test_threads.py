@@ -1,4 +1,4 @@
-"""Reading ahead: results in order, no further ahead than asked, errors where they belong, nothing left running."""
+"""Prefetching: results in order, at most `depth` ahead, errors with their job, no thread left; overrides and times."""
 
 import threading
 import time
@@ -6,56 +6,56 @@ from types import SimpleNamespace
 
 import pytest
 
-from globalconv.runtime.threads import Override, Shares, ahead, alike
+from globalconv.runtime.threads import Override, StageTimes, group_consecutive, prefetch
 
 
-def test_results_come_in_order_and_no_further_ahead_than_asked() -> None:
+def test_prefetch_keeps_order_and_depth() -> None:
     begun: list[int] = []
 
     def work(job: int) -> int:
         begun.append(job)
         return job * job
 
-    seen = []
-    for number, future in enumerate(ahead(work, range(20), 3)):
-        seen.append(future.result())
+    results = []
+    for number, future in enumerate(prefetch(work, range(20), 3)):
+        results.append(future.result())
         assert max(begun) <= number + 3
-    assert seen == [job * job for job in range(20)] and begun == list(range(20))
+    assert results == [job * job for job in range(20)] and begun == list(range(20))
 
 
 def test_an_error_belongs_to_its_job_and_the_others_go_on() -> None:
-    futures = list(ahead(lambda job: 1 // job, [1, 0, 1], 1))
+    futures = list(prefetch(lambda job: 1 // job, [1, 0, 1], 1))
     assert futures[0].result() == futures[2].result() == 1
     with pytest.raises(ZeroDivisionError):
         futures[1].result()
 
 
-def test_whoever_stops_early_leaves_no_thread_behind() -> None:
+def test_closing_early_leaves_no_thread() -> None:
     before = threading.active_count()
-    for _ in ahead(lambda job: time.sleep(0.01), range(1000), 100):
+    for _ in prefetch(lambda job: time.sleep(0.01), range(1000), 100):
         break
     assert threading.active_count() == before
 
 
-def test_no_jobs_are_no_results() -> None:
-    assert list(ahead(str, [], 2)) == []
+def test_no_jobs_give_no_results() -> None:
+    assert list(prefetch(str, [], 2)) == []
 
 
-def test_alike_are_those_that_follow_one_another() -> None:
-    together = list(alike("aaabccb", lambda one, other: one == other, 2))
+def test_groups_are_of_neighbours() -> None:
+    together = list(group_consecutive("aaabccb", lambda one, other: one == other, 2))
     assert together == [["a", "a"], ["a"], ["b"], ["c", "c"], ["b"]]
-    assert list(alike("", lambda one, other: True, 2)) == []
+    assert list(group_consecutive("", lambda one, other: True, 2)) == []
 
 
-def test_shares_name_every_part_and_the_rate() -> None:
-    shares = Shares("decode", "network")
-    with shares.part("network"):
+def test_the_summary_names_every_stage_and_the_rate() -> None:
+    times = StageTimes("decode", "network")
+    with times.stage("network"):
         time.sleep(0.01)
-    line = shares.line(3, "images")
+    line = times.summary(3, "images")
     assert line.startswith("3 images in ") and "images/s; of the time: decode 0%, network " in line
 
 
-def test_what_two_threads_override_is_put_back_when_both_have_left() -> None:
+def test_overlapping_overrides_end_with_the_original_value() -> None:
     shared = SimpleNamespace(value="before")
     override = Override(shared, "value")
     first, second = override.to(1), override.to(2)

@@ -9,7 +9,7 @@ import tyro
 from globalconv.cli.options import DataOption, read_options
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError
-from globalconv.runtime.memory import while_importing
+from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
 
 
@@ -49,7 +49,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     for option in ("maps", "images"):
         if getattr(options, option) < 1:
             raise InputError(f"--{option} {getattr(options, option)}: give at least 1")
-    with while_importing():
+    with fast_imports():
         from globalconv.jobs.receptive_field import advise
 
     advice = advise(

@@ -10,7 +10,7 @@ import tyro
 
 from globalconv.cli.options import read_options
 from globalconv.errors import InputError
-from globalconv.runtime.memory import while_importing
+from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import ModelSettings
 
@@ -50,7 +50,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     """Count, measure where asked, and print."""
     options = read_options(CostOptions, "cost", arguments, "Say what a network costs, or compare several.")
     height, width = _size(options.size)
-    with while_importing():
+    with fast_imports():
         from globalconv.cost.compare import Clock, compare_costs, variants
 
     model, classes = _network(options)

@@ -10,7 +10,7 @@ from globalconv.cli.options import DataOption, read_options
 from globalconv.crf_search.search_settings import SEARCH, SearchSettings
 from globalconv.data.roots import parse_data
 from globalconv.errors import as_options
-from globalconv.runtime.memory import while_importing
+from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
 
 
@@ -36,7 +36,7 @@ class CrfSearchOptions:
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Search, and print what was found; the last line says whether to use it."""
     options = read_options(CrfSearchOptions, "crf-search", arguments, "Find the parameters of a CRF for a network.")
-    with while_importing():
+    with fast_imports():
         from globalconv.jobs.evaluate import crf_search
 
     verdict = crf_search(

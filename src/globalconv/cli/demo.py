@@ -5,7 +5,7 @@ from pathlib import Path
 
 from globalconv.cli.options import read_options
 from globalconv.errors import print_line
-from globalconv.runtime.memory import while_importing
+from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
 
 
@@ -24,7 +24,7 @@ class DemoOptions:
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Run the demo and print the path of its report last."""
     options = read_options(DemoOptions, "demo", arguments, "Train and compare two small networks on built-in scenes.")
-    with while_importing():
+    with fast_imports():
         from globalconv.jobs.demo import run_demo
 
     page = run_demo(options.out, options.scenes, options.steps, stop, print_line)

@@ -12,7 +12,7 @@ from globalconv.data.roots import parse_data
 from globalconv.errors import InputError
 from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.infer.inference_settings import CRF, PLAIN, InferenceSettings
-from globalconv.runtime.memory import while_importing
+from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
 
 
@@ -48,7 +48,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     options = read_options(EvaluateOptions, "evaluate", given, "Score a network or a folder of class maps.")
     if (options.weights is None) == (options.predictions is None):
         raise InputError("evaluate: give either WEIGHTS (a run folder) or --predictions DIR")
-    with while_importing():
+    with fast_imports():
         from globalconv.jobs.evaluate import evaluate, evaluate_predictions
 
     if options.predictions is not None:

@@ -23,6 +23,7 @@ from globalconv.errors import (
 from globalconv.runtime.memory import keep_freed_memory
 from globalconv.runtime.processes import is_first_process
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import one_line
 
 VERBS = {
     "demo": "train and compare two small networks on built-in scenes; writes the report of both",
@@ -112,11 +113,11 @@ def _dispatch(given: list[str], stop: StopRequest) -> int:
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
     """Show a warning as a line, without the place in the code that nobody asked for."""
     if is_first_process():
-        print_line(f"warning: {' '.join(str(message).split())}")
+        print_line(f"warning: {one_line(message, limit=None)}")
 
 
 def _complain(message: str, code: int) -> int:
-    print_line(f"globalconv: {' '.join(message.split())}")
+    print_line(f"globalconv: {one_line(message, limit=None)}")
     return code
 
 

@@ -9,8 +9,9 @@ import tyro
 from globalconv.cli.options import read_options, with_value
 from globalconv.errors import InputError, print_line
 from globalconv.infer.inference_settings import CRF, PLAIN, InferenceSettings
-from globalconv.runtime.memory import while_importing
+from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import one_line
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     options = read_options(PredictOptions, "predict", given, "Segment images with a trained network.")
     if not options.images:
         raise InputError("predict: no image given; name image files, folders or globs after WEIGHTS")
-    with while_importing():
+    with fast_imports():
         from globalconv.jobs.predict import predict
 
     failures = predict(
@@ -44,7 +45,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     )
     for failure in failures:
         path = "" if failure.path in failure.error else f"{failure.path}: "
-        line = " ".join(f"{path}{failure.error}".split())  # a file's name may hold line breaks
+        line = one_line(f"{path}{failure.error}", limit=None)  # a file's name may hold line breaks
         print_line(f"globalconv: skipped {line}")
     print(f"done: {options.out}" + (f"; {len(failures)} skipped, listed in failures.json" if failures else ""))
     return 2 if failures else 0

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from globalconv.cli.options import read_options
-from globalconv.runtime.memory import while_importing
+from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import PretrainRecipe
 
@@ -32,7 +32,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     """Pre-train; say at the end where the file is and how a segmentation network takes it."""
     about = "Pre-train a backbone on images with a class each (docs/pretraining.md)."
     options = read_options(PretrainOptions, "pretrain", arguments, about)
-    with while_importing():
+    with fast_imports():
         from globalconv.jobs.train import pretrain
 
     file = shlex.quote(str(pretrain(options.recipe, options.data, options.out, options.resume, stop)))

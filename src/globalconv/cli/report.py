@@ -8,7 +8,7 @@ import tyro
 
 from globalconv.cli.options import DataOption, read_options
 from globalconv.data.roots import parse_data
-from globalconv.runtime.memory import while_importing
+from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
 
 
@@ -35,7 +35,7 @@ class ReportOptions:
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Write the page and print its path."""
     options = read_options(ReportOptions, "report", arguments, "Write a page about a run, or compare several.")
-    with while_importing():
+    with fast_imports():
         from globalconv.jobs.evaluate import report
 
     page = report(

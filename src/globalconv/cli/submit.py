@@ -9,7 +9,7 @@ import tyro
 from globalconv.cli.options import DataOption, read_options, with_value
 from globalconv.data.roots import parse_data
 from globalconv.infer.inference_settings import CRF, PLAIN, InferenceSettings
-from globalconv.runtime.memory import while_importing
+from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
 
 
@@ -42,7 +42,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     """Predict, check and pack; say where to upload it."""
     given = with_value(arguments, "--crf", CRF)
     options = read_options(SubmitOptions, "submit", given, "Predict a test split for a benchmark's server.")
-    with while_importing():
+    with fast_imports():
         from globalconv.jobs.predict import submit
         from globalconv.submission.servers import BENCHMARKS
 

@@ -10,7 +10,7 @@ import tyro
 from globalconv.cli.options import DataOption, read_recipe
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError, suggest
-from globalconv.runtime.memory import while_importing
+from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.processes import is_first_process
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import Recipe
@@ -59,7 +59,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     if name.startswith("-"):
         raise InputError(f"train {name}: name a recipe first; {suggest(name, {**RECIPES, **STAGED})}")
     recipe, options = read_recipe(recipe_named(name), f"train {name}", name, _options, rest)
-    with while_importing():
+    with fast_imports():
         from globalconv.jobs.train import train
 
     out = train(

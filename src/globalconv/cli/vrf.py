@@ -10,7 +10,7 @@ import tyro
 from globalconv.cli.options import read_options
 from globalconv.errors import InputError
 from globalconv.receptive_field.field_settings import OCCLUSION, FieldSettings
-from globalconv.runtime.memory import while_importing
+from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
 
 
@@ -41,7 +41,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     if len(options.paths) < 2:
         raise InputError("vrf: name one or more run folders, then an image: globalconv vrf WEIGHTS IMAGE --at X,Y")
     at = _pixel(options.at)
-    with while_importing():
+    with fast_imports():
         from globalconv.jobs.receptive_field import draw_fields
 
     found = draw_fields(

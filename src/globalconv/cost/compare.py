@@ -13,9 +13,9 @@ from globalconv.cost.count import NetworkCost, network_cost
 from globalconv.cost.latency import in_turns, inference_call
 from globalconv.errors import InputError
 from globalconv.model.network import GlobalConvNet
-from globalconv.runtime.devices import choose_hardware, processor
+from globalconv.runtime.devices import choose_hardware, processor_name
 from globalconv.runtime.progress import Progress
-from globalconv.runtime.text import aligned
+from globalconv.runtime.text import align_columns
 from globalconv.training.recipe import ModelSettings
 from globalconv.weights import load_weights
 
@@ -119,7 +119,7 @@ class Comparison:
             if network.seconds is not None and first is not None:
                 row += [_ms(network.seconds), f"{network.seconds / first:.2f}"]
             rows.append(row)
-        return aligned(rows)
+        return align_columns(rows)
 
 
 LEGEND = (
@@ -149,7 +149,7 @@ def compare_costs(
     timed = [
         replace(costed, seconds=statistics.median(taken)) for costed, taken in zip(costs, seconds.values(), strict=True)
     ]
-    return Comparison(timed, classes, f"{processor()}: {hardware.description}")
+    return Comparison(timed, classes, f"{processor_name()}: {hardware.description}")
 
 
 def variants(model: ModelSettings, heads: Sequence[str], kernel_sizes: Sequence[int]) -> list[ModelSettings]:
@@ -193,7 +193,7 @@ def _blocks(cost: NetworkCost) -> list[str]:
     for name, *figures in [*((row.name, row.weights, row.multiply_adds) for row in cost.rows), ("total", *total)]:
         shares = [f"{figure / whole:.1%}" if whole else "-" for figure, whole in zip(figures, total, strict=True)]
         rows.append([name, f"{figures[0]:,}", shares[0], _billions(figures[1]), shares[1]])
-    return aligned(rows)
+    return align_columns(rows)
 
 
 def _millions(count: int) -> str:

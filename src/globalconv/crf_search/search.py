@@ -33,7 +33,7 @@ from globalconv.crf_search.trials import (
 from globalconv.crf_search.verdict import Verdict, judge
 from globalconv.data.roots import Root, root_to_json
 from globalconv.data.source import Source, Subset
-from globalconv.errors import InputError, StoppedError
+from globalconv.errors import InputError, Log, StoppedError
 from globalconv.evaluation.score import Contender, Score, ScoredImage, score_together
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.predictor import Predictor
@@ -43,11 +43,9 @@ from globalconv.runtime.processes import usable_cores
 from globalconv.runtime.progress import Progress
 from globalconv.weights import WEIGHTS_FILE
 
-Say = Callable[[str], None]
-
 
 def search(
-    predictor: Predictor, source: Source, folder: SearchFolder, grid: Grid, workers: int, say: Say
+    predictor: Predictor, source: Source, folder: SearchFolder, grid: Grid, workers: int, log: Log
 ) -> list[Trial]:
     """Return all trials on `source`, in their order: no CRF, published settings, the grid, then around its best.
 
@@ -64,9 +62,9 @@ def search(
     trials += _tried("fine", fine(grid, of_grid.crf), samples, folder, workers)
     folder.drop_probabilities()
     chosen = best(trials[1:])
-    say(f"best        {chosen.candidate.name}: {chosen.miou:.4f} (no CRF {trials[0].miou:.4f}) of {len(trials)} tried")
+    log(f"best        {chosen.candidate.name}: {chosen.miou:.4f} (no CRF {trials[0].miou:.4f}) of {len(trials)} tried")
     for name in at_the_end(grid, of_grid.crf):
-        say(f"note        the best {name} of the grid is at its end: `{name}` can name others")
+        log(f"note        the best {name} of the grid is at its end: `{name}` can name others")
     return trials
 
 
@@ -103,7 +101,7 @@ def _record(what: str, candidate: Candidate, scored: float) -> dict[str, Any]:
 
 def report(
     predictor: Predictor, crf: DenseCRF, source: Source, group_by: str | None, won_search: bool, folder: SearchFolder,
-    say: Say,
+    log: Log,
 ) -> Verdict:  # fmt: skip
     """Return what `crf` is worth on `source`, computed as `evaluate` does, one line of the folder per image."""
     done = folder.records(folder.report, "image")
@@ -121,7 +119,7 @@ def report(
         if left:
             try:
                 seconds = [score.seconds / len(left) for score in compared.score(on_image)]
-                say(f"time        {seconds[0]:.2f} s an image to read and predict, {seconds[1]:.2f} s for the CRF")
+                log(f"time        {seconds[0]:.2f} s an image to read and predict, {seconds[1]:.2f} s for the CRF")
             except InputError:  # of those that a stop has left none may have a label: `judge` looks at all
                 if len(done) < len(source):
                     raise
@@ -175,7 +173,7 @@ Opened = Callable[[Root | None, str | None], Source]
 
 def run_job(
     predictor: Predictor, weights: Path, data: Root | None, opened: Opened, out: Path, settings: SearchSettings,
-    resume: bool, workers: int | None, say: Say,
+    resume: bool, workers: int | None, log: Log,
 ) -> Verdict:  # fmt: skip
     """Search, report, write `crf.json` into `out`, and return the verdict; everything is refused before work begins."""
     if workers is not None and workers < 1:
@@ -184,14 +182,14 @@ def run_job(
     coarse(settings.grid)
     begin = SearchFolder.reopen if resume else SearchFolder.new
     for line in _notes(data, searched, reported, settings):
-        say(line)
+        log(line)
     folder = begin(out, _question(weights, data, searched, reported, settings))
     try:
-        say(f"search      on {len(searched)} images: {searched.name}")
-        trials = search(predictor, searched, folder, settings.grid, workers or usable_cores(), say)
+        log(f"search      on {len(searched)} images: {searched.name}")
+        trials = search(predictor, searched, folder, settings.grid, workers or usable_cores(), log)
         chosen = best(trials[1:])
-        say(f"report      on {len(reported)} others: {reported.name}")
-        verdict = report(predictor, chosen.crf, reported, settings.group_by, chosen.miou > trials[0].miou, folder, say)
+        log(f"report      on {len(reported)} others: {reported.name}")
+        verdict = report(predictor, chosen.crf, reported, settings.group_by, chosen.miou > trials[0].miou, folder, log)
         write_result(folder, trials, verdict)
         return verdict
     except StoppedError as stopped:

@@ -22,7 +22,7 @@ from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.score import Contender, score_maps
 from globalconv.infer.predictor import Predictor
 from globalconv.runtime.files import write_atomic
-from globalconv.runtime.processes import spread
+from globalconv.runtime.processes import map_in_processes
 
 OnImage = Callable[[int], object]
 """Called with the number of images done."""
@@ -141,7 +141,7 @@ def matrices(
         _begin(samples)
         maps: Iterator[Uint8Array] = map(_class_map, jobs)
     else:
-        maps = spread(_class_map, jobs, workers, lambda job: samples[job[1]].name, _begin_alone, (samples,))
+        maps = map_in_processes(_class_map, jobs, workers, lambda job: samples[job[1]].name, _begin_alone, (samples,))
     for _ in candidates:
         contender = Contender(lambda index: next(maps), "float32")
         yield score_maps(contender, source, lambda done, matrix: on_image(next(made))).matrix

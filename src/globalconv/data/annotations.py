@@ -32,6 +32,7 @@ from globalconv.data.images import image_size, read_image
 from globalconv.data.source import size_mismatch
 from globalconv.errors import InputError, OnError, suggest
 from globalconv.labels import IGNORE, MAX_CLASSES, LabelSpace
+from globalconv.runtime.text import one_line
 
 Point = tuple[float, float]
 
@@ -297,7 +298,7 @@ def parsing(where: str) -> Iterator[None]:
     except InputError:
         raise
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
+        said = one_line(error)
         raise InputError(f"{where}: not as its format says ({said}); export it again", "annotation") from None
 
 

@@ -32,7 +32,7 @@ from globalconv.data.transform_settings import Augmentation
 from globalconv.data.transforms import augment
 from globalconv.errors import InputError, suggest
 from globalconv.labels import IGNORE, Colour
-from globalconv.runtime.processes import WHOLE, Share, ignore_signals
+from globalconv.runtime.processes import WHOLE, Shard, ignore_signals
 
 _ORDER, _AUGMENT = 0, 1  # Keep the random streams of one seed apart.
 
@@ -78,13 +78,13 @@ def training_batches(
     seed: int,
     start: int = 0,
     workers: int = 0,
-    share: Share = WHOLE,
+    shard: Shard = WHOLE,
 ) -> Generator[Batch, None, None]:
     """Return the endless stream of batches for segmentation, as `endless_batches` does."""
     if len(source) == 0:
         raise InputError(f"{source.name}: holds no samples; name a split that does")
     make = partial(_augmented, source, augmentation, fill)
-    return endless_batches(make, len(source), batch_size, seed, start, workers, share)
+    return endless_batches(make, len(source), batch_size, seed, start, workers, shard)
 
 
 def _augmented(
@@ -96,25 +96,25 @@ def _augmented(
 
 
 def endless_batches(
-    make: MakeSample, samples: int, batch_size: int, seed: int, start: int = 0, workers: int = 0, share: Share = WHOLE
+    make: MakeSample, samples: int, batch_size: int, seed: int, start: int = 0, workers: int = 0, shard: Shard = WHOLE
 ) -> Generator[Batch, None, None]:
     """Return the endless stream of batches of `samples` samples, from batch number `start` on.
 
-    Of every batch only the `share` is made. `workers` processes read ahead (0: none, samples are made when asked for).
+    Of every batch only the `shard` is made. `workers` processes read ahead (0: none, samples are made when asked for).
     They ignore Ctrl-C and SIGTERM, which are the trainer's to handle, and end when the iterator is closed or dropped.
     """
     if batch_size < 1:
         raise InputError(f"batch_size={batch_size}: a batch holds at least 1 sample")
-    if batch_size % share.count:
+    if batch_size % shard.count:
         raise InputError(
-            f"`data.batch_size` {batch_size}: cannot be divided among {share.count} processes, and the batch is that of"
-            f" all of them; give a multiple of {share.count}"
+            f"`data.batch_size` {batch_size}: cannot be divided among {shard.count} processes, and the batch is that of"
+            f" all of them; give a multiple of {shard.count}"
         )
     if workers < 0:
         raise InputError(f"workers={workers}: give 0 or more processes")
     if seed < 0:
         raise InputError(f"seed={seed}: give a whole number from 0 on")
-    return _batches(make, seed, _Order(samples, batch_size, seed, start, share), workers)
+    return _batches(make, seed, _Order(samples, batch_size, seed, start, shard), workers)
 
 
 def single_pass_batches(
@@ -164,12 +164,12 @@ def _stream(loader: DataLoader[Any]) -> "Generator[Batch]":
 
 
 class _Order:
-    """Batches of keys, endless, from batch `start` on; of each the share that is this process's."""
+    """Batches of keys, endless, from batch `start` on; of each the shard of this process."""
 
-    def __init__(self, samples: int, batch_size: int, seed: int, start: int, share: Share) -> None:
+    def __init__(self, samples: int, batch_size: int, seed: int, start: int, shard: Shard) -> None:
         self.samples, self.batch_size, self.seed, self.start = samples, batch_size, seed, start
-        length = batch_size // share.count
-        self.own = slice(share.index * length, (share.index + 1) * length)
+        length = batch_size // shard.count
+        self.own = slice(shard.index * length, (shard.index + 1) * length)
 
     def __iter__(self) -> Iterator[list[Key]]:
         keys = self._keys(self.start * self.batch_size)

@@ -21,6 +21,7 @@ from globalconv.arrays import Uint8Array
 from globalconv.data.images import image_size, open_image, upright
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE, Colour, LabelSpace
+from globalconv.runtime.text import one_line
 
 MAT_SUFFIX = ".mat"
 
@@ -34,7 +35,7 @@ def read_mat(path: Path) -> Uint8Array:
     try:
         values = loadmat(path, variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"]
     except Exception as error:  # damaged files make the reader raise almost anything
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise InputError(
             f"{path}: holds no GTcls.Segmentation, or is damaged ({reason}); copy it from the official archive again"
         ) from None

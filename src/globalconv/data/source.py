@@ -20,7 +20,7 @@ from globalconv.data.images import image_size, read_image
 from globalconv.data.masks import INDEX_MASKS, MaskFormat, read_label_map
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
-from globalconv.runtime.threads import Shares
+from globalconv.runtime.threads import StageTimes
 
 
 class Source(Protocol):
@@ -183,8 +183,8 @@ class Prefetcher:
     process, so two threads would undo each other's silence. The time of decoding is counted as `decode`.
     """
 
-    def __init__(self, source: Source, depth: int, shares: Shares) -> None:
-        self.source, self.depth, self.shares = source, depth, shares
+    def __init__(self, source: Source, depth: int, times: StageTimes) -> None:
+        self.source, self.depth, self.times = source, depth, times
         self._thread = ThreadPoolExecutor(1)
         self._images: dict[int, Future[Uint8Array]] = {}
         self._label_maps: dict[int, Future[Uint8Array]] = {}
@@ -229,5 +229,5 @@ class Prefetcher:
         return future.result()
 
     def _read(self, read: Callable[[int], R], index: int) -> R:
-        with self.shares.part("decode"):
+        with self.times.stage("decode"):
             return read(index)

@@ -21,7 +21,7 @@ from globalconv.evaluation.regions import (
     void_filled,
 )
 from globalconv.labels import IGNORE
-from globalconv.runtime.text import aligned
+from globalconv.runtime.text import align_columns
 
 WIDEST = 40
 """Pixels; the trimap curve has every width from 1 to this."""
@@ -153,7 +153,7 @@ def size_names() -> list[str]:
 
 
 def _beside(columns: list[list[str]]) -> list[str]:
-    return aligned(list(zip(*columns, strict=True)))
+    return align_columns(list(zip(*columns, strict=True)))
 
 
 def _cell(value: float) -> str:

@@ -18,8 +18,8 @@ from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.region_curves import RegionTally, known
 from globalconv.evaluation.regions import RegionSettings
 from globalconv.labels import LabelSpace
-from globalconv.runtime.processes import Share
-from globalconv.runtime.threads import Shares
+from globalconv.runtime.processes import Shard
+from globalconv.runtime.threads import StageTimes
 
 PARTS = ("decode", "network", "count")
 """What the time of `score_source` goes into."""
@@ -135,18 +135,18 @@ def score_source(
     return score_batches(lambda images: [predict(images[0])], source, precision, on_image=on_image, regions=regions)
 
 
-def score_share(
+def score_shard(
     predict: Callable[[Uint8Array], Uint8Array],
     source: Source,
     precision: str,
-    share: Share,
+    shard: Shard,
     add: Callable[[Int64Array], Int64Array],
     on_image: OnImage | None = None,
 ) -> Score:
-    """Score every image of `source`, of which this process predicts a share; `add` sums the counts of all processes."""
-    part = Subset(source.name, source, tuple(range(share.index, len(source), share.count)))
+    """Score all images of `source`, of which this process predicts its `shard`; `add` sums all processes' counts."""
+    part = Subset(source.name, source, tuple(range(shard.index, len(source), shard.count)))
     matrix, start = ConfusionMatrix(source.labels.num_classes), time.perf_counter()
-    with Prefetcher(part, 1, Shares(*PARTS)) as samples:
+    with Prefetcher(part, 1, StageTimes(*PARTS)) as samples:
         for index in range(len(samples)):
             matrix.counts += _counted(predict(samples.image(index)), samples.label_map(index), samples, index).counts
             if on_image is not None:
@@ -167,18 +167,18 @@ def score_batches(
     precision: str,
     batch_size: int = 1,
     on_image: OnImage | None = None,
-    shares: Shares | None = None,
+    times: StageTimes | None = None,
     regions: RegionSettings | None = None,
 ) -> Score:
     """Score `predict` (up to `batch_size` images of equal size -> their class maps) over every image of `source`.
 
-    Samples are read ahead by a thread; `shares` counts the time of each part. With `regions` the score says where the
+    Samples are read ahead by a thread; `times` counts the time of each part. With `regions` the score says where the
     right and wrong pixels lie.
     """
-    shares = shares or Shares(*PARTS)
-    with Prefetcher(source, batch_size, shares) as samples:
-        batches = _Batches(predict, samples, batch_size, shares)
-        return score_maps(Contender(batches.class_map, precision), samples, on_image, shares, regions)
+    times = times or StageTimes(*PARTS)
+    with Prefetcher(source, batch_size, times) as samples:
+        batches = _Batches(predict, samples, batch_size, times)
+        return score_maps(Contender(batches.class_map, precision), samples, on_image, times, regions)
 
 
 def predicted(predict: Callable[[Uint8Array], Uint8Array], source: Source, precision: str) -> Contender:
@@ -207,7 +207,7 @@ def score_maps(
     contender: Contender,
     source: Source,
     on_image: OnImage | None = None,
-    shares: Shares | None = None,
+    times: StageTimes | None = None,
     regions: RegionSettings | None = None,
 ) -> Score:
     """Score the class map of every index of `source`; memory does not grow with the number of images."""
@@ -216,21 +216,21 @@ def score_maps(
         if on_image is not None:
             on_image(image.index + 1, image.totals[0])
 
-    return score_together([contender], source, on_scored, shares, regions)[0]
+    return score_together([contender], source, on_scored, times, regions)[0]
 
 
 def score_together(
     contenders: Sequence[Contender],
     source: Source,
     on_scored: Callable[[ScoredImage], object],
-    shares: Shares | None = None,
+    times: StageTimes | None = None,
     regions: RegionSettings | None = None,
 ) -> list[Score]:
     """Score several contenders image by image, so that what they say about one image can be compared.
 
     Each gets the score that it gets alone.
     """
-    shares = shares or Shares()
+    times = times or StageTimes()
     totals = [ConfusionMatrix(source.labels.num_classes) for _ in contenders]
     seconds = [0.0 for _ in contenders]
     with _Tallying(len(contenders), source, regions) as tallying:
@@ -241,7 +241,7 @@ def score_together(
                 class_maps.append(contender.class_map(index))
                 seconds[number] += time.perf_counter() - start
             label_map = source.label_map(index)
-            with shares.part("count"):
+            with times.stage("count"):
                 counted = [_counted(class_map, label_map, source, index) for class_map in class_maps]
                 for total, matrix in zip(totals, counted, strict=True):
                     total.counts += matrix.counts
@@ -292,16 +292,16 @@ class _Batches:
         predict: Callable[[Sequence[Uint8Array]], Sequence[Uint8Array]],
         source: Source,
         batch_size: int,
-        shares: Shares,
+        times: StageTimes,
     ) -> None:
-        self.predict, self.source, self.batch_size, self.shares = predict, source, batch_size, shares
+        self.predict, self.source, self.batch_size, self.times = predict, source, batch_size, times
         self._made: dict[int, Uint8Array] = {}
         self._read: dict[int, Uint8Array] = {}
 
     def class_map(self, index: int) -> Uint8Array:
         if index not in self._made:
             images = self._alike_from(index)
-            with self.shares.part("network"):
+            with self.times.stage("network"):
                 self._made.update(enumerate(self.predict(images), index))
         return self._made.pop(index)
 

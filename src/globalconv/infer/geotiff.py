@@ -23,6 +23,7 @@ from globalconv.errors import InputError
 from globalconv.infer.inference_settings import WHOLE_PIXELS
 from globalconv.infer.prediction import MARK
 from globalconv.infer.predictor import Predictor
+from globalconv.runtime.text import one_line
 
 BITS, PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES, SAMPLE_FORMAT, SUBSAMPLING = 258, 262, 274, 338, 339, 530
 """Numbers of TIFF tags."""
@@ -111,7 +112,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except RasterioError as error:
-        raise InputError(f"{path}: cannot be read by windows ({_one_line(error)}); look at the file") from error
+        raise InputError(f"{path}: cannot be read by windows ({one_line(error)}); look at the file") from error
 
 
 @contextmanager
@@ -124,11 +125,7 @@ def _writing(target: Path) -> Iterator[None]:
     except RasterioError as error:
         if shutil.disk_usage(target.parent).free < 2**20:  # GDAL tells it to standard error only
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
-        raise InputError(f"{target}: cannot be written ({_one_line(error)}); look at the disk") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise InputError(f"{target}: cannot be written ({one_line(error)}); look at the disk") from error
 
 
 class TiffPixels:

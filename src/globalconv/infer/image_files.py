@@ -22,7 +22,7 @@ from globalconv.infer.geotiff import is_large_tiff, segment_tiff
 from globalconv.infer.prediction import Prediction, check_replaceable
 from globalconv.infer.predictor import Predictor
 from globalconv.runtime.files import write_json
-from globalconv.runtime.threads import Shares, ahead, alike
+from globalconv.runtime.threads import StageTimes, group_consecutive, prefetch
 
 
 @dataclass(frozen=True)
@@ -151,13 +151,13 @@ def predict_files(
     inputs: Sequence[str],
     out: Path,
     on_file: OnFile | None = None,
-    shares: Shares | None = None,
+    times: StageTimes | None = None,
 ) -> list[Failure]:
     """Predict every image that `inputs` (files, folders, globs) name, and save the results under `out`.
 
     A folder's subfolders are mirrored. A file that fails is skipped; all such are returned and listed in
     `failures.json`. No image that globalconv did not write itself is ever overwritten, and no file is deleted.
-    Images are read ahead by one thread and written by another; `shares` counts the time of each part.
+    Images are read ahead by one thread and written by another; `times` counts the time of each part.
     """
     jobs = list_jobs(inputs, out)
     if out.exists() and not out.is_dir():
@@ -165,7 +165,7 @@ def predict_files(
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK | os.X_OK):  # else every image would be predicted for nothing
         raise InputError(f"out={out}: this user may not write there; correct its permissions or choose another folder")
-    work = _Work(predictor, out, {job.path.resolve() for job in jobs}, shares or Shares(*PARTS))
+    work = _Work(predictor, out, {job.path.resolve() for job in jobs}, times or StageTimes(*PARTS))
     failures: list[Failure] = []
     try:
         with pixel_limit(predictor.settings.max_pixels):
@@ -199,7 +199,7 @@ class _Work:
     out: Path
     taken: set[Path]
     """The images themselves, which no result may replace."""
-    shares: Shares
+    times: StageTimes
 
     def done(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Failure | None]]:
         """Yield every job once its results are on disk. Nothing of the next is written before the caller comes back.
@@ -216,18 +216,18 @@ class _Work:
                 yield waiting[0], waiting[1].result()
 
     def _predicted(self, jobs: Sequence[Job]) -> Iterator[Made]:
-        for batch in alike(self._read_ahead(jobs), _alike, self.predictor.images_at_once):
-            with self.shares.part("network"):
+        for batch in group_consecutive(self._read_ahead(jobs), _alike, self.predictor.images_at_once):
+            with self.times.stage("network"):
                 made = self._predict(batch)
             yield from made
 
     def _read_ahead(self, jobs: Sequence[Job]) -> Iterator[Read]:
-        for job, future in zip(jobs, ahead(self._read, jobs, self.predictor.images_at_once), strict=True):
+        for job, future in zip(jobs, prefetch(self._read, jobs, self.predictor.images_at_once), strict=True):
             yield job, future.result()
 
     def _read(self, job: Job) -> "Uint8Array | _LargeTiff | Failure":
         try:
-            with self.shares.part("decode"):
+            with self.times.stage("decode"):
                 return _LargeTiff() if is_large_tiff(job.path) else read_image(job.path)
         except InputError as error:
             return Failure(str(job.path), str(error))
@@ -250,7 +250,7 @@ class _Work:
     def _write(self, job: Job, made: Prediction | Failure | None) -> Failure | None:
         if not isinstance(made, Prediction):
             return made
-        with self.shares.part("write"):
+        with self.times.stage("write"):
             return self._attempt(job, lambda: self._save(job, made))
 
     def _save(self, job: Job, prediction: Prediction) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from globalconv.data.datasets import open_source
 from globalconv.data.scenes.writing import SceneSet, write_scenes
 from globalconv.data.source import Source
-from globalconv.errors import InputError
+from globalconv.errors import InputError, Log
 from globalconv.infer.predictor import load
 from globalconv.jobs.evaluate import report
 from globalconv.jobs.train import train
@@ -23,8 +23,6 @@ from globalconv.training.recipes.index import RECIPES
 from globalconv.visual.legend import entries
 from globalconv.visual.overlay import overlay
 from globalconv.visual.panel import Column, panel
-
-Say = Callable[[str], None]
 
 SHOWN = 6
 """Validation scenes in the images: the first ones, not the best ones."""
@@ -49,7 +47,7 @@ CONTENDERS = (
 """Figure 2A with 1 x 1 heads and without refinement, and the whole of it; all other settings equal."""
 
 
-def run_demo(out: Path, scenes: int, steps: int | None, stop: StopRequest, say: Say) -> Path:
+def run_demo(out: Path, scenes: int, steps: int | None, stop: StopRequest, log: Log) -> Path:
     """Draw scenes, train the contenders on them, compare both; return the report. A stopped demo goes on.
 
     The scenes are written as a folder data set, because both networks see each of them several times.
@@ -66,12 +64,12 @@ def run_demo(out: Path, scenes: int, steps: int | None, stop: StopRequest, say: 
     with Progress("drawn", len(drawn.jobs()), "scenes") as progress:
         write_scenes(data, drawn, on_progress=lambda done, total: progress.update(done))
     for number, contender in enumerate(CONTENDERS, start=1):
-        say(f"\n== {number} of {len(CONTENDERS)}: {contender.name}, trained on generated scenes")
+        log(f"\n== {number} of {len(CONTENDERS)}: {contender.name}, trained on generated scenes")
         changed = dataclasses.replace(recipe, model=contender.change(recipe.model))
         run = out / contender.folder
         train(changed, data, run, resume=(run / "recipe.json").exists(), stop=stop)
     write_images(out, open_source(data, recipe.data.val_split, "folder"))
-    say(f"\n== {len(CONTENDERS)} networks on the same scenes")
+    log(f"\n== {len(CONTENDERS)} networks on the same scenes")
     names = [contender.name for contender in CONTENDERS]
     return report([out / contender.folder for contender in CONTENDERS], out=out / "index.html", names=names)
 

@@ -22,7 +22,7 @@ from globalconv.reports.findings import History, Subject, check_alike, noted_dat
 from globalconv.reports.page import check_page
 from globalconv.reports.run_report import write_report
 from globalconv.runtime.progress import Progress
-from globalconv.runtime.threads import Shares
+from globalconv.runtime.threads import StageTimes
 from globalconv.training.recipe import flat
 
 if TYPE_CHECKING:
@@ -65,12 +65,12 @@ def _evaluate(
         name = "network" if folder is None else folder.resolve().name
         asked = _with_settings(subject(name, predictor, source, folder), predictor.settings)
         return write_report_of(Path(report), [asked], source, regions)[0]
-    shares, batch_size = Shares(*SCORING), predictor.images_at_once
+    times, batch_size = StageTimes(*SCORING), predictor.images_at_once
     with _progress(source) as progress:
         score = score_batches(
-            predictor.class_maps, source, predictor.precision, batch_size, _counted(progress), shares, regions
+            predictor.class_maps, source, predictor.precision, batch_size, _counted(progress), times, regions
         )  # fmt: skip
-        progress.say(shares.line(len(source), "images"))
+        progress.print(times.summary(len(source), "images"))
     return score
 
 

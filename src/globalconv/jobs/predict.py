@@ -12,7 +12,7 @@ from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.predictor import Predictor, load
 from globalconv.runtime.files import as_path
 from globalconv.runtime.progress import Progress
-from globalconv.runtime.threads import Shares
+from globalconv.runtime.threads import StageTimes
 from globalconv.submission.servers import Competition
 
 
@@ -31,14 +31,14 @@ def predict(
     """
     predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
     inputs = _inputs(images)
-    shares = Shares(*PREDICTING)
+    times = StageTimes(*PREDICTING)
     with Progress("predicted", len(inputs), "images") as progress:
 
         def on_file(done: int, total: int, path: Path, failure: Failure | None) -> None:
             progress.update(done, total=total)
 
-        failures = predict_files(predictor, inputs, as_path("out", out), on_file, shares)
-        progress.say(shares.line(progress.total, "images"))
+        failures = predict_files(predictor, inputs, as_path("out", out), on_file, times)
+        progress.print(times.summary(progress.total, "images"))
     return failures
 
 

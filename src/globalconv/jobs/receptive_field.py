@@ -23,7 +23,7 @@ from globalconv.receptive_field.figure3 import Field, OnBatch, check_image, figu
 from globalconv.reports.findings import run_names
 from globalconv.runtime.devices import choose_device
 from globalconv.runtime.progress import Progress
-from globalconv.runtime.text import aligned
+from globalconv.runtime.text import align_columns
 from globalconv.weights import load_weights
 
 
@@ -44,7 +44,7 @@ class Found:
         """Return the areas as a table for a terminal."""
         rows = [("network", "scale", "image", "score of", "field", "of image", "side", "of object"), *self._rows()]
         legend = "field in pixels, side = its square root; of object = how much of the object it holds"
-        return "\n".join([*aligned(rows), legend])
+        return "\n".join([*align_columns(rows), legend])
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
         for one in self.fields:

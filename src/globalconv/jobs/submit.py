@@ -10,7 +10,7 @@ from globalconv.data.roots import Root
 from globalconv.errors import InputError, StoppedError, suggest
 from globalconv.infer.predictor import Predictor
 from globalconv.runtime.progress import Progress
-from globalconv.runtime.threads import Shares, ahead, alike
+from globalconv.runtime.threads import StageTimes, group_consecutive, prefetch
 from globalconv.submission.archive import check_predictions, write_archive
 from globalconv.submission.servers import BENCHMARKS, Benchmark, Competition, ListedImage, check_classes
 from globalconv.submission.submission_folder import Predictions, made_by
@@ -97,29 +97,29 @@ def _check_official(submission: Submission, images: Sequence[ListedImage]) -> No
 def _predict(predictor: Predictor, images: Sequence[ListedImage], predictions: Predictions) -> None:
     """Write the predictions that are not there yet; a thread decodes images ahead."""
     left = [listed for listed in images if not predictions.has(listed)]
-    done, shares = len(images) - len(left), Shares("decode", "network", "write")
+    done, times = len(images) - len(left), StageTimes("decode", "network", "write")
     with Progress("predicted", len(images), "images", start=done) as progress:
         most = predictor.images_at_once
-        for batch in alike(_read(left, most, shares), _same_size, most):
-            with shares.part("network"):
+        for batch in group_consecutive(_read(left, most, times), _same_size, most):
+            with times.stage("network"):
                 class_maps = predictor.class_maps([image for _, image in batch])
-            with shares.part("write"):
+            with times.stage("write"):
                 for (listed, _), class_map in zip(batch, class_maps, strict=True):
                     predictions.write(listed, predictions.benchmark.png(class_map))
             done += len(batch)
             progress.update(done)
         if left:
-            progress.say(shares.line(len(left), "images"))
+            progress.print(times.summary(len(left), "images"))
 
 
-def _read(images: Sequence[ListedImage], most: int, shares: Shares) -> Iterator[tuple[ListedImage, Uint8Array]]:
+def _read(images: Sequence[ListedImage], most: int, times: StageTimes) -> Iterator[tuple[ListedImage, Uint8Array]]:
     """Yield the images decoded; a thread decodes up to `most` ahead."""
 
     def read(listed: ListedImage) -> Uint8Array:
-        with shares.part("decode"):
+        with times.stage("decode"):
             return read_image(listed.path)
 
-    for listed, coming in zip(images, ahead(read, images, most), strict=True):
+    for listed, coming in zip(images, prefetch(read, images, most), strict=True):
         yield listed, coming.result()
 
 

@@ -59,17 +59,17 @@ def train(
     root = as_root(data)
     initial = None if init_from is None else Path(init_from)
     place, stop, first = Path(out), stop or StopRequest(), is_first_process()
-    cluster, say = Cluster(devices, nodes, strategy), print_line if first else _silence
+    cluster, log = Cluster(devices, nodes, strategy), print_line if first else _silence
     if resume:
         begun = next(iter(stage_folders(place, recipe.stages).values())) if isinstance(recipe, StagedRecipe) else place
         RunFolder(begun).check_initial_weights(initial)
     if network is not None and (isinstance(recipe, StagedRecipe) or initial is not None):
         raise InputError("network: starts as it is given, in a recipe of one stage; leave out init_from and stages")
     if isinstance(recipe, StagedRecipe):
-        run_stages(recipe, root, place, resume, initial, stop, say, cluster)
+        run_stages(recipe, root, place, resume, initial, stop, log, cluster)
         write_page = partial(_report_stages, recipe, root, place)
     else:
-        session = run_training(recipe, root, place, resume, initial, stop, say, cluster, network)
+        session = run_training(recipe, root, place, resume, initial, stop, log, cluster, network)
         write_page = partial(_report_training, place, session)
     if first:
         _try_to_report(place, write_page)

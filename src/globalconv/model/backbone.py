@@ -15,7 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 import globalconv.model.resnet_gcn  # noqa: F401 (timm then knows resnet50_gcn by its name)
 from globalconv.errors import InputError
 from globalconv.geometry import STRIDE
-from globalconv.model.pretrained import load_pretrained, one_line, pretrained_config
+from globalconv.model.pretrained import load_pretrained, pretrained_config
+from globalconv.runtime.text import one_line
 
 STRIDES = (4, 8, 16, STRIDE)
 """Pixels per cell of the levels res-2, res-3, res-4, res-5."""

@@ -28,6 +28,7 @@ from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg, split_mode
 from torch import Tensor, nn
 
 from globalconv.errors import InputError, suggest
+from globalconv.runtime.text import one_line
 
 WRAPPED = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Keys under which training scripts keep the tensors, the one to prefer first."""
@@ -101,12 +102,6 @@ def named(names: Iterable[str]) -> str:
     """Return the first few names, and that there are more."""
     listed = list(names)
     return ", ".join(listed[:NAMED_AT_MOST]) + (", ..." if len(listed) > NAMED_AT_MOST else "")
-
-
-def one_line(error: BaseException, length: int = 160) -> str:
-    """Return an exception's text on one short line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 _MOBILENETV2_BLOCKS = (1, 2, 3, 4, 3, 3, 1)

@@ -7,12 +7,12 @@ one grid; a training that was stopped or killed goes on where it was.
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from globalconv.errors import DivergedError, StoppedError
+from globalconv.errors import DivergedError, Log, StoppedError
 from globalconv.paper.grid_data import Datasets
 from globalconv.paper.keys import identity, portable, run_key
 from globalconv.paper.measure import counts_of, history_of, nothing_counted, size_of
@@ -26,8 +26,6 @@ from globalconv.training.checkpoint import checkpoints
 from globalconv.training.recipe import Recipe, StagedRecipe
 from globalconv.training.run_folder import RunFolder
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -37,7 +35,7 @@ class Grid:
     runs: Path
     results: Path
     stop: StopRequest
-    say: Say
+    log: Log
 
     def work(self, runs: Sequence[Run]) -> None:
         """Make every result that is not there, but for those that other processes are at."""
@@ -85,7 +83,7 @@ class Grid:
         found = read_results(self.results)
         done = [(other, found[name]) for name, other in wanted if name in found]
         left = [other for name, other in wanted if name not in found]
-        self.say(f"{len(done)} of {len(wanted)} done  now {run.words}; {time_left(done, left)}")
+        self.log(f"{len(done)} of {len(wanted)} done  now {run.words}; {time_left(done, left)}")
 
     def _result(self, key: str, run: Run) -> RunResult:
         """Train what is not trained, score it, and return the result."""
@@ -110,7 +108,7 @@ class Grid:
             try:
                 self._train_stage(list(stages_of(recipe).values())[-1], trained, start)
             except DivergedError as error:
-                self.say(f"diverged    {error}")
+                self.log(f"diverged    {error}")
                 return trained, True
             start = place
         return trained, False

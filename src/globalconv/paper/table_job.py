@@ -1,11 +1,11 @@
 """A table from what a user asks to its text."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from globalconv.data.roots import Root
-from globalconv.errors import InputError
+from globalconv.errors import InputError, Log
 from globalconv.paper.grid_data import Datasets
 from globalconv.paper.keys import data_name, identity
 from globalconv.paper.plan import Run, plan
@@ -14,8 +14,6 @@ from globalconv.paper.table_text import list_text, table_text
 from globalconv.paper.tables import Table
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import Recipe, StagedRecipe
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Asked:
             raise InputError(f"`seeds` {self.seeds}: must be at least 1")
 
 
-def run_tables(asked: Asked, stop: StopRequest, say: Say) -> str:
+def run_tables(asked: Asked, stop: StopRequest, log: Log) -> str:
     """Make what is missing of the tables, and return them as text.
 
     Where every run has a result, no network is looked at, and the data only if they are there still.
@@ -44,10 +42,10 @@ def run_tables(asked: Asked, stop: StopRequest, say: Say) -> str:
     known = _known(asked)
     runs = _planned(asked, known)
     if not all(run.identity in known for run in runs) or _is_of_other_data(asked, runs, known):
-        known = _worked(asked, runs, stop, say)
+        known = _worked(asked, runs, stop, log)
     done = [(run, known[run.identity]) for run in runs if run.identity in known]
     if missing := len(runs) - len(done):
-        say(f"{missing} of {len(runs)} runs are not done: other processes are at them")
+        log(f"{missing} of {len(runs)} runs are not done: other processes are at them")
     return "\n\n".join(table_text(table, done, runs) for table in asked.tables)
 
 
@@ -57,12 +55,12 @@ def list_tables(asked: Asked) -> str:
     return list_text([(data.key_of(run), run) for run in _planned(asked, _known(asked))], read_results(asked.results))
 
 
-def _worked(asked: Asked, runs: Sequence[Run], stop: StopRequest, say: Say) -> dict[str, RunResult]:
+def _worked(asked: Asked, runs: Sequence[Run], stop: StopRequest, log: Log) -> dict[str, RunResult]:
     """Train and score what is missing; return all results by the identity of their runs."""
     from globalconv.paper.grid import Grid
 
     data = Datasets(asked.data)
-    Grid(data, asked.runs, asked.results, stop, say).work(runs)
+    Grid(data, asked.runs, asked.results, stop, log).work(runs)
     found = read_results(asked.results)
     return {run.identity: found[key] for run in runs if (key := data.key_of(run)) in found}
 

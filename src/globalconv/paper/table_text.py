@@ -8,7 +8,7 @@ from globalconv.paper.plan import Run
 from globalconv.paper.results import WORDS, RunResult
 from globalconv.paper.tables import Table, Variant
 from globalconv.runtime.progress import duration
-from globalconv.runtime.text import aligned
+from globalconv.runtime.text import align_columns
 
 Done = tuple[Run, RunResult]
 
@@ -21,7 +21,7 @@ def table_text(table: Table, done: Sequence[Done], planned: Sequence[Run]) -> st
         wanted = sum(run.table is table and run.variant is variant for run in planned)
         results = [result for run, result in done if run.table is table and run.variant is variant]
         rows += [_row(table, variant, results, wanted)] if wanted else []
-    return "\n".join([table.title, *aligned([header, *rows]), *table.notes])
+    return "\n".join([table.title, *align_columns([header, *rows]), *table.notes])
 
 
 def _row(table: Table, variant: Variant, results: Sequence[RunResult], wanted: int) -> list[str]:
@@ -53,7 +53,7 @@ def list_text(runs: Sequence[tuple[str, Run]], found: dict[str, RunResult]) -> s
         result = found.get(key)
         state = "-" if result is None else "diverged" if result.diverged else "done"
         rows.append([key, state, "" if result is None else f"{result.minutes:.1f}", f"{run.table.name}: {run.words}"])
-    return "\n".join(aligned(rows))
+    return "\n".join(align_columns(rows))
 
 
 def time_left(done: Sequence[Done], left: Sequence[Run]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from globalconv.runtime.text import aligned
+from globalconv.runtime.text import align_columns
 
 HEADS = {"gcn": "GCN", "conv": "conv", "stack": "stack"}
 """Heads with a kernel, by what the tables call them."""
@@ -251,4 +251,4 @@ def ranking_text(ranking: Ranking) -> str:
     rows = [[method, f"{score:.1f}"] for method, score in ranking.printed.items()]
     command = f"globalconv submit {ranking.benchmark} RUN --data PATH --out {ranking.archive}"
     own = f"ours: not submitted; RUN being a training of the recipe {ranking.recipe}:\n  {command}"
-    return "\n".join([f"{ranking.title}, mIoU % as printed", *aligned(rows), own])
+    return "\n".join([f"{ranking.title}, mIoU % as printed", *align_columns(rows), own])

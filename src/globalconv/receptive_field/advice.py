@@ -25,7 +25,7 @@ from globalconv.model.backbone import STRIDES
 from globalconv.receptive_field.gradient import effective_receptive_field
 from globalconv.receptive_field.size import field_size
 from globalconv.runtime.progress import Progress
-from globalconv.runtime.text import aligned
+from globalconv.runtime.text import align_columns
 
 
 def object_at(values: Uint8Array, row: int, column: int) -> BoolArray:
@@ -201,7 +201,7 @@ class Advice:
                 for one in self.candidates
             ),
         ]  # fmt: skip
-        return aligned(cells)
+        return align_columns(cells)
 
     def _notes(self) -> list[str]:
         notes = [

@@ -1,7 +1,4 @@
-"""Where and with what something ran: noted by every training, shown by every report.
-
-Which device computes and in which precision: chosen once, checked here, told in one line of the log.
-"""
+"""The device and precision of a computation, chosen and checked once; the machine and versions it ran with."""
 
 import os
 import platform
@@ -22,10 +19,13 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 _CPU_BFLOAT16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16", "bf16": "Arm BF16"}
 """The processor features that compute bfloat16 natively, by torch's names."""
 
+PACKAGES = ("globalconv", "torch", "timm", "lightning-fabric", "numpy", "pillow")
+"""Those whose versions every run records."""
+
 
 @dataclass(frozen=True)
 class Hardware:
-    """A device and a precision that work together. `description` says what they are and why, for the log."""
+    """A device and a precision that work together. `description` names them and the reason, for the log."""
 
     device: torch.device
     precision: str
@@ -33,14 +33,19 @@ class Hardware:
 
 
 def choose_hardware(device: str = "auto", precision: str = "auto") -> Hardware:
-    """Return the device and precision asked for, or the best there are; `InputError` for what this machine lacks."""
+    """Return the requested device and precision, or the best available; `InputError` for what this machine lacks."""
     chosen = choose_device(device)
     kind = choose_precision(precision, chosen)
     native = native_bfloat16(chosen)
     reason = f"native: {native}" if native else "no native bfloat16 here"
     if precision != "auto":
         reason = "as asked" if native or kind == "float32" else f"as asked, but {reason}: expect it to be slow"
-    return Hardware(chosen, kind, f"{_device_line(chosen)}, torch {torch.__version__}, {kind} ({reason})")
+    if chosen.type == "cuda":
+        model = torch.cuda.get_device_name(chosen)
+    else:
+        threads = torch.get_num_threads()
+        model = f"{threads} thread{'s' if threads != 1 else ''}"
+    return Hardware(chosen, kind, f"{chosen} ({model}), torch {torch.__version__}, {kind} ({reason})")
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -53,7 +58,10 @@ def choose_device(name: str = "auto") -> torch.device:
     if kind not in DEVICES[1:] or (number and (kind != "cuda" or not number.isdecimal())) or name.endswith(":"):
         raise InputError(f"device={name!r}: {suggest(name, (*DEVICES, 'cuda:1'))}")
     if kind == "cuda":
-        _check_cuda(name, int(number or 0))
+        if not torch.cuda.is_available():
+            raise InputError(f"device={name!r}: torch {torch.__version__} sees no CUDA GPU; use 'cpu' or 'auto'")
+        if int(number or 0) >= (count := torch.cuda.device_count()):
+            raise InputError(f"device={name!r}: this machine has {count} CUDA GPU(s), numbered from 0")
     if kind == "mps" and not torch.backends.mps.is_available():
         raise InputError("device='mps': this machine has no Apple GPU that torch can use; use 'cpu' or 'auto'")
     return torch.device(name)
@@ -69,10 +77,14 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def native_bfloat16(device: torch.device) -> str | None:
-    """Return what computes bfloat16 natively on `device`, or None. On MPS torch cannot tell, so None."""
+    """Return the name of what computes bfloat16 natively on `device`, or None. torch cannot tell for MPS: None."""
     if device.type == "cpu":
-        features = _cpu_features()
-        return next((words for name, words in _CPU_BFLOAT16.items() if name in features), None)
+        query = getattr(torch.cpu, "get_capabilities", None)
+        if query is not None:
+            features = {name for name, value in query().items() if value is True}
+        else:  # older torch: x86 only, and not public
+            features = {"avx512_bf16"} if torch.cpu._is_avx512_bf16_supported() else set()
+        return next((title for name, title in _CPU_BFLOAT16.items() if name in features), None)
     if device.type == "cuda":
         with torch.cuda.device(device):
             native = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -81,46 +93,21 @@ def native_bfloat16(device: torch.device) -> str | None:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether torch could not get memory: on a GPU it has an exception for that, on a CPU only words."""
+    """Return whether torch ran out of memory: a GPU raises a class of its own, a CPU only a message."""
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-
-
-def _cpu_features() -> set[str]:
-    query = getattr(torch.cpu, "get_capabilities", None)
-    if query is not None:
-        return {name for name, value in query().items() if value is True}
-    # Older torch: x86 only, and not public.
-    return {"avx512_bf16"} if torch.cpu._is_avx512_bf16_supported() else set()
-
-
-def _check_cuda(name: str, number: int) -> None:
-    if not torch.cuda.is_available():
-        raise InputError(f"device={name!r}: torch {torch.__version__} sees no CUDA GPU; use 'cpu' or 'auto'")
-    if number >= (count := torch.cuda.device_count()):
-        raise InputError(f"device={name!r}: this machine has {count} CUDA GPU(s), numbered from 0")
-
-
-def _device_line(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    threads = torch.get_num_threads()
-    return f"{device} ({threads} thread{'s' if threads != 1 else ''})"
-
-
-PACKAGES = ("globalconv", "torch", "timm", "lightning-fabric", "numpy", "pillow")
 
 
 def environment() -> dict[str, Any]:
     """Return date, machine and versions, as JSON values."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}",
+        "machine": f"{processor_name()}, {os.cpu_count()} cores, {platform.system()}",
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }
 
 
-def processor() -> str:
-    """Return what the processor calls itself."""
+def processor_name() -> str:
+    """Return the model name of the processor."""
     listed = Path("/proc/cpuinfo")
     lines = listed.read_text().splitlines() if listed.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -128,12 +115,12 @@ def processor() -> str:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Return the most bytes held so far: of the GPU where that computes, else of this process; None if unknown."""
+    """Return the peak memory so far in bytes: of the GPU that computes, else of this process; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
         import resource
     except ImportError:  # Windows
         return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,7 +1,4 @@
-"""A folder that one process at a time works in.
-
-Files that are either the old ones or the new ones, whole: written beside, flushed, then renamed.
-"""
+"""Files that are always whole, written beside and renamed; a folder that one process at a time works in."""
 
 import contextlib
 import json
@@ -15,8 +12,8 @@ from globalconv.errors import InputError
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Let an `OSError` inside say which file it is about: one of a write (a full disk) does not."""
+def naming_file(path: Path) -> Iterator[None]:
+    """Name `path` in an `OSError` raised inside that names no file, as that of a write to a full disk."""
     try:
         yield
     except OSError as error:
@@ -26,7 +23,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def as_path(name: str, value: object) -> Path:
-    """Return `value`, which a caller from Python handed over as `name`, as a path; `InputError` for what is none."""
+    """Return `value`, passed from Python as the argument `name`, as a path; `InputError` for anything else."""
     if not isinstance(value, str | Path) or not str(value):
         raise InputError(f"{name}={value!r}: give a path")
     return Path(value)
@@ -35,20 +32,29 @@ def as_path(name: str, value: object) -> Path:
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a file beside `path`, flush it to disk and rename it to `path`.
 
-    Whatever interrupts this (an exception, a kill, a full disk) leaves the old `path` untouched.
+    Any interruption (an exception, a kill, a full disk) leaves the old `path` untouched.
     """
     descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
     try:
-        with naming(path), os.fdopen(descriptor, "wb") as file:
+        with naming_file(path), os.fdopen(descriptor, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(beside, 0o666 & ~_umask())
+        umask = os.umask(0o022)
+        os.umask(umask)
+        os.chmod(beside, 0o666 & ~umask)  # mkstemp's own mode lets only the owner read
         os.replace(beside, path)
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+    except OSError:  # Windows cannot open a folder
+        return
+    try:
+        os.fsync(folder)  # the rename itself
+    finally:
+        os.close(folder)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -59,24 +65,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` atomically, as indented JSON."""
     write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush the rename itself; systems that cannot open a folder (Windows) do without."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 try:

@@ -1,10 +1,9 @@
-"""What the process does about its memory.
+"""How the process manages memory: freed blocks are kept for reuse, and imports run without garbage collection.
 
-Freed memory stays in it: large tensors cost page faults once, not at every step.
-
-The C library (glibc) hands every large block back to the system when it is freed; the next allocation gets fresh pages
-that the kernel zeroes one by one. A training step makes and frees the same blocks as the one before. It settles after a
-few of them, having grown by several of the largest blocks at worst (`tests/test_memory.py`). Figures in LOG.md.
+The C library (glibc) returns every large block to the system when it is freed, and the next allocation gets fresh pages
+that the kernel zeroes one by one. A training step allocates and frees the same blocks as the step before, so keeping
+them costs page faults once instead of at every step. The process settles after a few steps, several of the largest
+blocks larger at worst (`tests/runtime/test_memory.py`). LOG.md has the figures.
 """
 
 import ctypes
@@ -19,11 +18,11 @@ _LARGEST = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Make this process keep what it frees, up to 2 GiB, and ask PyTorch for large pages; True where that worked.
+    """Make this process keep what it frees, up to 2 GiB, and ask PyTorch for large pages; return whether that worked.
 
-    Works on Linux with glibc, and does nothing elsewhere. Large pages come only where no tensor has been made yet, so
-    the command line calls this before it imports anything. A process that embeds `globalconv.train` keeps the memory
-    too; `THP_MEM_ALLOC_ENABLE=0` in the environment leaves pages small.
+    Works on Linux with glibc, and does nothing elsewhere. Large pages apply only before the first tensor exists, so the
+    command line calls this before it imports torch. A process that embeds `globalconv.train` keeps its memory too;
+    `THP_MEM_ALLOC_ENABLE=0` in the environment leaves pages small.
     """
     if sys.platform != "linux":
         return False
@@ -35,20 +34,20 @@ def keep_freed_memory() -> bool:
 
 
 @contextmanager
-def while_importing() -> Iterator[None]:
-    """Look for no garbage inside, and never again among what there is at the end.
+def fast_imports() -> Iterator[None]:
+    """Import torch and its like inside the block without garbage collection, and exempt their objects from it later.
 
-    torch and its like make a million objects that stay, and each search would go through them all. Where torch is
-    loaded already, nothing is done.
+    They make about a million objects that stay, and every collection would traverse them. Does nothing where torch is
+    loaded already.
     """
     if "torch" in sys.modules:
         yield
         return
-    before = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        if before:
+        if was_enabled:
             gc.enable()

@@ -1,4 +1,4 @@
-"""Work spread over processes, each a fresh one: forking a program that has started threads can hang."""
+"""Worker processes, always started fresh: forking a program that has started threads can hang."""
 
 import os
 import signal
@@ -14,27 +14,27 @@ from typing import Any, TypeVar
 from globalconv.errors import InputError
 
 CHUNK = 8
-"""Jobs that a process is given at a time."""
+"""Jobs that a worker process receives at a time."""
 
 J = TypeVar("J")
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Share:
-    """Which part of something is this process's own, where several processes divide it."""
+class Shard:
+    """The part number `index` of something that `count` processes divide among themselves."""
 
     index: int
     count: int
 
 
-WHOLE = Share(0, 1)
+WHOLE = Shard(0, 1)
 
 
 def is_first_process() -> bool:
-    """Return whether this is the process that speaks and writes, where several train together.
+    """Return whether this is the process that prints and writes, where several train together.
 
-    Whoever starts them (Lightning, torchrun) says in the environment which one is which.
+    Their launcher (Lightning, torchrun) sets the variables that tell them apart.
     """
     if "RANK" in os.environ:
         return os.environ["RANK"] == "0"
@@ -47,30 +47,31 @@ def usable_cores() -> int:
 
 
 def ignore_signals(*_: object) -> None:
-    """Leave Ctrl-C and SIGTERM to the parent: workers end with it."""
+    """Ignore Ctrl-C and SIGTERM in a worker: its parent handles them and ends it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
-def spread(
+def map_in_processes(
     work: Callable[[J], R],
     jobs: Sequence[J],
     count: int,
     name: Callable[[J], str],
-    begin: Callable[..., object] | None = None,
-    given: tuple[Any, ...] = (),
+    initializer: Callable[..., object] | None = None,
+    arguments: tuple[Any, ...] = (),
 ) -> Iterator[R]:
-    """Yield `work(job)` of all `jobs` in order, done by `count` processes that each called `begin(*given)` first.
+    """Yield `work(job)` of all `jobs` in order, computed by `count` processes.
 
-    Whoever closes the iterator, or is stopped, need not wait for the jobs at hand. `InputError`, with what `name` says
-    of a job, where a process dies.
+    Each process first calls `initializer(*arguments)`. Closing the iterator does not wait for unfinished jobs.
+    Raises `InputError` where a process dies, with `name(job)` for the first job without a result.
     """
-    done, strangers = 0, {*active_children()}
-    pool = ProcessPoolExecutor(count, get_context("spawn"), _begin, (begin, given))
-    parts = deque(pool.submit(_all, work, jobs[start : start + CHUNK]) for start in range(0, len(jobs), CHUNK))
+    done, others = 0, {*active_children()}
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _start_worker, (initializer, arguments))
+    # `list(map(...))` runs in the worker: a `map` pickles as its function and its items.
+    chunks = deque(pool.submit(list, map(work, jobs[at : at + CHUNK])) for at in range(0, len(jobs), CHUNK))
     try:
-        while parts:  # what has been handed on is not kept
-            for result in parts.popleft().result():
+        while chunks:  # `popleft`, so that results handed on are not kept
+            for result in chunks.popleft().result():
                 done += 1
                 yield result
     except BrokenProcessPool:
@@ -79,27 +80,23 @@ def spread(
             " give `workers` 1"
         ) from None
     finally:
-        # Cancelling instead would leave the jobs at hand running, and a part that is cancelled when its process dies
-        # makes the pool's own thread print a traceback.
-        for process in {*active_children()} - strangers:
+        # Killed, not cancelled: running jobs would go on, and a chunk that is cancelled when its process dies makes
+        # the pool's own thread print a traceback.
+        for process in {*active_children()} - others:
             process.kill()
         pool.shutdown(wait=False)
 
 
-def _begin(begin: Callable[..., object] | None, given: tuple[Any, ...]) -> None:
-    ignore_signals()
-    Thread(target=_end_with_parent, daemon=True).start()
-    if begin is not None:
-        begin(*given)
-
-
-def _end_with_parent() -> None:
-    """Leave no worker behind that waits for ever, and heeds no signal, when its parent is killed."""
+def _start_worker(initializer: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
+    """Prepare a worker process, which ends when its parent is killed, instead of waiting for jobs for ever."""
     parent = parent_process()
     assert parent is not None
-    parent.join()
-    os._exit(1)
 
+    def exit_with_parent() -> None:
+        parent.join()
+        os._exit(1)
 
-def _all(work: Callable[[J], R], jobs: Sequence[J]) -> list[R]:
-    return [work(job) for job in jobs]
+    ignore_signals()
+    Thread(target=exit_with_parent, daemon=True).start()
+    if initializer is not None:
+        initializer(*arguments)

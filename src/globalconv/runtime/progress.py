@@ -1,4 +1,4 @@
-"""Progress of long work: a live bar in a terminal, plain lines elsewhere; rate and time left in both."""
+"""Progress of long work: a live bar in a terminal, plain lines elsewhere; both with rate and time left."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 from globalconv.errors import discard_output
 
 PLAIN_SECONDS = 10.0
-"""Least time between two plain lines."""
+"""Shortest time between two plain lines."""
 
 
 def duration(seconds: float) -> str:
@@ -26,7 +26,7 @@ def duration(seconds: float) -> str:
 
 
 class _Console(Console):
-    """Standard error, of which no work depends: where its reader has gone, rich itself would end the process."""
+    """Standard error that goes silent when its reader has gone, where rich would end the process."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -34,13 +34,13 @@ class _Console(Console):
 
 
 class Progress:
-    """A context manager around work of `total` units, `start` of which are done already.
+    """The display of work of `total` units, `start` of which are done already; a context manager around the work.
 
     It writes to standard error, so that results on standard output stay clean.
     """
 
-    def __init__(self, what: str, total: int, unit: str, start: int = 0, console: Console | None = None) -> None:
-        self.what, self.total, self.unit, self.start = what, total, unit, start
+    def __init__(self, title: str, total: int, unit: str, start: int = 0, console: Console | None = None) -> None:
+        self.title, self.total, self.unit, self.start = title, total, unit, start
         self._console = console or _Console(stderr=True, highlight=False, markup=False)
         self._bar: Bar | None = None
         self._ended = False
@@ -58,7 +58,7 @@ class Progress:
                 console=self._console,
             )
             self._bar.start()
-            self._bar.add_task(self.what, total=self.total, completed=self.start, facts="")
+            self._bar.add_task(self.title, total=self.total, completed=self.start, facts="")
         return self
 
     def __exit__(
@@ -68,7 +68,7 @@ class Progress:
             self._bar.stop()
 
     def update(self, done: int, facts: Mapping[str, str] | None = None, total: int | None = None) -> None:
-        """Show that `done` units are done (of `total`, once it is known better), with `facts` (name -> value)."""
+        """Show that `done` units are done, with `facts` (name -> value); `total` replaces the number given at first."""
         self.total = self.total if total is None else total
         now = time.monotonic()
         rate = (done - self.start) / max(now - self._began, 1e-9)
@@ -78,8 +78,8 @@ class Progress:
         elif now - self._written >= PLAIN_SECONDS or (done == self.total and not self._ended):
             self._written, self._ended = now, done == self.total
             left = duration((self.total - done) / rate) if rate > 0 else "?"
-            self.say("  ".join([f"{self.what} {done}/{self.total}", f"{left} left", *words]))
+            self.print("  ".join([f"{self.title} {done}/{self.total}", f"{left} left", *words]))
 
-    def say(self, line: str) -> None:
-        """Write a line that stays."""
+    def print(self, line: str) -> None:
+        """Print a line above the bar."""
         self._console.print(line, soft_wrap=True)

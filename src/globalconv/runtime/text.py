@@ -1,14 +1,22 @@
-"""Tables as plain lines."""
+"""Text for terminals: tables in aligned columns, errors on one line."""
 
 from collections.abc import Sequence
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows of equal length as lines whose columns stand below each other: the first left, the others right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+def one_line(text: object, limit: int | None = 160) -> str:
+    """Return `text`, which may be an exception, as one line of at most `limit` characters.
 
-    def line(row: Sequence[str]) -> str:
-        first, *others = zip(row, widths, strict=True)
-        return "  ".join([f"{first[0]:<{first[1]}}", *(f"{cell:>{width}}" for cell, width in others)]).rstrip()
+    An exception without a message gives the name of its class.
+    """
+    line = " ".join(str(text).split()) or (type(text).__name__ if isinstance(text, BaseException) else "")
+    return line if limit is None or len(line) <= limit else line[: limit - 3] + "..."
 
-    return [line(row) for row in rows]
+
+def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table: rows of equal length, the first column flush left, the others flush right."""
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return [
+        "  ".join([row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))])
+        .rstrip()
+        for row in rows
+    ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Work that overlaps: reading ahead in a thread, what threads share while it lasts, and what the time goes into."""
+"""Work that overlaps: prefetching in a thread, overrides that threads share, and the time that each stage takes."""
 
 import threading
 import time
@@ -13,85 +13,85 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 
-class Shares:
-    """The seconds that each part of some work takes. Parts that overlap may add up to more than the whole."""
+class StageTimes:
+    """The seconds spent in each stage of a pipeline. Stages that overlap may add up to more than the whole."""
 
-    def __init__(self, *parts: str) -> None:
+    def __init__(self, *stages: str) -> None:
         self._began = time.perf_counter()
-        self._seconds = dict.fromkeys(parts, 0.0)
+        self._seconds = dict.fromkeys(stages, 0.0)
 
     @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """Count the time inside as that of `name`."""
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time inside the block to the stage `name`."""
         began = time.perf_counter()
         try:
             yield
         finally:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - began
 
-    def line(self, done: int, unit: str) -> str:
-        """Return the rate of `done` units, and how much of the time each part was at work."""
-        from globalconv.runtime.progress import duration  # draws, which those who only read images need not wait for
+    def summary(self, done: int, unit: str) -> str:
+        """Return one line: the rate of `done` units so far, and the share of the time that each stage was busy."""
+        from globalconv.runtime.progress import duration  # imports rich, which reading images does not need
 
         whole = max(time.perf_counter() - self._began, 1e-9)
-        parts = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in self._seconds.items())
-        return f"{done} {unit} in {duration(whole)}, {done / whole:.2f} {unit}/s; of the time: {parts} (they overlap)"
+        busy = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in self._seconds.items())
+        return f"{done} {unit} in {duration(whole)}, {done / whole:.2f} {unit}/s; of the time: {busy} (they overlap)"
 
 
 class Override:
-    """Something that the whole process shares, set while anybody is inside; who leaves last puts it back.
+    """An attribute of a module or object that several threads may override at once.
 
-    Of several that are inside at once, in whatever threads, the last one that came decides.
+    Inside `to(value)` the attribute is `value`; with several overrides at a time the newest wins. The original value
+    comes back when the last one ends, in whatever order they end.
     """
 
     def __init__(self, owner: Any, name: str) -> None:
         self.owner, self.name = owner, name
         self._lock = threading.Lock()
-        self._before: Any = None
-        self._inside: dict[object, Any] = {}
+        self._original: Any = None
+        self._active: dict[object, Any] = {}
 
     @contextmanager
     def to(self, value: Any) -> Iterator[None]:
-        """Set it to `value` inside."""
-        me = object()
+        """Override the attribute by `value` inside the block."""
+        key = object()
         with self._lock:
-            if not self._inside:
-                self._before = getattr(self.owner, self.name)
-            self._inside[me] = value
+            if not self._active:
+                self._original = getattr(self.owner, self.name)
+            self._active[key] = value
             setattr(self.owner, self.name, value)
         try:
             yield
         finally:
             with self._lock:
-                del self._inside[me]
-                setattr(self.owner, self.name, [self._before, *self._inside.values()][-1])
+                del self._active[key]
+                setattr(self.owner, self.name, [self._original, *self._active.values()][-1])
 
 
-def alike(items: Iterable[J], same: Callable[[J, J], bool], most: int) -> Iterator[list[J]]:
-    """Yield consecutive items that are the `same` together, up to `most` of them."""
-    batch: list[J] = []
+def group_consecutive(items: Iterable[J], same: Callable[[J, J], bool], limit: int) -> Iterator[list[J]]:
+    """Yield `items` in their order as lists of neighbours that are the `same`, at most `limit` in each."""
+    group: list[J] = []
     for item in items:
-        if batch and (len(batch) == most or not same(item, batch[0])):
-            yield batch
-            batch = []
-        batch.append(item)
-    if batch:
-        yield batch
+        if group and (len(group) == limit or not same(item, group[0])):
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group
 
 
-def ahead(work: Callable[[J], R], jobs: Iterable[J], depth: int) -> Iterator[Future[R]]:
-    """Yield what `work` makes of each job, in order, while a thread works on up to `depth` jobs that come after it.
+def prefetch(work: Callable[[J], R], jobs: Iterable[J], depth: int) -> Iterator[Future[R]]:
+    """Yield the results of `work(job)` in order, as futures, while a thread works on the next `depth` jobs.
 
-    Whoever stops early waits for the job at hand at most.
+    Closing the iterator early waits for the current job only.
     """
-    remaining, waiting = iter(jobs), deque[Future[R]]()
+    remaining, pending = iter(jobs), deque[Future[R]]()
     with ThreadPoolExecutor(1) as thread:
         try:
-            waiting.extend(thread.submit(work, job) for job in islice(remaining, depth + 1))
-            while waiting:
-                first = waiting.popleft()
-                yield first
-                waiting.extend(thread.submit(work, job) for job in islice(remaining, 1))
+            pending.extend(thread.submit(work, job) for job in islice(remaining, depth + 1))
+            while pending:
+                yield pending.popleft()
+                pending.extend(thread.submit(work, job) for job in islice(remaining, 1))
         finally:
-            for future in waiting:
+            for future in pending:
                 future.cancel()

@@ -5,7 +5,6 @@ A training of any kind, put together on its device and carried out in its run fo
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from globalconv.data.loader import compute_class_weights, count_class_pixels
 from globalconv.data.roots import Root, root_to_json
 from globalconv.data.source import Source
 from globalconv.data.splits import uses_hold_out
-from globalconv.errors import InputError, StoppedError
+from globalconv.errors import InputError, Log, StoppedError
 from globalconv.geometry import STRIDE
 from globalconv.labels import Colour, LabelSpace
 from globalconv.model.backbone import batch_norms
@@ -43,8 +42,6 @@ from globalconv.training.session import Session, restore_network
 from globalconv.training.task import Task
 from globalconv.training.training_splits import fingerprint, open_splits, sample_names
 from globalconv.weights import init_from as load_initial_weights
-
-Say = Callable[[str], None]
 
 
 def assemble(
@@ -75,7 +72,7 @@ def carry_out(
     saved: dict[str, Any] | None,
     resume: bool,
     stop: StopRequest,
-    say: Say,
+    log: Log,
 ) -> None:
     """Train to the end in the run folder, on from the checkpoint `saved` where the run is resumed."""
     run = session.run
@@ -83,10 +80,10 @@ def carry_out(
     try:
         if resume:
             session.restore(saved)
-            say(f"resume      {f'after step {session.state.step}' if saved else 'no checkpoint yet: from the start'}")
+            log(f"resume      {f'after step {session.state.step}' if saved else 'no checkpoint yet: from the start'}")
         if session.ranks.first:
             session.board.open(run.path / "tensorboard", session.state.step)
-        _announce(session, say)
+        _announce(session, log)
         facts = {"step": session.state.step, "steps": session.total_steps, **session.task.facts()}
         ran = {
             "network": session.network.settings,
@@ -115,17 +112,17 @@ def worker_count(asked: int | None) -> int:
     return min(8, usable_cores() // 2)
 
 
-def _announce(session: Session, say: Say) -> None:
+def _announce(session: Session, log: Log) -> None:
     recipe, parameters = session.recipe, sum(p.numel() for p in session.network.parameters())
-    say(f"data        {session.task.describe()}")
-    say(f"network     {json.dumps(session.network.settings)}, {parameters / 1e6:.2f} M parameters")
-    say(f"training    {session.total_steps} steps of {recipe.data.batch_size * recipe.optim.accumulate} images,"
+    log(f"data        {session.task.describe()}")
+    log(f"network     {json.dumps(session.network.settings)}, {parameters / 1e6:.2f} M parameters")
+    log(f"training    {session.total_steps} steps of {recipe.data.batch_size * recipe.optim.accumulate} images,"
         f" {session.workers} workers; run folder {session.run.path}")  # fmt: skip
     if (warmup := recipe.optim.warmup_steps) > session.total_steps / 2:
-        say(f"warning     `optim.warmup_steps` {warmup} is more than half of the {session.total_steps} steps: the rate"
+        log(f"warning     `optim.warmup_steps` {warmup} is more than half of the {session.total_steps} steps: the rate"
             f" hardly comes to its peak; lower it for so short a run")  # fmt: skip
     if session.ranks.first and not session.board.available:
-        say(
+        log(
             "tensorboard not installed, so no event files (pip install globalconv[log]); metrics.jsonl has every number"
         )
 
@@ -137,7 +134,7 @@ def run_training(
     resume: bool,
     init_from: Path | None,
     stop: StopRequest,
-    say: Say,
+    log: Log,
     cluster: Cluster = ALONE,
     module: nn.Module | None = None,
 ) -> Session:
@@ -151,10 +148,10 @@ def run_training(
     ranks = Ranks(fabric)
     run = ranks.first_does(lambda: RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)) or Onlooker(out)
     _check_shares(recipe, ranks)
-    say(f"device      {hardware.description}{f', {ranks.count} processes' if ranks.count > 1 else ''}")
+    log(f"device      {hardware.description}{f', {ranks.count} processes' if ranks.count > 1 else ''}")
     train_source, val_source = open_splits(recipe.data, data)
     for line in quick_check(train_source, val_source):
-        say(f"warning     {line}")
+        log(f"warning     {line}")
     crop = recipe.data.augmentation.crop
     given = None if module is None else adopted(module, train_source.labels.num_classes, crop)
     dataset = dataset_facts(recipe.data, data, init_from, train_source, val_source, given)
@@ -162,14 +159,14 @@ def run_training(
     saved = load_newest(run.checkpoints)
     if resume and init_from is None and (recorded := run.initial_weights()) is not None:
         init_from = Path(recorded)
-    network: Normalised = build_network(recipe, train_source.labels, init_from, saved, say) if given is None else given
+    network: Normalised = build_network(recipe, train_source.labels, init_from, saved, log) if given is None else given
     if given is not None and saved is not None:
         restore_network(given, saved)
-    weights_K = _class_weights(recipe, train_source, hardware.device, say)
+    weights_K = _class_weights(recipe, train_source, hardware.device, log)
     chosen = dataset["val"]["held_out"]
     task = Segmentation(recipe, train_source, val_source, fill_colour(network), weights_K, ranks, chosen)
     session = assemble(recipe, task, run, hardware, network, fabric)
-    carry_out(session, dataset, saved, resume, stop, say)
+    carry_out(session, dataset, saved, resume, stop, log)
     return session
 
 
@@ -187,7 +184,7 @@ def _check_shares(recipe: Recipe, ranks: Ranks) -> None:
 
 
 def build_network(
-    recipe: Recipe, labels: LabelSpace, init_from: Path | None, saved: dict[str, Any] | None, say: Say
+    recipe: Recipe, labels: LabelSpace, init_from: Path | None, saved: dict[str, Any] | None, log: Log
 ) -> GlobalConvNet:
     """Return the network of a recipe: with the weights of checkpoint `saved`, of `init_from`, or fresh ones.
 
@@ -201,14 +198,14 @@ def build_network(
     if saved is not None:
         restore_network(network, saved)
     elif init_from is not None:
-        say(f"init from   {load_initial_weights(network, init_from, labels)}")
+        log(f"init from   {load_initial_weights(network, init_from, labels)}")
     if settings.backbone_norm == "frozen":
         network.freeze_backbone_norm()
-    _check_batch_norm(recipe, settings, network, say)
+    _check_batch_norm(recipe, settings, network, log)
     return network
 
 
-def _check_batch_norm(recipe: Recipe, settings: ModelSettings, network: GlobalConvNet, say: Say) -> None:
+def _check_batch_norm(recipe: Recipe, settings: ModelSettings, network: GlobalConvNet, log: Log) -> None:
     """Say, before it costs a night, that live batch norm and one image per batch do not go together."""
     if recipe.data.batch_size > 1 or settings.backbone_norm == "frozen" or not batch_norms(network):
         return
@@ -217,7 +214,7 @@ def _check_batch_norm(recipe: Recipe, settings: ModelSettings, network: GlobalCo
             f"`data.batch_size` 1 with crops of {recipe.data.augmentation.crop}: batch norm sees a single value per"
             f" channel; use a larger crop or batch, or `model.backbone_norm` frozen"
         )
-    say("warning     batch size 1 with live batch norm rarely trains; the paper's is `model.backbone_norm` frozen")
+    log("warning     batch size 1 with live batch norm rarely trains; the paper's is `model.backbone_norm` frozen")
 
 
 def dataset_facts(
@@ -251,14 +248,14 @@ def _held_out(settings: DataSettings, data: Root | None, val_source: Source) -> 
     return sample_names(val_source)
 
 
-def _class_weights(recipe: Recipe, source: Source, device: torch.device, say: Say) -> Tensor | None:
+def _class_weights(recipe: Recipe, source: Source, device: torch.device, log: Log) -> Tensor | None:
     if recipe.optim.class_weights == "none":
         return None
     with Progress("counting classes", len(source), "label maps") as progress:
         pixels = count_class_pixels(source, lambda done, total: progress.update(done, total=total))
     weights = compute_class_weights(pixels, recipe.optim.class_weights)
     named = zip(source.labels.class_names, weights.tolist(), strict=True)
-    say(f"weights     {', '.join(f'{name} {weight:.2f}' for name, weight in named)}")
+    log(f"weights     {', '.join(f'{name} {weight:.2f}' for name, weight in named)}")
     return torch.as_tensor(weights, dtype=torch.float32, device=device)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from globalconv.arrays import Int64Array
 from globalconv.errors import InputError
 from globalconv.runtime.devices import Hardware
-from globalconv.runtime.processes import Share
+from globalconv.runtime.processes import Shard
 
 FABRIC_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
@@ -67,9 +67,9 @@ class Ranks:
         return self.index == 0
 
     @property
-    def share(self) -> Share:
+    def shard(self) -> Shard:
         """Return which part of every batch, and of the images to score, is this process's."""
-        return Share(self.index, self.count)
+        return Shard(self.index, self.count)
 
     def sum_counts(self, counts: Int64Array) -> Int64Array:
         """Return the sum of every process's `counts`, exactly."""

@@ -21,7 +21,7 @@ def train_loop(session: Session, stop: StopRequest) -> None:
     """Train until the last step is done and evaluated, or until `stop`, with the state saved."""
     recipe, state = session.recipe, session.state
     batches = session.task.batches(state.step * recipe.optim.accumulate, session.workers)
-    with contextlib.closing(batches), stop.patient(), session.progress() as progress:
+    with contextlib.closing(batches), stop.deferred(), session.progress() as progress:
         while True:
             if session.evaluation_due():
                 session.checkpoint()

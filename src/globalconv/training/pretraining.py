@@ -24,7 +24,7 @@ from globalconv.data.classification import TRAIN, ImageFolder, augmented_batches
 from globalconv.data.images import image_size
 from globalconv.data.loader import Batch
 from globalconv.data.source import spread_evenly
-from globalconv.errors import InputError
+from globalconv.errors import InputError, Log
 from globalconv.evaluation.confusion import TopCount
 from globalconv.model.normalise import Normalised
 from globalconv.model.wrapped import Classifier
@@ -32,7 +32,7 @@ from globalconv.runtime.devices import choose_hardware
 from globalconv.runtime.files import write_atomic
 from globalconv.runtime.memory import keep_freed_memory
 from globalconv.runtime.signals import StopRequest
-from globalconv.training.assemble import Say, assemble, carry_out, worker_count
+from globalconv.training.assemble import assemble, carry_out, worker_count
 from globalconv.training.checkpoint import load_newest
 from globalconv.training.distributed import Cluster
 from globalconv.training.recipe import PretrainRecipe
@@ -123,7 +123,7 @@ LOOKED_AT, HEADERS = 16, 2000
 
 
 def run_pretraining(
-    recipe: PretrainRecipe, data: Path, out: Path, resume: bool, stop: StopRequest, say: Say
+    recipe: PretrainRecipe, data: Path, out: Path, resume: bool, stop: StopRequest, log: Log
 ) -> Session:
     """Pre-train `recipe` on the images in `data` into the run folder `out`; return the session as it ends."""
     if Cluster().size() != (1, 1):
@@ -131,7 +131,7 @@ def run_pretraining(
     keep_freed_memory()
     run = RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
     hardware = choose_hardware(recipe.device, recipe.precision)
-    say(f"device      {hardware.description}")
+    log(f"device      {hardware.description}")
     train_source, val_source = open_splits(data)
     dataset = _facts(data, train_source, val_source)
     run.check_dataset(dataset)
@@ -142,7 +142,7 @@ def run_pretraining(
         restore_network(network, saved)
     task = Classification(recipe, train_source, val_source, worker_count(recipe.data.workers))
     session = assemble(recipe, task, run, hardware, network)
-    carry_out(session, dataset, saved, resume, stop, say)
+    carry_out(session, dataset, saved, resume, stop, log)
     return session
 
 

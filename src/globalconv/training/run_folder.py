@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from globalconv.errors import InputError
-from globalconv.runtime.files import FolderLock, is_free, naming, write_json
+from globalconv.runtime.files import FolderLock, is_free, naming_file, write_json
 from globalconv.training.recipe import BaseRecipe, StagedRecipe, differences
 from globalconv.weights import BACKBONE_FILE, MODEL_FILE, WEIGHTS_FILE
 
@@ -146,7 +146,7 @@ class RunFolder:
 
     def log(self, event: str, fields: dict[str, Any]) -> None:
         """Append one line to `metrics.jsonl`."""
-        with naming(self.log_file), self.log_file.open("a") as file:
+        with naming_file(self.log_file), self.log_file.open("a") as file:
             file.write(json.dumps({"event": event, **fields}) + "\n")
 
     def log_size(self) -> int:

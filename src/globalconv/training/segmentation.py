@@ -10,7 +10,7 @@ from torch import Tensor
 from globalconv.data.loader import Batch, training_batches
 from globalconv.data.source import Source
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.evaluation.score import score_share, score_source
+from globalconv.evaluation.score import score_shard, score_source
 from globalconv.geometry import Geometry
 from globalconv.infer.predictor import Predictor
 from globalconv.labels import Colour
@@ -72,7 +72,7 @@ class Segmentation(Task):
             self.recipe.seed,
             start,
             workers,
-            self.ranks.share,
+            self.ranks.shard,
         )
 
     def counted(self, targets: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class Segmentation(Task):
         if ranks.count == 1:
             score = score_source(predictor.class_map, val, numerics.precision, on_image)
         else:
-            score = score_share(predictor.class_map, val, numerics.precision, ranks.share, ranks.sum_counts, on_image)
+            score = score_shard(predictor.class_map, val, numerics.precision, ranks.shard, ranks.sum_counts, on_image)
         scalars: dict[str, float | None] = {"miou": score.miou, "pixel_accuracy": score.matrix.pixel_accuracy()}
         return Evaluation(score.miou, score.to_json(), scalars, self.recipe.data.val_split)
 

@@ -128,7 +128,7 @@ class Session:
         self.run.log("evaluation", {"step": state.step, **found.fields, **best})
         self.board.scalars("evaluation", found.scalars, state.step)
         mark = " (best so far, saved)" if state.best_step == state.step else f" (best {state.best_score:.4f})"
-        progress.say(f"step {state.step}: {task.title} {found.score:.4f} on {found.split}{mark}")
+        progress.print(f"step {state.step}: {task.title} {found.score:.4f} on {found.split}{mark}")
 
     def _info(self) -> dict[str, Any]:
         return {

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from globalconv.data.roots import Root
-from globalconv.errors import InputError
+from globalconv.errors import InputError, Log
 from globalconv.runtime.files import write_atomic
 from globalconv.runtime.processes import is_first_process
 from globalconv.runtime.signals import StopRequest
-from globalconv.training.assemble import Say, run_training
+from globalconv.training.assemble import run_training
 from globalconv.training.distributed import ALONE, Cluster
 from globalconv.training.recipe import StagedRecipe, stage_folders
 from globalconv.training.run_folder import Onlooker, RunFolder
@@ -24,7 +24,7 @@ from globalconv.weights import MODEL_FILE, WEIGHTS_FILE, load_weights
 
 def run_stages(
     recipe: StagedRecipe, data: Root | None, out: Path, resume: bool, init_from: Path | None, stop: StopRequest,
-    say: Say, cluster: Cluster = ALONE,
+    log: Log, cluster: Cluster = ALONE,
 ) -> None:  # fmt: skip
     """Train the stages of `recipe` that are not done; `init_from` starts the first one.
 
@@ -43,10 +43,10 @@ def run_stages(
         for number, (name, folder) in enumerate(folders.items(), start=1):
             where = f"stage {number} of {len(folders)}"
             if name in waiting:
-                say(f"\n{where}: {name}{_origin(start)}")
-                run_training(recipe.stages[name], data, folder, _has_begun(folder), start, stop, say, cluster)
+                log(f"\n{where}: {name}{_origin(start)}")
+                run_training(recipe.stages[name], data, folder, _has_begun(folder), start, stop, log, cluster)
             if first:
-                say(f"{where}: {name} is done, {_result(folder)}")
+                log(f"{where}: {name} is done, {_result(folder)}")
             start = folder
         if first:
             _publish(folder, out)

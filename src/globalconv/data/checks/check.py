@@ -18,7 +18,7 @@ from globalconv.data.source import Source
 from globalconv.data.splits import ALL, disjoint_splits
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
-from globalconv.runtime.processes import spread, usable_cores
+from globalconv.runtime.processes import map_in_processes, usable_cores
 
 __all__ = ["Facts", "Finding", "Report", "check_data"]
 
@@ -141,7 +141,7 @@ def _examined(
 
 
 def _in_parallel(sources: dict[str, Source], jobs: Sequence[Job], count: int) -> Iterator[Facts]:
-    return spread(_examine, jobs, count, lambda job: sources[job[0]].sample_name(job[1]), _begin, (sources,))
+    return map_in_processes(_examine, jobs, count, lambda job: sources[job[0]].sample_name(job[1]), _begin, (sources,))
 
 
 _sources: dict[str, Source] = {}

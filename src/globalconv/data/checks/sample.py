@@ -18,6 +18,7 @@ from globalconv.data.masks import MAT_SUFFIX, count_inexact_pixels, count_stored
 from globalconv.data.source import FileSource, Source, resolve_sample
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE
+from globalconv.runtime.text import one_line
 
 THUMBNAIL = 16
 """Side of the grey thumbnails by which near-identical images are found."""
@@ -109,7 +110,7 @@ def examine(source: Source, index: int, split: str) -> Facts:
 def _problem(error: Exception, name: str, what: str) -> Problem:
     if isinstance(error, InputError):
         return Problem(error.kind or what, str(error))
-    said = " ".join(str(error).split()) or type(error).__name__
+    said = one_line(error)
     return Problem(what, f"{name}: the {what} cannot be read ({said}); replace or remove it")
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from globalconv.data.download.catalogue import Package, in_words
 from globalconv.errors import InputError
-from globalconv.runtime.files import naming
+from globalconv.runtime.files import naming_file
 from globalconv.runtime.progress import Progress
+from globalconv.runtime.text import one_line
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Seconds before each further attempt, as long as none gets any farther than those before it."""
@@ -88,7 +89,7 @@ def _fetch(address: str, part: Path, size: int) -> None:
                         f" {_ASK_ELSEWHERE}"
                     ) from None
                 pause = max(error.pause, PAUSES[max(fruitless - 1, 0)])
-                progress.say(f"{part.stem}: {error} at {in_words(reached)}; going on in {pause:.3g} s")
+                progress.print(f"{part.stem}: {error} at {in_words(reached)}; going on in {pause:.3g} s")
                 time.sleep(pause)
 
 
@@ -165,7 +166,7 @@ def _receive(
                 raise InputError(
                     f"{address}: the server sends more than the {size} bytes of the official file; {_ASK_ELSEWHERE}"
                 )
-            with naming(part):
+            with naming_file(part):
                 file.write(chunk)
                 file.flush()
             progress.update(done // MB)
@@ -187,7 +188,7 @@ def _judge(address: str, error: urllib.error.HTTPError, part: Path) -> None:
 def _reason(error: Exception) -> str:
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     reason = reason.strerror or reason if isinstance(reason, OSError) else reason
-    return " ".join(str(reason).split()) or type(error).__name__
+    return one_line(reason if str(reason) else error)
 
 
 def _length(part: Path) -> int:

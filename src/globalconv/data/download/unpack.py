@@ -12,8 +12,9 @@ from globalconv.data.download.catalogue import Package
 from globalconv.data.download.fetch import CHUNK, MB
 from globalconv.data.download.members import Judge
 from globalconv.errors import InputError
-from globalconv.runtime.files import naming
+from globalconv.runtime.files import naming_file
 from globalconv.runtime.progress import Progress
+from globalconv.runtime.text import one_line
 
 Place = Callable[[str], str | None]
 """The path of a member -> the path at which it is wanted, None for one that is not."""
@@ -40,7 +41,7 @@ def _whole(archive: Path) -> Iterator[None]:
     except InputError:
         raise
     except _DAMAGED as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise InputError(f"{archive}: is damaged or no such archive ({reason}); remove it and get it again") from error
 
 
@@ -63,7 +64,7 @@ class _Writer:
         except (FileExistsError, NotADirectoryError):
             self.judge.refuse(name, "occurs twice, or as a file and as a folder")
         written = 0
-        with file, naming(target):
+        with file, naming_file(target):
             while chunk := source.read(CHUNK):
                 written += len(chunk)
                 if written > size:

@@ -16,7 +16,7 @@ from PIL import Image
 from globalconv.data.scenes.scene import SCENES, SIZE, SPLITS, Dial, scene
 from globalconv.errors import InputError
 from globalconv.runtime.files import write_atomic, write_json
-from globalconv.runtime.processes import spread, usable_cores
+from globalconv.runtime.processes import map_in_processes, usable_cores
 
 SMALLEST, LARGEST = 48, 4096
 """Sides of a scene: below, a fork has no tines any more; above, one image takes gigabytes."""
@@ -63,7 +63,9 @@ def write_scenes(
     done = len(scenes.jobs()) - len(missing)
     count = min(workers or usable_cores(), len(missing))
     write = partial(_write, out, scenes)
-    for _ in map(write, missing) if count <= 1 else spread(write, missing, count, "{0[0]} scene {0[1]}".format):
+    for _ in (
+        map(write, missing) if count <= 1 else map_in_processes(write, missing, count, "{0[0]} scene {0[1]}".format)
+    ):
         done += 1
         if on_progress is not None:
             on_progress(done, len(scenes.jobs()))
