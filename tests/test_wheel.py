@@ -19,7 +19,18 @@ def test_the_wheel_runs_the_demo_in_a_fresh_environment(tmp_path: Path) -> None:
     What it requires is taken from the environment of the tests: a line in a `.pth` file adds that folder and none of
     its own `.pth` files, so that the editable install of the checkout is not there.
     """
-    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w", tmp_path, ROOT]
+    build: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--quiet",
+        "-w",
+        tmp_path,
+        ROOT,
+    ]
     subprocess.run(build, check=True)
     (wheel,) = tmp_path.glob("globalconv-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
@@ -30,15 +41,25 @@ def test_the_wheel_runs_the_demo_in_a_fresh_environment(tmp_path: Path) -> None:
     layout = {"base": str(tmp_path / "fresh"), "platbase": str(tmp_path / "fresh")}
     packages = Path(sysconfig.get_path("purelib", "venv", layout))
     scripts = Path(sysconfig.get_path("scripts", "venv", layout))
-    install = [sys.executable, "-m", "pip", "--python", scripts / "python", "install", "--no-deps", "--quiet", wheel]
+    install: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        scripts / "python",
+        "install",
+        "--no-deps",
+        "--quiet",
+        wheel,
+    ]
     environment = {"PATH": str(scripts), "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     subprocess.run(install, check=True, env=environment)
     (packages / "requirements.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
 
-    where = [scripts / "python", "-c", "import globalconv; print(globalconv.__file__)"]
+    where: list[str | Path] = [scripts / "python", "-c", "import globalconv; print(globalconv.__file__)"]
     place = subprocess.run(where, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True).stdout
     assert Path(place.strip()).is_relative_to(packages)
-    demo = [scripts / "globalconv", "demo", "--scenes", "50", "--steps", "20", "--out", "demo"]
+    demo: list[str | Path] = [scripts / "globalconv", "demo", "--scenes", "50", "--steps", "20", "--out", "demo"]
     ran = subprocess.run(demo, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     page = (tmp_path / "demo" / "index.html").read_text(encoding="utf-8")
