@@ -1,7 +1,6 @@
 """`globalconv vrf` and `globalconv advise` as functions: files in, Figure 3 in a file, numbers in return."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from globalconv.model.network import GlobalConvNet
 from globalconv.model.normalise import Normalised
 from globalconv.receptive_field.advice import Advice, candidate, objects_of, some_images
 from globalconv.receptive_field.field_settings import OCCLUSION, FieldSettings
-from globalconv.receptive_field.figure3 import Field, OnBatch, check_image, figure, measure_fields, write_image
+from globalconv.receptive_field.figure3 import Field, batch_progress, check_image, figure, measure_fields, write_image
 from globalconv.reports.findings import run_names
 from globalconv.runtime.devices import choose_device
 from globalconv.runtime.progress import Progress
@@ -79,8 +78,8 @@ def draw_fields(
     predictors = {
         name: load(folder, device, "float32") for name, folder in zip(run_names(folders), folders, strict=True)
     }
-    with told() as tell:
-        fields = measure_fields(predictors, pixels, at[::-1], settings, class_name, values, tell)
+    with batch_progress() as on_batch:
+        fields = measure_fields(predictors, pixels, at[::-1], settings, class_name, values, on_batch)
     write_image(Path(out), figure(fields))
     return Found(at, settings, tuple(fields))
 
@@ -140,18 +139,3 @@ def _values(path: Path) -> Uint8Array:
     """Return a label map or mask as it is stored: indices (H, W) or colours (H, W, 3)."""
     with open_image(path) as image:
         return np.asarray(image if image.mode in ("L", "P", "1") else image.convert("RGB"))
-
-
-@contextmanager
-def told() -> Iterator[OnBatch]:
-    """Give a function that shows the progress of one measurement after the other."""
-    shown: dict[str, Progress] = {}
-    with ExitStack() as current:
-
-        def on_batch(title: str, done: int, total: int) -> None:
-            if title not in shown:
-                current.close()
-                shown[title] = current.enter_context(Progress(title, total, "copies"))
-            shown[title].update(done)
-
-        yield on_batch

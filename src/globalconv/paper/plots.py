@@ -12,7 +12,6 @@ from globalconv.data.roots import Root
 from globalconv.data.source import Source
 from globalconv.errors import InputError
 from globalconv.infer.predictor import Predictor, load
-from globalconv.jobs.receptive_field import told
 from globalconv.paper.comparison import Comparison, stages
 from globalconv.paper.keys import data_name
 from globalconv.paper.paper_report import Dataset
@@ -20,7 +19,7 @@ from globalconv.paper.parts import Grid, Heading, Images, Part, Text
 from globalconv.paper.results import RunResult
 from globalconv.receptive_field.advice import deepest_pixel
 from globalconv.receptive_field.field_settings import FieldSettings
-from globalconv.receptive_field.figure3 import Field, drawn, measure_fields
+from globalconv.receptive_field.figure3 import Field, batch_progress, drawn, measure_fields
 from globalconv.reports.page import Row
 from globalconv.training.run_folder import RunFolder
 from globalconv.visual.legend import entries
@@ -116,9 +115,9 @@ def figure_3(shown: Shown, occluders: int) -> list[Part]:
         label_map = shown.source.label_map(index)
         if (at := deepest_pixel(label_map)) is None:
             continue
-        with told() as tell:
+        with batch_progress() as on_batch:
             image = shown.source.image(index)
-            fields = measure_fields(shown.predictors, image, at, settings, None, label_map, tell)
+            fields = measure_fields(shown.predictors, image, at, settings, None, label_map, on_batch)
         return _fields(shown, index, fields, settings)
     return [Heading("As Figure 3", 3), Text("None of the images above has an object that lies wholly inside it.")]
 

@@ -7,7 +7,8 @@ What a pixel's class rests on, measured for several networks and sizes of one im
 Shapes: H x W pixels of the image at one scale, K classes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from globalconv.receptive_field.gradient import gradient_map
 from globalconv.receptive_field.occlusion import Occluders, discrepancy_map, valid_region
 from globalconv.receptive_field.target import Position
 from globalconv.runtime.files import write_atomic
+from globalconv.runtime.progress import Progress
 from globalconv.visual.legend import INK, PAPER, font
 from globalconv.visual.overlay import contours
 from globalconv.visual.panel import MUTED, panel
@@ -114,6 +116,23 @@ class Field:
 
 OnBatch = Callable[[str, int, int], None]
 """(what is measured, copies done, all copies) -> None."""
+
+
+@contextmanager
+def batch_progress() -> Iterator[OnBatch]:
+    """Yield an `on_batch` for `measure_fields` that shows a progress line for each field that is measured."""
+    current = ""
+    progress: Progress | None = None
+    with ExitStack() as stack:
+
+        def on_batch(title: str, done: int, total: int) -> None:
+            nonlocal current, progress
+            if progress is None or title != current:
+                stack.close()
+                current, progress = title, stack.enter_context(Progress(title, total, "copies"))
+            progress.update(done)
+
+        yield on_batch
 
 
 def measure_fields(
