@@ -36,7 +36,7 @@ from globalconv.crf_search.verdict import judge
 from globalconv.data.datasets import open_source
 from globalconv.data.source import Source
 from globalconv.evaluation.confusion import ConfusionMatrix, mean_iou
-from globalconv.evaluation.score import Contender, ScoredImage, score_together
+from globalconv.evaluation.score import Predictions, ScoredImage, score_together
 from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.predictor import load
@@ -177,7 +177,7 @@ def count(part: Part, way: str, crf: DenseCRF | None) -> list[Counted]:
         for kept, matrix in zip(found, image.matrices, strict=False):
             kept.tallies.append(tally(matrix))
 
-    both = [Contender(predicted, "float32"), *([Contender(sharpened, "float32")] if crf else [])]
+    both = [Predictions(predicted, "float32"), *([Predictions(sharpened, "float32")] if crf else [])]
     score_together(both, part.source, on_scored)
     network, sharp = (kept.seconds / len(part.source) for kept in found)
     found[0].seconds, found[1].seconds = network, network + sharp

@@ -15,7 +15,7 @@ import tyro
 from common import RESULTS, print_rows, write_report
 
 from globalconv.arrays import Int64Array
-from globalconv.evaluation.bootstrap import drawn_mious
+from globalconv.evaluation.bootstrap import bootstrap_mious
 from globalconv.paper.statistics import Scores, difference, scores
 
 GAIN = 0.03
@@ -56,7 +56,7 @@ def percentiles(one: Network, other: Network, folds: int, rng: np.random.Generat
     if folds:
         one, other = ((summed(hits, folds), summed(unions, folds)) for hits, unions in (one, other))
     seeds, places = one[0].shape[:2]
-    gains_SR = drawn_mious(*other, places) - drawn_mious(*one, places)
+    gains_SR = bootstrap_mious(*other, places) - bootstrap_mious(*one, places)
     weights_SR = rng.multinomial(seeds, [1 / seeds] * seeds, gains_SR.shape[1]).T / seeds
     low, high = np.percentile((weights_SR * gains_SR).sum(0), [2.5, 97.5])
     return float(low), float(high)

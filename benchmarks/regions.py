@@ -21,15 +21,13 @@ from scipy import ndimage
 from globalconv.arrays import Uint8Array
 from globalconv.data.datasets import open_source
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.evaluation.region_curves import WIDEST, RegionTally
+from globalconv.evaluation.region_curves import WIDEST, RegionScores
 from globalconv.evaluation.regions import (
-    REGIONS,
     band_width,
+    boundary_overlap,
     boundary_region,
     boundary_squares,
-    edge_overlap,
     region_counts,
-    void_filled,
 )
 from globalconv.visual.palette import colours
 
@@ -46,16 +44,16 @@ def main() -> None:
         image().save(options.image, optimize=True)
         return
     truth, prediction = maps()
-    matrix, tally = ConfusionMatrix(CLASSES), RegionTally(CLASSES)
+    matrix, tally = ConfusionMatrix(CLASSES), RegionScores(CLASSES)
     ours = {
         "confusion matrix alone": lambda: matrix.update(prediction, truth),
         "near and internal, 7 pixels": lambda: region_counts(prediction, truth),
         "everything": lambda: tally.update(prediction, truth),
     }
     parts = {
-        "distance to the boundary": lambda: boundary_squares(void_filled(truth, WIDEST), WIDEST, REGIONS),
+        "distance to the boundary": lambda: boundary_squares(truth, WIDEST),
         "distance, a transform per class": lambda: distances_per_class(truth),
-        "Boundary IoU": lambda: edge_overlap(prediction, truth, CLASSES),
+        "Boundary IoU": lambda: boundary_overlap(prediction, truth, CLASSES),
         "Boundary IoU, erosions per class": lambda: erosions_per_class(prediction, truth),
     }
     whole = compare(measure(ours, options.repeats), "confusion matrix alone")

@@ -63,7 +63,7 @@ def test_the_report_is_what_an_evaluation_gives(brightest: Predictor, helps: Sou
     reported = Subset("reported", helps, tuple(numbers))
     refined = Predictor(Brightest(), LABELS, "cpu", "float32", refine=crf_from(str(tmp_path / "out" / "crf.json")))
     for predictor, miou in ((brightest, verdict.off), (refined, verdict.on)):
-        assert score_source(predictor.class_map, reported, "float32").miou == pytest.approx(miou, abs=1e-12)
+        assert score_source(predictor.class_maps, reported, "float32").miou == pytest.approx(miou, abs=1e-12)
 
 
 def test_a_crf_that_does_harm(brightest: Predictor, harms: Source, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from helpers.regions import VOID, random_map
 from scipy.ndimage import grey_erosion
 
 from globalconv.arrays import Uint8Array
-from globalconv.evaluation.regions import band_width, edge_overlap
+from globalconv.evaluation.regions import band_width, boundary_overlap
 
 
 def published_band(mask: Uint8Array) -> Uint8Array:
@@ -41,14 +41,14 @@ def blobs(seed: int, classes: int, shape: tuple[int, int]) -> Uint8Array:
 def test_binary_masks_give_the_published_numbers(shape: tuple[int, int]) -> None:
     for seed in range(8):
         truth, prediction = blobs(seed, 2, shape), blobs(seed + 100 if seed % 2 else seed, 2, shape)
-        hits_K, unions_K = edge_overlap(prediction, truth, 2)
+        hits_K, unions_K = boundary_overlap(prediction, truth, 2)
         assert (hits_K[1], unions_K[1]) == published(truth, prediction)
 
 
 def test_each_of_many_classes_is_scored_as_its_binary_mask() -> None:
     for seed in range(6):
         truth, prediction = blobs(seed, 5, (120, 90)), blobs(seed + 1, 5, (120, 90))
-        hits_K, unions_K = edge_overlap(prediction, truth, 5)
+        hits_K, unions_K = boundary_overlap(prediction, truth, 5)
         for k in range(5):
             masks = ((maps == k).astype(np.uint8) for maps in (truth, prediction))
             assert (hits_K[k], unions_K[k]) == published(*masks)
@@ -57,7 +57,7 @@ def test_each_of_many_classes_is_scored_as_its_binary_mask() -> None:
 def test_where_3_meets_5_no_other_class_has_an_edge() -> None:
     truth = np.full((50, 50), 3, np.uint8)
     truth[:, 25:] = 5
-    hits_K, unions_K = edge_overlap(truth, truth, 8)
+    hits_K, unions_K = boundary_overlap(truth, truth, 8)
     assert unions_K.nonzero()[0].tolist() == [3, 5] and (hits_K == unions_K).all()
     assert unions_K[3] == 50 * 25 - 48 * 23  # one pixel wide all around the half: 2 % of the diagonal
 
@@ -68,9 +68,11 @@ def test_predictions_on_void_change_nothing_and_void_is_in_no_band() -> None:
         truth = random_map(seed)
         prediction = random.integers(0, 10, truth.shape).astype(np.uint8)
         other = np.where(truth == VOID, random.integers(0, 256, truth.shape), prediction).astype(np.uint8)
-        for one, another in zip(edge_overlap(prediction, truth, 10), edge_overlap(other, truth, 10), strict=True):
+        for one, another in zip(
+            boundary_overlap(prediction, truth, 10), boundary_overlap(other, truth, 10), strict=True
+        ):
             assert (one == another).all()
-        perfect = edge_overlap(np.where(truth == VOID, 0, truth).astype(np.uint8), truth, 10)
+        perfect = boundary_overlap(np.where(truth == VOID, 0, truth).astype(np.uint8), truth, 10)
         assert perfect[1].sum() <= (truth != VOID).sum()
 
 
@@ -78,7 +80,7 @@ def test_a_void_strip_between_classes_is_bridged() -> None:
     truth = np.zeros((100, 100), np.uint8)
     truth[:, 50:] = 1
     truth[:, 49:51] = VOID
-    hits_K, unions_K = edge_overlap(np.where(truth == VOID, 7, truth).astype(np.uint8), truth, 2)
+    hits_K, unions_K = boundary_overlap(np.where(truth == VOID, 7, truth).astype(np.uint8), truth, 2)
     assert (hits_K == unions_K).all()
     assert unions_K.tolist() == [100 * 49 - 94 * 44] * 2  # 3 wide, of which void takes 1 beside the strip
 

@@ -15,11 +15,10 @@ from globalconv.errors import InputError, StoppedError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.regions import RegionCounts, RegionSettings, region_counts
 from globalconv.evaluation.score import (
-    PARTS,
-    Contender,
+    STAGES,
+    Predictions,
     Score,
-    score_batches,
-    score_maps,
+    predictions_in,
     score_predictions,
     score_source,
     score_together,
@@ -58,8 +57,12 @@ def maps(*rows: list[int]) -> Maps:
     return Maps([np.array([row], np.uint8) for row in rows])
 
 
-def always_sky(image: Uint8Array) -> Uint8Array:
-    return np.zeros(image.shape[:2], np.uint8)
+def always_sky(images: Sequence[Uint8Array]) -> list[Uint8Array]:
+    return [np.zeros(image.shape[:2], np.uint8) for image in images]
+
+
+def red_channel(images: Sequence[Uint8Array]) -> list[Uint8Array]:
+    return [image[..., 0] for image in images]
 
 
 def test_scores_every_image_once_into_one_matrix() -> None:
@@ -109,16 +112,16 @@ def test_progress_is_told_after_every_image_and_may_stop() -> None:
 
     source = maps([0], [1], [0])
     with pytest.raises(StoppedError):
-        score_source(always_sky, source, "float32", on_image)
+        score_source(always_sky, source, "float32", on_image=on_image)
     assert seen == [(1, 1.0), (2, 0.5)]
     assert source.read in ([0, 1], [0, 1, 2])  # one image may have been read ahead
 
 
 def test_wrong_sizes_and_values_name_the_sample() -> None:
     with pytest.raises(InputError, match=r"maps, day/001: class_map of shape \(1, 1\) against"):
-        score_maps(Contender(lambda _: np.zeros((1, 1), np.uint8), "float32"), maps([0], [0, 0]))
+        score_predictions(Predictions(lambda _: np.zeros((1, 1), np.uint8), "float32"), maps([0], [0, 0]))
     with pytest.raises(InputError, match=r"maps, day/000: class_map holds 7"):
-        score_maps(Contender(lambda _: np.full((1, 1), 7, np.uint8), "float32"), maps([0]))
+        score_predictions(Predictions(lambda _: np.full((1, 1), 7, np.uint8), "float32"), maps([0]))
 
 
 @pytest.mark.parametrize("source", [maps(), maps([IGNORE, IGNORE])])
@@ -144,8 +147,8 @@ def comparable(score: Score) -> list[list[int]]:
 def test_a_folder_of_class_maps_scores_as_the_predictor_that_made_it(tmp_path: Path, names: list[str]) -> None:
     source = maps([0, 1, 2, IGNORE], [2, 2, 1, 0])
     folder = write_maps(tmp_path, names, source)
-    made = score_source(lambda image: image[..., 0] % 3, source, "float32")
-    assert comparable(score_predictions(folder, source)) == comparable(made)
+    made = score_source(lambda images: [image[..., 0] % 3 for image in images], source, "float32")
+    assert comparable(score_predictions(predictions_in(folder, source), source)) == comparable(made)
     assert made.miou == 1
 
 
@@ -153,14 +156,14 @@ def test_missing_class_maps_are_counted_before_anything_is_read(tmp_path: Path) 
     source = maps([0, 1], [1, 0])
     write_maps(tmp_path, ["day/000"], maps([0, 1]))
     with pytest.raises(InputError, match=r"1 of 2 class maps are not there, the first is .*001\.png"):
-        score_predictions(tmp_path, source)
+        score_predictions(predictions_in(tmp_path, source), source)
     with pytest.raises(InputError, match="no such folder"):
-        score_predictions(tmp_path / "nowhere", source)
+        score_predictions(predictions_in(tmp_path / "nowhere", source), source)
 
 
 def test_the_label_maps_of_real_streets_score_one_against_themselves(real_data: Path) -> None:
     source = open_source(real_data / "CamVid", "val")
-    score = score_predictions(real_data / "CamVid" / "valannot", source)
+    score = score_predictions(predictions_in(real_data / "CamVid" / "valannot", source), source)
     assert (score.miou, score.images, score.absent_classes) == (1, 101, [])
     assert score.matrix.counts.sum() < 101 * 360 * 480  # void is not counted
 
@@ -172,12 +175,12 @@ def test_images_of_equal_size_are_predicted_together_with_the_same_score() -> No
     def predict(images: Sequence[Uint8Array]) -> list[Uint8Array]:
         assert len({image.shape for image in images}) == 1
         batches.append(len(images))
-        return [image[..., 0] for image in images]
+        return red_channel(images)
 
-    times = StageTimes(*PARTS)
-    score = score_batches(predict, source, "float32", 2, times=times)
+    times = StageTimes(*STAGES)
+    score = score_source(predict, source, "float32", 2, times=times)
     assert batches == [2, 2, 1, 1] and score.miou == 1 and source.read == [0, 1, 2, 3, 4, 5]
-    assert comparable(score) == comparable(score_source(lambda image: image[..., 0], source, "float32"))
+    assert comparable(score) == comparable(score_source(red_channel, source, "float32"))
     assert "decode" in times.summary(6, "images") and "count" in times.summary(6, "images")
 
 
@@ -190,9 +193,8 @@ def test_an_image_that_cannot_be_read_stops_where_it_stands() -> None:
 
     seen: list[int] = []
     with pytest.raises(InputError, match=r"1\.png"):
-        score_source(
-            always_sky, Broken(maps([0], [1], [0]).label_maps), "float32", lambda done, matrix: seen.append(done)
-        )
+        source = Broken(maps([0], [1], [0]).label_maps)
+        score_source(always_sky, source, "float32", on_image=lambda done, matrix: seen.append(done))
     assert seen == [1]
 
 
@@ -201,8 +203,8 @@ def test_regions_are_those_of_all_images_one_by_one() -> None:
     found = [random.integers(0, 3, (9, 14)).astype(np.uint8) for _ in range(5)]
     source = Maps([random.choice(np.array([0, 1, 2, 255], np.uint8), (9, 14)) for _ in found])
     settings = RegionSettings(1.5, "chessboard")
-    contenders = [Contender(found.__getitem__, "float32"), Contender(found[::-1].__getitem__, "float32")]
-    scores = score_together(contenders, source, lambda scored: None, regions=settings)
+    several = [Predictions(found.__getitem__, "float32"), Predictions(found[::-1].__getitem__, "float32")]
+    scores = score_together(several, source, lambda scored: None, regions=settings)
     for score, class_maps in zip(scores, (found, found[::-1]), strict=True):
         counts = [region_counts(class_maps[index], source.label_map(index), settings) for index in range(5)]
         whole = sum(counts, RegionCounts())
@@ -217,12 +219,12 @@ def test_regions_are_those_of_all_images_one_by_one() -> None:
 def test_what_regions_refuse_names_the_image() -> None:
     """The confusion matrix counts any integers; regions take bytes."""
     wide = [np.array([[0]], np.uint8), np.array([[1]], np.int64)]
-    contender = Contender(lambda index: wide[index], "float32")  # type: ignore[arg-type,return-value]
+    predictions = Predictions(lambda index: wide[index], "float32")  # type: ignore[arg-type,return-value]
     with pytest.raises(InputError, match=r"maps, day/001: class_map of shape \(1, 1\), int64"):
-        score_maps(contender, maps([0], [1]), regions=RegionSettings())
+        score_predictions(predictions, maps([0], [1]), regions=RegionSettings())
 
 
 def test_what_goes_wrong_in_the_last_image_s_regions_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("globalconv.evaluation.region_curves.RegionTally.update", lambda *_: 1 / 0)
+    monkeypatch.setattr("globalconv.evaluation.region_curves.RegionScores.update", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         score_source(always_sky, maps([0, 1]), "float32", regions=RegionSettings())

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from globalconv.evaluation.confusion import TopCount
+from globalconv.evaluation.confusion import TopKAccuracy
 
 
-def counted(scores: object, classes: object) -> TopCount:
-    count = TopCount()
+def counted(scores: object, classes: object) -> TopKAccuracy:
+    count = TopKAccuracy()
     count.update(np.asarray(scores, np.float32), np.asarray(classes))
     return count
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from globalconv.arrays import Uint8Array
-from globalconv.evaluation.score import Contender
+from globalconv.evaluation.score import Predictions
 from globalconv.labels import LabelSpace
 from globalconv.reports.findings import Findings, History, Subject, gather
 
@@ -62,7 +62,7 @@ def _subject(source: Maps, run: Run) -> Subject:
         found[0, : run.wrong[index]] = run.says
         return found
 
-    return Subject(run.name, Contender(class_map, "float32"), History(run.settings, {}, run.events))
+    return Subject(run.name, Predictions(class_map, "float32"), History(run.settings, {}, run.events))
 
 
 def log(losses: list[float], mious: list[float], every: int = 10) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import t as student
 
 from globalconv.arrays import Float64Array
-from globalconv.evaluation.bootstrap import REPEATS
+from globalconv.evaluation.bootstrap import RESAMPLES
 from globalconv.paper.statistics import Estimate, Scores, combination, difference, mean, scores, slope_weights
 
 NAMES = [f"image {number}" for number in range(40)]
@@ -72,7 +72,7 @@ def test_plain_python_finds_the_same() -> None:
     def gains(times: list[int]) -> list[float]:
         return [miou(b, times) - miou(a, times) for a, b in zip(level, better, strict=True)]
 
-    draws = np.random.default_rng(0).multinomial(39, [1 / 40] * 40, REPEATS).tolist()
+    draws = np.random.default_rng(0).multinomial(39, [1 / 40] * 40, RESAMPLES).tolist()
     found = gains([1] * 40)
     of_seeds = statistics.variance(found) / 5
     of_images = statistics.pvariance([statistics.fmean(gains(times)) for times in draws])
@@ -111,11 +111,11 @@ def test_pairing_takes_out_what_all_networks_share() -> None:
 def test_only_common_seeds_are_paired() -> None:
     unions = np.full((40, 1), 100)
     one = of_shares(np.array([[0.3], [0.5], [0.7]]).repeat(40, 1), unions)
-    other = Scores((1, 2, 3), 40, np.array([0.6, 0.8, 0.1]), np.tile([0.6, 0.8, 0.1], (REPEATS, 1)))
+    other = Scores((1, 2, 3), 40, np.array([0.6, 0.8, 0.1]), np.tile([0.6, 0.8, 0.1], (RESAMPLES, 1)))
     estimate = difference(one, other)
     assert estimate and estimate.seeds == 2 and estimate.value == pytest.approx(0.1)
     assert estimate.interval is None and "2 seeds are too few" in estimate.doubt
-    assert difference(one, Scores((7,), 40, np.array([0.6]), np.full((REPEATS, 1), 0.6))) is None
+    assert difference(one, Scores((7,), 40, np.array([0.6]), np.full((RESAMPLES, 1), 0.6))) is None
 
 
 def test_a_line_over_log_k_has_its_slope() -> None:
@@ -158,7 +158,7 @@ def test_without_enough_to_go_by_it_says_so() -> None:
     assert single.interval is None and "one seed is too few" in single.doubt and single.value == pytest.approx(0.5)
     four = mean(of_shares(np.full((3, 40), 0.5), unions_NK, ["a", "b", "c", "d"] * 10))
     assert four.interval is None and "4 images, clips or folds are too few" in four.doubt
-    folds = Scores((0,), 4, np.array([0.5]), np.full((REPEATS, 1), 0.5), apart=True)
+    folds = Scores((0,), 4, np.array([0.5]), np.full((RESAMPLES, 1), 0.5), apart=True)
     assert mean(folds).interval is None and "4 images, clips or folds are too few" in mean(folds).doubt
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.reporting import Maps, Run, findings, stripes
 
-from globalconv.evaluation.score import Contender, ScoredImage, score_maps, score_together
+from globalconv.evaluation.score import Predictions, ScoredImage, score_predictions, score_together
 from globalconv.reports.sentences import error_rates
 
 
@@ -43,11 +43,11 @@ def test_errors_near_boundaries_are_told_apart() -> None:
 
 def test_together_each_gets_the_score_it_gets_alone() -> None:
     source = stripes(3)
-    contenders = [Contender(lambda i: np.full((12, 20), i % 3, np.uint8), "float32"), Contender(source.label_map, "x")]
+    several = [Predictions(lambda i: np.full((12, 20), i % 3, np.uint8), "float32"), Predictions(source.label_map, "x")]
     seen: list[ScoredImage] = []
-    together = score_together(contenders, source, seen.append)
-    for contender, score in zip(contenders, together, strict=True):
-        alone = score_maps(contender, source)
+    together = score_together(several, source, seen.append)
+    for predictions, score in zip(several, together, strict=True):
+        alone = score_predictions(predictions, source)
         assert (alone.matrix.counts == score.matrix.counts).all()
         assert (alone.images, alone.precision) == (score.images, score.precision)
     assert [image.index for image in seen] == [0, 1, 2]

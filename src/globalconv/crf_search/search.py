@@ -34,7 +34,7 @@ from globalconv.crf_search.verdict import Verdict, judge
 from globalconv.data.roots import Root, root_to_json
 from globalconv.data.source import Source, Subset
 from globalconv.errors import InputError, Log, StoppedError
-from globalconv.evaluation.score import Contender, Score, ScoredImage, score_together
+from globalconv.evaluation.score import Predictions, Score, ScoredImage, score_together
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.saved_crf import parameters_of
@@ -154,8 +154,8 @@ class OffAndOn:
 
     def score(self, on_scored: Callable[[ScoredImage], object]) -> list[Score]:
         """Score both image by image: first without, then with the CRF."""
-        precision = self.predictor.precision
-        return score_together([Contender(self._off, precision), Contender(self._on, precision)], self.source, on_scored)
+        off, on = (Predictions(class_map, self.predictor.precision) for class_map in (self._off, self._on))
+        return score_together([off, on], self.source, on_scored)
 
     def _off(self, index: int) -> npt.NDArray[np.uint8]:
         self._prediction = self.predictor(self.source.image(index), probabilities=True)

@@ -19,7 +19,7 @@ from globalconv.crf.dense import PRESETS, DenseCRF
 from globalconv.crf_search.search_settings import Grid
 from globalconv.data.source import Source, Subset
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.evaluation.score import Contender, score_maps
+from globalconv.evaluation.score import Predictions, score_predictions
 from globalconv.infer.predictor import Predictor
 from globalconv.runtime.files import write_atomic
 from globalconv.runtime.processes import map_in_processes
@@ -143,8 +143,8 @@ def matrices(
     else:
         maps = map_in_processes(_class_map, jobs, workers, lambda job: samples[job[1]].name, _begin_alone, (samples,))
     for _ in candidates:
-        contender = Contender(lambda index: next(maps), "float32")
-        yield score_maps(contender, source, lambda done, matrix: on_image(next(made))).matrix
+        predictions = Predictions(lambda index: next(maps), "float32")
+        yield score_predictions(predictions, source, lambda done, matrix: on_image(next(made))).matrix
 
 
 _samples: list[Sample] = []

@@ -9,7 +9,7 @@ import numpy as np
 
 from globalconv.arrays import Int64Array
 from globalconv.errors import InputError
-from globalconv.evaluation.bootstrap import FEWEST, Interval, difference_interval
+from globalconv.evaluation.bootstrap import MIN_IMAGES, Interval, difference_interval
 from globalconv.evaluation.confusion import mean_iou
 from globalconv.infer.saved_crf import USE
 
@@ -57,12 +57,12 @@ class Verdict:
         many = f"{self.images} images" + (f" ({self.groups} groups)" if self.groups < self.images else "")
         said = [f"report      {many}: no CRF {self.off:.4f}, with it {self.on:.4f}"]
         if self.interval is None:
-            said += [f"gain        {self.gain:+.4f}; fewer than {FEWEST} images have no interval"]
+            said += [f"gain        {self.gain:+.4f}; fewer than {MIN_IMAGES} images have no interval"]
         else:
             low, high = self.interval
             said += [f"gain        {self.gain:+.4f} (95 % of the bootstrap by {self.unit}: {low:+.4f} to {high:+.4f})"]
         if self.few_groups:
-            said += [f"note        fewer than {FEWEST} groups: by image the interval is narrower than the truth"]
+            said += [f"note        fewer than {MIN_IMAGES} groups: by image the interval is narrower than the truth"]
             said += ["note        about other groups it says nothing: `report_split` or `report_data` can name more"]
         if not self.won_search:
             said += ["note        on the search part nothing was better than no CRF"]
@@ -80,7 +80,7 @@ def judge(off: Sequence[Int64Array], on: Sequence[Int64Array], groups: Sequence[
     off, on = [off[index] for index in labelled], [on[index] for index in labelled]
     groups = [groups[index] for index in labelled]
     distinct = len(set(groups))
-    by_group = distinct >= FEWEST
+    by_group = distinct >= MIN_IMAGES
     units = list(groups) if by_group else [str(index) for index in range(len(groups))]
     pairs = [_summed(tallies, units) for tallies in (off, on)]
     interval = difference_interval((pairs[0][:, 0], pairs[0][:, 1]), (pairs[1][:, 0], pairs[1][:, 1]))

@@ -1,9 +1,9 @@
-"""How far a score can be trusted: what other images of the same kind might have given instead.
+"""Bootstrap intervals of mIoU: how far a score would differ on other images of the same kind.
 
-The images are drawn anew with replacement, many times (the bootstrap); 95 % of the scores lie in the interval. It says
+The images are drawn anew with replacement, many times; 95 % of the resulting scores lie in the interval. It says
 nothing about another seed of the training, which takes another training (`paper.statistics` has both).
 
-Shapes: N images, K classes, R repetitions.
+Shapes: N images, K classes, R resamples.
 """
 
 import numpy as np
@@ -12,39 +12,44 @@ from globalconv.arrays import Float64Array, Int64Array
 
 Interval = tuple[float, float]
 
-REPEATS = 1000
-FEWEST = 8
-"""Images below which no interval is stated."""
+RESAMPLES = 1000
+MIN_IMAGES = 8
+"""With fewer images no interval is given."""
 
 
 def miou_interval(hits_NK: Int64Array, unions_NK: Int64Array) -> Interval | None:
-    """Return where 95 % of the mIoUs lie; None for too few images."""
-    return None if len(hits_NK) < FEWEST else _interval(_mious(hits_NK, unions_NK))
+    """Return the 95 % interval of the mIoU; None for fewer than `MIN_IMAGES` images."""
+    return None if len(hits_NK) < MIN_IMAGES else _percentiles(_labelled_mious(hits_NK, unions_NK))
 
 
 def difference_interval(a: tuple[Int64Array, Int64Array], b: tuple[Int64Array, Int64Array]) -> Interval | None:
-    """Return where 95 % of the differences lie, b's mIoU less a's, both on the same images; None for too few."""
-    return None if len(a[0]) < FEWEST else _interval(_mious(*b) - _mious(*a))
+    """Return the 95 % interval of b's mIoU less a's, both (hits_NK, unions_NK) of the same images.
+
+    None for fewer than `MIN_IMAGES` images.
+    """
+    return None if len(a[0]) < MIN_IMAGES else _percentiles(_labelled_mious(*b) - _labelled_mious(*a))
 
 
-def drawn_mious(hits_NK: Int64Array, unions_NK: Int64Array, size: int) -> Float64Array:
-    """Return the mIoU (R,) of each set of `size` images drawn with replacement: the same draws whenever N and `size`
-    are the same. A class without a pixel in a set takes no part there; nan where none has any.
+def bootstrap_mious(hits_NK: Int64Array, unions_NK: Int64Array, size: int) -> Float64Array:
+    """Return the mIoU (R,) of each resample, `size` images drawn with replacement.
 
-    Counts may have axes before N, such as one of several networks; then the result has them before R.
+    The draws are the same whenever N and `size` are. A class without a pixel in a resample takes no part in its mean;
+    the mean is nan where no class has any. Counts may have axes before N, such as one of several networks; the result
+    then has them before R.
     """
     n = hits_NK.shape[-2]
-    draws_RN = np.random.default_rng(0).multinomial(size, np.full(n, 1 / n), REPEATS).astype(np.float64)
+    draws_RN = np.random.default_rng(0).multinomial(size, np.full(n, 1 / n), RESAMPLES).astype(np.float64)
     with np.errstate(invalid="ignore"):
         ious_RK = (draws_RN @ hits_NK) / (draws_RN @ unions_NK)
         return np.asarray(np.nansum(ious_RK, -1) / (~np.isnan(ious_RK)).sum(-1))
 
 
-def _mious(hits_NK: Int64Array, unions_NK: Int64Array) -> Float64Array:
+def _labelled_mious(hits_NK: Int64Array, unions_NK: Int64Array) -> Float64Array:
+    """Return `bootstrap_mious` over the images that have a pixel that counts."""
     labelled_N = unions_NK.any(1)
-    return drawn_mious(hits_NK[labelled_N], unions_NK[labelled_N], int(labelled_N.sum()))
+    return bootstrap_mious(hits_NK[labelled_N], unions_NK[labelled_N], int(labelled_N.sum()))
 
 
-def _interval(values_R: Float64Array) -> Interval:
+def _percentiles(values_R: Float64Array) -> Interval:
     low, high = np.percentile(values_R, [2.5, 97.5])
     return float(low), float(high)

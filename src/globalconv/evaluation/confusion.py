@@ -1,10 +1,8 @@
-"""How often the right class is the first, and how often it is among the first five.
+"""Counting what is predicted right: the confusion matrix of segmentation, top-1 and top-5 of classification.
+
+The only mIoU of this project. It takes arrays or tensors, never files.
 
 Shapes: N images, K classes.
-
-The one mIoU of this project. Knows arrays only, no file and no colour.
-
-Shapes: K classes, H x W pixels; any two arrays of equal shape will do.
 """
 
 from typing import Any
@@ -18,7 +16,7 @@ from globalconv.arrays import Float64Array, Int64Array
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE
 
-_LISTED = 5
+_MAX_NAMED = 5
 """How many wrong values a message names."""
 
 
@@ -73,36 +71,30 @@ class ConfusionMatrix:
                 f"class_map of shape {tuple(predicted.shape)} against label_map of shape {tuple(truth.shape)}:"
                 " a prediction has the size of its label map"
             )
-        truth = truth.to(predicted.device)
-        both_bytes = predicted.dtype == truth.dtype == torch.uint8
-        count = self._count_bytes if both_bytes and self.num_classes <= 256 else self._count_integers
-        self.counts += count(predicted, truth)
-
-    def _count_bytes(self, predicted: Tensor, truth: Tensor) -> Int64Array:
-        """One pass over the pixels: the histogram of all 256 x 256 pairs holds the counts and every wrong value."""
-        pairs = (truth.to(torch.int32) << 8) | predicted
-        histogram = torch.bincount(pairs.flatten(), minlength=1 << 16).view(256, 256).cpu()
-        if 0 <= self.ignore_index < 256:
-            histogram[self.ignore_index] = 0
-        k = self.num_classes
-        self._refuse("label_map", histogram[k:].sum(1).nonzero().flatten() + k)
-        self._refuse("class_map", histogram[:, k:].sum(0).nonzero().flatten() + k)
-        return histogram[:k, :k].numpy()
-
-    def _count_integers(self, predicted: Tensor, truth: Tensor) -> Int64Array:
-        k = self.num_classes
-        counted = truth != self.ignore_index
-        truth, predicted = truth[counted].to(torch.int64), predicted[counted].to(torch.int64)
-        self._refuse("label_map", truth[(truth < 0) | (truth >= k)])
-        self._refuse("class_map", predicted[(predicted < 0) | (predicted >= k)])
-        counts: Int64Array = torch.bincount(truth * k + predicted, minlength=k * k).view(k, k).cpu().numpy()
-        return counts
+        truth, k = truth.to(predicted.device), self.num_classes
+        if predicted.dtype == truth.dtype == torch.uint8 and k <= 256:
+            # One pass over the pixels: the histogram of all 256 x 256 pairs holds the counts and every wrong value.
+            pairs = (truth.to(torch.int32) << 8) | predicted
+            histogram = torch.bincount(pairs.flatten(), minlength=1 << 16).view(256, 256).cpu()
+            if 0 <= self.ignore_index < 256:
+                histogram[self.ignore_index] = 0
+            self._refuse("label_map", histogram[k:].sum(1).nonzero().flatten() + k)
+            self._refuse("class_map", histogram[:, k:].sum(0).nonzero().flatten() + k)
+            counts = histogram[:k, :k]
+        else:
+            counted = truth != self.ignore_index
+            truth, predicted = truth[counted].to(torch.int64), predicted[counted].to(torch.int64)
+            self._refuse("label_map", truth[(truth < 0) | (truth >= k)])
+            self._refuse("class_map", predicted[(predicted < 0) | (predicted >= k)])
+            counts = torch.bincount(truth * k + predicted, minlength=k * k).view(k, k).cpu()
+        self.counts += counts.numpy()
 
     def _refuse(self, what: str, values: Tensor) -> None:
+        """Raise `InputError` naming the `values` of `what` that are no class; nothing where there are none."""
         if not values.numel():
             return
         wrong = sorted(set(values.tolist()))
-        names = ", ".join(map(str, wrong[:_LISTED])) + (", ..." if len(wrong) > _LISTED else "")
+        names = ", ".join(map(str, wrong[:_MAX_NAMED])) + (", ..." if len(wrong) > _MAX_NAMED else "")
         allowed = f"0 to {self.num_classes - 1}" + (f" or {self.ignore_index} (ignored)" if what == "label_map" else "")
         raise InputError(f"{what} holds {names}: expected {allowed}")
 
@@ -111,7 +103,7 @@ class ConfusionMatrix:
         return ratio(*self.overlap())
 
     def overlap(self) -> tuple[Int64Array, Int64Array]:
-        """Return of every class the pixels that are right, and those that are of it in truth or prediction (K,)."""
+        """Return intersection and union of every class in pixels (K,): what `iou` divides."""
         hits_K = self.counts.diagonal()
         return hits_K, self.counts.sum(0) + self.counts.sum(1) - hits_K
 
@@ -137,12 +129,12 @@ class ConfusionMatrix:
 
 
 def mean_iou(hits_K: Int64Array, unions_K: Int64Array) -> float:
-    """Return the mean IoU of what `ConfusionMatrix.overlap` gave, or of a sum of several."""
+    """Return the mean IoU of intersections and unions, as `ConfusionMatrix.overlap` returns them, or of their sums."""
     return _mean(ratio(hits_K, unions_K))
 
 
 def ratio(part: Any, whole: Any) -> Float64Array:
-    """Return shares as float64, nan where there is nothing to share."""
+    """Return part / whole as float64, nan for 0 / 0."""
     with np.errstate(invalid="ignore"):
         return np.asarray(np.divide(part, whole, dtype=np.float64))
 
@@ -166,36 +158,37 @@ def _mean(values: Float64Array) -> float:
     return float(present.mean()) if present.size else float("nan")
 
 
-FIRST = 5
-"""ImageNet's other measure: the right class is one of five."""
+TOP = 5
+"""ImageNet's second measure: the right class is among the first five."""
 
 
-class TopCount:
-    """Counts over images. With fewer than five classes the right one is always among the first five: `top5` is 1."""
+class TopKAccuracy:
+    """Top-1 and top-5 accuracy of classification. With fewer than five classes the right one is always among five."""
 
     def __init__(self) -> None:
-        self.images = self.first = self.among_first = 0
+        self.images = self.right_first = self.right_in_top = 0
 
     def update(self, scores_NK: npt.NDArray[np.floating], classes_N: npt.NDArray[np.integer]) -> None:
-        """Count images by the scores of all classes and the right class; any score that is no number counts as wrong.
+        """Count images by the scores of all classes and the index of the right class.
 
-        Of equal scores the class of the lower index comes first, as in an argmax.
+        Of equal scores the class of the lower index comes first, as in an argmax. An image with a score that is not
+        finite counts as wrong.
         """
         right_N1 = np.take_along_axis(scores_NK, classes_N[:, None], 1)
         index_K = np.arange(scores_NK.shape[1])
         ahead_NK = (scores_NK > right_N1) | ((scores_NK == right_N1) & (index_K < classes_N[:, None]))
-        sound_N = np.isfinite(scores_NK).all(1)
-        place_N = ahead_NK.sum(1)
+        finite_N = np.isfinite(scores_NK).all(1)
+        rank_N = ahead_NK.sum(1)
         self.images += len(classes_N)
-        self.first += int((sound_N & (place_N < 1)).sum())
-        self.among_first += int((sound_N & (place_N < FIRST)).sum())
+        self.right_first += int((finite_N & (rank_N < 1)).sum())
+        self.right_in_top += int((finite_N & (rank_N < TOP)).sum())
 
     @property
     def top1(self) -> float:
         """Share of the images whose right class has the highest score."""
-        return self.first / self.images
+        return self.right_first / self.images
 
     @property
     def top5(self) -> float:
         """Share of the images whose right class has one of the five highest scores."""
-        return self.among_first / self.images
+        return self.right_in_top / self.images

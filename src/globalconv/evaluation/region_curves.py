@@ -1,4 +1,6 @@
-"""Where the right and the wrong pixels of a data set lie: one image after another, in memory that does not grow.
+"""Accuracy by regions over a whole data set: by distance to a boundary, by size of the object, and Boundary IoU.
+
+Images are counted one after another into whole numbers, so memory does not grow with their number.
 
 Shapes: K classes, H x W pixels, D distances, S sizes.
 """
@@ -15,55 +17,54 @@ from globalconv.evaluation.regions import (
     REGIONS,
     RegionCounts,
     RegionSettings,
+    boundary_overlap,
     boundary_squares,
-    checked,
-    edge_overlap,
-    void_filled,
+    checked_maps,
 )
 from globalconv.labels import IGNORE
 from globalconv.runtime.text import align_columns
 
 WIDEST = 40
 """Pixels; the trimap curve has every width from 1 to this."""
-SHOWN = (1, 2, 3, 5, 7, 10, 20, 40)
-"""Widths in the table for a terminal."""
+TABLE_WIDTHS = (1, 2, 3, 5, 7, 10, 20, 40)
+"""Widths of the trimap curve in the table for a terminal."""
 SIZES = (16, 32, 64, 128, 256)
 """Bounds between the sizes of objects: square roots of the areas of connected regions, in pixels."""
+SIZE_NAMES = (f"below {SIZES[0]}", *(f"{low} to {high}" for low, high in pairwise(SIZES)), f"{SIZES[-1]} and more")
 
 
-class RegionTally:
-    """Pixels of a data set by their distance to a boundary of the truth, by the size of their object, and at outlines.
+class RegionScores:
+    """Pixels of a data set by distance to a boundary of the truth and by size of their object, and Boundary IoU.
 
-    Everything is counted in whole numbers over all images, as in the confusion matrix; docs/regions.md defines it.
+    Everything is counted in whole numbers over all images, as in `ConfusionMatrix`; docs/regions.md defines each score.
     """
 
     def __init__(self, num_classes: int, settings: RegionSettings = REGIONS) -> None:
         self.num_classes, self.settings = num_classes, settings
         self.by_distance_DKK: Int64Array = np.zeros((WIDEST + 1, num_classes, num_classes), np.int64)
-        """Up to 1, 2, ... 40 pixels from a boundary, and beyond: confusion counts, rows = truth."""
+        """Confusion counts (rows = truth) up to 1, 2, ... 40 pixels from a boundary, and beyond."""
         self.by_size_S22: Int64Array = np.zeros((len(SIZES) + 1, 2, 2), np.int64)
         """By size of the object; near a boundary or internal; wrong or right."""
-        self.edge_hits_K: Int64Array = np.zeros(num_classes, np.int64)
-        self.edge_unions_K: Int64Array = np.zeros(num_classes, np.int64)
+        self.band_hits_K: Int64Array = np.zeros(num_classes, np.int64)
+        self.band_unions_K: Int64Array = np.zeros(num_classes, np.int64)
 
     def update(self, class_map: Uint8Array, label_map: Uint8Array) -> None:
         """Count one image: predicted classes and true ones, uint8 (H, W); predictions on void change nothing.
 
         Values outside 0 .. K-1 are an `InputError`, and nothing is counted.
         """
-        from globalconv.evaluation.regions import count_by_distance, count_by_size
+        from globalconv.evaluation.region_kernels import count_by_distance, count_by_size  # import numba
 
-        class_map, label_map = checked(class_map, label_map)
+        class_map, label_map = checked_maps(class_map, label_map)
         if np.maximum(class_map, label_map).max(where=label_map != IGNORE, initial=0) >= self.num_classes:
-            ConfusionMatrix(self.num_classes).update(class_map, label_map)  # which says what is wrong
-        reach = max(WIDEST, math.ceil(self.settings.width))
-        squares = boundary_squares(void_filled(label_map, reach, self.settings), reach, self.settings)
+            ConfusionMatrix(self.num_classes).update(class_map, label_map)  # raises the error that names the values
+        squares = boundary_squares(label_map, max(WIDEST, math.ceil(self.settings.width)), self.settings)
         count_by_distance(squares, class_map, label_map, self.by_distance_DKK)
         areas = np.array(SIZES, np.int32) ** 2
         count_by_size(squares, class_map, label_map, self.settings.width, areas, self.by_size_S22)
-        hits_K, unions_K = edge_overlap(class_map, label_map, self.num_classes)
-        self.edge_hits_K += hits_K
-        self.edge_unions_K += unions_K
+        hits_K, unions_K = boundary_overlap(class_map, label_map, self.num_classes)
+        self.band_hits_K += hits_K
+        self.band_unions_K += unions_K
 
     def counts(self) -> RegionCounts:
         """Return the pixels near boundaries and inside, and those of each that are right."""
@@ -80,39 +81,42 @@ class RegionTally:
         return ratio(np.trace(self.by_distance_DKK, axis1=1, axis2=2), pixels_D), pixels_D
 
     def wrong_share_within(self, width: int) -> float:
-        """Return the share of the wrong pixels within 1, 2, ... or 40 pixels of a boundary; 0 if all are right."""
+        """Return the share of the wrong pixels within `width` (1 to 40) pixels of a boundary; 0 if all are right."""
         wrong_D = self.by_distance_DKK.sum((1, 2)) - np.trace(self.by_distance_DKK, axis1=1, axis2=2)
         return float(wrong_D[:width].sum() / max(1, wrong_D.sum()))
 
     def internal_by_size(self) -> tuple[Float64Array, Int64Array]:
-        """Return accuracy and number of the internal pixels in objects of each size, as `size_names`."""
+        """Return accuracy and number of the internal pixels in objects of each size, in the order of `SIZE_NAMES`."""
         pixels_S = self.by_size_S22[:, 1].sum(1)
         return ratio(self.by_size_S22[:, 1, 1], pixels_S), pixels_S
 
     def boundary_iou(self) -> Float64Array:
         """Return Boundary IoU of every class (K,), nan where none of its bands has a pixel that counts.
 
-        So of classes that occur in neither truth nor prediction, and of those whose outlines all lie in void.
+        These are the classes that occur in neither truth nor prediction, and those whose outlines all lie in void.
         """
-        return ratio(self.edge_hits_K, self.edge_unions_K)
+        return ratio(self.band_hits_K, self.band_unions_K)
 
     def mean_boundary_iou(self) -> float:
-        """Return its mean over the classes that occur; nan if not one pixel was counted."""
-        return mean_iou(self.edge_hits_K, self.edge_unions_K)
+        """Return the mean of `boundary_iou` over the classes that have one; nan if not one pixel was counted."""
+        return mean_iou(self.band_hits_K, self.band_unions_K)
 
     def lines(self) -> list[str]:
         """Return the accuracies as lines for a terminal."""
         counts, trimap = self.counts(), self.trimap()
         share = counts.boundary / max(1, counts.boundary + counts.internal)
-        near = (
-            f"boundary accuracy {_cell(counts.boundary_accuracy())} within {self.settings.width:g} pixels of a boundary"
+        widths = [("of a boundary", "mIoU")]
+        widths += [(f"within {width} px", score_text(trimap[width - 1].miou())) for width in TABLE_WIDTHS]
+        sizes = [("object size in px", "internal accuracy")]
+        sizes += zip(SIZE_NAMES, map(score_text, self.internal_by_size()[0]), strict=True)
+        accuracies = (
+            f"boundary accuracy {score_text(counts.boundary_accuracy())} within {self.settings.width:g} pixels of a"
+            f" boundary ({share:.1%} of the pixels), internal accuracy {score_text(counts.internal_accuracy())}"
         )
-        columns = [[f"within {width} px", _cell(trimap[width - 1].miou())] for width in SHOWN]
-        sizes = zip(size_names(), self.internal_by_size()[0], strict=True)
         return [
-            f"{near} ({share:.1%} of the pixels), internal accuracy {_cell(counts.internal_accuracy())}",
-            *_beside([["of a boundary", "mIoU"], *columns]),
-            *_beside([["object size in px", "internal accuracy"], *([name, _cell(value)] for name, value in sizes)]),
+            accuracies,
+            *align_columns(list(zip(*widths, strict=True))),
+            *align_columns(list(zip(*sizes, strict=True))),
         ]
 
     def to_json(self, class_names: tuple[str, ...]) -> dict[str, Any]:
@@ -125,41 +129,32 @@ class RegionTally:
             "void": self.settings.void,
             "boundary_pixels": counts.boundary,
             "internal_pixels": counts.internal,
-            "boundary_miou": known(self.mean_boundary_iou()),
-            "boundary_iou": dict(zip(class_names, map(known, self.boundary_iou()), strict=True)),
+            "boundary_miou": score_json(self.mean_boundary_iou()),
+            "boundary_iou": dict(zip(class_names, map(score_json, self.boundary_iou()), strict=True)),
             "trimap": {
                 "width": list(range(1, WIDEST + 1)),
-                "miou": [known(matrix.miou()) for matrix in trimap],
-                "pixel_accuracy": [known(matrix.pixel_accuracy()) for matrix in trimap],
+                "miou": [score_json(matrix.miou()) for matrix in trimap],
+                "pixel_accuracy": [score_json(matrix.pixel_accuracy()) for matrix in trimap],
                 "pixels": [int(matrix.counts.sum()) for matrix in trimap],
             },
             "by_distance": {
                 "up_to": [*range(1, WIDEST + 1), None],
-                "pixel_accuracy": list(map(known, by_distance[0])),
+                "pixel_accuracy": list(map(score_json, by_distance[0])),
                 "pixels": by_distance[1].tolist(),
             },
             "by_object_size": {
                 "below": [*SIZES, None],
-                "internal_accuracy": list(map(known, by_size[0])),
+                "internal_accuracy": list(map(score_json, by_size[0])),
                 "internal_pixels": by_size[1].tolist(),
             },
         }
 
 
-def size_names() -> list[str]:
-    """Return what the sizes of objects are called."""
-    between = [f"{low} to {high}" for low, high in pairwise(SIZES)]
-    return [f"below {SIZES[0]}", *between, f"{SIZES[-1]} and more"]
-
-
-def _beside(columns: list[list[str]]) -> list[str]:
-    return align_columns(list(zip(*columns, strict=True)))
-
-
-def _cell(value: float) -> str:
+def score_text(value: float) -> str:
+    """Return a score for a terminal: four decimals, or - for nan."""
     return "-" if math.isnan(value) else f"{value:.4f}"
 
 
-def known(value: float) -> float | None:
+def score_json(value: float) -> float | None:
     """Return a score as a JSON value: null for nan."""
     return None if math.isnan(value) else float(value)

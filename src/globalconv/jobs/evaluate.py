@@ -13,8 +13,8 @@ from globalconv.data.source import Source
 from globalconv.errors import InputError, print_line
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.regions import REGIONS, RegionSettings
-from globalconv.evaluation.score import PARTS as SCORING
-from globalconv.evaluation.score import OnImage, Score, class_maps_in, score_batches, score_predictions
+from globalconv.evaluation.score import STAGES as SCORING
+from globalconv.evaluation.score import OnImage, Score, predictions_in, score_predictions, score_source
 from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.predictor import Predictor, load
 from globalconv.labels import LabelSpace
@@ -67,7 +67,7 @@ def _evaluate(
         return write_report_of(Path(report), [asked], source, regions)[0]
     times, batch_size = StageTimes(*SCORING), predictor.images_at_once
     with _progress(source) as progress:
-        score = score_batches(
+        score = score_source(
             predictor.class_maps, source, predictor.precision, batch_size, _counted(progress), times, regions
         )  # fmt: skip
         progress.print(times.summary(len(source), "images"))
@@ -104,10 +104,10 @@ def _evaluate_predictions(
     predictions: str | Path, source: Source, report: str | Path | None, regions: RegionSettings
 ) -> Score:
     if report is not None:
-        maps = Subject(Path(predictions).resolve().name, class_maps_in(Path(predictions), source), History())
+        maps = Subject(Path(predictions).resolve().name, predictions_in(Path(predictions), source), History())
         return write_report_of(Path(report), [maps], source, regions)[0]
     with _progress(source) as progress:
-        return score_predictions(Path(predictions), source, _counted(progress), regions)
+        return score_predictions(predictions_in(Path(predictions), source), source, _counted(progress), regions=regions)
 
 
 def report(

@@ -11,7 +11,7 @@ from globalconv.cost.count import network_cost
 from globalconv.data.source import Source
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.regions import RegionCounts, RegionSettings, region_counts
-from globalconv.evaluation.score import ScoredImage, predicted, score_together
+from globalconv.evaluation.score import Predictions, ScoredImage, score_together
 from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.predictor import load
 from globalconv.model.network import GlobalConvNet
@@ -39,7 +39,8 @@ def counts_of(run: RunFolder, inference: InferenceSettings, source: Source, devi
             regions.append(region_counts(image.class_maps[0], image.label_map, REGION))
             progress.update(len(matrices))
 
-        score = score_together([predicted(predictor.class_map, source, "float32")], source, on_scored)[0]
+        predictions = Predictions(lambda index: predictor.class_map(source.image(index)), "float32")
+        score = score_together([predictions], source, on_scored)[0]
     overlaps = [matrix.overlap() for matrix in matrices]
     return {
         "scores": _scores(score.matrix, sum(regions[1:], start=regions[0])),

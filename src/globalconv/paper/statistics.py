@@ -29,7 +29,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from globalconv.arrays import Float64Array, Int64Array
-from globalconv.evaluation.bootstrap import Interval, drawn_mious
+from globalconv.evaluation.bootstrap import Interval, bootstrap_mious
 from globalconv.evaluation.confusion import mean_iou
 
 CONFIDENCE = 0.95
@@ -74,7 +74,7 @@ def scores(
     hits_SGK, unions_SGK = (_summed(counts, clusters) for counts in (hits_SNK, unions_SNK))
     found = [mean_iou(*counts) for counts in zip(hits_SGK.sum(1), unions_SGK.sum(1), strict=True)]
     count = hits_SGK.shape[1]
-    drawn_SR = drawn_mious(hits_SGK, unions_SGK, max(1, count - 1))  # of G draws the spread were too small
+    drawn_SR = bootstrap_mious(hits_SGK, unions_SGK, max(1, count - 1))  # of G draws the spread were too small
     return Scores(tuple(seeds), count, np.array(found), drawn_SR.T, apart)
 
 

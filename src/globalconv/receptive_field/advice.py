@@ -18,7 +18,6 @@ from globalconv.arrays import BoolArray, Float64Array, Int64Array, Uint8Array
 from globalconv.cost.count import network_cost
 from globalconv.data.source import Source, spread_evenly
 from globalconv.errors import InputError
-from globalconv.evaluation.regions import object_areas as areas_of_pixels
 from globalconv.geometry import STRIDE
 from globalconv.labels import IGNORE
 from globalconv.model.backbone import STRIDES
@@ -59,6 +58,8 @@ def deepest_pixel(label_map: Uint8Array) -> tuple[int, int] | None:
 
 def object_areas(label_map: Uint8Array) -> Int64Array:
     """Return the pixels of every object of a label map (H, W); void is none."""
+    from globalconv.evaluation.region_kernels import object_areas as areas_of_pixels  # imports numba
+
     areas, pixels = np.unique(areas_of_pixels(label_map)[label_map != IGNORE], return_counts=True)
     return np.repeat(areas, pixels // areas).astype(np.int64)
 

@@ -23,9 +23,9 @@ from globalconv.data.roots import Root, as_root
 from globalconv.data.source import Source
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.evaluation.region_curves import RegionTally
+from globalconv.evaluation.region_curves import RegionScores
 from globalconv.evaluation.regions import REGIONS, RegionSettings
-from globalconv.evaluation.score import Contender, Score, ScoredImage, predicted, score_together
+from globalconv.evaluation.score import Predictions, Score, ScoredImage, score_together
 from globalconv.infer.predictor import Predictor
 from globalconv.labels import IGNORE
 from globalconv.model.wrapped import made_by
@@ -132,7 +132,7 @@ class Subject:
     """A network, or a folder of class maps, to report on."""
 
     name: str
-    contender: Contender
+    predictions: Predictions
     history: History
     predictor: Predictor | None = None
 
@@ -150,7 +150,7 @@ class Result:
     wrong_N: Int64Array
 
     @property
-    def regions(self) -> RegionTally:
+    def regions(self) -> RegionScores:
         """Where the right and wrong pixels lie."""
         assert self.score.regions is not None
         return self.score.regions
@@ -206,7 +206,7 @@ def gather(subjects: list[Subject], source: Source, on_image: OnImage, regions: 
         sizes[image.label_map.shape[1], image.label_map.shape[0]] += 1
         on_image(image.index + 1, image.totals[0])
 
-    scores = score_together([subject.contender for subject in subjects], source, on_scored, regions=regions)
+    scores = score_together([subject.predictions for subject in subjects], source, on_scored, regions=regions)
     results = [Result(*parts) for parts in zip(subjects, scores, hits, unions, wrong, strict=True)]
     pixels = sum(width * height * count for (width, height), count in sizes.items())
     return Findings(source, results, counted, disputed, sizes, pixels)
@@ -219,7 +219,8 @@ def subject(name: str, predictor: Predictor, source: Source, folder: Path | None
     if made := made_by(predictor.network):  # what the recipe says about a network is of none here
         used = {option: value for option, value in history.settings.items() if not option.startswith("model.")}
         history = replace(history, settings={"network": made, **used})
-    return Subject(name, predicted(predictor.class_map, source, predictor.precision), history, predictor)
+    predictions = Predictions(lambda index: predictor.class_map(source.image(index)), predictor.precision)
+    return Subject(name, predictions, history, predictor)
 
 
 def stage_runs(folder: Path) -> dict[str, Path]:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from globalconv.arrays import Float64Array, Int64Array, Uint8Array
-from globalconv.evaluation.region_curves import size_names
+from globalconv.evaluation.region_curves import SIZE_NAMES
 from globalconv.labels import LabelSpace
 from globalconv.reports import page
 from globalconv.reports.curves import Curve, curves, run_legend
@@ -120,7 +120,7 @@ def object_sizes(findings: Findings) -> str:
     rows = [
         page.ScoreRow(f"{name} pixels", values, None, [f"{share:.1%}"], _differences(values) if len(values) > 1 else ())
         for name, values, share in zip(
-            size_names(), zip(*columns, strict=True), pixels_S / max(1, pixels_S.sum()), strict=True
+            SIZE_NAMES, zip(*columns, strict=True), pixels_S / max(1, pixels_S.sum()), strict=True
         )
     ]
     several = names(findings) if len(columns) > 1 else ["internal accuracy"]
@@ -156,7 +156,7 @@ def disputed(findings: Findings) -> str:
         return page.note("All class maps are alike.")
     rows, maps = [], []
     for index in shown:
-        found = [findings.source.label_map(index), *(r.subject.contender.class_map(index) for r in findings.results)]
+        found = [findings.source.label_map(index), *(r.subject.predictions.class_map(index) for r in findings.results)]
         wrong = [f"{r.name} {findings.shares(r.wrong_N)[index]:.0%} wrong" for r in findings.results]
         note = f"{shares_N[index]:.0%} of the pixels disputed; {', '.join(wrong)}"
         rows.append(_row(findings, index, note, found))
@@ -173,7 +173,7 @@ def images(findings: Findings, result: Result) -> str:
     for title, chosen in (("Worst", worst), ("Best", best)):
         rows = []
         for index in chosen:
-            truth, found = findings.source.label_map(index), result.subject.contender.class_map(index)
+            truth, found = findings.source.label_map(index), result.subject.predictions.class_map(index)
             note = f"{findings.shares(result.wrong_N)[index]:.1%} wrong, mIoU {result.image_mious()[index]:.3f}"
             rows.append(_row(findings, index, note, [truth, found], errors=True))
             maps += [truth, found]

@@ -69,13 +69,19 @@ class Override:
 
 
 def group_consecutive(items: Iterable[J], same: Callable[[J, J], bool], limit: int) -> Iterator[list[J]]:
-    """Yield `items` in their order as lists of neighbours that are the `same`, at most `limit` in each."""
+    """Yield `items` in their order as lists of neighbours that are the `same`, at most `limit` in each.
+
+    A full list is yielded before the next item is asked for.
+    """
     group: list[J] = []
     for item in items:
-        if group and (len(group) == limit or not same(item, group[0])):
+        if group and not same(item, group[0]):
             yield group
             group = []
         group.append(item)
+        if len(group) == limit:
+            yield group
+            group = []
     if group:
         yield group
 

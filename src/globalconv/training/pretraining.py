@@ -25,7 +25,7 @@ from globalconv.data.images import image_size
 from globalconv.data.loader import Batch
 from globalconv.data.source import spread_evenly
 from globalconv.errors import InputError, Log
-from globalconv.evaluation.confusion import TopCount
+from globalconv.evaluation.confusion import TopKAccuracy
 from globalconv.model.normalise import Normalised
 from globalconv.model.wrapped import Classifier
 from globalconv.runtime.devices import choose_hardware
@@ -79,7 +79,7 @@ class Classification(Task):
 
     def evaluate(self, network: Normalised, numerics: Numerics, on_scored: OnScored) -> Evaluation:
         """Score centre crops; the loss that is logged is the plain cross-entropy."""
-        began, count, loss = time.perf_counter(), TopCount(), 0.0
+        began, count, loss = time.perf_counter(), TopKAccuracy(), 0.0
         data, low = self.recipe.data, numerics.precision == "bfloat16"
         batches = centre_crop_batches(self.val_source, data.augmentation.crop, data.batch_size, self.workers)
         with contextlib.closing(batches), torch.inference_mode():

@@ -94,9 +94,9 @@ class Segmentation(Task):
 
         val, ranks = self.val_source, self.ranks
         if ranks.count == 1:
-            score = score_source(predictor.class_map, val, numerics.precision, on_image)
+            score = score_source(predictor.class_maps, val, numerics.precision, on_image=on_image)
         else:
-            score = score_shard(predictor.class_map, val, numerics.precision, ranks.shard, ranks.sum_counts, on_image)
+            score = score_shard(predictor.class_maps, val, numerics.precision, ranks.shard, ranks.sum_counts, on_image)
         scalars: dict[str, float | None] = {"miou": score.miou, "pixel_accuracy": score.matrix.pixel_accuracy()}
         return Evaluation(score.miou, score.to_json(), scalars, self.recipe.data.val_split)
 

@@ -8,7 +8,7 @@ from scipy.ndimage import label
 
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.evaluation.region_curves import SIZES, RegionTally, size_names
+from globalconv.evaluation.region_curves import SIZE_NAMES, SIZES, RegionScores
 from globalconv.evaluation.regions import RegionCounts, RegionSettings, region_counts
 
 K = 10
@@ -23,8 +23,8 @@ def pairs(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     ]
 
 
-def tally(images: list[tuple[np.ndarray, np.ndarray]], settings: RegionSettings | None = None) -> RegionTally:
-    found = RegionTally(K, settings or RegionSettings())
+def tally(images: list[tuple[np.ndarray, np.ndarray]], settings: RegionSettings | None = None) -> RegionScores:
+    found = RegionScores(K, settings or RegionSettings())
     for class_map, label_map in images:
         found.update(class_map, label_map)
     return found
@@ -113,14 +113,14 @@ def test_lines_for_a_terminal() -> None:
     lines = tally(pairs(12)).lines()
     assert lines[0].startswith("boundary accuracy 0.") and "within 7 pixels of a boundary" in lines[0]
     assert lines[1].split("  ")[-1] == "within 40 px" and len({len(line) for line in lines[1:3]}) == 1
-    assert size_names()[0] == "below 16" and lines[3].endswith("256 and more")
+    assert SIZE_NAMES[0] == "below 16" and lines[3].endswith("256 and more")
 
 
 @pytest.mark.parametrize("wrong", ["class_map", "label_map"])
 def test_values_that_are_no_class_are_refused_and_nothing_is_counted(wrong: str) -> None:
     maps = {"class_map": np.zeros((4, 4), np.uint8), "label_map": np.zeros((4, 4), np.uint8)}
     maps[wrong][2, 2] = K
-    found = RegionTally(K)
+    found = RegionScores(K)
     with pytest.raises(InputError, match=f"{wrong} holds {K}: expected 0 to 9"):
         found.update(**maps)
     assert not found.by_distance_DKK.any() and not found.by_size_S22.any()

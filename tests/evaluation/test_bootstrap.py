@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from globalconv.evaluation.bootstrap import FEWEST, difference_interval, miou_interval
+from globalconv.evaluation.bootstrap import MIN_IMAGES, difference_interval, miou_interval
 
 
 def test_equal_images_leave_no_doubt_and_different_ones_do() -> None:
@@ -32,5 +32,5 @@ def test_absent_classes_and_empty_images_change_nothing() -> None:
 
 
 def test_too_few_images_have_no_interval() -> None:
-    few = np.ones((FEWEST - 1, 2), np.int64)
+    few = np.ones((MIN_IMAGES - 1, 2), np.int64)
     assert miou_interval(few, few) is None and difference_interval((few, few), (few, few)) is None
