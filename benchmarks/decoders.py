@@ -43,7 +43,7 @@ from trainings import Case, run, still_valid
 
 from globalconv import GlobalConvNet, optimised
 from globalconv.data.transform_settings import Augmentation
-from globalconv.model.wrapped import adopted
+from globalconv.model.wrapped import wrap_network
 from globalconv.runtime.files import as_path
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import DataSettings, ModelSettings
@@ -283,7 +283,7 @@ def times(settings: Settings) -> None:
 
 
 def _normalised_peer(name: str) -> nn.Module:
-    return adopted(peer(name, CLASSES["MSRC21"]), CLASSES["MSRC21"], CROP)
+    return wrap_network(peer(name, CLASSES["MSRC21"]), CLASSES["MSRC21"], CROP)
 
 
 def main(settings: Settings) -> None:

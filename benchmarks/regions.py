@@ -29,7 +29,7 @@ from globalconv.evaluation.regions import (
     boundary_squares,
     region_counts,
 )
-from globalconv.visual.palette import colours
+from globalconv.visual.overlay import colourise
 
 HEIGHT, WIDTH, CLASSES, AREAS = 1024, 2048, 19, 400
 TITLES = ("Regions: per map", "Regions: beside the usual way")
@@ -126,7 +126,7 @@ def image() -> Image.Image:
     source = open_source(None, "val", "scenes")
     scene, classes = source.image(0), source.label_map(0)
     truth = with_void_strips(classes)
-    painted = colours(truth, source.labels)
+    painted = colourise(truth, source.labels)
     painted[truth == 0], painted[truth == 255] = 190, 255  # the background is black, which cannot be darkened
     region = painted.copy()
     region[~boundary_region(truth) & (truth != 255)] //= 4

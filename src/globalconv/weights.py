@@ -24,10 +24,9 @@ from torch.overrides import TorchFunctionMode
 from globalconv.errors import InputError
 from globalconv.geometry import AS_THEY_ARE, Geometry
 from globalconv.labels import LabelSpace
-from globalconv.model.network import LATER, SETTINGS, GlobalConvNet
-from globalconv.model.normalise import Normalised
+from globalconv.model.network import LATER_SETTINGS, SETTINGS, GlobalConvNet, ImageNetwork
 from globalconv.model.pretrained import mismatch, named
-from globalconv.model.wrapped import around, stored
+from globalconv.model.wrapped import WrappedNetwork, unwrap
 from globalconv.runtime.files import write_atomic, write_text
 from globalconv.runtime.text import one_line
 
@@ -45,7 +44,7 @@ BACKBONE_FILE = "backbone.safetensors"
 class Model:
     """A network as it was saved: in eval mode, float32, on the CPU; with its labels and what was noted beside it."""
 
-    network: Normalised
+    network: ImageNetwork
     labels: LabelSpace
     info: dict[str, Any]
     folder: Path
@@ -53,7 +52,7 @@ class Model:
 
 
 def save_weights(
-    folder: Path, network: Normalised, labels: LabelSpace, info: dict[str, Any], geometry: Geometry = AS_THEY_ARE
+    folder: Path, network: ImageNetwork, labels: LabelSpace, info: dict[str, Any], geometry: Geometry = AS_THEY_ARE
 ) -> None:
     """Write `network` (parameters and batch-norm statistics) to `folder` so that `load_weights` gives it back.
 
@@ -62,7 +61,7 @@ def save_weights(
     if labels.num_classes != network.settings["num_classes"]:
         raise InputError(f"{labels.num_classes} class names for a network of {network.settings['num_classes']} classes")
     # Copies, because layers may share a tensor, which the format does not know.
-    state = stored(network).state_dict()
+    state = unwrap(network).state_dict()
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
     }
@@ -216,7 +215,7 @@ def _checked(path: Path, description: Mapping[str, Any]) -> tuple[LabelSpace, di
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: labels: {one_line(error)}; copy the file again") from error
     settings: dict[str, Any] = description["network"]
-    settings = settings if "module" in settings else {**LATER, **settings}
+    settings = settings if "module" in settings else {**LATER_SETTINGS, **settings}
     if settings.keys() not in (set(SETTINGS), {"module", "num_classes"}):
         differing = named(sorted(settings.keys() ^ set(SETTINGS)))
         raise InputError(f"{path}: network: {differing} missing or unknown; it has {', '.join(SETTINGS)}")
@@ -234,12 +233,15 @@ def _check_colour(path: Path, field: str, values: object) -> None:
         raise InputError(f"{path}: {field}={values!r}: expected three finite numbers; copy the file again")
 
 
-def _build(path: Path, settings: dict[str, Any], module: nn.Module | None) -> Normalised:
+def _build(path: Path, settings: dict[str, Any], module: nn.Module | None) -> ImageNetwork:
     """Return a network of these settings whose weights are yet to be read, or one around `module`."""
     if (made_by := settings.get("module")) is not None:
         if module is None:
             raise InputError(f"{path}: only Python can make its network: globalconv.load(..., network={made_by}(...))")
-        return around(module, settings)
+        if not isinstance(module, ImageNetwork):
+            return WrappedNetwork(module, settings["num_classes"])
+        module.settings = settings
+        return module
     if module is not None:
         raise InputError(f"{path}: says itself what its network is; leave out network=")
     with torch.random.fork_rng(devices=[]), _Undrawn():  # the caller's random numbers stay as they are
@@ -260,12 +262,12 @@ class _Undrawn(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _fill(network: Normalised, tensors: dict[str, Tensor], description: Mapping[str, Any], folder: Path) -> None:
-    if difference := mismatch(stored(network).state_dict(), tensors):
+def _fill(network: ImageNetwork, tensors: dict[str, Tensor], description: Mapping[str, Any], folder: Path) -> None:
+    if difference := mismatch(unwrap(network).state_dict(), tensors):
         raise InputError(
             f"{folder / WEIGHTS_FILE}: does not fit the network of {MODEL_FILE}: {difference}; copy both files of one"
             f" model"
         )
-    stored(network).load_state_dict(tensors)
+    unwrap(network).load_state_dict(tensors)
     for buffer_C11, field in ((network.mean_C11, "mean"), (network.std_C11, "std")):
         buffer_C11.copy_(torch.tensor(description[field]).view(-1, 1, 1))

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.predictor import Predictor
-from globalconv.infer.views import Resized, ScoreRows, mean, resample, scaled_size, taps, view
+from globalconv.infer.views import Resized, ScoreRows, mean, resample, scaled_size, taps, view_image
 
 scales = st.floats(0.1, 3)
 
@@ -66,7 +66,7 @@ def test_scores_come_back_to_the_size_of_the_image_whatever_the_bands(
 
 def test_a_mirrored_view_is_read_by_windows() -> None:
     image = noise(4, 9)
-    assert (view(image, 1.0, mirrored=True)[1:3, 2:7] == image[1:3, ::-1][:, 2:7]).all()
+    assert (view_image(image, 1.0, flipped=True)[1:3, 2:7] == image[1:3, ::-1][:, 2:7]).all()
 
 
 def test_the_mirror_image_of_a_network_that_sees_single_pixels_changes_nothing() -> None:

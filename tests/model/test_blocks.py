@@ -17,7 +17,7 @@ from globalconv.model.blocks import (
     build_head,
     check_kernel_size,
 )
-from globalconv.model.network import _upsample
+from globalconv.model.network import build_upsampling
 
 CHANNELS, CLASSES = 2048, 21
 GCN_WEIGHTS = {
@@ -164,7 +164,7 @@ def scores() -> Tensor:
 
 
 def test_a_fresh_deconvolution_is_bilinear_interpolation_inside(scores_NKhw: Tensor) -> None:
-    deconvolution = _upsample("deconv", 5)
+    deconvolution = build_upsampling("deconv", 5)
     wanted = F.interpolate(scores_NKhw, scale_factor=2, mode="bilinear", align_corners=False)
     given = deconvolution(scores_NKhw)
     assert given.shape == wanted.shape
@@ -176,7 +176,7 @@ def test_a_fresh_deconvolution_is_bilinear_interpolation_inside(scores_NKhw: Ten
 
 
 def test_a_deconvolution_is_learned_and_dense_over_classes(scores_NKhw: Tensor) -> None:
-    deconvolution = _upsample("deconv", 5)
+    deconvolution = build_upsampling("deconv", 5)
     assert [tuple(p.shape) for p in deconvolution.parameters()] == [(5, 5, 4, 4)]
     deconvolution(scores_NKhw).square().sum().backward()
     for parameter in deconvolution.parameters():
@@ -184,7 +184,7 @@ def test_a_deconvolution_is_learned_and_dense_over_classes(scores_NKhw: Tensor) 
 
 
 def test_bilinear_upsampling_has_nothing_to_learn(scores_NKhw: Tensor) -> None:
-    upsample = _upsample("bilinear", 5)
+    upsample = build_upsampling("bilinear", 5)
     assert not list(upsample.parameters())
     wanted = F.interpolate(scores_NKhw, scale_factor=2, mode="bilinear", align_corners=False)
     assert torch.equal(upsample(scores_NKhw), wanted)

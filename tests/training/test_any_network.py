@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import globalconv
 from globalconv.errors import InputError
 from globalconv.model.network import GlobalConvNet
-from globalconv.model.wrapped import Adopted
+from globalconv.model.wrapped import WrappedNetwork
 from globalconv.weights import load_weights
 
 CLASSES = 3
@@ -88,7 +88,7 @@ def test_a_resumed_training_ends_in_the_same_bits(run: Path, blobs: Path, tmp_pa
 
 def test_the_average_of_weights_is_of_any_network_too(blobs: Path, tmp_path: Path) -> None:
     globalconv.train(small_recipe(), blobs, tmp_path / "run", network=tiny())
-    assert isinstance(load_weights(tmp_path / "run", tiny()).network, Adopted)
+    assert isinstance(load_weights(tmp_path / "run", tiny()).network, WrappedNetwork)
 
 
 def test_the_page_says_what_was_trained(run: Path) -> None:

@@ -12,10 +12,10 @@ from globalconv.labels import CAMVID
 from globalconv.reports import page
 from globalconv.reports.curves import Curve, curves, run_legend
 from globalconv.reports.page import STYLE, Row, ScoreRow, confusion_matrix, facts, gallery, scores
-from globalconv.visual.legend import Entry, entries
+from globalconv.visual.overlay import LegendEntry, legend_entries
 
 
-def every_part(name: str, legend: list[Entry]) -> list[str]:
+def every_part(name: str, legend: list[LegendEntry]) -> list[str]:
     """One of each part that a page can have, with `name` wherever there is a name."""
     return [
         page.contents({"scores": name}),
@@ -36,7 +36,7 @@ def every_part(name: str, legend: list[Entry]) -> list[str]:
 
 
 def test_a_whole_page_is_well_formed_and_fetches_nothing() -> None:
-    text = page.page("Title", "Lead", every_part("word", entries([8], CAMVID)), "the end")
+    text = page.page("Title", "Lead", every_part("word", legend_entries([8], CAMVID)), "the end")
     check_self_contained(text)
     read = Reader(text)
     assert all(word in read.text for word in ("Title", "Lead", "word", "0.500", "Car", "the end"))
@@ -47,7 +47,7 @@ def test_a_whole_page_is_well_formed_and_fetches_nothing() -> None:
 
 def test_names_cannot_break_out_of_the_page() -> None:
     evil = '"><script>alert(1)</script>&'
-    text = page.page(evil, evil, every_part(evil, [Entry(evil, (1, 2, 3))]), evil)
+    text = page.page(evil, evil, every_part(evil, [LegendEntry(evil, (1, 2, 3))]), evil)
     read = Reader(text)
     assert not read.all("script")
     names = [name for _, given in read.tags for name in given]

@@ -8,9 +8,18 @@ from PIL import Image, ImageChops
 
 from globalconv.arrays import Uint8Array
 from globalconv.labels import CAMVID, IGNORE, VOID_COLOUR, LabelSpace
-from globalconv.visual.legend import Entry, entries, legend
-from globalconv.visual.overlay import contours, error_map, overlay
-from globalconv.visual.palette import colours, palette_png, palette_table, present
+from globalconv.visual.overlay import (
+    LegendEntry,
+    classes_present,
+    colourise,
+    contours,
+    draw_legend,
+    error_map,
+    legend_entries,
+    overlay,
+    palette_png,
+    palette_table,
+)
 from globalconv.visual.panel import Column, panel
 
 LABELS = LabelSpace(("a", "b"), ((10, 20, 30), (200, 100, 0)))
@@ -26,7 +35,7 @@ def test_the_palette_png_holds_indices_and_shows_colours() -> None:
     assert image.mode == "P" and (np.asarray(image) == class_map).all()
     shown = np.asarray(image.convert("RGB"))
     assert shown.tolist() == [[[10, 20, 30], [200, 100, 0], list(VOID_COLOUR)]]
-    assert (shown == colours(class_map, LABELS)).all()
+    assert (shown == colourise(class_map, LABELS)).all()
 
 
 def test_void_has_a_colour_of_its_own_and_255_classes_still_fit() -> None:
@@ -61,11 +70,11 @@ def test_contours_separate_classes_and_nothing_else() -> None:
 
 def test_the_legend_names_only_what_occurs() -> None:
     class_map = np.array([[3, 3, 8], [8, IGNORE, 3]], np.uint8)
-    assert present(class_map) == [3, 8, IGNORE]
-    assert entries(present(class_map), CAMVID) == [
-        Entry("Road", CAMVID.palette[3]),
-        Entry("Car", CAMVID.palette[8]),
-        Entry("void", VOID_COLOUR),
+    assert classes_present(class_map) == [3, 8, IGNORE]
+    assert legend_entries(classes_present(class_map), CAMVID) == [
+        LegendEntry("Road", CAMVID.palette[3]),
+        LegendEntry("Car", CAMVID.palette[8]),
+        LegendEntry("void", VOID_COLOUR),
     ]
 
 
@@ -74,8 +83,8 @@ def colours_in(image: Image.Image) -> set[tuple[int, ...]]:
 
 
 def test_the_legend_wraps_to_its_width_and_shows_every_colour() -> None:
-    items = entries(range(11), CAMVID)
-    wide, narrow = legend(items, 2000, 16), legend(items, 150, 16)
+    items = legend_entries(range(11), CAMVID)
+    wide, narrow = draw_legend(items, 2000, 16), draw_legend(items, 150, 16)
     assert (wide.width, narrow.width) == (2000, 150) and narrow.height > 5 * wide.height / 2
     for strip in (wide, narrow):
         assert set(CAMVID.palette) <= colours_in(strip)
@@ -108,7 +117,7 @@ def test_a_panel_has_a_cell_per_image_and_scales_them_alike() -> None:
         [Image.new("RGB", (64, 48), (255, 0, 0)), Image.new("L", (640, 480), 77)],
         [Image.new("RGB", (30, 90), (0, 255, 0)), Image.new("P", (5, 5))],
     ]
-    sheet = panel(["Image", Column("GCN + BR", "mIoU 0.6")], rows, entries([0, 1], LABELS), 200, "Scenes")
+    sheet = panel(["Image", Column("GCN + BR", "mIoU 0.6")], rows, legend_entries([0, 1], LABELS), 200, "Scenes")
     assert sheet.width > 400 and sheet.height > 150 + 400
     pixels = np.asarray(sheet)
     assert (pixels == (255, 0, 0)).all(2).sum() == 200 * 150

@@ -14,8 +14,7 @@ from globalconv.arrays import Float32Array, Uint8Array
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
 from globalconv.runtime.files import write_atomic
-from globalconv.visual.overlay import overlay
-from globalconv.visual.palette import palette_png
+from globalconv.visual.overlay import overlay, palette_png
 
 MARK = "globalconv"
 """Written into every image that is saved, so that only our own images are ever replaced."""

@@ -23,7 +23,7 @@ from globalconv.geometry import AS_THEY_ARE, STRIDE, Geometry
 from globalconv.infer.inference_settings import AUTO_TILE, PLAIN, WHOLE_PIXELS, InferenceSettings, check_settings
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.tiles import Pixels, grid, tiled
-from globalconv.infer.views import ScoreRows, mean, view
+from globalconv.infer.views import ScoreRows, mean, view_image
 from globalconv.labels import LabelSpace
 from globalconv.model.fast.optimise import optimised
 from globalconv.runtime.devices import choose_hardware, is_out_of_memory
@@ -187,7 +187,7 @@ class Predictor:
 
     def _view(self, image: Pixels, scale: float, mirrored: bool) -> ScoreRows:
         """Return the scores of one view of the image, which the network has yet to compute."""
-        seen = view(image, scale, mirrored)
+        seen = view_image(image, scale, mirrored)
         windows = grid(seen.shape, self.settings)
         if self.settings.tile is None and not windows.is_whole:
             warnings.warn(TILED, stacklevel=2)

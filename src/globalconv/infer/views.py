@@ -24,12 +24,12 @@ def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def view(image: Pixels, scale: float, mirrored: bool) -> Pixels:
+def view_image(image: Pixels, scale: float, flipped: bool) -> Pixels:
     """Return `image` as the network is to see it, to be read by windows."""
     height, width = image.shape[:2]
     size = scaled_size(height, width, scale)
     seen = image if size == (height, width) else Resized(image, size)
-    return Mirrored(seen) if mirrored else seen
+    return Mirrored(seen) if flipped else seen
 
 
 class Resized:

@@ -20,8 +20,7 @@ from globalconv.runtime.progress import Progress
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import ModelSettings
 from globalconv.training.recipes.index import RECIPES
-from globalconv.visual.legend import entries
-from globalconv.visual.overlay import overlay
+from globalconv.visual.overlay import legend_entries, overlay
 from globalconv.visual.panel import Column, panel
 
 SHOWN = 6
@@ -95,7 +94,7 @@ def write_images(out: Path, source: Source) -> None:
         image = source.image(index)
         maps = [source.label_map(index), *(predictor.class_map(image) for predictor in predictors)]
         rows.append([Image.fromarray(image), *(overlay(image, shown, labels, legend=False) for shown in maps)])
-    legend = entries(range(labels.num_classes), labels)
+    legend = legend_entries(range(labels.num_classes), labels)
     title = "Generated scenes the networks have not seen"
     sheet = panel([Column("Image"), Column("Truth"), *notes], rows, legend, title=title)
     write_atomic(out / "scenes.png", lambda file: sheet.save(file, format="PNG"))

@@ -14,8 +14,7 @@ from globalconv.data.images import open_image, read_image
 from globalconv.data.roots import Data, as_root
 from globalconv.errors import InputError
 from globalconv.infer.predictor import load
-from globalconv.model.network import GlobalConvNet
-from globalconv.model.normalise import Normalised
+from globalconv.model.network import GlobalConvNet, ImageNetwork
 from globalconv.receptive_field.advice import Advice, candidate, objects_of, some_images
 from globalconv.receptive_field.field_settings import OCCLUSION, FieldSettings
 from globalconv.receptive_field.figure3 import Field, batch_progress, check_image, figure, measure_fields, write_image
@@ -118,7 +117,7 @@ def advise(
     return Advice(source.name, min(maps, len(source)), len(samples), objects, ordered, bool(weights))
 
 
-def _saved(weights: Sequence[str | Path]) -> Iterator[tuple[str, Normalised]]:
+def _saved(weights: Sequence[str | Path]) -> Iterator[tuple[str, ImageNetwork]]:
     folders = [Path(folder) for folder in weights]
     for name, folder in zip(run_names(folders), folders, strict=True):
         yield name, load_weights(folder).network

@@ -12,7 +12,7 @@ from globalconv.data.roots import Data, Root, as_root
 from globalconv.errors import InputError, StoppedError, print_line
 from globalconv.infer.predictor import load
 from globalconv.jobs.evaluate import report, write_report_of
-from globalconv.model.wrapped import made_by, stored
+from globalconv.model.wrapped import custom_class, unwrap
 from globalconv.reports.findings import subject
 from globalconv.runtime.files import as_path
 from globalconv.runtime.processes import is_first_process
@@ -107,7 +107,7 @@ def _try_to_report(out: Path, write_page: Callable[[], None]) -> None:
 
 
 def _report_training(out: Path, session: Session) -> None:
-    given = stored(session.network) if made_by(session.network) else None
+    given = unwrap(session.network) if custom_class(session.network) else None
     predictor = load(out, str(session.device), session.precision, network=copy.deepcopy(given))
     assert isinstance(session.task, Segmentation)
     source = session.task.val_source

@@ -15,7 +15,6 @@ from globalconv.errors import InputError, suggest
 from globalconv.geometry import STRIDE
 from globalconv.model.backbone import STRIDES, Backbone
 from globalconv.model.blocks import BoundaryRefinement, build_head, check_kernel_size
-from globalconv.model.normalise import Normalised
 
 UPSAMPLES = ("deconv", "bilinear")
 
@@ -26,11 +25,44 @@ SETTINGS = (
 )  # fmt: skip
 """Constructor arguments that rebuild a network around saved weights."""
 
-LATER = {"head_width": None}
-"""Those that networks of earlier versions did not have -> what they were."""
+LATER_SETTINGS = {"head_width": None}
+"""Settings that files of earlier versions lack -> the value that their networks have."""
 
 
-class GlobalConvNet(Normalised):
+class ImageNetwork(nn.Module):
+    """Base of networks that take images_N3HW (RGB, uint8 or float in [0, 1]) and normalise them themselves.
+
+    Mean and standard deviation are buffers outside the state dict: they follow the network to its device, and are saved
+    by name beside its weights.
+    """
+
+    mean_C11: Tensor
+    std_C11: Tensor
+    settings: dict[str, Any]
+    """What rebuilds the network around saved weights."""
+
+    def set_normalisation(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Register the mean and the standard deviation of red, green and blue in images in [0, 1]."""
+        self.register_buffer("mean_C11", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std_C11", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def normalise(self, images_N3HW: Tensor) -> Tensor:
+        """Return images as floats of mean 0 and deviation 1; zero is then the mean colour."""
+        if images_N3HW.ndim != 4 or images_N3HW.shape[1] != 3 or 0 in images_N3HW.shape:
+            raise ValueError(f"images of shape {tuple(images_N3HW.shape)}: expected (N, 3, H, W), none of them 0")
+        if images_N3HW.dtype == torch.uint8:
+            images_N3HW = images_N3HW.to(self.mean_C11.dtype) / 255
+        elif not images_N3HW.is_floating_point():
+            raise ValueError(f"images of {images_N3HW.dtype}: expected uint8 (0 .. 255) or float (0 .. 1)")
+        return (images_N3HW - self.mean_C11) / self.std_C11
+
+    def normalise_and_pad(self, images_N3HW: Tensor) -> Tensor:
+        """Return images_N3PQ, normalised, with the mean colour at the right and the bottom up to multiples of 32."""
+        height, width = images_N3HW.shape[-2:]
+        return F.pad(self.normalise(images_N3HW), (0, -width % STRIDE, 0, -height % STRIDE))
+
+
+class GlobalConvNet(ImageNetwork):
     """Backbone, four heads, nine Boundary Refinements and five x2 upsamplings (Figure 2A).
 
     `images_N3HW` (RGB, uint8 or float in [0, 1], any H, W >= 1) -> `logits_NKHW`.
@@ -39,8 +71,8 @@ class GlobalConvNet(Normalised):
     one per level res-2 .. res-5, so that Baseline (`head="pointwise"`, no refinement), GCN and GCN + BR are settings of
     this one class, and so is "GCN after res-5 only".
     `head_width` m lets every head compute m channels, then a batch norm, a ReLU and a 1 x 1 convolution to the classes,
-    instead of the scores themselves. The paper has nothing of this; trained from scratch in few steps it is what the
-    network lacks beside other decoders (docs/training.md).
+    instead of the scores themselves. It is not in the paper; networks that are trained from scratch in few steps gain
+    most from it (docs/training.md).
     `backbone_weights` is None (from scratch), "imagenet", a timm tag, or a file in timm's or torchvision's names.
     `backbone_norm="frozen"` is `freeze_backbone_norm()` after that; call it later where weights come later.
 
@@ -67,39 +99,40 @@ class GlobalConvNet(Normalised):
         super().__init__()
         kernel_sizes = _per_level("kernel_size", kernel_size)
         heads = _per_level("head", head)
-        widths = _per_level("stack_width", stack_width)
-        _check_choice("upsample", upsample, UPSAMPLES)
-        _check_choice("backbone_norm", backbone_norm, NORMS)
+        stack_widths = _per_level("stack_width", stack_width)
+        _check_settings(num_classes, kernel_sizes, heads, stack_widths, head_width)
         if not isinstance(boundary_refinement, bool):
             raise InputError(f"boundary_refinement={boundary_refinement!r}: give True or False")
-        if head_width is not None and (type(head_width) is not int or head_width < 1):
-            raise InputError(f"head_width={head_width!r}: give a whole number of channels, at least 1, or None")
-        _check_numbers(num_classes, kernel_sizes)
-        _check_widths(widths, heads)
+        for name, value, choices in (("upsample", upsample, UPSAMPLES), ("backbone_norm", backbone_norm, NORMS)):
+            if value not in choices:
+                raise InputError(f"{name}={value!r}: {suggest(str(value), choices)}")
         self.backbone = Backbone(backbone)
         self.settings = {
             "num_classes": num_classes,
             "backbone": backbone,
-            # What is built, so that equal networks have equal settings: a pointwise head is a kernel of 1.
+            # As built, so that equal networks have equal settings: a pointwise head is a kernel of 1.
             "kernel_size": tuple(1 if kind == "pointwise" else k for kind, k in zip(heads, kernel_sizes, strict=True)),
             "head": heads,
-            "stack_width": _one_if_equal(widths),
+            "stack_width": _one_if_equal(stack_widths),
             "head_width": head_width,
             "boundary_refinement": boundary_refinement,
             "upsample": upsample,
         }
-        self.heads = nn.ModuleList(
-            _scored(build_head(kind, channels, head_width or num_classes, k, width), head_width, num_classes)
-            for kind, channels, k, width in zip(heads, self.backbone.channels, kernel_sizes, widths, strict=True)
-        )
-        # Named after where they stand in Figure 2A: four after the heads, three after the sums, two near the output.
+        self.heads = nn.ModuleList()
+        for kind, channels, k, width in zip(heads, self.backbone.channels, kernel_sizes, stack_widths, strict=True):
+            level_head = build_head(kind, channels, head_width or num_classes, k, width)
+            if head_width is not None:
+                to_scores = nn.Conv2d(head_width, num_classes, 1)
+                level_head = nn.Sequential(level_head, nn.BatchNorm2d(head_width), nn.ReLU(), to_scores)
+            self.heads.append(level_head)
+        # Named by their place in Figure 2A: four after the heads, three after the sums, two near the output.
         self.refine_heads = _refinements(4, num_classes, boundary_refinement)
         self.refine_sums = _refinements(3, num_classes, boundary_refinement)
         self.refine_output = _refinements(2, num_classes, boundary_refinement)
-        self.upsamples = nn.ModuleList(_upsample(upsample, num_classes) for _ in range(5))
+        self.upsamples = nn.ModuleList(build_upsampling(upsample, num_classes) for _ in range(5))
         if backbone_weights is not None:
             self.backbone.load(str(backbone_weights))
-        self.normalise_with(self.backbone.mean, self.backbone.std)
+        self.set_normalisation(self.backbone.mean, self.backbone.std)
         if backbone_norm == "frozen":
             self.freeze_backbone_norm()
 
@@ -110,7 +143,7 @@ class GlobalConvNet(Normalised):
     def forward(self, images_N3HW: Tensor) -> Tensor:
         """Return logits_NKHW of images_N3HW (RGB, uint8 or float in [0, 1])."""
         height, width = images_N3HW.shape[-2:]
-        features = self.backbone(self._normalise_and_pad(images_N3HW))
+        features = self.backbone(self.normalise_and_pad(images_N3HW))
         scores = [
             refine(head(features_NChw))
             for features_NChw, head, refine in zip(features, self.heads, self.refine_heads, strict=True)
@@ -122,11 +155,6 @@ class GlobalConvNet(Normalised):
         logits_NKPQ: Tensor = self.refine_output[1](path_NKhw)
         # Slicing off nothing would still cost the backward pass a zeroed copy of all scores.
         return logits_NKPQ if logits_NKPQ.shape[-2:] == (height, width) else logits_NKPQ[..., :height, :width]
-
-    def _normalise_and_pad(self, images_N3HW: Tensor) -> Tensor:
-        """Return images_N3PQ, normalised; zero, the padding, is then the mean colour."""
-        height, width = images_N3HW.shape[-2:]
-        return F.pad(self.normalised(images_N3HW), (0, -width % STRIDE, 0, -height % STRIDE))
 
 
 def _per_level(name: str, value: object) -> tuple[Any, ...]:
@@ -142,39 +170,32 @@ def _one_if_equal(values: tuple[Any, ...]) -> Any:
     return values[0] if values.count(values[0]) == len(values) else values
 
 
-def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(f"{name}={value!r}: {suggest(str(value), known)}")
-
-
-def _check_numbers(num_classes: object, kernel_sizes: tuple[Any, ...]) -> None:
-    """Refuse what is not a number of classes or a kernel size."""
+def _check_settings(
+    num_classes: object,
+    kernel_sizes: tuple[Any, ...],
+    heads: tuple[Any, ...],
+    stack_widths: tuple[Any, ...],
+    head_width: object,
+) -> None:
+    """Raise `InputError` for numbers that build no network, and for stack widths that no head would use."""
+    if head_width is not None and (type(head_width) is not int or head_width < 1):
+        raise InputError(f"head_width={head_width!r}: give a whole number of channels, at least 1, or None")
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise InputError(f"num_classes={num_classes!r}: a network needs a whole number of classes, at least 1")
     for kernel_size in kernel_sizes:
         check_kernel_size(kernel_size)
-
-
-def _check_widths(widths: tuple[Any, ...], heads: tuple[Any, ...]) -> None:
-    """Refuse widths that no head would use; those that are used, `ConvStack` checks."""
-    if any(width is not None for width in widths) and "stack" not in heads:
-        given = _one_if_equal(widths)
-        raise InputError(f"stack_width={given!r}: no head is a 'stack', so it changes nothing; leave it out")
-
-
-def _scored(head: nn.Module, width: int | None, num_classes: int) -> nn.Module:
-    """Return a head whose `width` channels become scores; without a width its outputs are scores already."""
-    if width is None:
-        return head
-    return nn.Sequential(head, nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, num_classes, 1))
+    if any(width is not None for width in stack_widths) and "stack" not in heads:
+        raise InputError(
+            f"stack_width={_one_if_equal(stack_widths)!r}: no head is a 'stack', so it changes nothing; leave it out"
+        )
 
 
 def _refinements(count: int, channels: int, wanted: bool) -> nn.ModuleList:
     return nn.ModuleList(BoundaryRefinement(channels) if wanted else nn.Identity() for _ in range(count))
 
 
-def _upsample(kind: str, channels: int) -> nn.Module:
-    """Return a x2 upsampling over `channels`: learned from a bilinear start, or fixed bilinear."""
+def build_upsampling(kind: str, channels: int) -> nn.Module:
+    """Return a x2 upsampling over `channels`: learned from a bilinear start ("deconv"), or fixed ("bilinear")."""
     if kind == "bilinear":
         return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
     deconvolution = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, bias=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from globalconv.reports import page
 from globalconv.reports.curves import Curve, curves, run_legend
 from globalconv.reports.page import Row, gallery
-from globalconv.visual.legend import Entry
+from globalconv.visual.overlay import LegendEntry
 
 UNBROKEN = "\N{NO-BREAK SPACE}"
 """Between words of a table that stay in one line."""
@@ -56,7 +56,7 @@ class Images:
 
     columns: Sequence[str]
     rows: Sequence[Row]
-    legend: Sequence[Entry]
+    legend: Sequence[LegendEntry]
 
 
 Part = Heading | Text | Grid | Plot | Images

@@ -22,8 +22,7 @@ from globalconv.receptive_field.field_settings import FieldSettings
 from globalconv.receptive_field.figure3 import Field, batch_progress, drawn, measure_fields
 from globalconv.reports.page import Row
 from globalconv.training.run_folder import RunFolder
-from globalconv.visual.legend import entries
-from globalconv.visual.overlay import overlay
+from globalconv.visual.overlay import legend_entries, overlay
 
 SHOWN = 4
 """Images, evenly spread over the split, so that none is chosen by how well it comes out."""
@@ -92,7 +91,7 @@ def figure_6(shown: Shown) -> list[Part]:
         seen |= classes
     words = f"Evenly spread over the split, not chosen by result; seed {shown.seed}, the last weights."
     columns = ["Image", "Truth", *shown.predictors]
-    legend = entries(sorted(seen), shown.source.labels)
+    legend = legend_entries(sorted(seen), shown.source.labels)
     return [Heading("As Figure 6", 3), Text(words), Images(columns, rows, legend)]
 
 

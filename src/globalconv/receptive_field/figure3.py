@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from globalconv.arrays import BoolArray, Float64Array, Uint8Array
 from globalconv.errors import InputError, suggest
 from globalconv.infer.predictor import Predictor
-from globalconv.infer.views import scaled_size, view
+from globalconv.infer.views import scaled_size, view_image
 from globalconv.receptive_field.advice import object_at
 from globalconv.receptive_field.field_settings import FieldSettings
 from globalconv.receptive_field.gradient import gradient_map
@@ -28,8 +28,7 @@ from globalconv.receptive_field.occlusion import Occluders, discrepancy_map, val
 from globalconv.receptive_field.target import Position
 from globalconv.runtime.files import write_atomic
 from globalconv.runtime.progress import Progress
-from globalconv.visual.legend import INK, PAPER, font
-from globalconv.visual.overlay import contours
+from globalconv.visual.overlay import INK, PAPER, contours, load_font
 from globalconv.visual.panel import MUTED, panel
 
 DIMMED = 0.28
@@ -60,7 +59,9 @@ def captioned(image: Image.Image, *lines: str) -> Image.Image:
     sheet.paste(image, (0, 0))
     draw = ImageDraw.Draw(sheet)
     for number, line in enumerate(lines):
-        draw.text((0, image.height + size * (0.3 + 1.3 * number)), line, MUTED if number else INK, font(size), "la")
+        draw.text(
+            (0, image.height + size * (0.3 + 1.3 * number)), line, MUTED if number else INK, load_font(size), "la"
+        )
     return sheet
 
 
@@ -177,7 +178,7 @@ def _field(
     class_name: str | None, shown: BoolArray | None, on_batch: OnBatch | None,
 ) -> Field:  # fmt: skip
     size = scaled_size(image.shape[0], image.shape[1], scale)
-    seen = view(image, scale, mirrored=False)[0 : size[0], 0 : size[1]]
+    seen = view_image(image, scale, flipped=False)[0 : size[0], 0 : size[1]]
     row, column = _moved(at, image.shape[:2], size)
     scores_K = predictor.logits(seen)[0, :, row, column]
     channel = int(scores_K.argmax()) if class_name is None else _class_index(predictor.class_names, class_name)

@@ -28,7 +28,7 @@ from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.evaluation.score import Predictions, Score, ScoredImage, score_together
 from globalconv.infer.predictor import Predictor
 from globalconv.labels import IGNORE
-from globalconv.model.wrapped import made_by
+from globalconv.model.wrapped import custom_class
 from globalconv.training.recipe import flat, stage_folders
 from globalconv.weights import MODEL_FILE
 
@@ -216,7 +216,7 @@ def subject(name: str, predictor: Predictor, source: Source, folder: Path | None
     """Return a network as what a report is about; `folder` is its run, where it has one."""
     recipe = predictor.info.get("recipe", {})
     history = History(flat(recipe)) if folder is None else read_history(folder, recipe)
-    if made := made_by(predictor.network):  # what the recipe says about a network is of none here
+    if made := custom_class(predictor.network):  # what the recipe says about a network is of none here
         used = {option: value for option, value in history.settings.items() if not option.startswith("model.")}
         history = replace(history, settings={"network": made, **used})
     predictions = Predictions(lambda index: predictor.class_map(source.image(index)), predictor.precision)

@@ -24,7 +24,7 @@ from globalconv.arrays import Int64Array
 from globalconv.errors import InputError
 from globalconv.labels import Colour
 from globalconv.runtime.files import write_text
-from globalconv.visual.legend import Entry
+from globalconv.visual.overlay import LegendEntry
 
 RUN_COLOURS = 6
 """Runs that have a colour of their own; the next ones start again with the first."""
@@ -353,12 +353,12 @@ class Row:
     images: Sequence[Image.Image]
 
 
-def gallery(columns: Sequence[str], rows: Sequence[Row], items: Sequence[Entry] = ()) -> str:
+def gallery(columns: Sequence[str], rows: Sequence[Row], items: Sequence[LegendEntry] = ()) -> str:
     """Return rows of images, each titled with its column, and a legend; on a narrow screen a row breaks."""
     return "\n".join(_row(columns, row) for row in rows) + legend(items)
 
 
-def legend(items: Sequence[Entry]) -> str:
+def legend(items: Sequence[LegendEntry]) -> str:
     """Return which colour is which class."""
     listed = "".join(
         f'<li><i class="swatch" style="background: rgb{item.colour}"></i>{escape(item.name)}</li>' for item in items

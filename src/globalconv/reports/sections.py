@@ -14,8 +14,7 @@ from globalconv.reports.findings import Findings, Result
 from globalconv.reports.page import Row, gallery, legend
 from globalconv.reports.sentences import confusions, error_rates
 from globalconv.training.recipe import FREE
-from globalconv.visual.legend import Entry, entries
-from globalconv.visual.overlay import error_map, overlay
+from globalconv.visual.overlay import LegendEntry, error_map, legend_entries, overlay
 
 WORST, BEST, DISPUTED = 4, 2, 5
 """Images that are shown."""
@@ -198,8 +197,8 @@ def _row(findings: Findings, index: int, note: str, maps: list[Uint8Array], erro
     return Row(findings.source.sample_name(index), note, shown)
 
 
-def _legend(maps: list[Uint8Array], labels: LabelSpace) -> list[Entry]:
-    return entries(sorted({int(value) for class_map in maps for value in np.unique(class_map)}), labels)
+def _legend(maps: list[Uint8Array], labels: LabelSpace) -> list[LegendEntry]:
+    return legend_entries(sorted({int(value) for class_map in maps for value in np.unique(class_map)}), labels)
 
 
 def data(findings: Findings) -> str:

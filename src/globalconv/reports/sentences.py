@@ -6,7 +6,7 @@ import numpy as np
 
 from globalconv.evaluation.bootstrap import Interval, difference_interval, miou_interval
 from globalconv.model.network import GlobalConvNet
-from globalconv.model.wrapped import made_by
+from globalconv.model.wrapped import custom_class
 from globalconv.reports.findings import Findings, Result, Subject
 from globalconv.reports.next_steps import SEED, row_shares
 from globalconv.reports.page import signed
@@ -17,7 +17,7 @@ LEAST = 0.0005
 
 def describe(subject: Subject) -> str:
     """Return what a subject is, in the paper's words where it has some."""
-    if subject.predictor is not None and (name := made_by(subject.predictor.network)):
+    if subject.predictor is not None and (name := custom_class(subject.predictor.network)):
         return f"{subject.name}: {name}"
     if subject.predictor is None or not isinstance(subject.predictor.network, GlobalConvNet):
         return f"{subject.name}: class maps made elsewhere"

@@ -24,7 +24,7 @@ from globalconv.data.formats.mixtures import located
 from globalconv.data.roots import Root
 from globalconv.errors import InputError
 from globalconv.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC, LabelSpace
-from globalconv.visual.palette import palette_png
+from globalconv.visual.overlay import palette_png
 
 _FRAME = re.compile(r".+_\d{6}_\d{6}")
 

@@ -22,10 +22,8 @@ from globalconv.errors import InputError, Log, StoppedError
 from globalconv.geometry import STRIDE
 from globalconv.labels import Colour, LabelSpace
 from globalconv.model.backbone import batch_norms
-from globalconv.model.network import GlobalConvNet
-from globalconv.model.normalise import Normalised
-from globalconv.model.wrapped import adopted
-from globalconv.model.wrapped import fingerprint as make_of
+from globalconv.model.network import GlobalConvNet, ImageNetwork
+from globalconv.model.wrapped import structure_digest, wrap_network
 from globalconv.runtime.devices import Hardware, choose_hardware, environment, peak_memory
 from globalconv.runtime.memory import keep_freed_memory
 from globalconv.runtime.processes import usable_cores
@@ -49,7 +47,7 @@ def assemble(
     task: Task,
     run: RunFolder,
     hardware: Hardware,
-    network: Normalised,
+    network: ImageNetwork,
     fabric: Fabric | None = None,
 ) -> Session:
     """Return a session at step 0, on its device; alone, where no `fabric` is given."""
@@ -153,13 +151,15 @@ def run_training(
     for line in quick_check(train_source, val_source):
         log(f"warning     {line}")
     crop = recipe.data.augmentation.crop
-    given = None if module is None else adopted(module, train_source.labels.num_classes, crop)
+    given = None if module is None else wrap_network(module, train_source.labels.num_classes, crop)
     dataset = dataset_facts(recipe.data, data, init_from, train_source, val_source, given)
     run.check_dataset(dataset)
     saved = load_newest(run.checkpoints)
     if resume and init_from is None and (recorded := run.initial_weights()) is not None:
         init_from = Path(recorded)
-    network: Normalised = build_network(recipe, train_source.labels, init_from, saved, log) if given is None else given
+    network: ImageNetwork = (
+        build_network(recipe, train_source.labels, init_from, saved, log) if given is None else given
+    )
     if given is not None and saved is not None:
         restore_network(given, saved)
     weights_K = _class_weights(recipe, train_source, hardware.device, log)
@@ -219,14 +219,14 @@ def _check_batch_norm(recipe: Recipe, settings: ModelSettings, network: GlobalCo
 
 def dataset_facts(
     settings: DataSettings, data: Root | None, init_from: Path | None, train_source: Source, val_source: Source,
-    given: Normalised | None = None,
+    given: ImageNetwork | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return what a run records of where it started: data, splits, a fingerprint of the samples' names, weights, and
     the make of a network that was given to it."""
     return {
         "data": root_to_json(data),
         "init_from": None if init_from is None else str(init_from.resolve()),
-        "network": None if given is None else {**given.settings, "fingerprint": make_of(given)},
+        "network": None if given is None else {**given.settings, "fingerprint": structure_digest(given)},
         "labels": train_source.labels.to_json(),
         "train": {"split": settings.train_split, **fingerprint(sample_names(train_source))},
         "val": {
@@ -259,7 +259,7 @@ def _class_weights(recipe: Recipe, source: Source, device: torch.device, log: Lo
     return torch.as_tensor(weights, dtype=torch.float32, device=device)
 
 
-def fill_colour(network: Normalised) -> Colour:
+def fill_colour(network: ImageNetwork) -> Colour:
     """Return the colour that the network's normalisation maps (almost) to zero: the fill of padding."""
     red, green, blue = (round(255 * value) for value in network.mean_C11.flatten().tolist())
     return (red, green, blue)

@@ -26,7 +26,7 @@ from globalconv.data.loader import Batch
 from globalconv.data.source import spread_evenly
 from globalconv.errors import InputError, Log
 from globalconv.evaluation.confusion import TopKAccuracy
-from globalconv.model.normalise import Normalised
+from globalconv.model.network import ImageNetwork
 from globalconv.model.wrapped import Classifier
 from globalconv.runtime.devices import choose_hardware
 from globalconv.runtime.files import write_atomic
@@ -77,7 +77,7 @@ class Classification(Task):
         smoothing = self.recipe.optim.label_smoothing
         return F.cross_entropy(outputs.float(), targets, label_smoothing=smoothing, reduction="sum") / counted
 
-    def evaluate(self, network: Normalised, numerics: Numerics, on_scored: OnScored) -> Evaluation:
+    def evaluate(self, network: ImageNetwork, numerics: Numerics, on_scored: OnScored) -> Evaluation:
         """Score centre crops; the loss that is logged is the plain cross-entropy."""
         began, count, loss = time.perf_counter(), TopKAccuracy(), 0.0
         data, low = self.recipe.data, numerics.precision == "bfloat16"
@@ -96,7 +96,7 @@ class Classification(Task):
         facts = {"images": count.images, "precision": numerics.precision, "seconds": seconds}
         return Evaluation(count.top1, {**scores, **facts}, {**scores}, "val")
 
-    def save(self, folder: Path, network: Normalised, info: dict[str, Any]) -> None:
+    def save(self, folder: Path, network: ImageNetwork, info: dict[str, Any]) -> None:
         """Write `BACKBONE_FILE`: the tensors of timm's whole model under its names, and a description as metadata."""
         assert isinstance(network, Classifier)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.body.state_dict().items()}

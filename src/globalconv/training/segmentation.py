@@ -14,7 +14,7 @@ from globalconv.evaluation.score import score_shard, score_source
 from globalconv.geometry import Geometry
 from globalconv.infer.predictor import Predictor
 from globalconv.labels import Colour
-from globalconv.model.normalise import Normalised
+from globalconv.model.network import ImageNetwork
 from globalconv.training.distributed import Ranks
 from globalconv.training.loss import segmentation_loss, valid_pixels
 from globalconv.training.recipe import Recipe
@@ -83,7 +83,7 @@ class Segmentation(Task):
         dice_weight = optim.dice_weight / parts
         return segmentation_loss(outputs, targets, counted, self.class_weights_K, dice_weight, optim.hardest)
 
-    def evaluate(self, network: Normalised, numerics: Numerics, on_scored: OnScored) -> Evaluation:
+    def evaluate(self, network: ImageNetwork, numerics: Numerics, on_scored: OnScored) -> Evaluation:
         predictor = Predictor(
             network, self.train_source.labels, numerics.device, numerics.precision, numerics.layout,
             geometry=self.geometry,
@@ -100,7 +100,7 @@ class Segmentation(Task):
         scalars: dict[str, float | None] = {"miou": score.miou, "pixel_accuracy": score.matrix.pixel_accuracy()}
         return Evaluation(score.miou, score.to_json(), scalars, self.recipe.data.val_split)
 
-    def save(self, folder: Path, network: Normalised, info: dict[str, Any]) -> None:
+    def save(self, folder: Path, network: ImageNetwork, info: dict[str, Any]) -> None:
         data = self.recipe.data
         facts = {
             "train_split": data.train_split,

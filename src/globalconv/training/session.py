@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from globalconv.data.loader import Batch
 from globalconv.errors import DivergedError, InputError
-from globalconv.model.normalise import Normalised
+from globalconv.model.network import ImageNetwork
 from globalconv.runtime.devices import Hardware
 from globalconv.runtime.progress import Progress
 from globalconv.runtime.signals import StopRequest
@@ -45,7 +45,7 @@ class Session:
     task: Task
     run: RunFolder
     fabric: Fabric
-    network: Normalised
+    network: ImageNetwork
     average: MovingAverage | None
     wrapped: nn.Module
     """The network as Fabric runs it: on its device, in its precision."""
@@ -83,11 +83,11 @@ class Session:
         silent = None if self.ranks.first else Console(quiet=True)
         return Progress("step", self.total_steps, "steps", start=self.state.step, console=silent)
 
-    def evaluated_network(self) -> Normalised:
+    def evaluated_network(self) -> ImageNetwork:
         """Return the network whose scores count and whose weights are saved: the moving average where there is one."""
         if self.average is None:
             return self.network
-        assert isinstance(self.average.network, Normalised)
+        assert isinstance(self.average.network, ImageNetwork)
         return self.average.network
 
     def evaluation_due(self) -> bool:
@@ -118,7 +118,7 @@ class Session:
             self._save(self.run.path, network)
         self._log_evaluation(found, progress)
 
-    def _save(self, folder: Path, network: Normalised) -> None:
+    def _save(self, folder: Path, network: ImageNetwork) -> None:
         if self.ranks.first:
             self.task.save(folder, network, self._info())
 
@@ -189,7 +189,7 @@ class Session:
         return next(iter(checkpoints(self.run.checkpoints)), None)
 
 
-def restore_network(network: Normalised, saved: dict[str, Any]) -> None:
+def restore_network(network: ImageNetwork, saved: dict[str, Any]) -> None:
     """Give a fresh network the weights, statistics and normalisation of a checkpoint."""
     network.load_state_dict(saved["network"])
     network.mean_C11.copy_(saved["normalisation"]["mean"])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from globalconv.data.loader import Batch
-from globalconv.model.normalise import Normalised
+from globalconv.model.network import ImageNetwork
 
 OnScored = Callable[[int, int], object]
 """Called during an evaluation with the images done and the images in all; may raise to stop."""
@@ -73,9 +73,9 @@ class Task(ABC):
         loss."""
 
     @abstractmethod
-    def evaluate(self, network: Normalised, numerics: Numerics, on_scored: OnScored) -> Evaluation:
+    def evaluate(self, network: ImageNetwork, numerics: Numerics, on_scored: OnScored) -> Evaluation:
         """Score `network`, which is in eval mode, on the validation split."""
 
     @abstractmethod
-    def save(self, folder: Path, network: Normalised, info: dict[str, Any]) -> None:
+    def save(self, folder: Path, network: ImageNetwork, info: dict[str, Any]) -> None:
         """Write `network` into `folder`, with `info` beside it."""

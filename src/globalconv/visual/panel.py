@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from globalconv.labels import Colour
-from globalconv.visual.legend import INK, PAPER, Entry, Font, font, legend
+from globalconv.visual.overlay import INK, PAPER, Font, LegendEntry, draw_legend, load_font
 
 MUTED: Colour = (112, 118, 126)
 
 
 @dataclass(frozen=True)
 class Column:
-    """What stands above a column: a title, and a smaller note below it such as its mIoU."""
+    """The title above a column, and a smaller note below it, such as its mIoU."""
 
     title: str
     note: str = ""
@@ -22,27 +22,40 @@ class Column:
 def panel(
     columns: Sequence[Column | str],
     rows: Sequence[Sequence[Image.Image]],
-    items: Sequence[Entry] = (),
+    entries: Sequence[LegendEntry] = (),
     cell_width: int = 320,
     title: str = "",
 ) -> Image.Image:
-    """Return one image with a row per sample and a column per kind of image, and a legend of `items` below.
+    """Return one image with a row per sample and a column per kind of image, and a legend of `entries` below.
 
-    Images are scaled to `cell_width` and keep their shape; those of a row share its height.
+    Images are scaled to `cell_width` and keep their shape; the images of a row are centred in its height.
     """
     heads = [Column(column) if isinstance(column, str) else column for column in columns]
     assert heads and all(len(row) == len(heads) for row in rows), "one image per column in every row"
     margin, gap, size = round(cell_width * 0.06), max(3, round(cell_width * 0.022)), max(13, round(cell_width * 0.05))
-    cells = [[_fitted(image, cell_width) for image in row] for row in rows]
+    cells = [[_fit(image, cell_width) for image in row] for row in rows]
     width = len(heads) * (cell_width + gap) - gap + 2 * margin
-    strip = legend(items, width - 2 * margin, size) if items else None
+    strip = draw_legend(entries, width - 2 * margin, size) if entries else None
     width = max(width, strip.width + 2 * margin if strip else 0)
-    header = _header(heads, cell_width, gap, size, title)
+    # A header of its own, so that a long title ends at the last column.
+    title_height = round(size * 2.2) if title else 0
+    header_height = title_height + round(size * (2.9 if any(head.note for head in heads) else 1.7))
+    header = Image.new("RGB", (len(heads) * (cell_width + gap) - gap, header_height), PAPER)
+    draw = ImageDraw.Draw(header)
+    if title:
+        draw.text((0, 0), title, INK, load_font(size * 1.35), anchor="la")
+    title_font, note_font = load_font(size), load_font(size * 0.85)
+    for index, head in enumerate(heads):
+        x = index * (cell_width + gap)
+        draw.text((x, title_height), _shorten(head.title, title_font, cell_width), INK, title_font, anchor="la")
+        note = _shorten(head.note, note_font, cell_width)
+        draw.text((x, title_height + size * 1.3), note, MUTED, note_font, anchor="la")
+
     heights = [max(image.height for image in row) for row in cells]
-    total = margin + header.height + sum(height + gap for height in heights) + (strip.height if strip else 0) + margin
+    total = margin + header_height + sum(height + gap for height in heights) + (strip.height if strip else 0) + margin
     sheet = Image.new("RGB", (width, total), PAPER)
     sheet.paste(header, (margin, margin))
-    y = margin + header.height
+    y = margin + header_height
     for row, height in zip(cells, heights, strict=True):
         for index, image in enumerate(row):
             x = margin + index * (cell_width + gap)
@@ -53,32 +66,18 @@ def panel(
     return sheet
 
 
-def _header(heads: Sequence[Column], cell_width: int, gap: int, size: int, title: str) -> Image.Image:
-    top = round(size * 2.2) if title else 0
-    height = top + round(size * (2.9 if any(head.note for head in heads) else 1.7))
-    header = Image.new("RGB", (len(heads) * (cell_width + gap) - gap, height), PAPER)
-    draw = ImageDraw.Draw(header)
-    if title:
-        draw.text((0, 0), title, INK, font(size * 1.35), anchor="la")
-    for index, head in enumerate(heads):
-        x = index * (cell_width + gap)
-        draw.text((x, top), _cut(head.title, font(size), cell_width), INK, font(size), anchor="la")
-        note_font = font(size * 0.85)
-        draw.text((x, top + size * 1.3), _cut(head.note, note_font, cell_width), MUTED, note_font, anchor="la")
-    return header
-
-
-def _fitted(image: Image.Image, width: int) -> Image.Image:
+def _fit(image: Image.Image, width: int) -> Image.Image:
     """Return `image` scaled to `width`: enlarged in whole pixels if it is small, smoothly reduced if it is large."""
     height = max(1, round(image.height * width / image.width))
-    height = min(height, 2 * width)  # a tall sliver would push everything else off the sheet
-    width = max(1, round(image.width * height / image.height)) if height == 2 * width else width
-    how = Image.Resampling.NEAREST if image.width * 2 <= width else Image.Resampling.LANCZOS
-    return image.convert("RGB").resize((width, height), how)
+    if height >= 2 * width:  # a tall sliver would push everything else off the sheet
+        height = 2 * width
+        width = max(1, round(image.width * height / image.height))
+    method = Image.Resampling.NEAREST if image.width * 2 <= width else Image.Resampling.LANCZOS
+    return image.convert("RGB").resize((width, height), method)
 
 
-def _cut(text: str, letters: Font, width: int) -> str:
-    """Return `text`, shortened to `width` pixels."""
+def _shorten(text: str, letters: Font, width: int) -> str:
+    """Return `text`, cut to `width` pixels with an ellipsis."""
     if letters.getlength(text) <= width:
         return text
     while text and letters.getlength(text + "…") > width:

@@ -12,7 +12,7 @@ from globalconv.errors import InputError
 from globalconv.model.fast.convolutions import FusedConvolution, SideBySide, is_available
 from globalconv.model.fast.optimise import optimised
 from globalconv.model.network import GlobalConvNet
-from globalconv.model.wrapped import Adopted
+from globalconv.model.wrapped import WrappedNetwork
 
 pytestmark = pytest.mark.skipif(not is_available(torch.float32), reason="no x86 CPU, or a torch without oneDNN")
 
@@ -140,7 +140,7 @@ def test_sums_take_the_place_of_what_is_not_read_again() -> None:
 def test_a_network_of_somebody_else(name: str) -> None:
     smp = pytest.importorskip("segmentation_models_pytorch", reason="segmentation-models-pytorch is not installed")
     torch.manual_seed(0)
-    plain = Adopted(getattr(smp, name)("resnet18", encoder_weights=None, classes=5).eval(), 5)
+    plain = WrappedNetwork(getattr(smp, name)("resnet18", encoder_weights=None, classes=5).eval(), 5)
     images_N3HW = images(70, 64)
     torch.testing.assert_close(optimised(plain)(images_N3HW), plain(images_N3HW), rtol=1e-4, atol=1e-5)
 

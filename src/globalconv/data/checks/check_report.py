@@ -13,8 +13,7 @@ from globalconv.data.roots import Root, format_root, root_to_json
 from globalconv.errors import InputError
 from globalconv.runtime.files import write_atomic
 from globalconv.runtime.progress import Progress
-from globalconv.visual.legend import entries
-from globalconv.visual.overlay import overlay
+from globalconv.visual.overlay import legend_entries, overlay
 from globalconv.visual.panel import panel
 
 NAMED, SIZES = 5, 5
@@ -104,7 +103,7 @@ def write_sheet(report: Report, file: Path) -> None:
     sheet = panel(
         [""] * columns,
         [row + [blank] * (columns - len(row)) for row in rows],
-        entries(range(report.labels.num_classes), report.labels),
+        legend_entries(range(report.labels.num_classes), report.labels),
         title=f"{_title(report.root)}: masks over images",
     )
     file.parent.mkdir(parents=True, exist_ok=True)
