@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from globalconv.data.images import image_size, open_image, pixel_limit, read_image, to_rgb, upright
+from globalconv.data.images import image_size, open_image, pixel_limit, read_image, to_rgb, turn_upright
 from globalconv.data.masks import read_label_map, read_mask
 from globalconv.errors import InputError
 from globalconv.labels import CAMVID, IGNORE, LabelSpace, voc_palette
@@ -238,7 +238,7 @@ def test_only_pillow_is_silenced_while_a_image_is_decoded(tmp_path: Path, monkey
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         with open_image(path) as photo:
-            upright(photo)
+            turn_upright(photo)
             warnings.warn("in tiles", stacklevel=1)
     assert [str(warning.message) for warning in heard] == ["in tiles"]
 
