@@ -14,24 +14,24 @@ from globalconv.jobs.receptive_field import advise
 
 def main() -> None:
     advice = advise(Path(os.environ["GLOBALCONV_DATA"]) / "MSRC21")
-    found = advice.to_json()
+    values = advice.to_json()
     rows: list[dict[str, Any]] = [
         {
-            "network": one.name,
-            "field": round(one.side),
-            "holds the objects of": f"{one.held:.1%} of pixels",
-            "multiply_adds": f"{one.multiply_adds / 1e9:.2f} G",
-            "weights": f"{one.weights / 1e6:.2f} M",
+            "network": network.name,
+            "field": round(network.side),
+            "holds the objects of": f"{network.held:.1%} of pixels",
+            "multiply_adds": f"{network.multiply_adds / 1e9:.2f} G",
+            "weights": f"{network.weights / 1e6:.2f} M",
         }
-        for one in advice.candidates
+        for network in advice.networks
     ]
     print_rows("fields against objects", rows)
-    facts = {key: found[key] for key in ("objects", "label_maps", "images", "width", "height")}
-    facts["side of the object that a pixel lies in, percentiles"] = found["object_side_percentiles"]
+    facts = {key: values[key] for key in ("objects", "label_maps", "images", "width", "height")}
+    facts["side of the object that a pixel lies in, percentiles"] = values["object_side_percentiles"]
     report = {
         "command": "python benchmarks/advise.py",
         "hardware": hardware(),
-        "settings": {**facts, "trained": found["trained"]},
+        "settings": {**facts, "trained": values["trained"]},
         "tables": {"effective fields of untrained networks against the objects of MSRC21": rows},
     }
     write_report(RESULTS / "advise-msrc21.json", report)

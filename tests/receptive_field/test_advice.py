@@ -9,16 +9,16 @@ import pytest
 from helpers.training import small_recipe, train, write_blobs
 
 from globalconv.cli.main import main
-from globalconv.receptive_field.advice import Advice, Candidate, Objects
+from globalconv.receptive_field.advice import KernelAdvice, MeasuredNetwork, ObjectSizes
 
 
-def objects(*sides: float) -> Objects:
-    return Objects(np.array(sides, np.float64), 213, 320)
+def objects(*sides: float) -> ObjectSizes:
+    return ObjectSizes(np.array(sides, np.float64), 213, 320)
 
 
-def advice(*networks: tuple[str, float, float, int], held: Objects, k: int = 15) -> Advice:
-    made = tuple(Candidate(name, (k,) * 4, side, share, 1, cost) for name, side, share, cost in networks)
-    return Advice("made", 1, 1, held, made, trained=False)
+def advice(*networks: tuple[str, float, float, int], held: ObjectSizes, k: int = 15) -> KernelAdvice:
+    measured = tuple(MeasuredNetwork(name, (k,) * 4, side, share, 1, cost) for name, side, share, cost in networks)
+    return KernelAdvice("made", 1, 1, held, measured, trained=False)
 
 
 def test_shares_are_of_pixels_not_of_objects() -> None:

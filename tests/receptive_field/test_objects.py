@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from globalconv.receptive_field.advice import deepest_pixel, object_areas, object_at
+from globalconv.receptive_field.advice import object_areas
+from globalconv.receptive_field.figure3 import deepest_pixel, object_at
 
 MAP = np.array(
     [

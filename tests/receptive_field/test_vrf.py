@@ -18,7 +18,7 @@ from globalconv.infer.predictor import Predictor
 from globalconv.labels import LabelSpace
 from globalconv.model.network import GlobalConvNet
 from globalconv.receptive_field.field_settings import FieldSettings
-from globalconv.receptive_field.figure3 import lit, measure_fields
+from globalconv.receptive_field.figure3 import draw_field, measure_fields
 from globalconv.weights import save_weights
 
 PIXELWISE = {"occluder": 1, "occluders": 64 * 64, "threshold": 1e-9, "batch_size": 64}
@@ -75,7 +75,7 @@ def test_a_class_that_one_network_lacks_is_refused_before_any_is_measured() -> N
 def test_the_image_is_dimmed_outside_and_marked() -> None:
     region = np.zeros((40, 60), bool)
     region[10:30, 10:50] = True
-    shown = np.asarray(lit(np.full((40, 60, 3), 200, np.uint8), region, (20, 30), 120))
+    shown = np.asarray(draw_field(np.full((40, 60, 3), 200, np.uint8), region, (20, 30), 120))
     assert shown.shape == (80, 120, 3)
     assert (shown[5, 5] < 80).all() and (shown[30, 30] == 200).all()
     assert shown[41, 61, 0] > 200 > shown[41, 61, 1], "red where the pixel is"

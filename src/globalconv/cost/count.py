@@ -26,7 +26,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from globalconv.errors import InputError
 from globalconv.model.network import GlobalConvNet
-from globalconv.receptive_field.target import in_mode
 
 
 class LiveBytes(TorchDispatchMode):
@@ -257,3 +256,15 @@ def _rows(network: nn.Module, parts: list[Block], multiply_adds: list[int]) -> t
     all_weights = sum(parameter.numel() for parameter in network.parameters())
     rows.append(CostRow("other", all_weights - sum(row.weights for row in rows), total - sum(each)))
     return tuple(row for row in rows if row.weights or row.multiply_adds)
+
+
+@contextmanager
+def in_mode(network: nn.Module, training: bool) -> Iterator[None]:
+    """Put `network` into training or eval mode inside the block; afterwards every part is in its own mode again."""
+    modes = {module: module.training for module in network.modules()}
+    network.train(training)
+    try:
+        yield
+    finally:
+        for module, before in modes.items():
+            module.training = before

@@ -1,4 +1,4 @@
-"""`globalconv vrf` and `globalconv advise` as functions: files in, Figure 3 in a file, numbers in return."""
+"""`globalconv vrf` and `globalconv advise`: receptive fields as Figure 3 shows them, and the kernel size to choose."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from globalconv.arrays import Uint8Array
 from globalconv.data.datasets import open_source
 from globalconv.data.images import open_image, read_image
 from globalconv.data.roots import Data, as_root
 from globalconv.errors import InputError
 from globalconv.infer.predictor import load
 from globalconv.model.network import GlobalConvNet, ImageNetwork
-from globalconv.receptive_field.advice import Advice, candidate, objects_of, some_images
+from globalconv.receptive_field.advice import KernelAdvice, measure_network, measure_objects, sample_images
 from globalconv.receptive_field.field_settings import OCCLUSION, FieldSettings
-from globalconv.receptive_field.figure3 import Field, batch_progress, check_image, figure, measure_fields, write_image
+from globalconv.receptive_field.figure3 import (
+    ReceptiveField,
+    check_figure_path,
+    draw_figure,
+    measure_fields,
+    write_figure,
+)
 from globalconv.reports.findings import run_names
 from globalconv.runtime.devices import choose_device
 from globalconv.runtime.progress import Progress
@@ -26,13 +31,13 @@ from globalconv.weights import load_weights
 
 
 @dataclass(frozen=True)
-class Found:
-    """The fields of one pixel: of each network at each scale."""
+class PixelFields:
+    """The receptive fields of one pixel: of each network at each scale."""
 
     at: tuple[int, int]
     """Column X and row Y."""
     settings: FieldSettings
-    fields: tuple[Field, ...]
+    fields: tuple[ReceptiveField, ...]
 
     def to_json(self) -> dict[str, Any]:
         x, y = self.at
@@ -40,19 +45,16 @@ class Found:
 
     def table(self) -> str:
         """Return the areas as a table for a terminal."""
-        rows = [("network", "scale", "image", "score of", "field", "of image", "side", "of object"), *self._rows()]
+        rows = [("network", "scale", "image", "score of", "field", "of image", "side", "of object")]
+        for field in self.fields:
+            height, width = field.region.shape
+            held = "-" if field.held is None else f"{field.held:.1%}"
+            rows.append((
+                field.name, f"{field.scale:g}", f"{width}x{height}", field.class_name, f"{field.pixels:,}",
+                f"{field.pixels / field.region.size:.1%}", f"{field.pixels**0.5:.0f}", held,
+            ))  # fmt: skip
         legend = "field in pixels, side = its square root; of object = how much of the object it holds"
         return "\n".join([*align_columns(rows), legend])
-
-    def _rows(self) -> Iterator[tuple[str, ...]]:
-        for one in self.fields:
-            height, width = one.region.shape
-            held = "-" if one.held is None else f"{one.held:.1%}"
-            share = one.pixels / one.region.size
-            yield (
-                one.name, f"{one.scale:g}", f"{width}x{height}", one.class_name, f"{one.pixels:,}", f"{share:.1%}",
-                f"{one.pixels**0.5:.0f}", held,
-            )  # fmt: skip
 
 
 def draw_fields(
@@ -64,23 +66,25 @@ def draw_fields(
     class_name: str | None = None,
     label_map: str | Path | None = None,
     device: str = "auto",
-) -> Found:
-    """Measure what the score of the pixel `at` (X, Y) rests on in each network, and write it to `out` as Figure 3.
+) -> PixelFields:
+    """Measure the receptive field of the pixel `at` (X, Y) in each network, and write it to `out` as Figure 3.
 
     `weights` are run folders, `image` and `label_map` files; see `measure_fields`. Raises `InputError` for whatever is
     missing or refused, before anything is computed.
     """
-    check_image(Path(out))
+    check_figure_path(Path(out))
     pixels = read_image(Path(image))
-    values = None if label_map is None else _values(Path(label_map))
+    mask = None
+    if label_map is not None:
+        with open_image(Path(label_map)) as stored:  # indices (H, W) or colours (H, W, 3)
+            mask = np.asarray(stored if stored.mode in ("L", "P", "1") else stored.convert("RGB"))
     folders = [Path(folder) for folder in weights]
     predictors = {
         name: load(folder, device, "float32") for name, folder in zip(run_names(folders), folders, strict=True)
     }
-    with batch_progress() as on_batch:
-        fields = measure_fields(predictors, pixels, at[::-1], settings, class_name, values, on_batch)
-    write_image(Path(out), figure(fields))
-    return Found(at, settings, tuple(fields))
+    fields = measure_fields(predictors, pixels, at[::-1], settings, class_name, mask)
+    write_figure(Path(out), draw_figure(fields))
+    return PixelFields(at, settings, tuple(fields))
 
 
 def advise(
@@ -94,7 +98,7 @@ def advise(
     images: int = 4,
     seed: int = 0,
     device: str = "auto",
-) -> Advice:
+) -> KernelAdvice:
     """Return which share of the pixels of `data` lies in objects that the fields of networks can hold, and the cost.
 
     The networks are those of `weights` (run folders); without any, untrained ones over `backbone`, one for each of
@@ -103,38 +107,33 @@ def advise(
     """
     if data is None and layout != "scenes":
         raise InputError("`data` is missing: name the root of the data set (or `layout` scenes for the built-in ones)")
-    source = open_source(as_root(data), split, layout)
-    objects, samples = objects_of(source, maps), some_images(source, images)
-    chosen = choose_device(device)
-    networks = _saved(weights) if weights else _fresh(source.labels.num_classes, backbone, kernel_sizes, seed)
-    found = []
-    with Progress("measured", len(weights or kernel_sizes), "networks") as progress:
-        for done, (name, network) in enumerate(networks, 1):
-            moved = [images_13HW.to(chosen) for images_13HW in samples]
-            found.append(candidate(name, network.to(chosen), network.settings["kernel_size"], moved, objects))
-            progress.update(done)
-    ordered = tuple(sorted(found, key=lambda one: one.side))
-    return Advice(source.name, min(maps, len(source)), len(samples), objects, ordered, bool(weights))
-
-
-def _saved(weights: Sequence[str | Path]) -> Iterator[tuple[str, ImageNetwork]]:
-    folders = [Path(folder) for folder in weights]
-    for name, folder in zip(run_names(folders), folders, strict=True):
-        yield name, load_weights(folder).network
-
-
-def _fresh(classes: int, backbone: str, sizes: Sequence[int], seed: int) -> Iterator[tuple[str, GlobalConvNet]]:
-    """Yield untrained networks, all of one seed; a kernel of 1 is the Baseline's pointwise head."""
-    if not sizes:
+    if not weights and not kernel_sizes:
         raise InputError("`kernel_sizes`: give at least one")
-    for k in dict.fromkeys(sizes):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            head = "pointwise" if k == 1 else "gcn"
-            yield f"{head} {k}" if k > 1 else head, GlobalConvNet(classes, backbone, k, head)
+    kernel_sizes = list(dict.fromkeys(kernel_sizes))
+    source = open_source(as_root(data), split, layout)
+    objects, samples = measure_objects(source, maps), sample_images(source, images)
+    torch_device = choose_device(device)
 
+    def networks() -> Iterator[tuple[str, ImageNetwork]]:
+        """Yield networks and their names one at a time, so that one at a time is in memory."""
+        if weights:
+            folders = [Path(folder) for folder in weights]
+            for name, folder in zip(run_names(folders), folders, strict=True):
+                yield name, load_weights(folder).network
+            return
+        for k in kernel_sizes:
+            head = "pointwise" if k == 1 else "gcn"  # a kernel of 1 is the Baseline's head
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)  # the same for all
+                network = GlobalConvNet(source.labels.num_classes, backbone, k, head)
+            yield head if k == 1 else f"{head} {k}", network
 
-def _values(path: Path) -> Uint8Array:
-    """Return a label map or mask as it is stored: indices (H, W) or colours (H, W, 3)."""
-    with open_image(path) as image:
-        return np.asarray(image if image.mode in ("L", "P", "1") else image.convert("RGB"))
+    measured = []
+    with Progress("measured", len(weights or kernel_sizes), "networks") as progress:
+        for done, (name, network) in enumerate(networks(), 1):
+            on_device = [images_13HW.to(torch_device) for images_13HW in samples]
+            kernels = network.settings["kernel_size"]
+            measured.append(measure_network(name, network.to(torch_device), kernels, on_device, objects))
+            progress.update(done)
+    by_side = tuple(sorted(measured, key=lambda network: network.side))
+    return KernelAdvice(source.name, min(maps, len(source)), len(samples), objects, by_side, bool(weights))

@@ -17,9 +17,8 @@ from globalconv.paper.keys import data_name
 from globalconv.paper.paper_report import Dataset
 from globalconv.paper.parts import Grid, Heading, Images, Part, Text
 from globalconv.paper.results import RunResult
-from globalconv.receptive_field.advice import deepest_pixel
 from globalconv.receptive_field.field_settings import FieldSettings
-from globalconv.receptive_field.figure3 import Field, batch_progress, drawn, measure_fields
+from globalconv.receptive_field.figure3 import ReceptiveField, deepest_pixel, draw_fields, measure_fields
 from globalconv.reports.page import Row
 from globalconv.training.run_folder import RunFolder
 from globalconv.visual.overlay import legend_entries, overlay
@@ -114,14 +113,12 @@ def figure_3(shown: Shown, occluders: int) -> list[Part]:
         label_map = shown.source.label_map(index)
         if (at := deepest_pixel(label_map)) is None:
             continue
-        with batch_progress() as on_batch:
-            image = shown.source.image(index)
-            fields = measure_fields(shown.predictors, image, at, settings, None, label_map, on_batch)
+        fields = measure_fields(shown.predictors, shown.source.image(index), at, settings, None, label_map)
         return _fields(shown, index, fields, settings)
     return [Heading("As Figure 3", 3), Text("None of the images above has an object that lies wholly inside it.")]
 
 
-def _fields(shown: Shown, index: int, fields: Sequence[Field], settings: FieldSettings) -> list[Part]:
+def _fields(shown: Shown, index: int, fields: Sequence[ReceptiveField], settings: FieldSettings) -> list[Part]:
     words = (
         "What the score of the marked pixel rests on, for the class that each network sees there: where an occluder of"
         f" {settings.occluder} x {settings.occluder} pixels changes it by at least {settings.least:.0%} of the largest"
@@ -130,7 +127,7 @@ def _fields(shown: Shown, index: int, fields: Sequence[Field], settings: FieldSe
     )
     by_scale = [[field for field in fields if field.scale == scale] for scale in settings.scales]
     name = shown.source.sample_name(index)
-    rows = [Row(name, f"scale {of_one[0].scale:g}", drawn(of_one)) for of_one in by_scale]
+    rows = [Row(name, f"scale {of_one[0].scale:g}", draw_fields(of_one)) for of_one in by_scale]
     areas = {
         f"{one.name}, scale {one.scale:g}": [
             one.class_name, f"{one.pixels:,}", f"{one.pixels / one.region.size:.1%}",

@@ -1,4 +1,4 @@
-"""How the fields of one pixel are measured. Known to the command line, so nothing here imports torch."""
+"""Settings of `globalconv vrf`. The command line reads them, so nothing here imports torch."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,7 +8,7 @@ from globalconv.errors import InputError
 
 @dataclass(frozen=True)
 class FieldSettings:
-    """How the fields of one pixel are measured (docs/receptive-fields.md)."""
+    """How the receptive fields of one pixel are measured (docs/receptive-fields.md)."""
 
     method: Literal["occlusion", "gradient"] = "occlusion"
     """occlusion: the valid receptive field (Zhou et al.), as in Figure 3; gradient: |gradient| of this one image."""
@@ -36,16 +36,16 @@ class FieldSettings:
 
     @property
     def least(self) -> float:
-        """The threshold that holds."""
+        """`threshold`, or the default of the method."""
         return self.threshold or (0.1 if self.method == "occlusion" else 0.0455)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the numbers depend on."""
-        how: dict[str, Any] = {"method": self.method, "threshold": self.least}
+        """Return the settings that the areas depend on."""
+        values: dict[str, Any] = {"method": self.method, "threshold": self.least}
         if self.method == "occlusion":
-            how |= {"occluder": self.occluder, "occluders": self.occluders, "seed": self.seed}
-        return how
+            values |= {"occluder": self.occluder, "occluders": self.occluders, "seed": self.seed}
+        return values
 
 
 OCCLUSION = FieldSettings()
-"""The paper's."""
+"""As in the paper's Figure 3."""

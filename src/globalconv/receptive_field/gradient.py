@@ -1,6 +1,6 @@
 """The effective receptive field by gradients (Luo et al. 2016): how much each pixel moves one cell of a map.
 
-Shapes: N images, H x W pixels, C channels and h x w cells of the map. All numbers are raw values in float64.
+Shapes: N images of H x W pixels, C channels and h x w cells of the map. All values are raw gradients in float64.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,16 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from globalconv.arrays import Float64Array
-from globalconv.receptive_field.target import (
-    Layer,
-    Position,
-    channel_in,
-    evaluating,
-    output_map,
-    pixel_of,
-    position_in,
-    size_of,
-)
+from globalconv.cost.count import in_mode
+from globalconv.receptive_field.target import Layer, Position, check_channel, position_in, select_map
 
 
 def gradient_map(
@@ -31,17 +23,20 @@ def gradient_map(
 ) -> Float64Array:
     """Return |gradient| (H, W) of the cell `at` of a map, summed over the three colours, averaged over the images.
 
-    The gradient that enters is 1 at the cell (by default the middle one): in all channels, or in `channel` alone.
-    `images_N3HW` are floats as the network takes them, on its device. The network is in eval mode meanwhile.
+    `at` is by default the middle cell. The output gradient is 1 there, in all channels or in `channel` alone, and 0
+    elsewhere. `images_N3HW` are floats as the network takes them, on its device. The network runs in eval mode and
+    keeps its own mode.
     """
-    with evaluating(network), torch.enable_grad():
+    with in_mode(network, training=False), torch.enable_grad():
         pixels_N3HW = images_N3HW.detach().clone().requires_grad_()
-        map_NChw = output_map(network, pixels_N3HW, layer)
+        map_NChw = select_map(network(pixels_N3HW), layer)
         row, column = position_in(map_NChw, at)
-        channels = slice(None) if channel is None else channel_in(map_NChw, channel)
+        if channel is not None:
+            check_channel(map_NChw, channel)
+        channels = slice(None) if channel is None else channel
         (gradient_N3HW,) = torch.autograd.grad(map_NChw[:, channels, row, column].sum(), pixels_N3HW)
-    strength: Float64Array = gradient_N3HW.double().abs().sum(1).mean(0).cpu().numpy()
-    return strength
+    strength_HW: Float64Array = gradient_N3HW.double().abs().sum(1).mean(0).cpu().numpy()
+    return strength_HW
 
 
 def effective_receptive_field(
@@ -54,39 +49,28 @@ def effective_receptive_field(
     """Return the mean |gradient| around a cell of a map (Luo et al. 2016), over `images` and `positions`.
 
     `images` is images_N3HW, or several of them, which may differ in size. `positions` are cells of the map, by default
-    the middle one. The result has odd sides and the pixel in the middle of the cell as its own middle; each of its
-    values is the mean over those gradients whose image reaches there. `field_size` measures it.
-    Deviation: the paper averages over random images and weights; what is averaged over here is what is handed in.
+    the middle one. The result has odd sides and the pixel in the middle of the cell at its own centre; each value is
+    the mean over those gradients whose image reaches there. `field_size` measures it.
+    Deviation: the paper averages over random images and weights; here they are the caller's.
     """
-    several = [images] if isinstance(images, Tensor) else images
-    return _mean(
-        centred
-        for images_N3HW in several
-        for centred in _fields(network, images_N3HW, positions or (None,), channel, layer)
-    )
+    strengths: list[tuple[Float64Array, Position]] = []  # (H, W), and the pixel in the middle of the cell
+    for images_N3HW in [images] if isinstance(images, Tensor) else images:
+        with in_mode(network, training=False), torch.inference_mode():
+            map_NChw = select_map(network(images_N3HW[:1]), layer)
+        (height, width), (rows, columns) = images_N3HW.shape[-2:], map_NChw.shape[-2:]
+        for at in positions or (None,):
+            row, column = position_in(map_NChw, at)
+            pixel = (2 * row + 1) * height // (2 * rows), (2 * column + 1) * width // (2 * columns)
+            strengths.append((gradient_map(network, images_N3HW, at, channel, layer), pixel))
 
-
-def _fields(
-    network: nn.Module, images_N3HW: Tensor, positions: Sequence[Position | None], channel: int | None, layer: Layer
-) -> Iterable[tuple[Float64Array, Position]]:
-    """Yield the gradients of every position, and the pixel that each is about."""
-    with evaluating(network), torch.inference_mode():
-        map_NChw = output_map(network, images_N3HW[:1], layer)
-    for at in positions:
-        pixel = pixel_of(position_in(map_NChw, at), size_of(images_N3HW), size_of(map_NChw))
-        yield gradient_map(network, images_N3HW, at, channel, layer), pixel
-
-
-def _mean(fields: Iterable[tuple[Float64Array, Position]]) -> Float64Array:
-    """Return the mean of fields (H, W) laid upon each other with their pixels in one place."""
-    placed = list(fields)
-    up, left = (max(pixel[axis] for _, pixel in placed) for axis in (0, 1))
-    down, right = (max(field.shape[axis] - 1 - pixel[axis] for field, pixel in placed) for axis in (0, 1))
-    reach = max(up, down), max(left, right)
-    total, count = (np.zeros((2 * reach[0] + 1, 2 * reach[1] + 1)) for _ in range(2))
-    for field, (row, column) in placed:
-        top, first = reach[0] - row, reach[1] - column
-        window = slice(top, top + field.shape[0]), slice(first, first + field.shape[1])
-        total[window] += field
+    # Lay the gradients on top of each other with those pixels in one place, and average.
+    above, left = (max(pixel[axis] for _, pixel in strengths) for axis in (0, 1))
+    below, right = (max(strength.shape[axis] - 1 - pixel[axis] for strength, pixel in strengths) for axis in (0, 1))
+    middle_row, middle_column = max(above, below), max(left, right)
+    total, count = (np.zeros((2 * middle_row + 1, 2 * middle_column + 1)) for _ in range(2))
+    for strength_HW, (row, column) in strengths:
+        top, first = middle_row - row, middle_column - column
+        window = slice(top, top + strength_HW.shape[0]), slice(first, first + strength_HW.shape[1])
+        total[window] += strength_HW
         count[window] += 1
     return total / np.maximum(count, 1)
