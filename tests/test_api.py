@@ -12,6 +12,7 @@ from globalconv.cli import evaluate
 from globalconv.errors import InputError, StoppedError
 from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.jobs import evaluate as evaluate_job
+from globalconv.jobs import train as train_job
 from globalconv.reports.findings import read_history
 from globalconv.runtime.signals import StopRequest
 
@@ -49,7 +50,7 @@ def test_a_report_that_fails_is_a_warning(place: Path, tmp_path: Path, monkeypat
 
     shutil.copytree(place / "run", tmp_path / "run")
     (tmp_path / "run" / "report.html").unlink()
-    monkeypatch.setattr(evaluate_job, "write_report", fail)
+    monkeypatch.setattr(train_job, "write_report", fail)
     with pytest.warns(UserWarning, match=r"no report.html: disk full; the training is complete; globalconv report"):
         assert globalconv.train(small_recipe(), place / "blobs", tmp_path / "run", resume=True) == tmp_path / "run"
 
@@ -61,7 +62,7 @@ def test_a_stop_during_the_report_says_that_the_training_is_complete(
         raise StoppedError("stopped by SIGINT", 2)
 
     shutil.copytree(place / "run", tmp_path / "run")
-    monkeypatch.setattr(evaluate_job, "write_report", stop)
+    monkeypatch.setattr(train_job, "write_report", stop)
     with pytest.raises(StoppedError, match="the training is complete") as stopped:
         globalconv.train(small_recipe(), place / "blobs", tmp_path / "run", resume=True)
     assert stopped.value.exit_code == 130

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from globalconv.errors import InputError
     from globalconv.evaluation.confusion import ConfusionMatrix
     from globalconv.infer.predictor import load
-    from globalconv.jobs.evaluate import crf_search, evaluate, report
+    from globalconv.jobs.evaluate import crf_search, evaluate
     from globalconv.jobs.predict import predict, submit
+    from globalconv.jobs.report import report
     from globalconv.jobs.train import pretrain, train
     from globalconv.labels import LabelSpace
     from globalconv.model.blocks import BoundaryRefinement, ConvStack, DenseConv, GlobalConv, PointwiseHead
@@ -68,7 +69,7 @@ _HOMES = {
     "train": "jobs.train",
     "pretrain": "jobs.train",
     "evaluate": "jobs.evaluate",
-    "report": "jobs.evaluate",
+    "report": "jobs.report",
     "predict": "jobs.predict",
     "crf_search": "jobs.evaluate",
     "submit": "jobs.predict",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from globalconv.arrays import Uint8Array
+from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.evaluation.score import Predictions
 from globalconv.labels import LabelSpace
 from globalconv.reports.findings import Findings, History, Subject, gather
@@ -51,9 +52,9 @@ def stripes(count: int, height: int = 12, width: int = 20) -> Maps:
     return Maps([label_map.copy() for _ in range(count)])
 
 
-def findings(source: Maps, *runs: Run) -> Findings:
+def findings(source: Maps, *runs: Run, regions: RegionSettings = REGIONS) -> Findings:
     """Return what is found about `runs`."""
-    return gather([_subject(source, run) for run in runs], source, lambda done, matrix: None)
+    return gather([_subject(source, run) for run in runs], source, lambda done, matrix: None, regions)
 
 
 def _subject(source: Maps, run: Run) -> Subject:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.reports.next_steps import Advice, Comparison, Evidence, advise, compare, untried
+from globalconv.reports.next_steps import Comparison, Evidence, advise, compare, untried
+from globalconv.reports.page import NextStep
 
 GOOD = np.array([[950, 50, 0], [50, 900, 50], [0, 50, 950]])
 RUN = Evidence(("sky", "road", "car"), ConfusionMatrix.from_counts(GOOD))
@@ -16,7 +17,7 @@ def told(run: Evidence) -> list[str]:
     return [advice.what for advice in advise(run)]
 
 
-def only(run: Evidence) -> Advice:
+def only(run: Evidence) -> NextStep:
     [advice] = advise(run)
     return advice
 
@@ -112,10 +113,10 @@ def test_several_changes_at_once_explain_nothing() -> None:
 
 def test_what_a_comparison_has_answered_is_not_advised() -> None:
     found = [
-        Advice("Separate", "mixed up", "--model.head gcn"),
-        Advice("Sharpen", "ragged", "--model.boundary-refinement"),
-        Advice("Train longer", "rising", "--epochs 2"),
-        Advice("Look", "unclear"),
+        NextStep("Separate", "mixed up", "--model.head gcn"),
+        NextStep("Sharpen", "ragged", "--model.boundary-refinement"),
+        NextStep("Train longer", "rising", "--epochs 2"),
+        NextStep("Look", "unclear"),
     ]
     assert [a.what for a in untried(found, ["model.head", "model.boundary_refinement"])] == ["Train longer", "Look"]
     assert untried(found, []) == found

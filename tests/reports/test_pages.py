@@ -9,8 +9,7 @@ from helpers.reporting import Run, findings, log, stripes
 from globalconv.evaluation.regions import RegionSettings
 from globalconv.labels import LabelSpace
 from globalconv.reports.findings import Findings
-from globalconv.reports.run_report import about_boundaries, render
-from globalconv.reports.sections import changed_settings
+from globalconv.reports.run_report import changed_settings, render
 
 WRONG = [0, 5, 20, 1, 2, 3, 4, 9, 11, 7]
 
@@ -59,7 +58,7 @@ def test_a_comparison_shows_where_runs_differ() -> None:
     page = render(found)
     check_self_contained(page)
     assert row(page, "model.head") == ["model.head", "pointwise", "gcn"]
-    assert changed_settings(found.results).keys() == {"model.head"}  # where it ran changes nothing
+    assert [row.name for row in changed_settings(found.results)] == ["model.head"]  # where it ran changes nothing
     ious = [result.score.matrix.iou()[0] for result in found.results]
     assert row(page, "sky")[2:] == [f"{ious[0]:.3f}", f"{ious[1]:.3f}", f"{ious[1] - ious[0]:+.3f}"]
     assert samples(page, "Where they disagree most")[:3] == ["day/2", "day/9", "day/8"]
@@ -125,10 +124,18 @@ def test_a_perfect_run_has_a_page_too() -> None:
     assert "Nothing is confused." in page and "All class maps are alike." in page and "nan" not in Reader(page).text
 
 
-def test_the_page_says_which_boundaries_were_asked_for() -> None:
-    assert about_boundaries(RegionSettings()) in render(findings(stripes(10), Run("mine", WRONG)))
-    asked = about_boundaries(RegionSettings(3, "chessboard", "edge"))
-    assert "bridged" not in asked and "edge of void" in asked and "chessboard" in asked
+@pytest.mark.parametrize(
+    ("settings", "words", "others"),
+    [
+        (RegionSettings(), ["bridged"], ["edge of void", "chessboard"]),
+        (RegionSettings(3, "chessboard", "edge"), ["within 3 pixels", "edge of void", "chessboard"], ["bridged"]),
+    ],
+)
+def test_the_page_says_which_boundaries_were_asked_for(
+    settings: RegionSettings, words: list[str], others: list[str]
+) -> None:
+    page = render(findings(stripes(10), Run("mine", WRONG), regions=settings))
+    assert all(word in page for word in words) and not any(word in page for word in others)
 
 
 def test_one_logged_loss_is_no_curve() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from globalconv.errors import InputError
-from globalconv.reports.findings import check_alike, noted_data, run_names
+from globalconv.jobs.report import check_comparable
+from globalconv.reports.findings import noted_data, run_names
 
 
 def test_names_are_as_short_as_they_can_be(tmp_path: Path) -> None:
@@ -27,10 +28,10 @@ def network(classes: tuple[str, ...] = ("a", "b"), held_out: tuple[str, ...] = (
 
 def test_runs_that_held_out_other_images_need_a_split() -> None:
     folders = [Path("one"), Path("two")]
-    check_alike(folders, [network(held_out=("1", "2")), network(held_out=("2", "1"))], None)
+    check_comparable(folders, [network(held_out=("1", "2")), network(held_out=("2", "1"))], None)
     for other in (network(held_out=("3",)), network(split="test")):
         with pytest.raises(InputError, match=r"two: was validated on other images than one.*`split`"):
-            check_alike(folders, [network(held_out=("1", "2")), other], None)
-        check_alike(folders, [network(held_out=("1", "2")), other], "test")
+            check_comparable(folders, [network(held_out=("1", "2")), other], None)
+        check_comparable(folders, [network(held_out=("1", "2")), other], "test")
     with pytest.raises(InputError, match=r"two: its classes \(a, c\)"):
-        check_alike(folders, [network(), network(("a", "c"))], "test")
+        check_comparable(folders, [network(), network(("a", "c"))], "test")

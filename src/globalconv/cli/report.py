@@ -36,7 +36,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     """Write the page and print its path."""
     options = read_options(ReportOptions, "report", arguments, "Write a page about a run, or compare several.")
     with fast_imports():
-        from globalconv.jobs.evaluate import report
+        from globalconv.jobs.report import report
 
     page = report(
         options.runs,

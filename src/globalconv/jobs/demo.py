@@ -12,7 +12,7 @@ from globalconv.data.scenes.writing import SceneSet, write_scenes
 from globalconv.data.source import Source
 from globalconv.errors import InputError, Log
 from globalconv.infer.predictor import load
-from globalconv.jobs.evaluate import report
+from globalconv.jobs.report import report
 from globalconv.jobs.train import train
 from globalconv.reports.page import check_page
 from globalconv.runtime.files import write_atomic

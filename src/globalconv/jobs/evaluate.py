@@ -1,6 +1,5 @@
 """Jobs that score what was trained, each one function."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +17,7 @@ from globalconv.evaluation.score import OnImage, Score, predictions_in, score_pr
 from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.predictor import Predictor, load
 from globalconv.labels import LabelSpace
-from globalconv.reports.findings import History, Subject, check_alike, noted_data, run_names, stage_runs, subject
-from globalconv.reports.page import check_page
+from globalconv.reports.findings import History, Subject, subject
 from globalconv.reports.run_report import write_report
 from globalconv.runtime.progress import Progress
 from globalconv.runtime.threads import StageTimes
@@ -49,7 +47,7 @@ def evaluate(
     """
     predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
     with pixel_limit(predictor.settings.max_pixels):
-        score = _evaluate(weights, predictor, _to_score(predictor, data, split, layout), report, regions)
+        score = _evaluate(weights, predictor, open_scored(predictor, data, split, layout), report, regions)
     return replace(score, inference=predictor.settings.changes())
 
 
@@ -64,7 +62,7 @@ def _evaluate(
         folder = None if isinstance(weights, Predictor) else Path(weights)
         name = "network" if folder is None else folder.resolve().name
         asked = _with_settings(subject(name, predictor, source, folder), predictor.settings)
-        return write_report_of(Path(report), [asked], source, regions)[0]
+        return write_report(Path(report), [asked], source, regions)[0]
     times, batch_size = StageTimes(*SCORING), predictor.images_at_once
     with _progress(source) as progress:
         score = score_source(
@@ -105,42 +103,9 @@ def _evaluate_predictions(
 ) -> Score:
     if report is not None:
         maps = Subject(Path(predictions).resolve().name, predictions_in(Path(predictions), source), History())
-        return write_report_of(Path(report), [maps], source, regions)[0]
+        return write_report(Path(report), [maps], source, regions)[0]
     with _progress(source) as progress:
         return score_predictions(predictions_in(Path(predictions), source), source, _counted(progress), regions=regions)
-
-
-def report(
-    runs: Sequence[str | Path],
-    data: Data = None,
-    out: str | Path | None = None,
-    split: str | None = None,
-    layout: str | None = None,
-    device: str = "auto",
-    precision: str = "float32",
-    names: Sequence[str] = (),
-) -> Path:
-    """Write a page about a run, or about several side by side, and return its path; of a staged run, its stages.
-
-    `data` is by default where the trainings noted it. `out` is by default `report.html` in the run's folder, for
-    several runs `comparison.html` beside the first run. `names` are what the page calls the runs.
-    """
-    folders = [Path(run) for run in runs]
-    if not folders:
-        raise InputError("report: no run given; name one run folder, or several to compare")
-    beside = folders[0] / "report.html" if len(folders) == 1 else folders[0].parent / "comparison.html"
-    path = beside if out is None else Path(out)
-    check_page(path)
-    stages = stage_runs(folders[0]) if len(folders) == 1 else {}
-    if stages:
-        folders, names = list(stages.values()), list(stages)
-    called = names or run_names(folders)
-    predictors = [load(folder, device, precision) for folder in folders]
-    check_alike(folders, predictors, split)
-    source = _to_score(predictors[0], noted_data(folders) if data is None else data, split, layout)
-    subjects = [subject(*parts) for parts in zip(called, predictors, [source] * len(folders), folders, strict=True)]
-    write_report_of(path, subjects, source, stages=bool(stages))
-    return path
 
 
 def crf_search(
@@ -163,28 +128,12 @@ def crf_search(
     predictor = load(weights, device, settings.precision, settings=settings.inference)
 
     def opened(root: Root | None, split: str | None) -> Source:
-        return _to_score(predictor, root, split, settings.layout)
+        return open_scored(predictor, root, split, settings.layout)
 
     return run_job(predictor, Path(weights), as_root(data), opened, Path(out), settings, resume, workers, print_line)
 
 
-def write_report_of(
-    path: Path,
-    subjects: list[Subject],
-    source: Source,
-    regions: RegionSettings = REGIONS,
-    stages: bool = False,
-) -> list[Score]:
-    """Write the page about `subjects`, and show how far it is."""
-    with Progress("reported on", len(source), "images") as progress:
-
-        def on_image(done: int, matrix: ConfusionMatrix) -> None:  # of the first subject only
-            progress.update(done, {"mIoU": f"{matrix.miou():.4f}"} if len(subjects) == 1 else {})
-
-        return write_report(path, subjects, source, on_image, regions, stages)
-
-
-def _to_score(predictor: Predictor, data: Data, split: str | None, layout: str | None) -> Source:
+def open_scored(predictor: Predictor, data: Data, split: str | None, layout: str | None) -> Source:
     """Open what a network is to be scored on: unless told otherwise, what its training was validated on."""
     noted = predictor.info.get("recipe", {}).get("data", {})
     split = split or noted.get("val_split", "val")

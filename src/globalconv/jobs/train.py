@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from globalconv.data.roots import Data, Root, as_root
 from globalconv.errors import InputError, StoppedError, print_line
 from globalconv.infer.predictor import load
-from globalconv.jobs.evaluate import report, write_report_of
+from globalconv.jobs.report import report
 from globalconv.model.wrapped import custom_class, unwrap
 from globalconv.reports.findings import subject
+from globalconv.reports.run_report import write_report
 from globalconv.runtime.files import as_path
 from globalconv.runtime.processes import is_first_process
 from globalconv.runtime.signals import StopRequest
@@ -111,7 +112,7 @@ def _report_training(out: Path, session: Session) -> None:
     predictor = load(out, str(session.device), session.precision, network=copy.deepcopy(given))
     assert isinstance(session.task, Segmentation)
     source = session.task.val_source
-    write_report_of(out / "report.html", [subject(out.resolve().name, predictor, source, out)], source)
+    write_report(out / "report.html", [subject(out.resolve().name, predictor, source, out)], source)
 
 
 def _report_stages(recipe: StagedRecipe, data: Root | None, out: Path) -> None:

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from globalconv.reports import page
-from globalconv.reports.curves import Curve, curves, run_legend
-from globalconv.reports.page import Row, gallery
+from globalconv.reports.curves import Curve, Curves
 from globalconv.visual.overlay import LegendEntry
 
 UNBROKEN = "\N{NO-BREAK SPACE}"
@@ -18,10 +17,6 @@ class Heading:
 
     text: str
     level: int = 2
-
-    @property
-    def anchor(self) -> str:
-        return "".join(letter if letter.isalnum() else "-" for letter in self.text.lower())
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class Images:
     """Rows of images; only on the page."""
 
     columns: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[page.GalleryRow]
     legend: Sequence[LegendEntry]
 
 
@@ -63,42 +58,33 @@ Part = Heading | Text | Grid | Plot | Images
 
 
 def as_html(title: str, lead: str, parts: Sequence[Part], footer: str) -> str:
-    """Return the page."""
-    sections = {part.anchor: part.text for part in parts if isinstance(part, Heading) and part.level == 2}
-    return page.page(title, lead, [page.contents(sections), *map(_html, _side_by_side(parts))], footer)
-
-
-def _side_by_side(parts: Sequence[Part]) -> list[Part | list[Plot]]:
-    """Return the parts with plots that follow each other taken together."""
-    found: list[Part | list[Plot]] = []
+    """Return the page: a section per heading of level 2, plots that follow each other side by side."""
+    sections: list[tuple[str, list[page.Block]]] = []
+    columns: list[Sequence[page.Block]] = []
     for part in parts:
-        if isinstance(part, Plot) and found and isinstance(found[-1], list):
-            found[-1].append(part)
-        else:
-            found.append([part] if isinstance(part, Plot) else part)
-    return found
-
-
-def _html(part: Part | list[Plot]) -> str:
-    match part:
-        case Heading(text, level):
-            return page.heading(text, part.anchor) if level == 2 else page.subheading(text)
-        case Text(words, aside):
-            return page.note(words) if aside else page.paragraph(words)
-        case Grid(columns, rows):
-            return page.cells(columns, rows)
-        case Images(columns, images, legend):
-            return gallery(columns, images, legend)
-        case list():
-            return page.columns([_drawn(plot) for plot in part])
-        case Plot():
-            return _drawn(part)
-
-
-def _drawn(plot: Plot) -> str:
-    names = {line.run: line.name for line in plot.lines if not line.dashed}
-    key = run_legend([names.get(run, "") for run in range(max(names, default=-1) + 1)])
-    return curves(plot.title, plot.x_title, plot.lines, ticks=plot.ticks) + key
+        if isinstance(part, Plot):
+            if not columns:
+                sections[-1][1].append(page.SideBySide(columns))
+            names = {line.run: line.name for line in part.lines if not line.dashed}
+            runs = page.RunLegend([names.get(run, "") for run in range(max(names, default=-1) + 1)])
+            columns.append([Curves(part.title, part.x_title, part.lines, ticks=part.ticks), runs])
+            continue
+        columns = []
+        match part:
+            case Heading(text, 2):
+                sections.append((text, []))
+            case Heading(text, _):
+                sections[-1][1].append(page.Subheading(text))
+            case Text(words, aside):
+                sections[-1][1].append(page.Note(words) if aside else page.Text(words))
+            case Grid(titles, rows):
+                table = [page.TableRow(name, cells) for name, cells in rows.items()]
+                sections[-1][1].append(page.Table(titles if any(titles) else (), table, "whole"))
+            case Images(titles, samples, legend):
+                sections[-1][1].append(page.Gallery(titles, samples))
+                if legend:
+                    sections[-1][1].append(page.ClassLegend(legend))
+    return page.render_page(title, lead, [page.Section(text, blocks) for text, blocks in sections], footer)
 
 
 def as_markdown(title: str, lead: str, parts: Sequence[Part]) -> str:

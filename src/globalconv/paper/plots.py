@@ -19,7 +19,7 @@ from globalconv.paper.parts import Grid, Heading, Images, Part, Text
 from globalconv.paper.results import RunResult
 from globalconv.receptive_field.field_settings import FieldSettings
 from globalconv.receptive_field.figure3 import ReceptiveField, deepest_pixel, draw_fields, measure_fields
-from globalconv.reports.page import Row
+from globalconv.reports.page import GalleryRow, embed
 from globalconv.training.run_folder import RunFolder
 from globalconv.visual.overlay import legend_entries, overlay
 
@@ -82,7 +82,7 @@ def _last_weights(runs: Path, result: RunResult) -> Predictor:
 
 def figure_6(shown: Shown) -> list[Part]:
     """Return images with their truth and what each network makes of them."""
-    rows: list[Row] = []
+    rows: list[GalleryRow] = []
     seen: set[int] = set()
     for index in shown.places:
         row, classes = _row(shown.source, index, shown.predictors)
@@ -94,13 +94,13 @@ def figure_6(shown: Shown) -> list[Part]:
     return [Heading("As Figure 6", 3), Text(words), Images(columns, rows, legend)]
 
 
-def _row(source: Source, index: int, predictors: dict[str, Predictor]) -> tuple[Row, set[int]]:
+def _row(source: Source, index: int, predictors: dict[str, Predictor]) -> tuple[GalleryRow, set[int]]:
     """Return the images of one sample, and the classes in them."""
     image = source.image(index)
     maps = [source.label_map(index), *(predictor.class_map(image) for predictor in predictors.values())]
     images = [Image.fromarray(image), *(overlay(image, found, source.labels, legend=False) for found in maps)]
     classes = {int(value) for found in maps for value in np.unique(found)}
-    return Row(source.sample_name(index), "", images), classes
+    return GalleryRow(source.sample_name(index), "", list(map(embed, images))), classes
 
 
 def figure_3(shown: Shown, occluders: int) -> list[Part]:
@@ -127,7 +127,9 @@ def _fields(shown: Shown, index: int, fields: Sequence[ReceptiveField], settings
     )
     by_scale = [[field for field in fields if field.scale == scale] for scale in settings.scales]
     name = shown.source.sample_name(index)
-    rows = [Row(name, f"scale {of_one[0].scale:g}", draw_fields(of_one)) for of_one in by_scale]
+    rows = [
+        GalleryRow(name, f"scale {of_one[0].scale:g}", list(map(embed, draw_fields(of_one)))) for of_one in by_scale
+    ]
     areas = {
         f"{one.name}, scale {one.scale:g}": [
             one.class_name, f"{one.pixels:,}", f"{one.pixels / one.region.size:.1%}",

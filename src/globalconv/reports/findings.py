@@ -181,6 +181,11 @@ class Findings:
     """(width, height) -> number of images."""
     pixels: int
 
+    @property
+    def names(self) -> list[str]:
+        """What the subjects are called."""
+        return [result.name for result in self.results]
+
     def shares(self, pixels_N: Int64Array) -> npt.NDArray[np.float64]:
         """Return pixels of each image as shares of those that count; nan where none does."""
         with np.errstate(invalid="ignore"):
@@ -255,27 +260,3 @@ def noted_data(folders: Sequence[Path]) -> Root | None:
     if gone := [place for place in places if not place.exists()]:
         raise InputError(f"{folders[0]}: its data are not at {gone[0]} any more; say with `data` where they are")
     return root
-
-
-def check_alike(folders: Sequence[Path], predictors: Sequence[Predictor], split: str | None) -> None:
-    """Refuse to compare networks of other classes, or that held out other images than each other."""
-    first = predictors[0]
-    for folder, other in zip(folders[1:], predictors[1:], strict=True):
-        if other.class_names != first.class_names:
-            raise InputError(
-                f"{folder}: its classes ({_few(other.class_names)}) are not those of {folders[0]}"
-                f" ({_few(first.class_names)}); only runs of the same classes can be compared"
-            )
-        if split is None and _held_out(other) != _held_out(first):
-            raise InputError(
-                f"{folder}: was validated on other images than {folders[0]}, which it may have learnt; say with"
-                " `split` what to score both on"
-            )
-
-
-def _held_out(predictor: Predictor) -> Any:
-    return predictor.info.get("val_split"), sorted(predictor.info.get("held_out") or ())
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from globalconv.evaluation.bootstrap import Interval
 from globalconv.evaluation.confusion import ConfusionMatrix
+from globalconv.reports.page import NextStep
 
 Points = Sequence[tuple[float, float]]
 
@@ -32,15 +33,6 @@ OUTLINE, BORDER = 3, 0.6
 
 
 @dataclass(frozen=True)
-class Advice:
-    """What to do, why, and the option or command for it."""
-
-    what: str
-    why: str
-    how: str = ""
-
-
-@dataclass(frozen=True)
 class Evidence:
     """What the rules look at; empty where it is not known."""
 
@@ -55,24 +47,26 @@ class Evidence:
     finished: bool = True
 
 
-def advise(run: Evidence) -> list[Advice]:
+def advise(run: Evidence) -> list[NextStep]:
     """Return what the numbers of one run suggest, the most pressing first."""
     rules = (_unfinished, _overfitted, _still_rising, _missed_classes, _mixed_up, _few_images, _ragged_borders)
     return [advice for rule in rules for advice in rule(run)]
 
 
-def _unfinished(run: Evidence) -> Iterator[Advice]:
+def _unfinished(run: Evidence) -> Iterator[NextStep]:
     if not run.finished:
-        yield Advice("Finish the training", "The run stopped before its last step.", "globalconv train ... --resume")
+        yield NextStep("Finish the training", "The run stopped before its last step.", "globalconv train ... --resume")
 
 
-def _still_rising(run: Evidence) -> Iterator[Advice]:
+def _still_rising(run: Evidence) -> Iterator[NextStep]:
     if not run.finished or not _rising(run):
         return
     steps, epochs = run.settings.get("steps"), run.settings.get("epochs")
     before, after = run.mious[-2][1], run.mious[-1][1]
     why = f"mIoU was still rising at the end: from {before:.3f} to {after:.3f} between the last two evaluations."
-    yield Advice("Train longer", why, f"--steps {2 * steps}" if steps else f"--epochs {2 * epochs:g}" if epochs else "")
+    yield NextStep(
+        "Train longer", why, f"--steps {2 * steps}" if steps else f"--epochs {2 * epochs:g}" if epochs else ""
+    )
 
 
 def _rising(run: Evidence) -> bool:
@@ -81,7 +75,7 @@ def _rising(run: Evidence) -> bool:
     return len(scores) > 1 and scores[-1] - RISE > scores[-2] == max(scores[:-1])
 
 
-def _overfitted(run: Evidence) -> Iterator[Advice]:
+def _overfitted(run: Evidence) -> Iterator[NextStep]:
     """Compare the end with the best evaluation: a lower score at a lower loss."""
     if len(run.mious) < 3:
         return
@@ -93,7 +87,7 @@ def _overfitted(run: Evidence) -> Iterator[Advice]:
             f"From step {best_step} on the loss went on falling ({then:.3f} to {now:.3f}) while mIoU fell from"
             f" {best:.3f} to {last:.3f}: the training images are learnt by heart. The weights kept are the best."
         )
-        yield Advice("More data, stronger augmentation, or fewer steps", why, "--data.augmentation.scale 0.5 2")
+        yield NextStep("More data, stronger augmentation, or fewer steps", why, "--data.augmentation.scale 0.5 2")
 
 
 def _loss_around(losses: Points, step: float) -> float | None:
@@ -103,7 +97,7 @@ def _loss_around(losses: Points, step: float) -> float | None:
     return float(np.mean(before[-size:])) if before else None
 
 
-def _missed_classes(run: Evidence) -> Iterator[Advice]:
+def _missed_classes(run: Evidence) -> Iterator[NextStep]:
     counts = run.matrix.counts
     share_K, iou_K = counts.sum(1) / counts.sum(), run.matrix.iou()
     missed = [int(k) for k in np.flatnonzero((iou_K < MISSED) & (share_K > 0)) if run.matrix.miou() > MISSED]
@@ -111,12 +105,12 @@ def _missed_classes(run: Evidence) -> Iterator[Advice]:
     common = [run.class_names[k] for k in missed if share_K[k] >= RARE]
     if rare:
         why = f"{_listed(rare)}: IoU below {MISSED}, and less than {RARE:.0%} of the pixels each."
-        yield Advice("Give rare classes more weight", why, _for_rare(run.settings))
+        yield NextStep("Give rare classes more weight", why, _for_rare(run.settings))
     if common and not _rising(run):
         why = (
             f"{_listed(common)}: IoU below {MISSED} although not rare. Are the labels right, and alike in both splits?"
         )
-        yield Advice("Look at the labels of what is missed", why, "globalconv data check DATA --sheet sheet.png")
+        yield NextStep("Look at the labels of what is missed", why, "globalconv data check DATA --sheet sheet.png")
 
 
 def _for_rare(settings: Mapping[str, Any]) -> str:
@@ -129,7 +123,7 @@ def _for_rare(settings: Mapping[str, Any]) -> str:
     return f"--data.augmentation.crop {' '.join(str(round(side * 1.5)) for side in crop)}" if crop else ""
 
 
-def _mixed_up(run: Evidence) -> Iterator[Advice]:
+def _mixed_up(run: Evidence) -> Iterator[NextStep]:
     """Find the two classes that are most taken for each other."""
     shares_KK = row_shares(run.matrix.counts)
     both_KK = np.triu(np.minimum(shares_KK, shares_KK.T), 1)
@@ -144,23 +138,23 @@ def _mixed_up(run: Evidence) -> Iterator[Advice]:
     kernels = run.settings.get("model.kernel_size") or [15]
     pointwise = "gcn" not in (run.settings.get("model.head") or ["gcn"])
     how = "--model.head gcn" if pointwise else "--model.kernel-size 15" if max(kernels) < 15 else ""
-    yield Advice(f"Separate {one} from {other}", why, how)
+    yield NextStep(f"Separate {one} from {other}", why, how)
 
 
-def _few_images(run: Evidence) -> Iterator[Advice]:
+def _few_images(run: Evidence) -> Iterator[NextStep]:
     if run.interval is not None and run.interval[1] - run.interval[0] > WIDE:
         low, high = run.interval
         why = f"Other images of the same kind might score anything from {low:.3f} to {high:.3f} (95%)."
-        yield Advice("Score on more images before you trust small gains", why)
+        yield NextStep("Score on more images before you trust small gains", why)
 
 
-def _ragged_borders(run: Evidence) -> Iterator[Advice]:
+def _ragged_borders(run: Evidence) -> Iterator[NextStep]:
     if run.border_share < BORDER:
         return
     refined = run.settings.get("model.boundary_refinement", True)
     near = f"{run.border_share:.0%} of the wrong pixels lie within {OUTLINE} pixels of a boundary between areas"
     why = f"{near}: what is where is mostly right."
-    yield Advice("Sharpen boundaries", why, "" if refined else "--model.boundary-refinement")
+    yield NextStep("Sharpen boundaries", why, "" if refined else "--model.boundary-refinement")
 
 
 @dataclass(frozen=True)
@@ -177,7 +171,7 @@ class Comparison:
     """Settings that differ, of all that decide what comes out."""
 
 
-def compare(two: Comparison) -> list[Advice]:
+def compare(two: Comparison) -> list[NextStep]:
     """Return what keeps the difference from meaning what it seems to mean."""
     found = []
     if not two.decided:
@@ -185,14 +179,14 @@ def compare(two: Comparison) -> list[Advice]:
             f"{two.better} is ahead of {two.worse} by {two.difference:.3f} mIoU. Another seed may change as much as"
             f" {SEED}, and other images more or less: one run of each cannot tell which network is better."
         )
-        found.append(Advice("Repeat both with other seeds before choosing", why, "--seed 1"))
+        found.append(NextStep("Repeat both with other seeds before choosing", why, "--seed 1"))
     if len(two.changed) > 1:
         why = f"{two.better} and {two.worse} differ in {len(two.changed)} settings: {_listed(two.changed)}."
-        found.append(Advice("Change one setting at a time to know which one it was", why))
+        found.append(NextStep("Change one setting at a time to know which one it was", why))
     return found
 
 
-def untried(found: Sequence[Advice], changed: Sequence[str]) -> list[Advice]:
+def untried(found: Sequence[NextStep], changed: Sequence[str]) -> list[NextStep]:
     """Return the advice less what the comparison has answered: options for settings in which the runs differ."""
     answered = {f"--{name.replace('_', '-')}" for name in changed}
     return [advice for advice in found if advice.how.partition(" ")[0] not in answered]
