@@ -20,7 +20,7 @@ DataOption = tyro.conf.UseAppendAction[tuple[str, ...]]
 """`--data PATH`, or `--data voc=PATH sbd=PATH`: words for `parse_data`."""
 
 _OPTION = re.compile(r"--[\w.-]+")
-_PLACE = re.compile(r"^Error parsing \w+: (?=--)")
+_PLACE = re.compile(r"^Error parsing \w+: (?=`)")
 """Names a group of options, which nobody typed."""
 
 
