@@ -9,7 +9,8 @@ import pytest
 
 import globalconv
 from globalconv.cli.main import main
-from globalconv.cost.compare import Clock, compare_costs, variants
+from globalconv.cost.compare import model_variants
+from globalconv.jobs.cost import LatencySettings, compare_costs
 from globalconv.labels import LabelSpace
 from globalconv.training.recipe import ModelSettings
 from globalconv.weights import save_weights
@@ -24,13 +25,13 @@ def said(command: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_variants_are_every_head_with_every_k_once() -> None:
-    found = variants(TINY, ["pointwise", "gcn"], [3, 7])
-    assert [(model.head, model.kernel_size) for model in found] == [
+    variants = model_variants(TINY, ["pointwise", "gcn"], [3, 7])
+    assert [(model.head, model.kernel_size) for model in variants] == [
         (("pointwise",), (1,)), (("gcn",), (3,)), (("gcn",), (7,))
     ]  # fmt: skip
-    assert variants(TINY, [], []) == [TINY]
+    assert model_variants(TINY, [], []) == [TINY]
     wide = ModelSettings(backbone="test_resnet", stack_width=8, head=("stack",))
-    assert [model.stack_width for model in variants(wide, ["gcn", "stack"], [5])] == [None, 8]
+    assert [model.stack_width for model in model_variants(wide, ["gcn", "stack"], [5])] == [None, 8]
 
 
 def test_json_says_what_network_cost_says(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,8 +59,7 @@ def test_one_network_is_shown_block_by_block(capsys: pytest.CaptureFixture[str])
 
 
 def test_latency_is_measured_where_asked() -> None:
-    models = variants(TINY, ["pointwise", "gcn"], [3])
-    comparison = compare_costs(models, 2, 32, 32, Clock("cpu", repeats=2))
+    comparison = compare_costs(TINY, 32, 32, 2, ["pointwise", "gcn"], [3], LatencySettings("cpu", repeats=2))
     assert comparison.hardware is not None and "cpu" in comparison.hardware
     assert all(network.seconds and network.seconds > 0 for network in comparison.networks)
     fields = comparison.to_json()["networks"]

@@ -14,8 +14,6 @@ from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import ModelSettings
 
-CLASSES = 21
-
 NETWORK = ModelSettings()
 
 
@@ -49,35 +47,22 @@ class CostOptions:
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Count, measure where asked, and print."""
     options = read_options(CostOptions, "cost", arguments, "Say what a network costs, or compare several.")
-    height, width = _size(options.size)
-    with fast_imports():
-        from globalconv.cost.compare import Clock, compare_costs, variants
-
-    model, classes = _network(options)
-    clock = Clock(options.device, options.precision, options.repeats) if options.latency else None
-    compared = variants(model, options.heads, options.kernel_sizes)
-    comparison = compare_costs(compared, classes, height, width, clock)
-    print(json.dumps(comparison.to_json(), indent=2) if options.json else comparison.text())
-    return 0
-
-
-def _size(words: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", words)
-    if not found:
-        raise InputError(f"--size {words}: give height x width in pixels, such as 512x512, each below a million")
-    return int(found[1]), int(found[2])
-
-
-def _network(options: CostOptions) -> tuple[ModelSettings, int]:
-    """Return the settings of the network that is meant, and its number of classes."""
+    size = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", options.size)
+    if not size:
+        raise InputError(f"--size {options.size}: give height x width in pixels, such as 512x512, each below a million")
     if (options.model.backbone_weights, options.model.backbone_norm) != (None, "train"):
         raise InputError("--model.backbone-weights, --model.backbone-norm: change no cost; leave them out")
-    if options.weights is None:
-        return options.model, CLASSES if options.classes is None else options.classes
-    if options.model != NETWORK or options.classes is not None:
+    if options.weights is not None and (options.model != NETWORK or options.classes is not None):
         raise InputError(
             f"cost {options.weights}: its model.json says what the network is; leave out --model, --classes"
         )
-    from globalconv.cost.compare import saved_model
+    with fast_imports():
+        from globalconv.jobs.cost import LatencySettings, compare_costs
 
-    return saved_model(options.weights)
+    latency = LatencySettings(options.device, options.precision, options.repeats) if options.latency else None
+    comparison = compare_costs(
+        options.weights or options.model, int(size[1]), int(size[2]), options.classes, options.heads,
+        options.kernel_sizes, latency,
+    )  # fmt: skip
+    print(json.dumps(comparison.to_json(), indent=2) if options.json else comparison.text())
+    return 0

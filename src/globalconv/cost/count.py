@@ -1,13 +1,9 @@
 """What a network costs: weights and multiply-adds, block by block, and the memory of its activations.
 
-Nothing is computed: the network's layers run on the meta device, which knows shapes only, so that ResNet-152 at
-1024 x 2048 is counted in seconds and in no memory. This is the only place of the project that counts.
+Nothing is computed: the layers run on the meta device, which knows shapes only, so that ResNet-152 at 1024 x 2048 is
+counted in seconds and without memory. This is the only place of the project that counts.
 
 Shapes: N images of H x W pixels.
-
-How many bytes of tensors live at a time, on any device: also on the meta device, where none are really there.
-
-Which modules of a network make one block of a figure.
 """
 
 import weakref
@@ -27,100 +23,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from globalconv.errors import InputError
 from globalconv.model.network import GlobalConvNet
 
-
-class LiveBytes(TorchDispatchMode):
-    """While entered, adds up the storages that operations make and takes off those that are let go of.
-
-    Views share their storage and count once; what was there before does not count.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.now = 0
-        """Bytes that live."""
-        self.most = 0
-        """Most bytes that ever lived at one time."""
-        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # fmt: skip
-        for given in tree_leaves((args, kwargs)):
-            if isinstance(given, Tensor):
-                self._known.add(given.untyped_storage())
-        outputs = func(*args, **(kwargs or {}))
-        for made in tree_leaves(outputs):
-            if isinstance(made, Tensor) and made.untyped_storage() not in self._known:
-                self._take_up(made.untyped_storage())
-        return outputs
-
-    def _take_up(self, storage: Any) -> None:
-        self._known.add(storage)
-        size = storage.nbytes()
-        self.now += size
-        self.most = max(self.most, self.now)
-        weakref.finalize(storage, self._let_go, size)
-
-    def _let_go(self, size: int) -> None:
-        self.now -= size
-
-
 LEVELS = {2: "conv-1", 4: "res-2", 8: "res-3", 16: "res-4", 32: "res-5"}
 """Stride -> the paper's name of the level whose features have it."""
 
-
-@dataclass(frozen=True)
-class Block:
-    """Modules of a network that are shown as one."""
-
-    name: str
-    modules: tuple[nn.Module, ...]
-
-    @property
-    def weights(self) -> int:
-        """Parameters in these modules, each once."""
-        parameters = {id(parameter): parameter for module in self.modules for parameter in module.parameters()}
-        return sum(parameter.numel() for parameter in parameters.values())
-
-
-def blocks(network: nn.Module) -> list[Block]:
-    """Return the blocks of Figure 2 for the paper's network; for any other its children, or itself if it has none."""
-    if isinstance(network, GlobalConvNet):
-        return [*_levels(network.backbone.body), *_decoder(network)]
-    children = [Block(name, (child,)) for name, child in network.named_children()]
-    return children or [Block(type(network).__name__, (network,))]
-
-
-def _decoder(network: GlobalConvNet) -> Iterator[Block]:
-    for level, head in zip(list(LEVELS.values())[1:], network.heads, strict=True):
-        yield Block(f"head {level}", (head,))
-    yield Block("refinements after heads", tuple(network.refine_heads))
-    yield Block("refinements after sums", tuple(network.refine_sums))
-    yield Block("refinements at output", tuple(network.refine_output))
-    yield Block("upsamplings", tuple(network.upsamples))
-
-
-def _levels(body: Any) -> list[Block]:
-    """Return a block per level of a timm backbone: its children up to the one whose output timm declares for a stride.
-
-    Where its children are not in that order, the backbone is one block.
-    """
-    ends = {info["module"].replace(".", "_"): LEVELS.get(info["reduction"]) for info in body.feature_info.info}
-    found: dict[str, list[nn.Module]] = {}
-    waiting: list[nn.Module] = []
-    for name, child in body.named_children():
-        waiting.append(child)
-        if level := ends.get(name):
-            found.setdefault(level, []).extend(waiting)
-            waiting = []
-    if waiting or not found.keys() >= set(list(LEVELS.values())[1:]):
-        return [Block("backbone", (body,))]
-    return [Block(level, tuple(modules)) for level, modules in found.items()]
-
-
-PAIR = 2
-"""Images of a batch that is counted in training mode: batch norm over one value is refused."""
+TRAINING_BATCH = 2
+"""Images of the batch that is counted in training mode: batch norm refuses a single value per channel."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +51,7 @@ class NetworkCost:
     height: int
     width: int
     rows: tuple[CostRow, ...]
-    """Block by block, in the order of the forward pass; they add up to the whole."""
+    """NetworkBlock by block, in the order of the forward pass; they add up to the whole."""
     inference_bytes: int
     """Most bytes of activations that live at one time of a forward pass without gradients, in float32. The input and
     the weights are not among them, nor what a convolution's algorithm needs to work in."""
@@ -166,49 +73,108 @@ def network_cost(network: nn.Module, height: int, width: int) -> NetworkCost:
     """Return what `network` (images_N3HW -> anything) costs for one image of `height` x `width`.
 
     The blocks are those of the paper's Figure 2 for a `GlobalConvNet`, of any other network its children. The network
-    is left as it was, wherever it is. `InputError` where it cannot run on shapes alone.
+    is left as it was, on whatever device. `InputError` where it cannot run on shapes alone.
     """
     if height < 1 or width < 1:
         raise InputError(f"size {height}x{width}: both must be at least 1")
-    image_13HW, pair_23HW = (torch.empty(count, 3, height, width, device="meta") for count in (1, PAIR))
-    parts = blocks(network)
+    blocks = network_blocks(network)
+    image_13HW = torch.empty(1, 3, height, width, device="meta")
     with _on_meta(network, training=False) as run, torch.no_grad(), LiveBytes() as inference:
-        multiply_adds = _multiply_adds(parts, lambda: run(image_13HW))
+        *block_multiply_adds, all_multiply_adds = _multiply_adds(blocks, lambda: run(image_13HW))
+    batch_N3HW = torch.empty(TRAINING_BATCH, 3, height, width, device="meta")
     with _on_meta(network, training=True) as run, torch.enable_grad(), LiveBytes() as training:
-        output = run(pair_23HW)
+        output = run(batch_N3HW)
         kept = training.now
         del output
-    return NetworkCost(height, width, _rows(network, parts, multiply_adds), inference.most, kept // PAIR)
+
+    rows = [CostRow(block.name, block.weights, n) for block, n in zip(blocks, block_multiply_adds, strict=True)]
+    all_weights = sum(parameter.numel() for parameter in network.parameters())
+    outside = all_weights - sum(row.weights for row in rows), all_multiply_adds - sum(block_multiply_adds)
+    rows.append(CostRow("other", *outside))
+    rows = [row for row in rows if row.weights or row.multiply_adds]
+    return NetworkCost(height, width, tuple(rows), inference.most, kept // TRAINING_BATCH)
 
 
-def matching_width(channels: int, classes: int, kernel_size: int) -> int:
-    """Return the m with which a stack of 3 x 3 convolutions (Figure 4 D) has the weights of the GCN head of equal k.
+@dataclass(frozen=True)
+class NetworkBlock:
+    """Modules of a network that are counted as one."""
 
-    Both without biases, from `channels` to `classes`; the nearest whole m. This is the fair third width for Table 4,
-    whose own, 2048, 1024 and 210 at k = 7, end at seven times the GCN's weights; at 2048 channels and 21 classes it
-    is 32. `InputError` for k = 3, where the stack is one convolution and has no width.
+    name: str
+    modules: tuple[nn.Module, ...]
+
+    @property
+    def weights(self) -> int:
+        """Parameters in these modules, each once."""
+        parameters = {id(parameter): parameter for module in self.modules for parameter in module.parameters()}
+        return sum(parameter.numel() for parameter in parameters.values())
+
+
+def network_blocks(network: nn.Module) -> list[NetworkBlock]:
+    """Return the blocks of Figure 2 for the paper's network; for any other its children, or itself if it has none."""
+    if not isinstance(network, GlobalConvNet):
+        children = [NetworkBlock(name, (child,)) for name, child in network.named_children()]
+        return children or [NetworkBlock(type(network).__name__, (network,))]
+    levels = list(LEVELS.values())[1:]
+    return [
+        *_backbone_blocks(network.backbone.body),
+        *(NetworkBlock(f"head {level}", (head,)) for level, head in zip(levels, network.heads, strict=True)),
+        NetworkBlock("refinements after heads", tuple(network.refine_heads)),
+        NetworkBlock("refinements after sums", tuple(network.refine_sums)),
+        NetworkBlock("refinements at output", tuple(network.refine_output)),
+        NetworkBlock("upsamplings", tuple(network.upsamples)),
+    ]
+
+
+def _backbone_blocks(body: Any) -> list[NetworkBlock]:
+    """Return a block per level of a timm backbone: its children up to the one whose output timm declares for a stride.
+
+    Where its children are not in that order, the backbone is one block.
     """
-    depth = (kernel_size - 1) // 2
-    if kernel_size % 2 == 0 or depth < 2:
-        raise InputError(f"kernel_size={kernel_size}: a stack has a width of its own from 5 on, for odd numbers")
-    wanted = 2 * kernel_size * classes * (channels + classes)
+    ends = {info["module"].replace(".", "_"): LEVELS.get(info["reduction"]) for info in body.feature_info.info}
+    modules_of: dict[str, list[nn.Module]] = {}
+    since_last: list[nn.Module] = []
+    for name, child in body.named_children():
+        since_last.append(child)
+        if level := ends.get(name):
+            modules_of.setdefault(level, []).extend(since_last)
+            since_last = []
+    if since_last or not modules_of.keys() >= set(list(LEVELS.values())[1:]):
+        return [NetworkBlock("backbone", (body,))]
+    return [NetworkBlock(level, tuple(modules)) for level, modules in modules_of.items()]
 
-    def stack(width: int) -> int:
-        return 9 * width * (channels + (depth - 2) * width + classes)
 
-    least = bisect_left(range(wanted), wanted, key=stack)  # the first width with as many weights
-    return min(max(1, least - 1), least, key=lambda width: abs(stack(width) - wanted))
+def _multiply_adds(blocks: list[NetworkBlock], run: Callable[[], object]) -> list[int]:
+    """Return the multiply-adds of every block in `run`, and those of all of it at the end."""
+    counts, before_block = [0 for _ in blocks], 0
+    with ExitStack() as hooks, FlopCounterMode(display=False) as counter:
 
+        def before(module: nn.Module, inputs: object) -> None:
+            nonlocal before_block
+            before_block = counter.get_total_flops()
 
-Run = Callable[[Tensor], object]
-"""Runs a network on images_N3HW, without computing anything."""
+        for number, block in enumerate(blocks):
+
+            def after(module: nn.Module, inputs: object, output: object, number: int = number) -> None:
+                counts[number] += counter.get_total_flops() - before_block
+
+            for module in block.modules:
+                hooks.callback(module.register_forward_pre_hook(before).remove)
+                hooks.callback(module.register_forward_hook(after).remove)
+        run()
+    # torch counts a multiply-add as two operations.
+    return [count // 2 for count in [*counts, counter.get_total_flops()]]
 
 
 @contextmanager
-def _on_meta(network: nn.Module, training: bool) -> Iterator[Run]:
-    """Give the network as a function of images without content, in training or evaluation mode; its tensors stay."""
-    state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    on_meta = {name: _meta(tensor) for name, tensor in state.items()}
+def _on_meta(network: nn.Module, training: bool) -> Iterator[Callable[[Tensor], object]]:
+    """Yield a function that runs `network` on images_N3HW without content, in training or eval mode.
+
+    The network's own tensors stay where they are: meta tensors of their shapes take their place.
+    """
+    on_meta = {}
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+        on_meta[name] = torch.empty_like(tensor, device="meta", dtype=dtype).requires_grad_(tensor.requires_grad)
 
     def run(images_N3HW: Tensor) -> object:
         try:
@@ -223,41 +189,6 @@ def _on_meta(network: nn.Module, training: bool) -> Iterator[Run]:
         yield run
 
 
-def _meta(tensor: Tensor) -> Tensor:
-    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-    return torch.empty_like(tensor, device="meta", dtype=dtype).requires_grad_(tensor.requires_grad)
-
-
-def _multiply_adds(parts: list[Block], run: Callable[[], object]) -> list[int]:
-    """Return the multiply-adds of every block in `run`, and of all of it at the end."""
-    counts, began = [0 for _ in parts], [0]
-    with ExitStack() as hooks, FlopCounterMode(display=False) as counter:
-
-        def before(module: nn.Module, inputs: object) -> None:
-            began[0] = counter.get_total_flops()
-
-        for number, part in enumerate(parts):
-
-            def after(module: nn.Module, inputs: object, output: object, number: int = number) -> None:
-                counts[number] += counter.get_total_flops() - began[0]
-
-            for module in part.modules:
-                hooks.callback(module.register_forward_pre_hook(before).remove)
-                hooks.callback(module.register_forward_hook(after).remove)
-        run()
-    # torch counts a multiply-add as two operations.
-    return [count // 2 for count in [*counts, counter.get_total_flops()]]
-
-
-def _rows(network: nn.Module, parts: list[Block], multiply_adds: list[int]) -> tuple[CostRow, ...]:
-    """Return a row for every block that has or does anything, and one for what is outside of all blocks."""
-    *each, total = multiply_adds
-    rows = [CostRow(part.name, part.weights, count) for part, count in zip(parts, each, strict=True)]
-    all_weights = sum(parameter.numel() for parameter in network.parameters())
-    rows.append(CostRow("other", all_weights - sum(row.weights for row in rows), total - sum(each)))
-    return tuple(row for row in rows if row.weights or row.multiply_adds)
-
-
 @contextmanager
 def in_mode(network: nn.Module, training: bool) -> Iterator[None]:
     """Put `network` into training or eval mode inside the block; afterwards every part is in its own mode again."""
@@ -268,3 +199,56 @@ def in_mode(network: nn.Module, training: bool) -> Iterator[None]:
     finally:
         for module, before in modes.items():
             module.training = before
+
+
+class LiveBytes(TorchDispatchMode):
+    """While entered, counts the bytes of tensors that are alive; also on the meta device, where they take no memory.
+
+    Views share their storage and count once; storages from before do not count.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = 0
+        """Bytes that are alive."""
+        self.most = 0
+        """Most bytes that were ever alive at one time."""
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # fmt: skip
+        for argument in tree_leaves((args, kwargs)):
+            if isinstance(argument, Tensor):
+                self._known.add(argument.untyped_storage())
+        outputs = func(*args, **(kwargs or {}))
+        for output in tree_leaves(outputs):
+            if isinstance(output, Tensor) and (storage := output.untyped_storage()) not in self._known:
+                self._known.add(storage)
+                self.now += storage.nbytes()
+                self.most = max(self.most, self.now)
+                weakref.finalize(storage, self._release, storage.nbytes())
+        return outputs
+
+    def _release(self, size: int) -> None:
+        self.now -= size
+
+
+def matching_width(channels: int, classes: int, kernel_size: int) -> int:
+    """Return the m with which a stack of 3 x 3 convolutions (Figure 4 D) has the weights of the GCN head of equal k.
+
+    Both without biases, from `channels` to `classes`; the nearest whole m. This is the fair third width for Table 4,
+    whose own, 2048, 1024 and 210 at k = 7, end at seven times the GCN's weights; at 2048 channels and 21 classes it
+    is 32. `InputError` for k = 3, where the stack is one convolution and has no width.
+    """
+    depth = (kernel_size - 1) // 2
+    if kernel_size % 2 == 0 or depth < 2:
+        raise InputError(f"kernel_size={kernel_size}: a stack has a width of its own from 5 on, for odd numbers")
+    target = 2 * kernel_size * classes * (channels + classes)
+
+    def stack(width: int) -> int:
+        return 9 * width * (channels + (depth - 2) * width + classes)
+
+    least = bisect_left(range(target), target, key=stack)  # the first width with as many weights
+    return min(max(1, least - 1), least, key=lambda width: abs(stack(width) - target))
