@@ -1,9 +1,11 @@
-"""The main job end to end on built-in data: draw scenes, train Baseline and GCN + BR, compare both in a report."""
+"""`globalconv demo`: the main job end to end, on built-in data.
 
-import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+Draws scenes, trains the Baseline and the GCN with Boundary Refinement on them, and compares both in a report.
+"""
+
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -18,83 +20,83 @@ from globalconv.reports.page import check_page
 from globalconv.runtime.files import write_atomic
 from globalconv.runtime.progress import Progress
 from globalconv.runtime.signals import StopRequest
-from globalconv.training.recipe import ModelSettings
 from globalconv.training.recipes.index import RECIPES
 from globalconv.visual.overlay import legend_entries, overlay
 from globalconv.visual.panel import Column, panel
 
-SHOWN = 6
-"""Validation scenes in the images: the first ones, not the best ones."""
-
-DATA, VAL = "data", 100
-"""Folder of the scenes, and how many of them the networks are scored on."""
+DATA, IMAGES, PAGE = "data", "scenes.png", "index.html"
+"""What the demo's folder holds beside a run folder for each network."""
+VAL_SCENES = 100
+"""Scenes that the networks are scored on."""
+DRAWN = 6
+"""Validation scenes in `scenes.png`: the first ones, not the best ones."""
 
 
 @dataclass(frozen=True)
-class Contender:
-    """One of the networks compared, and how it differs from the recipe's network."""
+class DemoNetwork:
+    """One of the networks compared, and the model settings in which it differs from the recipe's network."""
 
     name: str
     folder: str
-    change: Callable[[ModelSettings], ModelSettings]
+    changes: dict[str, Any] = field(default_factory=dict)
 
 
-CONTENDERS = (
-    Contender("Baseline", "baseline", lambda m: dataclasses.replace(m, head=("pointwise",), boundary_refinement=False)),
-    Contender("GCN + BR", "gcn-br", lambda m: m),
+NETWORKS = (
+    DemoNetwork("Baseline", "baseline", {"head": ("pointwise",), "boundary_refinement": False}),
+    DemoNetwork("GCN + BR", "gcn-br"),
 )
 """Figure 2A with 1 x 1 heads and without refinement, and the whole of it; all other settings equal."""
 
 
 def run_demo(out: Path, scenes: int, steps: int | None, stop: StopRequest, log: Log) -> Path:
-    """Draw scenes, train the contenders on them, compare both; return the report. A stopped demo goes on.
+    """Draw scenes, train the networks on them, compare both; return the report. A stopped demo goes on.
 
     The scenes are written as a folder data set, because both networks see each of them several times.
     """
     if scenes < 1:
         raise InputError(f"`scenes` {scenes}: give at least 1")
     recipe = RECIPES["scenes"]()
-    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, layout="folder"))
+    recipe = replace(recipe, data=replace(recipe.data, layout="folder"))
     if steps is not None:
-        recipe = dataclasses.replace(recipe, steps=steps)
-    _check_folder(out)
-    data = out / DATA
-    drawn = SceneSet(train=scenes, val=VAL)
-    with Progress("drawn", len(drawn.jobs()), "scenes") as progress:
-        write_scenes(data, drawn, on_progress=lambda done, total: progress.update(done))
-    for number, contender in enumerate(CONTENDERS, start=1):
-        log(f"\n== {number} of {len(CONTENDERS)}: {contender.name}, trained on generated scenes")
-        changed = dataclasses.replace(recipe, model=contender.change(recipe.model))
-        run = out / contender.folder
-        train(changed, data, run, resume=(run / "recipe.json").exists(), stop=stop)
-    write_images(out, open_source(data, recipe.data.val_split, "folder"))
-    log(f"\n== {len(CONTENDERS)} networks on the same scenes")
-    names = [contender.name for contender in CONTENDERS]
-    return report([out / contender.folder for contender in CONTENDERS], out=out / "index.html", names=names)
+        recipe = replace(recipe, steps=steps)
 
-
-def _check_folder(out: Path) -> None:
-    """Refuse a folder with anything in it that the demo did not make."""
-    ours = {contender.folder for contender in CONTENDERS} | {DATA, "index.html", "scenes.png"}
+    # Nothing is mixed with what the demo did not make.
+    own = {DATA, IMAGES, PAGE, *(network.folder for network in NETWORKS)}
     if out.exists() and not out.is_dir():
         raise InputError(f"`out` {out}: is a file; name a folder")
-    if out.is_dir() and (others := sorted(path.name for path in out.iterdir() if path.name not in ours)):
+    if out.is_dir() and (others := sorted(path.name for path in out.iterdir() if path.name not in own)):
         raise InputError(f"`out` {out}: holds other things ({', '.join(others[:3])}); name a new folder")
-    check_page(out / "index.html")
+    check_page(out / PAGE)
+
+    scene_set = SceneSet(train=scenes, val=VAL_SCENES)
+    with Progress("drawn", len(scene_set.jobs()), "scenes") as progress:
+        write_scenes(out / DATA, scene_set, on_progress=lambda done, total: progress.update(done))
+
+    for number, network in enumerate(NETWORKS, start=1):
+        log(f"\n== {number} of {len(NETWORKS)}: {network.name}, trained on generated scenes")
+        run = out / network.folder
+        its_recipe = replace(recipe, model=replace(recipe.model, **network.changes))
+        train(its_recipe, out / DATA, run, resume=(run / "recipe.json").exists(), stop=stop)
+
+    write_scene_images(out, open_source(out / DATA, recipe.data.val_split, "folder"))
+    log(f"\n== {len(NETWORKS)} networks on the same scenes")
+    runs, names = [out / network.folder for network in NETWORKS], [network.name for network in NETWORKS]
+    return report(runs, out=out / PAGE, names=names)
 
 
-def write_images(out: Path, source: Source) -> None:
-    """Write `scenes.png`: rows of a scene, its true classes, and what each contender sees in it."""
+def write_scene_images(out: Path, source: Source) -> None:
+    """Write `scenes.png`: a row per scene, with its true classes and those that each network predicts."""
     labels = source.labels
-    predictors = [load(out / contender.folder, precision="float32") for contender in CONTENDERS]
-    scores = [predictor.info["miou"] for predictor in predictors]
-    notes = [Column(c.name, f"mIoU {score:.3f}") for c, score in zip(CONTENDERS, scores, strict=True)]
+    predictors = [load(out / network.folder, precision="float32") for network in NETWORKS]
+    columns = [Column("Image"), Column("Truth")]
+    for network, predictor in zip(NETWORKS, predictors, strict=True):
+        columns.append(Column(network.name, f"mIoU {predictor.info['miou']:.3f}"))
     rows = []
-    for index in range(min(SHOWN, len(source))):
+    for index in range(min(DRAWN, len(source))):
         image = source.image(index)
         maps = [source.label_map(index), *(predictor.class_map(image) for predictor in predictors)]
-        rows.append([Image.fromarray(image), *(overlay(image, shown, labels, legend=False) for shown in maps)])
+        overlays = [overlay(image, class_map, labels, legend=False) for class_map in maps]
+        rows.append([Image.fromarray(image), *overlays])
     legend = legend_entries(range(labels.num_classes), labels)
-    title = "Generated scenes the networks have not seen"
-    sheet = panel([Column("Image"), Column("Truth"), *notes], rows, legend, title=title)
-    write_atomic(out / "scenes.png", lambda file: sheet.save(file, format="PNG"))
+    sheet = panel(columns, rows, legend, title="Generated scenes the networks have not seen")
+    write_atomic(out / IMAGES, lambda file: sheet.save(file, format="PNG"))

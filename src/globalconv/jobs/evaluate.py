@@ -1,4 +1,4 @@
-"""Jobs that score what was trained, each one function."""
+"""`globalconv evaluate`: the score of a network, or of a folder of class maps, on a split of a data set."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +12,7 @@ from globalconv.data.source import Source
 from globalconv.errors import InputError, print_line
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.regions import REGIONS, RegionSettings
-from globalconv.evaluation.score import STAGES as SCORING
-from globalconv.evaluation.score import OnImage, Score, predictions_in, score_predictions, score_source
+from globalconv.evaluation.score import STAGES, OnImage, Score, predictions_in, score_predictions, score_source
 from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.predictor import Predictor, load
 from globalconv.labels import LabelSpace
@@ -40,45 +39,33 @@ def evaluate(
 ) -> Score:
     """Return the score of `weights` (a run folder, a weights folder or a `Predictor`) on a split of `data`.
 
-    Every image is scored at its own size, in float32 unless asked otherwise; `settings` asks for tiles, scales and so
-    on (a `Predictor` keeps its own of both). `split` and `layout` are by default those of the training's validation;
-    the built-in scenes need no `data`. `report` is an HTML file to write with what was found. `regions` says what is
-    near a boundary; the score's `regions` holds what was found there and inside (docs/regions.md).
+    Every image is scored at its own size, in float32 by default; `settings` asks for tiles, scales and so on (a
+    `Predictor` keeps its own precision and settings). `split` and `layout` are by default those of the training's
+    validation; the built-in scenes need no `data`. `report` is an HTML file to write a page to. `regions` says what is
+    near a boundary; the score's `regions` has the scores near boundaries and inside (docs/regions.md).
     """
     predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
+    changes = predictor.settings.changes()
     with pixel_limit(predictor.settings.max_pixels):
-        score = _evaluate(weights, predictor, open_scored(predictor, data, split, layout), report, regions)
-    return replace(score, inference=predictor.settings.changes())
-
-
-def _evaluate(
-    weights: str | Path | Predictor,
-    predictor: Predictor,
-    source: Source,
-    report: str | Path | None,
-    regions: RegionSettings,
-) -> Score:
-    if report is not None:
-        folder = None if isinstance(weights, Predictor) else Path(weights)
-        name = "network" if folder is None else folder.resolve().name
-        asked = _with_settings(subject(name, predictor, source, folder), predictor.settings)
-        return write_report(Path(report), [asked], source, regions)[0]
-    times, batch_size = StageTimes(*SCORING), predictor.images_at_once
-    with _progress(source) as progress:
-        score = score_source(
-            predictor.class_maps, source, predictor.precision, batch_size, _counted(progress), times, regions
-        )  # fmt: skip
-        progress.print(times.summary(len(source), "images"))
-    return score
-
-
-def _with_settings(asked: Subject, settings: InferenceSettings) -> Subject:
-    """Return a subject whose name and settings say what was done beyond one pass of the network."""
-    if not (changes := settings.changes()):
-        return asked
-    history = replace(asked.history, settings={**asked.history.settings, **flat({"inference": changes})})
-    name = ", ".join([asked.name, *(f"{option} {value}" for option, value in changes.items())])
-    return replace(asked, name=name, history=history)
+        source = open_scored(predictor, data, split, layout)
+        if report is None:
+            times = StageTimes(*STAGES)
+            with Progress("evaluated", len(source), "images") as progress:
+                score = score_source(
+                    predictor.class_maps, source, predictor.precision, predictor.images_at_once, _show_miou(progress),
+                    times, regions,
+                )  # fmt: skip
+                progress.print(times.summary(len(source), "images"))
+        else:
+            folder = None if isinstance(weights, Predictor) else Path(weights)
+            name = "network" if folder is None else folder.resolve().name
+            reported = subject(name, predictor, source, folder)
+            if changes:  # name and settings on the page say that this was more than one pass of the network
+                name = ", ".join([name, *(f"{option} {value}" for option, value in changes.items())])
+                options = {**reported.history.settings, **flat({"inference": changes})}
+                reported = replace(reported, name=name, history=replace(reported.history, settings=options))
+            score = write_report(Path(report), [reported], source, regions)[0]
+    return replace(score, inference=changes)
 
 
 def evaluate_predictions(
@@ -92,20 +79,48 @@ def evaluate_predictions(
 ) -> Score:
     """Return the score of a folder of class maps (palette or index PNGs) on a split of `data`.
 
-    Images of more than `max_pixels` (None: 178 megapixels) are refused. `regions` as in `evaluate`.
+    Images of more than `max_pixels` (None: 178 megapixels) are refused. `report` and `regions` as in `evaluate`.
     """
+    folder = Path(predictions)
     with pixel_limit(max_pixels):
-        return _evaluate_predictions(predictions, _source(data, split, layout), report, regions)
+        source = open_split(data, split, layout)
+        class_maps = predictions_in(folder, source)
+        if report is not None:
+            reported = Subject(folder.resolve().name, class_maps, History())
+            return write_report(Path(report), [reported], source, regions)[0]
+        with Progress("evaluated", len(source), "images") as progress:
+            return score_predictions(class_maps, source, _show_miou(progress), regions=regions)
 
 
-def _evaluate_predictions(
-    predictions: str | Path, source: Source, report: str | Path | None, regions: RegionSettings
-) -> Score:
-    if report is not None:
-        maps = Subject(Path(predictions).resolve().name, predictions_in(Path(predictions), source), History())
-        return write_report(Path(report), [maps], source, regions)[0]
-    with _progress(source) as progress:
-        return score_predictions(predictions_in(Path(predictions), source), source, _counted(progress), regions=regions)
+def _show_miou(progress: Progress) -> OnImage:
+    def on_image(done: int, matrix: ConfusionMatrix) -> None:
+        progress.update(done, {"mIoU": f"{matrix.miou():.4f}"})
+
+    return on_image
+
+
+def open_scored(predictor: Predictor, data: Data, split: str | None, layout: str | None) -> Source:
+    """Open the samples to score a network on: by default those that its training was validated on.
+
+    If the training held them out itself, they are the same samples, even where images were added to `data` since.
+    """
+    info, root = predictor.info, as_root(data)
+    noted = info.get("recipe", {}).get("data", {})
+    split = split or noted.get("val_split", "val")
+    if layout is None and (data is None or split == noted.get("val_split")):
+        layout = noted.get("layout")
+    if info.get("held_out") and isinstance(root, Path) and split == info.get("val_split"):
+        held_out = open_held_out(root, set(info["held_out"]), layout, predictor.labels)
+        if held_out is not None:
+            return held_out
+    return open_split(data, split, layout, predictor.labels)
+
+
+def open_split(data: Data, split: str, layout: str | None, labels: LabelSpace | None = None) -> Source:
+    """Open a split of `data`; `InputError` without `data`, unless the layout is the built-in scenes."""
+    if data is None and layout != "scenes":
+        raise InputError("`data` is missing: name the root of the data set (or `layout` scenes for the built-in ones)")
+    return open_source(as_root(data), split, layout, labels)
 
 
 def crf_search(
@@ -131,38 +146,3 @@ def crf_search(
         return open_scored(predictor, root, split, settings.layout)
 
     return run_job(predictor, Path(weights), as_root(data), opened, Path(out), settings, resume, workers, print_line)
-
-
-def open_scored(predictor: Predictor, data: Data, split: str | None, layout: str | None) -> Source:
-    """Open what a network is to be scored on: unless told otherwise, what its training was validated on."""
-    noted = predictor.info.get("recipe", {}).get("data", {})
-    split = split or noted.get("val_split", "val")
-    if layout is None and (data is None or split == noted.get("val_split")):
-        layout = noted.get("layout")
-    return _held_out(predictor, data, split, layout) or _source(data, split, layout, predictor.labels)
-
-
-def _source(data: Data, split: str, layout: str | None, labels: LabelSpace | None = None) -> Source:
-    """Open what is to be scored; only the generated scenes have no place."""
-    if data is None and layout != "scenes":
-        raise InputError("`data` is missing: name the root of the data set (or `layout` scenes for the built-in ones)")
-    return open_source(as_root(data), split, layout, labels)
-
-
-def _held_out(predictor: Predictor, data: Data, split: str, layout: str | None) -> Source | None:
-    """Return the samples that the training held out, where it had to: images added since must not change them."""
-    names, root = predictor.info.get("held_out"), as_root(data)
-    if not names or not isinstance(root, Path) or split != predictor.info.get("val_split"):
-        return None
-    return open_held_out(root, set(names), layout, predictor.labels)
-
-
-def _progress(source: Source) -> Progress:
-    return Progress("evaluated", len(source), "images")
-
-
-def _counted(progress: Progress) -> OnImage:
-    def on_image(done: int, matrix: ConfusionMatrix) -> None:
-        progress.update(done, {"mIoU": f"{matrix.miou():.4f}"})
-
-    return on_image

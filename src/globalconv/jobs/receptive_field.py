@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from globalconv.data.datasets import open_source
 from globalconv.data.images import open_image, read_image
-from globalconv.data.roots import Data, as_root
+from globalconv.data.roots import Data
 from globalconv.errors import InputError
 from globalconv.infer.predictor import load
+from globalconv.jobs.evaluate import open_split
 from globalconv.model.network import GlobalConvNet, ImageNetwork
 from globalconv.receptive_field.advice import KernelAdvice, measure_network, measure_objects, sample_images
 from globalconv.receptive_field.field_settings import OCCLUSION, FieldSettings
@@ -105,12 +105,10 @@ def advise(
     `kernel_sizes`. Objects are looked for in at most `maps` label maps, fields are measured at the middle of `images`
     images (gradients of all classes). `InputError` for whatever is missing or refused.
     """
-    if data is None and layout != "scenes":
-        raise InputError("`data` is missing: name the root of the data set (or `layout` scenes for the built-in ones)")
     if not weights and not kernel_sizes:
         raise InputError("`kernel_sizes`: give at least one")
     kernel_sizes = list(dict.fromkeys(kernel_sizes))
-    source = open_source(as_root(data), split, layout)
+    source = open_split(data, split, layout)
     objects, samples = measure_objects(source, maps), sample_images(source, images)
     torch_device = choose_device(device)
 
