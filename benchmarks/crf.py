@@ -37,7 +37,7 @@ from PIL import Image
 from globalconv import DenseCRF
 from globalconv.crf import inputs, solver_cpu
 from globalconv.crf.solver_cpu import MeanField
-from globalconv.crf.thread_pool import Crew
+from globalconv.crf.thread_pool import ThreadPool
 from globalconv.data.scenes.scene import scene
 
 OWN, PEER = "globalconv", "pydensecrf2"
@@ -178,16 +178,16 @@ def laps(crf: DenseCRF, image: Any, probabilities: Any) -> dict[str, float]:
         taken[part] = taken.get(part, 0.0) + now - began
         began = now
 
-    with Crew() as crew:
-        solver_cpu._kept.clear()
+    with ThreadPool() as pool:
+        solver_cpu._kept_kernels.clear()
         height, width = image.shape[:2]
-        solver_cpu.spatial_kernel(height, width, crf.smoothness_xy, crf.smoothness_xy, crew)
+        solver_cpu.spatial_kernel(height, width, crf.smoothness_xy, crf.smoothness_xy, pool)
         lap("lattice of places (first image of a size)")
-        scores_NK = inputs.scores_from_probabilities(probabilities, crew)
+        scores_NK = inputs.scores_from_probabilities(probabilities, pool)
         lap("unary")
-        terms = solver_cpu.make_terms(crf, image, crew)
+        terms = solver_cpu.pairwise_terms(crf.problem(image, scores_NK, len(probabilities)), pool)
         lap("lattice of colours")
-        field = MeanField(scores_NK, len(probabilities), terms, crew)
+        field = MeanField(scores_NK, len(probabilities), terms, pool)
         beliefs_NK = field.start()
         lap("start")
         for _ in range(crf.iterations):
@@ -195,7 +195,7 @@ def laps(crf: DenseCRF, image: Any, probabilities: Any) -> dict[str, float]:
             lap("filter: splat and blur")
             field.update(beliefs_NK)
             lap("update: slice and softmax")
-        solver_cpu.planes(beliefs_NK, len(probabilities), crew)
+        solver_cpu.class_planes(beliefs_NK, len(probabilities), pool)
         lap("result")
     return taken
 

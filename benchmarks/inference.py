@@ -29,10 +29,10 @@ from common import RESULTS, hardware, print_rows, write_report
 
 from globalconv.arrays import Int64Array
 from globalconv.crf.dense import DenseCRF
-from globalconv.crf_search.halves import halves, names, spread_over
-from globalconv.crf_search.search_settings import Grid
-from globalconv.crf_search.trials import Candidate, coarse, described, keep_probabilities, matrices, published, tally
-from globalconv.crf_search.verdict import judge
+from globalconv.crf_tuning.halves import halves, names, spread_over
+from globalconv.crf_tuning.search_settings import ParameterGrid
+from globalconv.crf_tuning.trials import CrfCandidate, coarse, described, keep_probabilities, matrices, published
+from globalconv.crf_tuning.verdict import judge
 from globalconv.data.datasets import open_source
 from globalconv.data.source import Source
 from globalconv.evaluation.confusion import ConfusionMatrix, mean_iou
@@ -43,7 +43,7 @@ from globalconv.infer.predictor import load
 from globalconv.runtime.progress import Progress
 from globalconv.weights import WEIGHTS_FILE
 
-GRID = Grid((1, 3, 6), (30, 70), (3, 6), (3,), (1, 3))
+GRID = ParameterGrid((1, 3, 6), (30, 70), (3, 6), (3,), (1, 3))
 """Coarser than DeepLab's, and reaching down to weak kernels; not refined."""
 
 WAYS = {
@@ -124,7 +124,7 @@ def trained(settings: Settings) -> list[Path]:
     return sorted(path.parent for path in settings.runs.glob(f"*/{WEIGHTS_FILE}"))
 
 
-def candidates() -> list[Candidate]:
+def candidates() -> list[CrfCandidate]:
     return [*published(), *coarse(GRID)]
 
 
@@ -150,15 +150,15 @@ def choose(case: Case, way: str) -> tuple[DenseCRF, str]:
 
 @dataclass
 class Counted:
-    """Tallies of all images, and the seconds of the processor that an image took."""
+    """Intersection and union per class (2, K) of every image, and the seconds of the processor that an image took."""
 
-    tallies: list[Int64Array]
+    overlaps: list[Int64Array]
     seconds: float = 0.0
 
 
 def count(part: Part, way: str, crf: DenseCRF | None) -> list[Counted]:
     """Return what one way of predicting counts on a part; with a CRF, also what that makes of the same predictions."""
-    predictor, refined = load(part.run, precision="float32", settings=WAYS[way]), Candidate("CRF", crf)
+    predictor, refined = load(part.run, precision="float32", settings=WAYS[way]), CrfCandidate("CRF", crf)
     found, now = [Counted([]), Counted([])], list[Prediction]()
 
     def predicted(index: int) -> npt.NDArray[np.uint8]:
@@ -175,7 +175,7 @@ def count(part: Part, way: str, crf: DenseCRF | None) -> list[Counted]:
 
     def on_scored(image: ScoredImage) -> None:
         for kept, matrix in zip(found, image.matrices, strict=False):
-            kept.tallies.append(tally(matrix))
+            kept.overlaps.append(np.stack(matrix.overlap()))
 
     both = [Predictions(predicted, "float32"), *([Predictions(sharpened, "float32")] if crf else [])]
     score_together(both, part.source, on_scored)
@@ -197,13 +197,13 @@ def run(case: Case) -> list[dict[str, Any]]:
 def row(case: Case, name: str, counted: dict[str, Counted], words: str) -> dict[str, Any]:
     """Return one row; its gain is over what it adds to: a CRF to the same without, anything else to `single`."""
     base = name.removesuffix(" + CRF") if name.endswith("CRF") else "single"
-    frames = [str(index) for index in range(len(counted[name].tallies))]
-    verdict = judge(counted[base].tallies, counted[name].tallies, frames, True)
+    frames = [str(index) for index in range(len(counted[name].overlaps))]
+    verdict = judge(counted[base].overlaps, counted[name].overlaps, frames, True)
     low, high = verdict.interval or (float("nan"),) * 2
     return {
         "case": case.name,
         "way": name,
-        "miou": round(mean_iou(*np.sum(counted[name].tallies, 0)), 4),
+        "miou": round(mean_iou(*np.sum(counted[name].overlaps, 0)), 4),
         "over": "" if base == name else base,
         "gain": None if base == name else round(verdict.gain, 4),
         "interval": "" if base == name else f"{low:+.4f} to {high:+.4f}",

@@ -153,6 +153,12 @@ def test_public_names_resolve(name: str) -> None:
     assert name in dir(globalconv)
 
 
+def test_no_module_hides_a_public_function() -> None:
+    """`import globalconv.x` sets the attribute `x` of the package, whatever public name it had."""
+    modules = {path.stem for path in Path(globalconv.__file__).parent.iterdir()}
+    assert not modules & {*globalconv.__all__}
+
+
 def test_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         globalconv.no_such_name  # noqa: B018

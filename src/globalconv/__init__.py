@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from globalconv.errors import InputError
     from globalconv.evaluation.confusion import ConfusionMatrix
     from globalconv.infer.predictor import load
-    from globalconv.jobs.evaluate import crf_search, evaluate
-    from globalconv.jobs.predict import predict, submit
+    from globalconv.jobs.crf_search import crf_search
+    from globalconv.jobs.evaluate import evaluate
+    from globalconv.jobs.predict import predict
     from globalconv.jobs.report import report
+    from globalconv.jobs.submit import submit
     from globalconv.jobs.train import pretrain, train
     from globalconv.labels import LabelSpace
     from globalconv.model.blocks import BoundaryRefinement, ConvStack, DenseConv, GlobalConv, PointwiseHead
@@ -71,8 +73,8 @@ _HOMES = {
     "evaluate": "jobs.evaluate",
     "report": "jobs.report",
     "predict": "jobs.predict",
-    "crf_search": "jobs.evaluate",
-    "submit": "jobs.predict",
+    "crf_search": "jobs.crf_search",
+    "submit": "jobs.submit",
     "theoretical_receptive_field": "receptive_field.theoretical",
     "effective_receptive_field": "receptive_field.gradient",
     "valid_receptive_field": "receptive_field.occlusion",

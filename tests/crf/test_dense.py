@@ -243,7 +243,7 @@ def test_kept_kernels_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         image, probabilities = sample(size, size)
         first = DenseCRF()(image, probabilities)
         assert (first == DenseCRF()(image, probabilities)).all()
-        assert sum(kernel.nbytes for kernel in solver_cpu._kept.values()) <= 30_000
+        assert sum(kernel.nbytes for kernel in solver_cpu._kept_kernels.values()) <= 30_000
 
 
 def test_keys_that_do_not_fit_are_scattered() -> None:

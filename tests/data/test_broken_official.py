@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import io
 
-from globalconv.crf_search.halves import refuse_overlap
+from globalconv.crf_tuning.halves import refuse_overlap
 from globalconv.data.checks.check_report import check
 from globalconv.data.checks.quick import quick_check
 from globalconv.data.datasets import image_identity, list_splits, open_source

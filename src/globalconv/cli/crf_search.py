@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from globalconv.cli.options import DataOption, read_options
-from globalconv.crf_search.search_settings import SEARCH, SearchSettings
+from globalconv.crf_tuning.search_settings import SEARCH, SearchSettings
 from globalconv.data.roots import parse_data
 from globalconv.errors import as_options
 from globalconv.runtime.memory import fast_imports
@@ -34,10 +34,10 @@ class CrfSearchOptions:
 
 
 def run(arguments: list[str], stop: StopRequest) -> int:
-    """Search, and print what was found; the last line says whether to use it."""
+    """Search, and print the verdict; the last line says whether to use a CRF."""
     options = read_options(CrfSearchOptions, "crf-search", arguments, "Find the parameters of a CRF for a network.")
     with fast_imports():
-        from globalconv.jobs.evaluate import crf_search
+        from globalconv.jobs.crf_search import crf_search
 
     verdict = crf_search(
         options.weights,
@@ -50,7 +50,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     )
     print(f"written     {options.out / 'crf.json'}")
     if verdict.word == "use it":
-        found = shlex.quote(str(options.out / "crf.json"))
-        print(f"next        globalconv predict {shlex.quote(str(options.weights))} IMAGE --out FOLDER --crf {found}")
+        weights, crf = shlex.quote(str(options.weights)), shlex.quote(str(options.out / "crf.json"))
+        print(f"next        globalconv predict {weights} IMAGE --out FOLDER --crf {crf}")
     print(as_options("\n".join(verdict.lines())))
     return 0

@@ -43,7 +43,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     given = with_value(arguments, "--crf", CRF)
     options = read_options(SubmitOptions, "submit", given, "Predict a test split for a benchmark's server.")
     with fast_imports():
-        from globalconv.jobs.predict import submit
+        from globalconv.jobs.submit import submit
         from globalconv.submission.servers import BENCHMARKS
 
     count = submit(

@@ -1,3 +1,41 @@
-"""The former name of `globalconv.crf.pydensecrf`."""
+"""The former name of `globalconv.crf.pydensecrf`, which goes on working."""
 
-from globalconv.crf.pydensecrf import *  # noqa: F403
+from globalconv.crf.pydensecrf import (
+    CONST_KERNEL,
+    DIAG_KERNEL,
+    FULL_KERNEL,
+    NO_NORMALIZATION,
+    NORMALIZE_AFTER,
+    NORMALIZE_BEFORE,
+    NORMALIZE_SYMMETRIC,
+    ConstUnary,
+    DenseCRF,
+    DenseCRF2D,
+    LogisticUnary,
+    compute_unary,
+    create_pairwise_bilateral,
+    create_pairwise_gaussian,
+    softmax_to_unary,
+    unary_from_labels,
+    unary_from_softmax,
+)
+
+__all__ = [
+    "CONST_KERNEL",
+    "DIAG_KERNEL",
+    "FULL_KERNEL",
+    "NO_NORMALIZATION",
+    "NORMALIZE_AFTER",
+    "NORMALIZE_BEFORE",
+    "NORMALIZE_SYMMETRIC",
+    "ConstUnary",
+    "DenseCRF",
+    "DenseCRF2D",
+    "LogisticUnary",
+    "compute_unary",
+    "create_pairwise_bilateral",
+    "create_pairwise_gaussian",
+    "softmax_to_unary",
+    "unary_from_labels",
+    "unary_from_softmax",
+]

@@ -1,4 +1,4 @@
-"""The DenseCRF: an image and what a network thinks of its pixels in, refined probabilities out.
+"""The fully connected CRF: an image and a network's probabilities of its pixels in, refined probabilities out.
 
 K classes, H x W pixels, C channels of the image; N = H * W pixels row by row.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from globalconv.arrays import AnyArray, Float32Array
 from globalconv.crf import inputs, solver_cpu
-from globalconv.crf.thread_pool import Crew
+from globalconv.crf.thread_pool import ThreadPool
 from globalconv.errors import InputError, suggest
 
 
@@ -50,19 +50,19 @@ class DenseCRF:
     """"auto" works where the probabilities are (arrays: on the CPU); "cpu" and "cuda" (or "cuda:1") there."""
 
     def __post_init__(self) -> None:
-        inputs.whole("iterations", self.iterations, least=0)
+        inputs.check_whole("iterations", self.iterations, least=0)
         for name in ("appearance_weight", "smoothness_weight"):
-            inputs.weight(name, getattr(self, name))
+            inputs.check_weight(name, getattr(self, name))
         for name in ("appearance_xy", "smoothness_xy"):
-            inputs.deviation(name, getattr(self, name))
-        if not (deviations := _each(self.appearance_rgb)):
+            inputs.check_deviation(name, getattr(self, name))
+        if not (deviations := _as_tuple(self.appearance_rgb)):
             raise InputError("appearance_rgb is empty: give one standard deviation, or one per channel")
         for value in deviations:
-            inputs.deviation("appearance_rgb", value)
+            inputs.check_deviation("appearance_rgb", value)
         if self.appearance_rgb is not deviations[0]:  # a list or an array: as what can be compared
             object.__setattr__(self, "appearance_rgb", deviations)
         if self.compatibility is not None:
-            object.__setattr__(self, "compatibility", inputs.compatibility(self.compatibility))
+            object.__setattr__(self, "compatibility", inputs.as_costs(self.compatibility))
         object.__setattr__(self, "device", str(self.device))  # torch.device will do
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise InputError(f"device={self.device!r}: {suggest(self.device, ('auto', 'cpu', 'cuda', 'cuda:1'))}")
@@ -91,15 +91,29 @@ class DenseCRF:
         `image`: (H, W, C) or (H, W), of any number type. `probabilities`: (K, H, W), adding up to 1 over the classes
         within `inputs.TOLERANCE`; values below `inputs.CLIP` count as that. Lists of both, or stacks (B, H, W, C) and
         (B, K, H, W), are a batch: a list, or a stack (B, K, H, W), comes back. A torch tensor of probabilities gives a
-        tensor on its device. Nothing that is given is changed.
+        tensor on its device. The arguments are not changed.
         """
-        if isinstance(probabilities, list | tuple) or getattr(probabilities, "ndim", 0) == 4:
-            return self._batch(image, probabilities)
-        return self._refine(image, "probabilities", probabilities, None)
+        is_list = isinstance(probabilities, list | tuple)
+        if not is_list and getattr(probabilities, "ndim", 0) != 4:
+            return self._refine(image, "probabilities", probabilities)
+        if not hasattr(image, "__len__"):
+            raise InputError(f"image is {type(image).__name__}: give as many images as sets of probabilities")
+        if len(image) != len(probabilities):
+            raise InputError(
+                f"{len(image)} images but {len(probabilities)} sets of probabilities: give as many of both"
+            )
+        refined = [self(*pair) for pair in zip(image, probabilities, strict=True)]
+        if is_list:
+            return refined
+        if _is_tensor(probabilities):
+            import torch
+
+            return torch.stack(refined) if refined else probabilities.float()
+        return np.stack(refined) if refined else np.empty(probabilities.shape, np.float32)
 
     def from_energies(self, image: Any, energies: Any) -> Any:
         """Return probabilities (K, H, W) from unary energies (K, H, W): finite numbers, -log of a probability say."""
-        return self._refine(image, "energies", energies, None)
+        return self._refine(image, "energies", energies)
 
     def from_labels(
         self, image: Any, labels: Any, num_classes: int, confidence: float = 0.7, unknown: int = 255
@@ -108,12 +122,12 @@ class DenseCRF:
 
         Pixels labelled `unknown` may be anything.
         """
-        image_HWC, labels_HW = inputs.image_array(_array(image)), inputs.numeric("labels", _array(labels))
+        image_HWC, labels_HW = inputs.as_image(_as_array(image)), inputs.as_numbers("labels", _as_array(labels))
         if labels_HW.shape != image_HWC.shape[:2]:
             raise InputError(f"labels of shape {labels_HW.shape} do not fit an image of {image_HWC.shape[:2]} pixels")
         scores_NK = inputs.scores_from_labels(labels_HW, num_classes, confidence, unknown)
-        with Crew() as crew:
-            return self._run(image_HWC, scores_NK, num_classes, None, _device_of(labels), crew)
+        with ThreadPool() as pool:
+            return self._solve(self.problem(image_HWC, scores_NK, num_classes), pool, labels)
 
     def trace(self, image: Any, probabilities: Any) -> tuple[Any, list[float]]:
         """Return what a call returns for one image, and the KL divergence before and after each iteration.
@@ -123,94 +137,65 @@ class DenseCRF:
         divergences: list[float] = []
         return self._refine(image, "probabilities", probabilities, divergences), divergences
 
-    def deviations(self, channels: int) -> tuple[float, ...]:
-        """Return `appearance_rgb` for each of the channels; `InputError` where it names another number of them."""
-        deviations = _each(self.appearance_rgb)
-        if len(deviations) not in (1, channels):
-            raise InputError(f"appearance_rgb names {len(deviations)} deviations for an image of {channels} channels")
-        return deviations * channels if len(deviations) == 1 else deviations
-
-    def _batch(self, images: Any, probabilities: Any) -> Any:
-        if not hasattr(images, "__len__"):
-            raise InputError(f"image is {type(images).__name__}: give as many images as sets of probabilities")
-        if len(images) != len(probabilities):
-            raise InputError(
-                f"{len(images)} images but {len(probabilities)} sets of probabilities: give as many of both"
-            )
-        refined = [self(image, one) for image, one in zip(images, probabilities, strict=True)]
-        if isinstance(probabilities, list | tuple):
-            return refined
-        if _is_tensor(probabilities):
-            return _stack(refined) if refined else probabilities.float()
-        return np.stack(refined) if refined else np.empty(probabilities.shape, np.float32)
-
-    def _refine(self, image: Any, name: str, given: Any, divergences: list[float] | None) -> Any:
-        image_HWC = inputs.image_array(_array(image))
-        given_KHW = inputs.planes(name, _array(given), image_HWC)
-        with Crew() as crew:
-            if name == "energies":
-                scores_NK = inputs.scores_from_energies(given_KHW)
-            else:
-                scores_NK = inputs.scores_from_probabilities(given_KHW, crew)
-            return self._run(image_HWC, scores_NK, len(given_KHW), divergences, _device_of(given), crew)
-
-    def _run(
-        self,
-        image_HWC: AnyArray,
-        scores_NK: Float32Array,
-        classes: int,
-        divergences: list[float] | None,
-        home: str | None,
-        crew: Crew,
-    ) -> Any:
-        """Iterate where `device` says; the answer is a tensor on `home`, or an array where that is None."""
+    def problem(self, image_HWC: AnyArray, scores_NK: Float32Array, classes: int) -> inputs.CrfProblem:
+        """Return what a solver computes from, for one image and the scores of its pixels."""
         if self.compatibility is not None and len(self.compatibility) != classes:
             raise InputError(f"compatibility is for {len(self.compatibility)} classes: the pixels have {classes}")
-        place = (home or "cpu") if self.device == "auto" else self.device
-        if place == "cpu":
-            beliefs_KN = solver_cpu.refine(self, image_HWC, scores_NK, classes, divergences, crew)
+        return inputs.CrfProblem(
+            image_HWC, scores_NK, classes, self.iterations, self.appearance_weight, self.appearance_xy,
+            _as_tuple(self.appearance_rgb), self.smoothness_weight, self.smoothness_xy, self.compatibility,
+        )  # fmt: skip
+
+    def _refine(self, image: Any, name: str, values: Any, divergences: list[float] | None = None) -> Any:
+        """Return probabilities from the `values` called `name`: probabilities or energies."""
+        image_HWC = inputs.as_image(_as_array(image))
+        values_KHW = inputs.as_planes(name, _as_array(values), image_HWC)
+        with ThreadPool() as pool:
+            if name == "energies":
+                scores_NK = inputs.scores_from_energies(values_KHW)
+            else:
+                scores_NK = inputs.scores_from_probabilities(values_KHW, pool)
+            return self._solve(self.problem(image_HWC, scores_NK, len(values_KHW)), pool, values, divergences)
+
+    def _solve(
+        self, problem: inputs.CrfProblem, pool: ThreadPool, values: Any, divergences: list[float] | None = None
+    ) -> Any:
+        """Solve where `device` says; return a tensor on the device of `values` if these are one, else an array."""
+        home = str(values.device) if _is_tensor(values) else None
+        device = (home or "cpu") if self.device == "auto" else self.device
+        if device == "cpu":
+            beliefs_KN = solver_cpu.refine(problem, pool, divergences)
         else:
-            from globalconv.crf.solver_torch import refine as refine_on_gpu
+            from globalconv.crf import solver_torch
 
-            beliefs_KN = refine_on_gpu(self, image_HWC, scores_NK, classes, divergences, place, crew)
-        refined_KHW = beliefs_KN.reshape(classes, *image_HWC.shape[:2])
-        return refined_KHW if home is None else _tensor(refined_KHW, home)
+            beliefs_KN = solver_torch.refine(problem, device, pool, divergences)
+        refined_KHW = beliefs_KN.reshape(problem.classes, *problem.image_HWC.shape[:2])
+        if home is None:
+            return refined_KHW
+        import torch
+
+        return torch.from_numpy(refined_KHW).to(home)
 
 
-def _each(deviations: Any) -> tuple[float, ...]:
+def _as_tuple(deviations: Any) -> tuple[float, ...]:
+    """Return one deviation for all channels, or one for each, as a tuple."""
     if isinstance(deviations, str) or not isinstance(deviations, Iterable) or getattr(deviations, "ndim", 1) == 0:
         return (deviations,)
     return tuple(deviations)
 
 
 def _is_tensor(values: Any) -> bool:
-    """Tell whether `values` is a torch tensor, without importing torch for those who have none."""
+    """Return whether `values` is a torch tensor, without importing torch for those who have none."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(values, torch.Tensor)
 
 
-def _device_of(values: Any) -> str | None:
-    return str(values.device) if _is_tensor(values) else None
-
-
-def _array(values: Any) -> Any:
+def _as_array(values: Any) -> Any:
     """Return a tensor as an array on the CPU (bfloat16, which numpy lacks, as float32), anything else as it is."""
     if not _is_tensor(values):
         return values
     values = values.detach().cpu()
     return (values.float() if values.is_floating_point() else values).numpy()
-
-
-def _tensor(values: Float32Array, device: str) -> Any:
-    import torch
-
-    return torch.from_numpy(values).to(device)
-
-
-def _stack(tensors: list[Any]) -> Any:
-    import torch
-
-    return torch.stack(tensors)
 
 
 PRESETS = {

@@ -12,7 +12,7 @@ import numpy as np
 from globalconv.arrays import Float32Array, Int32Array, Int64Array
 from globalconv.crf import kernels, simplex
 from globalconv.crf.kernels import WIDTH
-from globalconv.crf.thread_pool import Crew, Scratch
+from globalconv.crf.thread_pool import Buffers, ThreadPool
 from globalconv.errors import InputError
 
 _LARGEST = 2.0**20
@@ -39,7 +39,7 @@ class Lattice:
     """M, in the order in which pixels touch them first."""
     touched: int
     """How many of them have a pixel; the others only pass on what reaches them."""
-    parts: tuple["Part", ...]
+    parts: tuple["Band", ...]
     """The pixels, cut into parts that are splatted at the same time."""
     orders: tuple[Int32Array, ...]
     """Per axis the vertices to blur, chain after chain; see `simplex.chains`."""
@@ -50,9 +50,9 @@ class Lattice:
         """The memory it holds."""
         return 2 * self.offsets_Nr.nbytes + self.weights_Nr.nbytes + sum(order.nbytes for order in self.orders)
 
-    def values(self, columns: int, scratch: Scratch) -> Float32Array:
+    def values(self, columns: int, buffers: Buffers) -> Float32Array:
         """Return memory for the values of all vertices and stand-ins."""
-        return scratch.empty((self.parts[-1].last, columns), np.float32)
+        return buffers.empty((self.parts[-1].last, columns), np.float32)
 
     def splat(self, values_MK: Float32Array, rows_NK: Float32Array, scale_N: Float32Array, number: int) -> None:
         """Fill the vertices that the pixels of one part touch first, and its stand-ins for others."""
@@ -65,15 +65,15 @@ class Lattice:
             kernels.merge(values_MK, part.shared, part.first)
         values_MK[self.touched : self.vertices] = 0
 
-    def blur(self, values_MK: Float32Array, crew: Crew) -> None:
+    def blur(self, values_MK: Float32Array, pool: ThreadPool) -> None:
         """Blur along the axes in turn; threads share the chains of each."""
         for order in self.orders:
 
             def part(index: int, order: Int32Array = order) -> None:
-                begin, end = (_next_chain(order, len(order) * place // crew.threads) for place in (index, index + 1))
+                begin, end = (_next_chain(order, len(order) * place // pool.threads) for place in (index, index + 1))
                 kernels.blur(values_MK, order, begin, end)
 
-            crew.every(part)
+            pool.run_on_each_thread(part)
 
     def gather(
         self,
@@ -87,27 +87,27 @@ class Lattice:
         """Write more + scale * sliced values of pixels begin .. end-1 into their rows; `more` may be the rows."""
         kernels.gather(rows_nK, more_nK, values_MK, self.offsets_Nr, self.weights_Nr, scale_N, begin, end)
 
-    def filter_ones(self, crew: Crew) -> Float32Array:
+    def filter_ones(self, pool: ThreadPool) -> Float32Array:
         """Return the filter's answer to 1 everywhere (N,), which normalisation divides by."""
-        with Scratch() as scratch:
-            rows_NK = scratch.empty((len(self.offsets_Nr), WIDTH), np.float32)
-            values_MK = self.values(WIDTH, scratch)
+        with Buffers() as buffers:
+            rows_NK = buffers.empty((len(self.offsets_Nr), WIDTH), np.float32)
+            values_MK = self.values(WIDTH, buffers)
             rows_NK[:] = 1
             scale_N = np.ones(len(rows_NK), np.float32)
-            splat_all([(self, values_MK, scale_N)], rows_NK, crew)
-            self.blur(values_MK, crew)
+            splat_all([(self, values_MK, scale_N)], rows_NK, pool)
+            self.blur(values_MK, pool)
             rows_NK[:], scale_N[:] = 0, self.alpha
 
             def gather(begin: int, end: int) -> None:
                 rows_nK = rows_NK[begin:end]
                 self.gather(rows_nK, rows_nK, values_MK, scale_N, begin, end)
 
-            crew.ranges(len(rows_NK), gather)
+            pool.run_ranges(len(rows_NK), gather)
             return rows_NK[:, 0].copy()
 
 
 @dataclass(frozen=True)
-class Part:
+class Band:
     """Pixels begin .. end-1, which are splatted while other threads splat others.
 
     A vertex that pixels of an earlier part touch has a stand-in of its own here; they lie in rows first .. last-1 of
@@ -126,7 +126,9 @@ class Part:
         return self.first + len(self.shared)
 
 
-def splat_all(filters: Sequence[tuple[Lattice, Float32Array, Float32Array]], rows_NK: Float32Array, crew: Crew) -> None:
+def splat_all(
+    filters: Sequence[tuple[Lattice, Float32Array, Float32Array]], rows_NK: Float32Array, pool: ThreadPool
+) -> None:
     """Fill the values (second) of the lattices (first) from the rows, times the third.
 
     The parts are the same for any number of threads, so that sums do not depend on it.
@@ -137,8 +139,8 @@ def splat_all(filters: Sequence[tuple[Lattice, Float32Array, Float32Array]], row
         lattice, values_MK, scale_N, number = tasks[task]
         lattice.splat(values_MK, rows_NK, scale_N, number)
 
-    crew.tasks(len(tasks), splat)
-    crew.tasks(len(filters), lambda index: filters[index][0].merge(filters[index][1]))
+    pool.run_tasks(len(tasks), splat)
+    pool.run_tasks(len(filters), lambda index: filters[index][0].merge(filters[index][1]))
 
 
 def _next_chain(order: Int32Array, place: int) -> int:
@@ -148,7 +150,7 @@ def _next_chain(order: Int32Array, place: int) -> int:
     return place
 
 
-def build(features_Nd: Float32Array, crew: Crew) -> Lattice:
+def build(features_Nd: Float32Array, pool: ThreadPool) -> Lattice:
     """Return the lattice of pixels with these features (float32, already divided by their standard deviations).
 
     Where N is no multiple of 4, the reference places one more pixel (it works on four at a time) at feature 0. It has
@@ -161,17 +163,17 @@ def build(features_Nd: Float32Array, crew: Crew) -> Lattice:
     if count % 4:
         features_Nd = np.concatenate([features_Nd, np.zeros((1, d), np.float32)])
     weights_Nr = np.empty((len(features_Nd), d + 1), np.float32)
-    with Scratch() as scratch:
-        keys_rN = scratch.empty((d + 1, len(features_Nd)), np.int64)
-        crew.ranges(
+    with Buffers() as buffers:
+        keys_rN = buffers.empty((d + 1, len(features_Nd)), np.int64)
+        pool.run_ranges(
             len(features_Nd),
             lambda begin, end: simplex.embed(features_Nd, scale_d, multipliers_d, keys_rN, weights_Nr, begin, end),
         )
-        return _connect(keys_rN, weights_Nr[:count], multipliers_d, crew, scratch)
+        return _connect(keys_rN, weights_Nr[:count], multipliers_d, pool, buffers)
 
 
 def _connect(
-    keys_rN: Int64Array, weights_Nr: Float32Array, multipliers_d: Int64Array, crew: Crew, scratch: Scratch
+    keys_rN: Int64Array, weights_Nr: Float32Array, multipliers_d: Int64Array, pool: ThreadPool, buffers: Buffers
 ) -> Lattice:
     """Number the vertices, and find the chains of neighbours along each axis."""
     remainders = len(keys_rN)
@@ -181,13 +183,13 @@ def _connect(
     def number(r: int) -> None:
         found[r] = simplex.number(keys_rN[r], offsets_Nr, r)
 
-    crew.tasks(remainders, number)
+    pool.run_tasks(remainders, number)
     firsts = np.array([0, *np.cumsum([len(keys) for _, keys in found])])
     cuts = len(offsets_Nr) * np.arange(1, _PARTS + 1) // _PARTS
     places_M, known = simplex.arrange(offsets_Nr, firsts, cuts)
     places = np.split(places_M, firsts[1:-1])
     steps = np.append(remainders * multipliers_d, 0) - multipliers_d.sum()
-    next_jM: Int32Array = scratch.empty((remainders, len(places_M)), np.int32)
+    next_jM: Int32Array = buffers.empty((remainders, len(places_M)), np.int32)
     led_jM = np.zeros(next_jM.shape, np.bool_)
 
     def link(r: int) -> None:
@@ -195,35 +197,35 @@ def _connect(
         simplex.follow(found[r][1], places[r], table, keys, places[r - 1], steps, next_jM, led_jM)
         simplex.move(offsets_Nr, r, places[r])
 
-    crew.tasks(remainders, link)
+    pool.run_tasks(remainders, link)
     orders = [next_jM[0]] * remainders
 
     def chain(j: int) -> None:
         orders[j] = simplex.chains(next_jM[j], led_jM[j])
 
-    crew.tasks(remainders, chain)
-    places_Nr, parts = _parts(offsets_Nr, [0, *cuts.tolist()], [0, *known.tolist()], len(places_M), crew)
+    pool.run_tasks(remainders, chain)
+    places_Nr, parts = _parts(offsets_Nr, [0, *cuts.tolist()], [0, *known.tolist()], len(places_M), pool)
     alpha = 1 / (1 + 2.0 ** (1 - remainders))
     return Lattice(offsets_Nr, places_Nr, weights_Nr, len(places_M), int(known[-1]), parts, tuple(orders), alpha)
 
 
 def _parts(
-    offsets_Nr: Int32Array, cuts: list[int], known: list[int], vertices: int, crew: Crew
-) -> tuple[Int32Array, tuple[Part, ...]]:
+    offsets_Nr: Int32Array, cuts: list[int], known: list[int], vertices: int, pool: ThreadPool
+) -> tuple[Int32Array, tuple[Band, ...]]:
     """Return where pixels splat to, and their parts; `known` vertices are touched before each of `cuts`."""
     places_Nr, shared = np.empty_like(offsets_Nr), [offsets_Nr[:0, 0]] * _PARTS
 
     def stand_in(part: int) -> None:
         shared[part] = simplex.stand_in(offsets_Nr, cuts[part], cuts[part + 1], known[part], places_Nr)
 
-    crew.tasks(_PARTS, stand_in)
+    pool.run_tasks(_PARTS, stand_in)
     firsts = [vertices + sum(map(len, shared[:part])) for part in range(_PARTS)]
 
     def shift(part: int) -> None:
         simplex.shift(offsets_Nr, cuts[part], cuts[part + 1], known[part], firsts[part], places_Nr)
 
-    crew.tasks(_PARTS, shift)
-    return places_Nr, tuple(Part(*edges) for edges in zip(cuts, cuts[1:], firsts, shared, strict=False))
+    pool.run_tasks(_PARTS, shift)
+    return places_Nr, tuple(Band(*edges) for edges in zip(cuts, cuts[1:], firsts, shared, strict=False))
 
 
 def lattice_scale(d: int) -> Float32Array:

@@ -1,29 +1,25 @@
-"""A DenseCRF's iterations as torch operations, for a GPU: the same lattice as `simplex` and `passes` build.
+"""Mean field as torch operations, for a GPU: on the same lattice as `simplex` and `kernels` build.
 
 N pixels, d features, M vertices, K classes. It runs on any torch device, and is tested on torch's CPU; it has not been
 run on a GPU. There, `index_add_` adds in no fixed order, so that the last bits differ from call to call.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from globalconv.arrays import AnyArray, Float32Array
-from globalconv.crf import inputs
+from globalconv.arrays import Float32Array
+from globalconv.crf.inputs import CrfProblem, spatial_features
 from globalconv.crf.lattice import key_multipliers, lattice_scale
-from globalconv.crf.thread_pool import Crew
+from globalconv.crf.thread_pool import ThreadPool
 from globalconv.errors import InputError
-
-if TYPE_CHECKING:
-    from globalconv.crf.dense import DenseCRF
 
 
 @dataclass(frozen=True)
-class Term:
-    """A symmetrically normalised kernel, its weight, and the compatibility (None: Potts)."""
+class TorchPairwiseTerm:
+    """A symmetrically normalised kernel, its weight, and the costs of disagreement (None: Potts)."""
 
     offsets_Nr: Tensor
     weights_Nr: Tensor
@@ -31,16 +27,16 @@ class Term:
     """Per axis the vertices before and after each; M where there is none."""
     scale_N: Tensor
     weight: float
-    matrix_KK: Tensor | None
+    costs_KK: Tensor | None
 
     def message(self, beliefs_NK: Tensor) -> Tensor:
         """Return what the term adds to the scores (N, K)."""
         scale_N1 = self.scale_N[:, None]
         filtered_NK = self.filter(beliefs_NK * scale_N1) * scale_N1 * self.weight
-        return filtered_NK if self.matrix_KK is None else -(filtered_NK @ self.matrix_KK)
+        return filtered_NK if self.costs_KK is None else -(filtered_NK @ self.costs_KK)
 
     def filter(self, rows_NK: Tensor) -> Tensor:
-        """Splat, blur along the axes in turn, slice. Row M of the values stays 0: the neighbour of those without."""
+        """Splat, blur along the axes in turn, slice. Row M of the values stays 0: the neighbour where there is none."""
         count, remainders = rows_NK.shape[0], self.offsets_Nr.shape[1]
         values_MK = rows_NK.new_zeros(self.neighbours_j2M.shape[2] + 1, rows_NK.shape[1])
         for r in range(remainders):
@@ -53,73 +49,53 @@ class Term:
         return sliced_NK / (1 + 2.0 ** -(remainders - 1))
 
 
-def refine(
-    crf: "DenseCRF",
-    image_HWC: AnyArray,
-    scores_NK: Float32Array,
-    classes: int,
-    divergences: list[float] | None,
-    device: str,
-    crew: Crew,
-) -> Float32Array:
-    """Return beliefs (K, N) after the iterations, as `cpu.refine` does."""
-    place = _device(device)
-    scores = torch.from_numpy(scores_NK[:, :classes]).to(place)
-    terms = _terms(crf, image_HWC, place, crew)
-    beliefs_NK = scores.softmax(1)
-    for step in range(crf.iterations + 1):
+def refine(problem: CrfProblem, device: str, pool: ThreadPool, divergences: list[float] | None = None) -> Float32Array:
+    """Return beliefs (K, N) after the iterations, as `solver_cpu.refine` does."""
+    place = torch.device(device)
+    if place.type == "cuda" and (place.index or 0) >= (gpus := torch.cuda.device_count()):
+        raise InputError(
+            f"device={device!r}: torch sees {gpus or 'no'} GPU here; use device='{'cuda' if gpus else 'cpu'}'"
+        )
+    costs_KK = None if problem.costs_KK is None else torch.tensor(problem.costs_KK, device=place)
+    terms = []
+    if problem.appearance_weight:
+        features_Nd = problem.appearance_features(pool)
+        terms.append(_term(features_Nd, problem.appearance_weight, costs_KK, place))
+    if problem.smoothness_weight:
+        height, width, _ = problem.image_HWC.shape
+        features_Nd = spatial_features(height, width, problem.smoothness_xy, problem.smoothness_xy)
+        terms.append(_term(features_Nd, problem.smoothness_weight, costs_KK, place))
+    scores_NK = torch.from_numpy(problem.scores_NK[:, : problem.classes]).to(place)
+    beliefs_NK = scores_NK.softmax(1)
+    for step in range(problem.iterations + 1):
         if step:
-            beliefs_NK = (scores + sum(term.message(beliefs_NK) for term in terms)).softmax(1)
+            beliefs_NK = (scores_NK + sum(term.message(beliefs_NK) for term in terms)).softmax(1)
         if divergences is not None:
-            told_NK = scores + sum(term.message(beliefs_NK) for term in terms)
-            divergences.append(float((beliefs_NK * (beliefs_NK.clamp_min(1e-20).log() - told_NK)).double().sum()))
+            sums_NK = scores_NK + sum(term.message(beliefs_NK) for term in terms)
+            divergences.append(float((beliefs_NK * (beliefs_NK.clamp_min(1e-20).log() - sums_NK)).double().sum()))
     return np.ascontiguousarray(beliefs_NK.T.cpu().numpy())
 
 
-def _device(name: str) -> torch.device:
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= (there := torch.cuda.device_count()):
-        raise InputError(
-            f"device={name!r}: torch sees {there or 'no'} GPU here; use device='{'cuda' if there else 'cpu'}'"
-        )
-    return device
-
-
-def _terms(crf: "DenseCRF", image_HWC: AnyArray, device: torch.device, crew: Crew) -> list[Term]:
-    height, width, channels = image_HWC.shape
-    matrix_KK = None if crf.compatibility is None else torch.tensor(crf.compatibility, device=device)
-    terms = []
-    if crf.appearance_weight:
-        rgb = crf.deviations(channels)
-        near = inputs.bilateral(image_HWC, crf.appearance_xy, crf.appearance_xy, rgb, crew)
-        terms.append(_term(near, crf.appearance_weight, matrix_KK, device))
-    if crf.smoothness_weight:
-        places = inputs.spatial(height, width, crf.smoothness_xy, crf.smoothness_xy)
-        terms.append(_term(places, crf.smoothness_weight, matrix_KK, device))
-    return terms
-
-
-def _term(features_Nd: Float32Array, weight: float, matrix_KK: Tensor | None, device: torch.device) -> Term:
+def _term(features_Nd: Float32Array, weight: float, costs_KK: Tensor | None, device: torch.device) -> TorchPairwiseTerm:
+    """Return the term of pixels with these features: the lattice that `lattice.build` makes, and its normalisation."""
     count, d = features_Nd.shape
     multipliers = key_multipliers(features_Nd)
-    if count % 4:  # the reference's phantom, see `lattice.build`
+    if count % 4:  # the reference's additional pixel, see `lattice.build`
         features_Nd = np.concatenate([features_Nd, np.zeros((1, d), np.float32)])
     multipliers_d = torch.from_numpy(multipliers).to(device)
     scaled_Nd = torch.from_numpy(features_Nd).to(device) * torch.from_numpy(lattice_scale(d)).to(device)
     keys_Nr, weights_Nr = _embed(scaled_Nd, multipliers_d)
-    known_M, offsets_Nr = keys_Nr.unique(return_inverse=True)
+    keys_M, offsets_Nr = keys_Nr.unique(return_inverse=True)
+
+    def find(wanted_M: Tensor) -> Tensor:  # the vertices of these keys; M for those that no vertex has
+        place_M = torch.searchsorted(keys_M, wanted_M).clamp_max(len(keys_M) - 1)
+        return torch.where(keys_M[place_M] == wanted_M, place_M, len(keys_M))
+
     steps = torch.cat([(d + 1) * multipliers_d, multipliers_d.new_zeros(1)]) - multipliers_d.sum()
-    neighbours = torch.stack([torch.stack([_find(known_M, known_M - s), _find(known_M, known_M + s)]) for s in steps])
+    neighbours_j2M = torch.stack([torch.stack([find(keys_M - step), find(keys_M + step)]) for step in steps])
     ones_N = torch.ones(count, device=device)
-    plain = Term(offsets_Nr[:count], weights_Nr[:count], neighbours, ones_N, weight, matrix_KK)
-    scale_N = (plain.filter(ones_N[:, None])[:, 0] + 1e-20).rsqrt()
-    return Term(plain.offsets_Nr, plain.weights_Nr, neighbours, scale_N, weight, matrix_KK)
-
-
-def _find(known_M: Tensor, wanted_M: Tensor) -> Tensor:
-    """Return where each wanted key is among the sorted known ones, or M."""
-    place_M = torch.searchsorted(known_M, wanted_M).clamp_max(len(known_M) - 1)
-    return torch.where(known_M[place_M] == wanted_M, place_M, len(known_M))
+    plain = TorchPairwiseTerm(offsets_Nr[:count], weights_Nr[:count], neighbours_j2M, ones_N, weight, costs_KK)
+    return replace(plain, scale_N=(plain.filter(ones_N[:, None])[:, 0] + 1e-20).rsqrt())
 
 
 def _embed(scaled_Nd: Tensor, multipliers_d: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,7 @@
-"""A few plain threads that share loops, and memory. What comes out does not depend on how many there are.
+"""Plain threads that share loops over pixels, and memory that is reused from call to call.
 
-Memory for the time of one call, kept for the next one.
-
-A call fills and leaves about 100 bytes per pixel and class. Handed back to the system, it would be cleared and mapped
-page by page at the next call: a tenth of the time of a photograph.
+The results do not depend on the number of threads. A call uses about 100 bytes per pixel and class; given back to the
+system, this memory would be cleared and mapped page by page at the next call, a tenth of the time of a photograph.
 """
 
 import os
@@ -20,27 +18,29 @@ from globalconv.runtime.processes import usable_cores
 
 KEPT_BYTES = 256 << 20
 """Bound of the memory that is kept while nobody uses it: that of calls for photographs, not for maps."""
-_ALIGN = 64
-"""Bytes of a cache line, where arrays begin: a row then lies in as few lines as it can."""
+CHUNK = 4096
+"""Pixels that `run_chunks` hands out at a time: their values stay in the cache between the steps of the work."""
+_CACHE_LINE = 64
+"""Bytes; arrays begin at a cache line, so that a row lies in as few lines as it can."""
 
 
 def lock_over_forks() -> threading.Lock:
-    """Return a lock that no fork leaves held: in a process forked while a thread holds it, nobody would release it."""
+    """Return a lock that a fork never leaves held: nobody would release it in the child."""
     lock = threading.Lock()
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
     return lock
 
 
-_free: list[npt.NDArray[np.uint8]] = []
+_free_blocks: list[npt.NDArray[np.uint8]] = []
 _lock = lock_over_forks()
 
 
-class Scratch:
+class Buffers:
     """Uninitialised arrays that are valid until the end of its `with`."""
 
     def __init__(self) -> None:
-        self._lent: list[npt.NDArray[np.uint8]] = []
+        self._blocks: list[npt.NDArray[np.uint8]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -49,98 +49,88 @@ class Scratch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with _lock:
-            _free.extend(self._lent)
-            while sum(block.nbytes for block in _free) > KEPT_BYTES:
-                _free.pop(0)
-        self._lent.clear()
+            _free_blocks.extend(self._blocks)
+            while sum(block.nbytes for block in _free_blocks) > KEPT_BYTES:
+                _free_blocks.pop(0)
+        self._blocks.clear()
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Return an array that begins at a cache line."""
-        kind = np.dtype(dtype)
-        size = kind.itemsize * int(np.prod(shape, dtype=np.int64))
-        block = _take(size + _ALIGN)
-        self._lent.append(block)
-        first = -block.ctypes.data % _ALIGN
-        return block[first : first + size].view(kind).reshape(shape)
+        """Return an array that begins at a cache line.
 
-
-def _take(size: int) -> npt.NDArray[np.uint8]:
-    """Return the smallest free block that is large enough and not four times too large, or a new one.
-
-    New ones are a quarter larger, so that the lattice of the next image fits, too; pages that nobody touches cost
-    nothing.
-    """
-    with _lock:
-        fitting = [i for i, block in enumerate(_free) if size <= block.nbytes <= 4 * size]
-        if fitting:
-            return _free.pop(min(fitting, key=lambda i: _free[i].nbytes))
-    return np.empty(size + size // 4, np.uint8)
-
-
-CHUNK = 4096
-"""Pixels that `chunks` hands out at a time: what is known of them stays in the cache between the steps of the work."""
+        It lies in the smallest free block that is large enough and not four times too large, or in a new one. New
+        blocks are a quarter larger, so that the lattice of the next image fits, too; pages that nobody touches cost
+        nothing.
+        """
+        dtype = np.dtype(dtype)
+        nbytes = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        needed = nbytes + _CACHE_LINE
+        with _lock:
+            fitting = [i for i, block in enumerate(_free_blocks) if needed <= block.nbytes <= 4 * needed]
+            smallest = min(fitting, key=lambda i: _free_blocks[i].nbytes, default=None)
+            block = None if smallest is None else _free_blocks.pop(smallest)
+        if block is None:
+            block = np.empty(needed + needed // 4, np.uint8)
+        self._blocks.append(block)
+        first = -block.ctypes.data % _CACHE_LINE
+        return block[first : first + nbytes].view(dtype).reshape(shape)
 
 
 def usable_threads() -> int:
     """Return how many threads to use: OMP_NUM_THREADS where it is set, as torch does, else the usable cores."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if wanted.isdigit() and int(wanted) > 0:
-        return int(wanted)
+    setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if setting.isdigit() and int(setting) > 0:
+        return int(setting)
     return usable_cores()
 
 
-class Crew:
-    """The calling thread and its helpers, for the time of one `with`."""
+class ThreadPool:
+    """The calling thread and others, for the time of one `with`; `buffers` last as long."""
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or usable_threads()
-        self._helpers = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
-        self.scratch = Scratch()
-        """Memory that lasts as long as the crew."""
+        self._others = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
+        self.buffers = Buffers()
 
     def __enter__(self) -> Self:
-        self.scratch.__enter__()
+        self.buffers.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._helpers:
-            self._helpers.shutdown()
-        self.scratch.__exit__(kind, error, trace)
+        if self._others:
+            self._others.shutdown()
+        self.buffers.__exit__(kind, error, trace)
 
-    def every(self, work: Callable[[int], object]) -> None:
-        """Call `work(part)` for every part 0 .. threads-1 at the same time; return when all are done."""
-        later = [self._helpers.submit(work, part) for part in range(1, self.threads)] if self._helpers else []
+    def run_on_each_thread(self, work: Callable[[int], object]) -> None:
+        """Call `work(thread)` for every thread 0 .. threads-1 at the same time; return when all are done."""
+        futures = [self._others.submit(work, thread) for thread in range(1, self.threads)] if self._others else []
         try:
             work(0)
         finally:
-            for future in later:
+            for future in futures:
                 future.result()
 
-    def tasks(self, count: int, work: Callable[[int], object]) -> None:
-        """Call `work(task)` for every task 0 .. count-1, dealt out in turn."""
+    def run_tasks(self, count: int, work: Callable[[int], object]) -> None:
+        """Call `work(task)` for every task 0 .. count-1, dealt out to the threads in turn."""
 
-        def deal(part: int) -> None:
-            for task in range(part, count, self.threads):
+        def run(thread: int) -> None:
+            for task in range(thread, count, self.threads):
                 work(task)
 
-        self.every(deal)
+        self.run_on_each_thread(run)
 
-    def ranges(self, count: int, work: Callable[[int, int], object]) -> None:
-        """Call `work(begin, end)` for equal shares of 0 .. count-1."""
-        self.every(lambda part: work(*share(count, part, self.threads)))
+    def run_ranges(self, count: int, work: Callable[[int, int], object]) -> None:
+        """Call `work(begin, end)` for equal ranges of 0 .. count-1, one per thread."""
+        self.run_on_each_thread(
+            lambda thread: work(count * thread // self.threads, count * (thread + 1) // self.threads)
+        )
 
-    def chunks(self, count: int, work: Callable[[int, int], object]) -> None:
+    def run_chunks(self, count: int, work: Callable[[int, int], object]) -> None:
         """Call `work(begin, end)` for 0 .. count-1 in pieces of at most `CHUNK`."""
 
-        def cut(begin: int, end: int) -> None:
+        def run(begin: int, end: int) -> None:
             for first in range(begin, end, CHUNK):
                 work(first, min(end, first + CHUNK))
 
-        self.ranges(count, cut)
-
-
-def share(count: int, part: int, parts: int) -> tuple[int, int]:
-    """Return begin and end of one of `parts` equal shares of 0 .. count-1."""
-    return count * part // parts, count * (part + 1) // parts
+        self.run_ranges(count, run)

@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from globalconv.crf_search.search_settings import SEARCH, SearchSettings
 from globalconv.data.datasets import open_held_out, open_source
 from globalconv.data.images import pixel_limit
-from globalconv.data.roots import Data, Root, as_root
+from globalconv.data.roots import Data, as_root
 from globalconv.data.source import Source
-from globalconv.errors import InputError, print_line
+from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.evaluation.score import STAGES, OnImage, Score, predictions_in, score_predictions, score_source
@@ -21,9 +19,6 @@ from globalconv.reports.run_report import write_report
 from globalconv.runtime.progress import Progress
 from globalconv.runtime.threads import StageTimes
 from globalconv.training.recipe import flat
-
-if TYPE_CHECKING:
-    from globalconv.crf_search.verdict import Verdict
 
 
 def evaluate(
@@ -121,28 +116,3 @@ def open_split(data: Data, split: str, layout: str | None, labels: LabelSpace | 
     if data is None and layout != "scenes":
         raise InputError("`data` is missing: name the root of the data set (or `layout` scenes for the built-in ones)")
     return open_source(as_root(data), split, layout, labels)
-
-
-def crf_search(
-    weights: str | Path,
-    data: Data,
-    out: str | Path,
-    settings: SearchSettings = SEARCH,
-    resume: bool = False,
-    workers: int | None = None,
-    device: str = "auto",
-) -> "Verdict":
-    """Find the parameters of a CRF for `weights` on one part of `data`; return what they are worth on another.
-
-    `out` receives `crf.json`, which `crf` takes, and all that a stopped search needs to go on with `resume`.
-    `workers` processes refine images (None: one per core); `device` is the network's. Raises `InputError` for refused
-    input, `StoppedError` where a signal stops it.
-    """
-    from globalconv.crf_search.search import run_job  # compiles, which only those wait for who use it
-
-    predictor = load(weights, device, settings.precision, settings=settings.inference)
-
-    def opened(root: Root | None, split: str | None) -> Source:
-        return open_scored(predictor, root, split, settings.layout)
-
-    return run_job(predictor, Path(weights), as_root(data), opened, Path(out), settings, resume, workers, print_line)

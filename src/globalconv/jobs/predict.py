@@ -1,10 +1,9 @@
-"""Jobs that put a trained network to use, each one function."""
+"""`predict`: class maps and overlays of images by a trained network."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from globalconv.data.roots import Data, as_root
 from globalconv.errors import InputError
 from globalconv.infer.image_files import PARTS as PREDICTING
 from globalconv.infer.image_files import Failure, predict_files
@@ -13,7 +12,6 @@ from globalconv.infer.predictor import Predictor, load
 from globalconv.runtime.files import as_path
 from globalconv.runtime.progress import Progress
 from globalconv.runtime.threads import StageTimes
-from globalconv.submission.servers import Competition
 
 
 def predict(
@@ -50,31 +48,3 @@ def _inputs(images: Any) -> list[str]:
         kind = type(wrong[0]).__name__
         raise InputError(f"images: holds {kind}: give paths of files, folders or globs; an array goes to a Predictor")
     return list(map(str, several))
-
-
-def submit(
-    benchmark: str,
-    weights: str | Path,
-    data: Data,
-    out: str | Path,
-    split: str = "test",
-    competition: Competition = "comp6",
-    device: str = "auto",
-    precision: str = "float32",
-    settings: InferenceSettings = PLAIN,
-    trial: bool = False,
-) -> int:
-    """Write the archive `out` that the server of `benchmark` ("voc", "cityscapes") takes; return its predictions.
-
-    All images of the split below `data` are predicted at their own size into a folder beside the archive, checked,
-    and packed; a call that was stopped is continued by the same call. `trial` takes an incomplete split. Raises
-    `InputError` for a network of other classes and for whatever the server would refuse.
-    """
-    from globalconv.jobs.submit import Submission, run_submission  # compiles, which only those wait for who use it
-
-    submission = Submission(benchmark, Path(out), split, competition, trial)
-    submission.check()
-    if (root := as_root(data)) is None:
-        raise InputError("`data` is missing: name the root of the official data set")
-    predictor = load(weights, device, precision, settings=settings)
-    return run_submission(submission, Path(weights), predictor, root)

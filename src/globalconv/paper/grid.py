@@ -115,7 +115,7 @@ class Grid:
 
     def _train_stage(self, recipe: Recipe, run: RunFolder, start: Path | None) -> None:
         if not run.is_finished():
-            resume = run.recipe_file.exists()
+            resume = run.is_started()
             recipe = _as_begun(run, recipe) if resume else recipe
             run_training(recipe, self.data.root, run.path, resume, start, self.stop, lambda line: None)
         for checkpoint in checkpoints(run.checkpoints):  # of no use any more, and twice as large as the rest

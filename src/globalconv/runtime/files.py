@@ -6,9 +6,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from globalconv.errors import InputError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 
 @contextlib.contextmanager
@@ -67,56 +70,43 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-try:
-    import fcntl
-
-    CAN_LOCK = True
-except ImportError:  # Windows
-    CAN_LOCK = False
-
-
 LOCK_FILE = ".lock"
-"""Empty, and left where it is: whoever removed it could remove the lock of the next process."""
+"""Stays where it is: whoever removed it could remove the lock of the next process."""
 
 
 class FolderLock:
     """Keeps other processes, and other threads of this one, out of a folder; it ends with the process at the latest.
 
-    Where there are no locks (Windows, some network file systems) it keeps nobody out.
+    On a file system without locks (some network ones) it keeps nobody out.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._file: IO[str] | None = None
+        self._lock: BaseFileLock | None = None
 
-    def take(self, doing: str) -> None:
-        """Refuse, with `InputError`, where another one has it; `doing` is what it does there: "trains"."""
+    def take(self, activity: str) -> None:
+        """Take the lock, or raise `InputError`; `activity` is what its holder does in the folder: "trains"."""
         if not self.try_take():
-            raise InputError(f"`out` {self._folder}: another process {doing} there; wait for it or stop it")
+            raise InputError(f"`out` {self._folder}: another process {activity} there; wait for it or stop it")
 
     def try_take(self) -> bool:
-        """Return whether the folder is now ours, and not another one's."""
-        if not CAN_LOCK:
-            return True
-        self._file = (self._folder / LOCK_FILE).open("w")
+        """Take the lock and return True, or return False where another one holds it."""
+        from filelock import FileLock, Timeout  # takes a tenth of a second, which only those who lock wait for
+
+        # A fallback to a lock by existence would outlive a killed process.
+        lock = FileLock(self._folder / LOCK_FILE, thread_local=False, fallback_to_soft=False)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.release()
+            lock.acquire(blocking=False)
+        except Timeout:
             return False
-        except OSError:
-            self.release()
+        except (OSError, NotImplementedError) as error:
+            if getattr(error, "filename", None) is not None:  # of the file itself; from locking there is no name
+                raise
+        self._lock = lock
         return True
 
     def release(self) -> None:
         """Let others in."""
-        if self._file is not None:
-            self._file.close()
-        self._file = None
-
-
-def is_free(folder: Path, first_file: str) -> bool:
-    """Tell whether a folder holds at most what a kill or a full disk leaves of a start: the lock, half of a file."""
-    partial = f".{first_file}."
-    names = (file.name for file in folder.iterdir())
-    return all(name == LOCK_FILE or (name.startswith(partial) and name.endswith(".partial")) for name in names)
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = None

@@ -1,16 +1,16 @@
-"""The two servers: which images they ask for, what a class map is called and holds there, what they accept.
+"""The two test servers: the images they ask for, what a prediction is called there and holds, what they accept.
 
 - PASCAL VOC 2012: `results/VOC2012/Segmentation/comp6_test_cls/ID.png`, palette PNGs of class indices at the image's
   own size, in a tar file, gzipped or not (the development kit, section "Submission of Results").
 - Cityscapes: PNGs of label ids, 2048x1024, in a ZIP file. The server finds the prediction of an image by the pattern
   `CITY_SEQUENCE_FRAME*.png`, in whatever folder (`evalPixelLevelSemanticLabeling.py` of cityscapesScripts).
 
-The images of a split, whether or not there are masks of them: those of test splits are secret.
+Images are listed whether or not there are masks of them: those of test splits are secret.
 """
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,7 @@ from PIL import Image
 from globalconv.arrays import Uint8Array
 from globalconv.data.formats import cityscapes, voc
 from globalconv.data.formats.mixtures import located
+from globalconv.data.images import image_size
 from globalconv.data.roots import Root
 from globalconv.errors import InputError
 from globalconv.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC, LabelSpace
@@ -53,9 +54,9 @@ def voc_images(root: Root, split: str) -> list[ListedImage]:
         raise InputError(f"{file}: there is no such list{hint}")
     names = voc.voc_names(home, split)
     images = [ListedImage(home / voc.IMAGES / f"{name}.jpg", f"{name}.png") for name in names]
-    if strange := [name for name in names if not re.fullmatch(r"[\w-]+", name)]:
-        raise InputError(f"{file}: {strange[0]!r} is no name of an image; unpack it again")
-    if missing := [listed.path for listed in images if not listed.path.is_file()]:
+    if wrong := [name for name in names if not re.fullmatch(r"[\w-]+", name)]:
+        raise InputError(f"{file}: {wrong[0]!r} is no name of an image; unpack it again")
+    if missing := [image.path for image in images if not image.path.is_file()]:
         more = f", nor are {len(missing) - 1} others of its {len(names)}" if missing[1:] else ""
         raise InputError(f"{missing[0]}: is not there{more}, and {file} lists it; unpack the archive of {split} again")
     return images
@@ -63,7 +64,11 @@ def voc_images(root: Root, split: str) -> list[ListedImage]:
 
 def cityscapes_images(root: Root, split: str) -> list[ListedImage]:
     """Return the images `leftImg8bit/SPLIT/CITY/*_leftImg8bit.png`; Cityscapes is found as for a training."""
-    folder = located(root, "cityscapes", _with_images, f"{cityscapes.IMAGES}/") / cityscapes.IMAGES / split
+
+    def find(folder: Path) -> Path | None:
+        return folder if (folder / cityscapes.IMAGES).is_dir() else None
+
+    folder = located(root, "cityscapes", find, f"{cityscapes.IMAGES}/") / cityscapes.IMAGES / split
     frames = {path: Path(name).name for name, path in cityscapes.below(folder, cityscapes.IMAGE_ENDING).items()}
     images = [
         ListedImage(path, f"{frame}_pred_labelIds.png") for path, frame in frames.items() if _FRAME.fullmatch(frame)
@@ -75,19 +80,16 @@ def cityscapes_images(root: Root, split: str) -> list[ListedImage]:
     return images
 
 
-def _with_images(folder: Path) -> Path | None:
-    return folder if (folder / cityscapes.IMAGES).is_dir() else None
-
-
 Competition = Literal["comp5", "comp6"]
 """VOC's: comp5 is for networks that learned from VOC 2012's own trainval data and nothing else, comp6 for others."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One server."""
+    """What one server takes."""
 
     title: str
+    """Its name in messages."""
     labels: LabelSpace
     images: Callable[[Root, str], list[ListedImage]]
     """(root of the data, split) -> the images to predict, in order."""
@@ -133,15 +135,31 @@ BENCHMARKS = {"voc": _VOC, "cityscapes": _CITYSCAPES}
 
 def check_classes(benchmark: Benchmark, labels: LabelSpace, weights: Path) -> None:
     """Raise `InputError` unless a network's classes are the benchmark's, in its order."""
-    ours, theirs = labels.class_names, benchmark.labels.class_names
-    if ours == theirs:
+    names, expected = labels.class_names, benchmark.labels.class_names
+    if names == expected:
         return
-    if len(ours) != len(theirs):
-        unlike = f"it has {len(ours)}, {benchmark.title} has {len(theirs)}"
+    if len(names) != len(expected):
+        difference = f"it has {len(names)}, {benchmark.title} has {len(expected)}"
     else:
-        place = next(index for index, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1])
-        unlike = f"class {place} is {ours[place]!r}, in {benchmark.title} it is {theirs[place]!r}"
+        index = next(index for index, pair in enumerate(zip(names, expected, strict=True)) if pair[0] != pair[1])
+        difference = f"class {index} is {names[index]!r}, in {benchmark.title} it is {expected[index]!r}"
     raise InputError(
-        f"{weights}: its classes are not those of {benchmark.title} ({unlike}), so its predictions would mean something"
-        " else there; train on the official data set, or give its classes these names in this order"
+        f"{weights}: its classes are not those of {benchmark.title} ({difference}), so its predictions would mean"
+        " something else there; train on the official data set, or give its classes these names in this order"
     )
+
+
+def check_images(benchmark: Benchmark, split: str, images: Sequence[ListedImage]) -> None:
+    """Refuse a split that the server would refuse, of another number of images or sizes."""
+    remedy = "unpack its archives again; `trial` writes an archive all the same, which the server would refuse"
+    if len(images) != (count := benchmark.counts[split]):
+        raise InputError(
+            f"`split` {split}: found {len(images)} of the {count} images that {benchmark.title} has there; {remedy}"
+        )
+    if benchmark.size is not None:
+        width, height = benchmark.size
+        for image in images:
+            if (size := image_size(image.path)) != benchmark.size:
+                raise InputError(
+                    f"{image.path}: is {size[0]}x{size[1]}, images of {benchmark.title} are {width}x{height}; {remedy}"
+                )

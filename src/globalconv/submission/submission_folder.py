@@ -1,9 +1,9 @@
-"""The predictions of a submission, beside its archive, and what made them: so a call that was stopped can go on.
+"""The predictions of a submission, in a folder beside its archive, so that a call that was stopped can be resumed.
 
 | file | what |
 |---|---|
 | submission.json | the weights, the split and every setting on which a prediction depends |
-| *.png | class maps as the server takes them, each written beside and renamed |
+| *.png | class maps as the server takes them |
 """
 
 import hashlib
@@ -14,113 +14,77 @@ from typing import Any
 
 from PIL import Image
 
+from globalconv.crf.dense import DenseCRF
 from globalconv.data.images import image_size, open_image
 from globalconv.errors import InputError
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.saved_crf import parameters_of
-from globalconv.runtime.files import LOCK_FILE, FolderLock, write_atomic, write_json
+from globalconv.runtime.files import write_atomic
+from globalconv.runtime.resumable_folder import ResumableFolder
 from globalconv.submission.servers import Benchmark, ListedImage
 from globalconv.weights import MODEL_FILE, WEIGHTS_FILE
 
-NOTE = "submission.json"
 
-
-def made_by(name: str, split: str, weights: Path, predictor: Predictor) -> dict[str, Any]:
-    """Return all on which a prediction depends, as JSON values."""
+def prediction_settings(benchmark: str, split: str, weights: Path, predictor: Predictor) -> dict[str, Any]:
+    """Return everything that a prediction depends on, as JSON values."""
     folder = weights.parent if weights.name in (WEIGHTS_FILE, MODEL_FILE) else weights
-    state = hashlib.sha256()
-    for file in (WEIGHTS_FILE, MODEL_FILE):
-        state.update((folder / file).read_bytes())
+    digest = hashlib.sha256()
+    for name in (WEIGHTS_FILE, MODEL_FILE):
+        digest.update((folder / name).read_bytes())
     inference = predictor.settings.changes()
     if predictor.settings.crf is not None:
-        from globalconv.crf.dense import DenseCRF  # compiles, which only those wait for who use it
-
         assert isinstance(predictor.refine, DenseCRF)
-        inference["crf"] = parameters_of(predictor.refine)  # the file that it came from may change
-    made: dict[str, Any] = {
-        "benchmark": name, "split": split, "weights": state.hexdigest(), "precision": predictor.precision,
+        inference["crf"] = parameters_of(predictor.refine)  # not its path: what the file holds may change
+    settings = {
+        "benchmark": benchmark, "split": split, "weights": digest.hexdigest(), "precision": predictor.precision,
         "inference": inference,
     }  # fmt: skip
-    return dict(json.loads(json.dumps(made)))  # tuples become lists, as they will be when it is read again
+    return dict(json.loads(json.dumps(settings)))  # tuples become lists, as they are when the file is read again
 
 
-class Predictions:
-    """The folder FILE.predictions of the archive FILE; only files that the same network would make are kept."""
+class SubmissionFolder(ResumableFolder):
+    """The folder `FILE.predictions` of the archive FILE: predictions of one network with one set of settings."""
+
+    kind = "submission"
+    activity = "predicts"
+    settings_name = "submission.json"
+    written_files = ("*.png",)
+    remedy = "remove the folder or name another `out`"
 
     def __init__(self, archive: Path, benchmark: Benchmark) -> None:
+        super().__init__(archive.with_name(f"{archive.name}.predictions"))
         self.archive, self.benchmark = archive, benchmark
-        self.path = archive.with_name(f"{archive.name}.predictions")
-        self._lock = FolderLock(self.path)
 
-    def open(self, made: Mapping[str, Any]) -> None:
-        """Make the folder, or go on in it; `InputError` where it, or the archive, is of something else."""
-        note = self.path / NOTE
-        if note.is_file():
-            if differing := _differing(_read(note), made):
+    def open(self, settings: Mapping[str, Any]) -> None:
+        """Make the folder, or resume in it; `InputError` where it, or the archive, is of something else."""
+        if self.is_started():
+            if changes := self.changes(settings):
                 raise InputError(
-                    f"{self.path}: holds predictions that were made otherwise ({', '.join(differing)}); name another"
+                    f"{self.path}: holds predictions that were made otherwise ({', '.join(changes)}); name another"
                     " `out`, or remove that folder"
                 )
-        elif self.path.exists() and (not self.path.is_dir() or _holds_anything(self.path)):
+        elif not self.is_free():
             raise InputError(f"{self.path}: is there and is no folder of a submission; name another `out`")
         elif self.archive.exists():
             raise InputError(f"`out` {self.archive}: is there already and was not written here; name another file")
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock.take("predicts")
-        for partial in self.path.glob(".*.partial"):  # what a kill left of a file that was being written
-            partial.unlink()
-        write_json(note, dict(made))
+        super().open(settings)
 
-    def close(self) -> None:
-        """Let other processes in."""
-        self._lock.release()
-
-    def file(self, listed: ListedImage) -> Path:
+    def file(self, image: ListedImage) -> Path:
         """Return where the prediction of an image lies, or will."""
-        return self.path / listed.file
+        return self.path / image.file
 
-    def has(self, listed: ListedImage) -> bool:
-        """Say whether there is a prediction of the image's size, by their headers."""
-        file = self.file(listed)
-        if not file.is_file():
-            return False
+    def holds(self, image: ListedImage) -> bool:
+        """Return whether there is a prediction of the right kind and size, by the headers of the files."""
         try:
-            return self.is_of(listed, file)
-        except InputError:  # a file that somebody damaged is made anew
+            return self.file(image).is_file() and self.fits(image)
+        except InputError:  # a damaged file is predicted again
             return False
 
-    def is_of(self, listed: ListedImage, file: Path) -> bool:
-        """Say whether a PNG has the kind that the server takes, and the size of the image."""
-        with open_image(file) as stored:
-            return (
-                stored.format == "PNG" and stored.mode == self.benchmark.mode and stored.size == image_size(listed.path)
-            )
+    def fits(self, image: ListedImage) -> bool:
+        """Return whether an image's prediction is a PNG of the kind that the server takes, of the image's size."""
+        with open_image(self.file(image)) as png:
+            return png.format == "PNG" and png.mode == self.benchmark.mode and png.size == image_size(image.path)
 
-    def write(self, listed: ListedImage, png: Image.Image) -> None:
+    def write(self, image: ListedImage, png: Image.Image) -> None:
         """Write one prediction."""
-        write_atomic(self.file(listed), lambda file: png.save(file, "PNG"))
-
-
-def _read(note: Path) -> Mapping[str, Any]:
-    try:
-        found = json.loads(note.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError("no object")
-    except (ValueError, OSError) as error:
-        raise InputError(f"{note}: damaged ({error}); remove the folder or name another `out`") from error
-    return found
-
-
-def _differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return what differs, in words."""
-    said = []
-    for name in here:
-        if there.get(name) != here[name]:
-            values = "" if name == "weights" else f" {there.get(name)!r}, now {here[name]!r}"
-            said.append(f"{'other weights' if name == 'weights' else name}{values}")
-    return said
-
-
-def _holds_anything(folder: Path) -> bool:
-    partial = f".{NOTE}."
-    return any(path.name != LOCK_FILE and not path.name.startswith(partial) for path in folder.iterdir())
+        write_atomic(self.file(image), lambda file: png.save(file, "PNG"))

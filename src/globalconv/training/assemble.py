@@ -34,7 +34,7 @@ from globalconv.training.distributed import ALONE, Cluster, Ranks, launch
 from globalconv.training.loop import train_loop
 from globalconv.training.optim import MovingAverage, build_optimizer
 from globalconv.training.recipe import BaseRecipe, DataSettings, ModelSettings, Recipe
-from globalconv.training.run_folder import Onlooker, RunFolder
+from globalconv.training.run_folder import ReadOnlyRunFolder, RunFolder
 from globalconv.training.segmentation import Segmentation
 from globalconv.training.session import Session, restore_network
 from globalconv.training.task import Task
@@ -144,7 +144,9 @@ def run_training(
     hardware = choose_hardware(recipe.device, recipe.precision)
     fabric = launch(hardware, cluster)
     ranks = Ranks(fabric)
-    run = ranks.first_does(lambda: RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)) or Onlooker(out)
+    run = ranks.first_does(
+        lambda: RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
+    ) or ReadOnlyRunFolder(out)
     _check_shares(recipe, ranks)
     log(f"device      {hardware.description}{f', {ranks.count} processes' if ranks.count > 1 else ''}")
     train_source, val_source = open_splits(recipe.data, data)

@@ -17,7 +17,7 @@ from globalconv.runtime.signals import StopRequest
 from globalconv.training.assemble import run_training
 from globalconv.training.distributed import ALONE, Cluster
 from globalconv.training.recipe import StagedRecipe, stage_folders
-from globalconv.training.run_folder import Onlooker, RunFolder
+from globalconv.training.run_folder import ReadOnlyRunFolder, RunFolder
 from globalconv.training.training_splits import open_splits
 from globalconv.weights import MODEL_FILE, WEIGHTS_FILE, load_weights
 
@@ -31,7 +31,7 @@ def run_stages(
     The data of all of them are opened before the first one trains: what is missing is said now, not in three days.
     """
     first = is_first_process()
-    run = Onlooker(out) if not first else RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
+    run = ReadOnlyRunFolder(out) if not first else RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
     folders = stage_folders(out, recipe.stages)
     waiting = [name for name, folder in folders.items() if not RunFolder(folder).is_finished()]
     _refuse_gaps(folders, waiting)
@@ -57,7 +57,7 @@ def run_stages(
 
 
 def _has_begun(folder: Path) -> bool:
-    return RunFolder(folder).recipe_file.exists()
+    return RunFolder(folder).is_started()
 
 
 def _refuse_gaps(folders: Mapping[str, Path], waiting: Sequence[str]) -> None:

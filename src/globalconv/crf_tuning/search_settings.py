@@ -1,4 +1,4 @@
-"""What a search for the parameters of a CRF can be told. Imports nothing that takes time."""
+"""The settings of a search for the parameters of a CRF. Imports nothing that takes time."""
 
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -11,7 +11,7 @@ from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 
 
 @dataclass(frozen=True)
-class Grid:
+class ParameterGrid:
     """The values that are tried, all with all. The defaults are DeepLab's (Chen et al., arXiv:1606.00915, 4.1.1)."""
 
     appearance_weight: tuple[float, ...] = (3, 4, 5, 6)
@@ -57,7 +57,7 @@ class SearchSettings:
     """Most images to search on, evenly spread; the report takes all of its part."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """Arithmetic of the network."""
-    grid: tyro.conf.OmitArgPrefixes[Grid] = field(default_factory=Grid)
+    grid: tyro.conf.OmitArgPrefixes[ParameterGrid] = field(default_factory=ParameterGrid)
     inference: tyro.conf.OmitArgPrefixes[InferenceSettings] = PLAIN
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from globalconv.arrays import Int64Array
-from globalconv.crf_search.verdict import judge
+from globalconv.crf_tuning.verdict import judge
 from globalconv.errors import InputError
 
 
@@ -50,7 +50,7 @@ def test_images_without_labels_say_nothing() -> None:
 def test_frames_of_a_clip_are_drawn_together() -> None:
     """Ten clips of two equal frames say no more than ten frames."""
     off, on = images(0.5, 10), images(0.52, 10)
-    on = [tally + np.array([[40 * (index % 2)] * 2, [0, 0]]) for index, tally in enumerate(on)]
+    on = [overlap + np.array([[40 * (index % 2)] * 2, [0, 0]]) for index, overlap in enumerate(on)]
     alone = judge(off, on, ALONE[:10], True)
     clips = judge(off * 2, on * 2, [str(index % 10) for index in range(20)], True)
     assert clips.unit == "group" and clips.images == 20 and clips.interval == pytest.approx(alone.interval)

@@ -1,7 +1,8 @@
-"""The whole search on tiny data: what it finds, that it goes on where it stopped, and that it refuses to mix."""
+"""The whole search on tiny data: what it finds, that it is resumed where it stopped, and what it refuses."""
 
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,33 +11,70 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.infer import LABELS, Brightest
+from PIL import Image
 
-from globalconv.crf_search import search as run_module
-from globalconv.crf_search import trials
-from globalconv.crf_search.search import run_job
-from globalconv.crf_search.search_settings import Grid, SearchSettings
-from globalconv.crf_search.verdict import Verdict
-from globalconv.data.roots import Root
+from globalconv.crf_tuning import search as search_module
+from globalconv.crf_tuning import trials
+from globalconv.crf_tuning.search_settings import ParameterGrid, SearchSettings
+from globalconv.crf_tuning.verdict import CrfVerdict
+from globalconv.data.datasets import open_source
 from globalconv.data.source import Source, Subset
 from globalconv.errors import InputError, StoppedError
 from globalconv.evaluation.score import score_source
 from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.saved_crf import crf_from
+from globalconv.jobs import crf_search as job
 from globalconv.labels import IGNORE
 
-SETTINGS = SearchSettings(images=4, grid=Grid((2, 4), (5,), (60,), (1,), (3,), iterations=3))
+SETTINGS = SearchSettings(images=4, grid=ParameterGrid((2, 4), (5,), (60,), (1,), (3,), iterations=3))
 CANDIDATES = 4 + 2 + 2  # published, the grid, and half a step of the weight to both sides
 
 
+def write(root: Path, count: int, dots: bool) -> Source:
+    """Write images of three coloured areas under noise (a CRF helps), or of faint dots (it does harm)."""
+    rng = np.random.default_rng(0)
+    for folder in ("images", "labels"):
+        (root / folder / "val").mkdir(parents=True)
+    for index in range(count):
+        labels = np.zeros((24, 30), np.uint8)
+        labels[:, 10:] = 1
+        labels[12:, 15:] = 2
+        if dots:
+            labels[:] = 0
+            labels[index % 4 :: 4, ::4] = 1
+        image = np.full((*labels.shape, 3), 100) + (1 if dots else 40) * np.eye(3, dtype=int)[labels]
+        image += 0 if dots else rng.normal(0, 30, image.shape).astype(int)
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(root / f"images/val/{index:02d}.png")
+        Image.fromarray(labels).save(root / f"labels/val/{index:02d}.png")
+    return open_source(root, "all", labels=LABELS)
+
+
+@pytest.fixture(scope="session")
+def helps(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    return write(tmp_path_factory.mktemp("helps"), 20, dots=False)
+
+
+@pytest.fixture(scope="session")
+def harms(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    return write(tmp_path_factory.mktemp("harms"), 20, dots=True)
+
+
+@pytest.fixture
+def brightest() -> Predictor:
+    return Predictor(Brightest(), LABELS, "cpu", "float32")
+
+
 def run(
-    predictor: Predictor, source: Source, out: Path, settings: SearchSettings = SETTINGS, resume: bool = False,
-    workers: int = 1, log: Callable[[str], None] = lambda line: None,
-) -> Verdict:  # fmt: skip
+    predictor: Predictor, source: Source, out: Path, settings: SearchSettings = SETTINGS, resume: bool = False
+) -> CrfVerdict:
+    """Search on `source`, whatever data and split the job asks for, with `predictor`, whatever the weights."""
     weights = out.parent / "weights.safetensors"
     weights.write_bytes(b"stands for weights")
-    place = Path("place")
-    return run_job(predictor, weights, place, lambda *_: source, out, settings, resume, workers, log)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "load", lambda *_, **__: predictor)
+        patch.setattr(job, "open_scored", lambda _, root, split, layout: source)
+        return job.crf_search(weights, "place", out, settings, resume, workers=1)
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
@@ -74,25 +112,24 @@ def test_a_crf_that_does_harm(brightest: Predictor, harms: Source, tmp_path: Pat
 
 
 @contextmanager
-def stopping_after(calls: int, name: str) -> Iterator[None]:
-    """Let a signal strike in the call after so many calls of a function of `trials`."""
-    real, made = getattr(trials, name), [0]
+def stopping_after(calls: int) -> Iterator[None]:
+    """Let a signal strike after so many images were refined."""
+    real, count = trials._class_map, itertools.count(1)
 
     def call(*given: Any) -> Any:
-        made[0] += 1
-        if made[0] > calls:
+        if next(count) > calls:
             raise StoppedError("stopped by SIGINT", 2)
         return real(*given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trials, name, call)
+        patch.setattr(trials, "_class_map", call)
         yield
 
 
 @pytest.mark.parametrize("calls", [0, 3, 4 * 5 + 2, 4 * 7])
-def test_it_goes_on_where_it_stopped(calls: int, brightest: Predictor, helps: Source, tmp_path: Path) -> None:
+def test_a_stopped_search_is_resumed(calls: int, brightest: Predictor, helps: Source, tmp_path: Path) -> None:
     out, whole = tmp_path / "out", tmp_path / "whole"
-    with stopping_after(calls, "_class_map"), pytest.raises(StoppedError, match="with `resume` goes on") as stopped:
+    with stopping_after(calls), pytest.raises(StoppedError, match="with `resume` goes on") as stopped:
         run(brightest, helps, out)
     assert stopped.value.exit_code == 130
     with (out / "trials.jsonl").open("a") as log:
@@ -119,21 +156,24 @@ def test_processes_change_nothing(brightest: Predictor, helps: Source, tmp_path:
     assert done == [*range(1, 13)] * 2
 
 
-def test_another_question_is_refused(brightest: Predictor, helps: Source, harms: Source, tmp_path: Path) -> None:
+def test_changed_settings_are_refused(brightest: Predictor, helps: Source, harms: Source, tmp_path: Path) -> None:
     run(brightest, helps, tmp_path / "out", replace(SETTINGS, images=1))
-    for settings, said in (
+    for settings, message in (
         (SETTINGS, r"images \(1, now 4\)"),
-        (replace(SETTINGS, images=1, grid=Grid((1,), (5,), (60,))), r"appearance_weight \(\[2, 4\], now \[1\]\)"),
+        (
+            replace(SETTINGS, images=1, grid=ParameterGrid((1,), (5,), (60,))),
+            r"appearance_weight \(\[2, 4\], now \[1\]\)",
+        ),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             run(brightest, helps, tmp_path / "out", settings, resume=True)
     more = replace(SETTINGS, inference=InferenceSettings(flip=True, scales=(0.5, 1)))
     run(brightest, helps, tmp_path / "more", more)
-    for settings, said in (
+    for settings, message in (
         (replace(more, inference=InferenceSettings(flip=True)), r"scales \(\[0\.5, 1(\.0)?\], now null\)"),
         (replace(more, inference=PLAIN), r"flip \(true, now null\)"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             run(brightest, helps, tmp_path / "more", settings, resume=True)
     fewer = Subset("fewer", harms, tuple(range(9)))
     with pytest.raises(InputError, match="reported_on"):
@@ -145,21 +185,17 @@ def test_another_question_is_refused(brightest: Predictor, helps: Source, harms:
 def test_a_report_on_the_same_data_by_another_name_is_refused(
     brightest: Predictor, helps: Source, tmp_path: Path
 ) -> None:
-    def opened(root: Root | None, split: str | None) -> Source:
-        return Subset(f"folder {root} ({split})", helps, tuple(range(20)))
-
     settings = replace(SETTINGS, report_data=Path.cwd() / "place")
     with pytest.raises(InputError, match="20 of its images are searched on"):
-        run_job(brightest, tmp_path, Path("place"), opened, tmp_path / "out", settings, False, 1, lambda line: None)
+        run(brightest, helps, tmp_path / "out", settings)
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("line", [b"{}", b"3", b"nothing", b"\xff"])
 @pytest.mark.parametrize("file", ["trials.jsonl", "report.jsonl"])
-def test_a_damaged_line_is_refused(line: bytes, file: str, brightest: Predictor, helps: Source, tmp_path: Path) -> None:
+def test_a_damaged_line_is_refused(file: str, brightest: Predictor, helps: Source, tmp_path: Path) -> None:
     run(brightest, helps, tmp_path / "out")
     with (tmp_path / "out" / file).open("ab") as log:
-        log.write(line + b"\n")
+        log.write(b"{}\n")
     with pytest.raises(InputError, match=f"{file}: damaged"):
         run(brightest, helps, tmp_path / "out", resume=True)
 
@@ -180,11 +216,12 @@ def test_what_a_stop_left_may_have_no_labels(
     assert run(brightest, helps, tmp_path / "out", resume=True).images == len(kept)
 
 
-def test_one_film_on_both_sides_is_said(brightest: Predictor, helps: Source, tmp_path: Path) -> None:
-    said: list[str] = []
-    for group_by, many in ((None, 0), ("^val", 1)):
-        run(brightest, helps, tmp_path / f"out{many}", replace(SETTINGS, group_by=group_by), log=said.append)
-        assert len([line for line in said if "in both parts: group val; its images" in line]) == many
+def test_one_film_on_both_sides_is_noted(
+    brightest: Predictor, helps: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for group_by, notes in ((None, 0), ("^val", 1)):
+        run(brightest, helps, tmp_path / f"out{notes}", replace(SETTINGS, group_by=group_by))
+        assert capsys.readouterr().err.count("in both parts: group val; its images") == notes
 
 
 def test_two_searches_in_one_folder_are_refused(
@@ -194,13 +231,13 @@ def test_two_searches_in_one_folder_are_refused(
     real, refused = trials.keep_probabilities, list[str]()
 
     def meanwhile(*given: Any) -> Any:
-        monkeypatch.setattr(run_module, "keep_probabilities", real)
+        monkeypatch.setattr(search_module, "keep_probabilities", real)
         with pytest.raises(InputError) as error:
             run(brightest, helps, tmp_path / "out", resume=True)
         refused.append(str(error.value))
         return real(*given)
 
-    monkeypatch.setattr(run_module, "keep_probabilities", meanwhile)
+    monkeypatch.setattr(search_module, "keep_probabilities", meanwhile)
     verdict = run(brightest, helps, tmp_path / "out")
     assert refused == [f"`out` {tmp_path / 'out'}: another process searches there; wait for it or stop it"]
     assert run(brightest, helps, tmp_path / "out", resume=True) == verdict
@@ -216,7 +253,7 @@ def test_what_a_start_left_that_failed_is_no_obstacle(brightest: Predictor, help
 def test_folders_that_are_no_place_for_a_search(brightest: Predictor, helps: Source, tmp_path: Path) -> None:
     (tmp_path / "full" / "of things").mkdir(parents=True)
     (tmp_path / "file").write_text("")
-    for name, resume, said in (("full", False, "not empty"), ("file", False, "a file"), ("new", True, "no search")):
-        with pytest.raises(InputError, match=said):
+    for name, resume, message in (("full", False, "not empty"), ("file", False, "a file"), ("new", True, "no search")):
+        with pytest.raises(InputError, match=message):
             run(brightest, helps, tmp_path / name, resume=resume)
     assert not (tmp_path / "new").exists()

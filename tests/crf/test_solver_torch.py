@@ -7,7 +7,7 @@ import pytest
 
 from globalconv.crf import inputs, solver_torch
 from globalconv.crf.dense import DenseCRF
-from globalconv.crf.thread_pool import Crew
+from globalconv.crf.thread_pool import ThreadPool
 
 CASES: dict[str, tuple[DenseCRF, tuple[int, ...], int]] = {
     "default": (DenseCRF(), (29, 34, 3), 5),
@@ -29,9 +29,10 @@ def test_torch_equals_numba(name: str) -> None:
     image: Any = random.normal(0, 1, size) if size[2] == 12 else random.integers(0, 99, size).astype(np.uint8)
     probabilities = random.dirichlet(np.ones(classes), size[:2]).transpose(2, 0, 1)
     expected, divergences = crf.trace(image, probabilities)
-    with Crew() as crew:
-        scores_NK = inputs.scores_from_probabilities(probabilities, crew)
-        found: list[float] = []
-        beliefs_KN = solver_torch.refine(crf, image, scores_NK, classes, found, "cpu", crew)
+    with ThreadPool() as pool:
+        scores_NK = inputs.scores_from_probabilities(probabilities, pool)
+        torch_divergences: list[float] = []
+        problem = crf.problem(image, scores_NK, classes)
+        beliefs_KN = solver_torch.refine(problem, "cpu", pool, torch_divergences)
     assert np.abs(beliefs_KN.reshape(expected.shape) - expected).max() <= 1e-4
-    assert found == pytest.approx(divergences, rel=1e-4, abs=1e-2)
+    assert torch_divergences == pytest.approx(divergences, rel=1e-4, abs=1e-2)

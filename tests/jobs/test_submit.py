@@ -24,7 +24,7 @@ from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC, LabelSpace
 from globalconv.model.network import GlobalConvNet
 from globalconv.submission.servers import BENCHMARKS, check_classes
-from globalconv.submission.submission_folder import Predictions, made_by
+from globalconv.submission.submission_folder import SubmissionFolder, prediction_settings
 from globalconv.weights import save_weights
 
 Files = dict[str, bytes]
@@ -174,16 +174,16 @@ def test_equal_calls_write_equal_archives(place: Path, tmp_path: Path) -> None:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of what is predicted, as it is written; "STOP" in it stops after the next one."""
     names: list[str] = []
-    real = Predictions.write
+    real = SubmissionFolder.write
 
-    def write(self: Predictions, image: Any, png: Any) -> None:
+    def write(self: SubmissionFolder, image: Any, png: Any) -> None:
         real(self, image, png)
         names.append(image.file)
         if names[0] == "STOP":
             names.clear()
             raise StoppedError("stopped by SIGINT", 2)
 
-    monkeypatch.setattr(Predictions, "write", write)
+    monkeypatch.setattr(SubmissionFolder, "write", write)
     return names
 
 
@@ -225,9 +225,12 @@ def test_a_prediction_with_other_values_is_refused(place: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"settings": InferenceSettings(scales=(0.5, 1.0), flip=True)}, r"inference \{\}, now \{'scales': \[0.5, 1.0"),
-        ({"precision": "bfloat16"}, "precision 'float32', now 'bfloat16'"),
-        ({"split": "val"}, "split 'test', now 'val'"),
+        (
+            {"settings": InferenceSettings(scales=(0.5, 1.0), flip=True)},
+            r"scales \(null, now \[0\.5, 1\.0\]\), flip \(null, now true\)",
+        ),
+        ({"precision": "bfloat16"}, r'precision \("float32", now "bfloat16"\)'),
+        ({"split": "val"}, r'split \("test", now "val"\)'),
     ],
 )
 def test_predictions_made_otherwise_are_not_mixed(
@@ -243,7 +246,7 @@ def test_predictions_made_otherwise_are_not_mixed(
 def test_predictions_of_other_weights_are_not_mixed(place: Path, tmp_path: Path) -> None:
     submit(place, tmp_path / "voc.tgz")
     other = network(tmp_path / "other", VOC, seed=1)
-    with pytest.raises(InputError, match=r"made otherwise \(other weights\)"):
+    with pytest.raises(InputError, match=r"made otherwise \(weights\)"):
         submit(place, tmp_path / "voc.tgz", weights=other)
 
 
@@ -257,7 +260,7 @@ def test_a_crf_counts_by_what_its_file_holds(place: Path, tmp_path: Path) -> Non
     for weight in (4.0, 4.0, 5.0):
         file.write_text(json.dumps({"parameters": {**parameters, "appearance_weight": weight}, "verdict": "use it"}))
         predictor = globalconv.load(place / "voc", "cpu", settings=InferenceSettings(crf=str(file)))
-        notes.append(made_by("voc", "test", place / "voc", predictor))
+        notes.append(prediction_settings("voc", "test", place / "voc", predictor))
     assert notes[0] == notes[1] != notes[2]
 
 

@@ -8,7 +8,7 @@ import pytest
 from helpers.infer import LABELS
 from numpy.typing import NDArray
 
-from globalconv.crf_search.halves import groups, halves, names, refuse_overlap, same_place, spread_over
+from globalconv.crf_tuning.halves import groups, halves, names, refuse_overlap, same_place, spread_over
 from globalconv.data.source import Source
 from globalconv.errors import InputError
 from globalconv.labels import CAMVID, LabelSpace
@@ -18,15 +18,15 @@ from globalconv.labels import CAMVID, LabelSpace
 class Named:
     """A source of nothing but names."""
 
-    given: tuple[str, ...]
+    sample_names: tuple[str, ...]
     labels: LabelSpace = LABELS
     name: str = "list place (val)"
 
     def __len__(self) -> int:
-        return len(self.given)
+        return len(self.sample_names)
 
     def sample_name(self, index: int) -> str:
-        return self.given[index]
+        return self.sample_names[index]
 
     def image(self, index: int) -> NDArray[np.uint8]:
         raise NotImplementedError
@@ -49,11 +49,11 @@ def test_an_expression_groups_by_its_match_or_its_first_group() -> None:
     assert set(groups(Named(CLIPS), r"/(\w)_(\d+)")) == {"a", "b", "c", "d"}
 
 
-@pytest.mark.parametrize(("expression", "said"), [("(", "no regular expression"), ("x", "'val/a_00000'")])
-def test_an_expression_that_does_not_fit(expression: str, said: str) -> None:
+@pytest.mark.parametrize(("expression", "message"), [("(", "no regular expression"), ("x", "'val/a_00000'")])
+def test_an_expression_that_does_not_fit(expression: str, message: str) -> None:
     with pytest.raises(InputError, match="`group_by`") as error:
         groups(Named(CLIPS), expression)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_halves_share_no_group_and_are_as_equal_as_groups_allow() -> None:
@@ -93,7 +93,7 @@ def test_a_report_on_what_was_searched_on_is_refused() -> None:
     refuse_overlap(Named(CLIPS[:8]), Named(CLIPS[8:], name="list place (other)"))
 
 
-def test_one_folder_has_many_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_folder_may_have_several_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("data").mkdir()
     Path("link").symlink_to("data")
