@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from globalconv.data.images import image_size, open_image, pixel_limit, read_image, to_rgb, turn_upright
-from globalconv.data.masks import read_label_map, read_mask
+from globalconv.data.masks import read_mask
 from globalconv.errors import InputError
-from globalconv.labels import CAMVID, IGNORE, LabelSpace, voc_palette
 
-THREE = LabelSpace(("a", "b", "c"))
 GRADIENT = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
 
 
@@ -24,10 +22,6 @@ def save(folder: Path, photo: Image.Image, name: str = "x.png", **options: objec
     path = folder / name
     photo.save(path, **options)  # type: ignore[arg-type]  # options of many formats
     return path
-
-
-def indices(*values: int, dtype: type = np.uint8) -> Image.Image:
-    return Image.fromarray(np.asarray([values, values], dtype))
 
 
 @pytest.mark.parametrize(
@@ -90,68 +84,6 @@ def test_damaged_exif_does_not_cost_the_image(tmp_path: Path) -> None:
     assert read_image(path).shape == (5, 7, 3)
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "1", "I;16"])
-def test_label_maps_of_every_index_mode(mode: str, tmp_path: Path) -> None:
-    values = [0, 1, 1, 0] if mode == "1" else [0, 1, 2, 255]
-    photo = indices(*values, dtype=np.uint16) if mode == "I;16" else indices(*values)
-    if mode == "P":
-        photo.putpalette([channel for colour in voc_palette() for channel in colour])
-    if mode == "1":
-        photo = Image.fromarray(np.asarray([values, values], bool))
-    path = save(tmp_path, photo)
-    with Image.open(path) as stored:
-        assert stored.mode == mode
-    label_map = read_label_map(path, THREE)
-    assert label_map.dtype == np.uint8
-    assert label_map.tolist() == [values, values]
-
-
-def test_void_values_become_ignore(tmp_path: Path) -> None:
-    path = save(tmp_path, indices(0, 10, 11, 255))
-    assert read_label_map(path, CAMVID)[0].tolist() == [0, 10, IGNORE, IGNORE]
-    wide = LabelSpace(("a", "b"), void_values=(65535,))
-    path = save(tmp_path, indices(0, 1, 65535, dtype=np.uint16))
-    assert read_label_map(path, wide)[0].tolist() == [0, 1, IGNORE]
-
-
-@pytest.mark.parametrize(
-    ("values", "labels", "said"),
-    [
-        ((0, 1, 3), THREE, "value 3 out of range .*undeclared border"),
-        ((1, 2, 3), THREE, "shifted by one .*subtract 1"),
-        ((0, 120, 240, 255), THREE, "look like indices multiplied by 120"),
-        ((0, 30), THREE, "the class list is too short"),
-        ((0, 300), THREE, "300 out of range .*instance ids"),
-        (range(0, 250, 5), THREE, r"\(49 values\) out of range .*grey levels"),
-        ((0, 7, 26, 33), LabelSpace(tuple("abcdefghijklmnopqrs")), "Cityscapes label ids; convert"),
-        ((0, 1, 4, 5), THREE, "values 4, 5 out of range .*class list is too short"),
-    ],
-)
-def test_values_out_of_range_name_value_and_cause(
-    values: tuple[int, ...], labels: LabelSpace, said: str, tmp_path: Path
-) -> None:
-    path = save(tmp_path, indices(*values, dtype=np.uint16 if max(values) > 255 else np.uint8))
-    with pytest.raises(InputError, match=rf"x\.png: label .*{said}") as refused:
-        read_label_map(path, labels)
-    assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("photo", "name", "said"),
-    [
-        (Image.fromarray(GRADIENT), "x.png", "a colour mask .*declare the colour"),
-        (Image.new("RGB", (4, 4), (1, 1, 1)), "x.png", "three equal channels"),
-        (Image.new("L", (4, 4), 1), "x.jpg", "a JPEG cannot hold labels"),
-        (Image.new("LA", (4, 4), (1, 255)), "x.png", "mode LA holds no class indices"),
-        (Image.new("F", (4, 4), 1), "x.tif", "mode F holds no class indices"),
-    ],
-)
-def test_images_that_cannot_be_label_maps(photo: Image.Image, name: str, said: str, tmp_path: Path) -> None:
-    path = save(tmp_path, photo, name)
-    with pytest.raises(InputError, match=rf"{path}: .*{said}"):
-        read_label_map(path, THREE)
-
-
 def _bomb(side: int) -> bytes:
     """Return a small PNG that claims `side` x `side` pixels."""
 
@@ -204,7 +136,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 @given(position=st.integers(0, 10_000), replacement=st.binary(min_size=1, max_size=40))
-def test_damage_anywhere_is_an_input_error_or_a_image(
+def test_damage_anywhere_is_an_input_error_or_an_image(
     position: int, replacement: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     content = bytearray(_jpeg())
@@ -231,7 +163,7 @@ def test_limits_of_two_threads_end_with_the_limit_of_before() -> None:
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_only_pillow_is_silenced_while_a_image_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_pillow_is_silenced_while_an_image_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Filters are those of all threads: while one reads ahead, what the network's has to say must be heard."""
     path = save(tmp_path, Image.fromarray(GRADIENT), "x.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff junk")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", GRADIENT.shape[0] * GRADIENT.shape[1] - 1)  # Pillow warns of it

@@ -29,6 +29,17 @@ def mask(path: Path, values: np.ndarray[Any, Any]) -> Path:
     return path
 
 
+def put_pair(
+    root: Path, image: str, label: str, values: tuple[int, ...] = (0, 1, 255), size: tuple[int, int] = (6, 4)
+) -> None:
+    """Write an image and a label map whose columns take the values in turn."""
+    for name in (image, label):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (9, 9, 9)).save(root / image)
+    columns = np.resize(np.asarray(values, np.uint8), size[0])
+    Image.fromarray(np.tile(columns, (size[1], 1))).save(root / label)
+
+
 def refused(root: Path, said: str, split: str = "train", **options: Any) -> None:
     """Assert that opening a split, or reading a label map of it, is refused with one line that says `said`."""
     with pytest.raises(InputError, match=said) as error:

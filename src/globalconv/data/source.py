@@ -1,6 +1,6 @@
-"""A source whose next samples are decoded while somebody works on the one before.
+"""`Source`: a data set as the rest of the program sees it, a number of samples, each an image and its label map.
 
-What a data set is to the rest of the program: a number of samples, each an image and its label map.
+Sources of files, parts and mixtures of sources, and a source that prefetches the samples of another.
 """
 
 import bisect
@@ -32,7 +32,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What the data is called in logs: layout, place and split."""
+        """The name of the data in logs: layout, path and split."""
         ...
 
     @property
@@ -41,7 +41,7 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def sample_name(self, index: int) -> str:
-        """Return a unique relative POSIX path without suffix, under which results of the sample can be filed."""
+        """Return a unique relative POSIX path without suffix, under which results of the sample can be saved."""
         ...
 
     def image(self, index: int) -> Uint8Array: ...
@@ -91,24 +91,24 @@ class Subset:
     """Some samples of a source, by their indices in it."""
 
     name: str
-    whole: Source
+    source: Source
     indices: tuple[int, ...]
 
     @property
     def labels(self) -> LabelSpace:
-        return self.whole.labels
+        return self.source.labels
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def sample_name(self, index: int) -> str:
-        return self.whole.sample_name(self.indices[index])
+        return self.source.sample_name(self.indices[index])
 
     def image(self, index: int) -> Uint8Array:
-        return self.whole.image(self.indices[index])
+        return self.source.image(self.indices[index])
 
     def label_map(self, index: int) -> Uint8Array:
-        return self.whole.label_map(self.indices[index])
+        return self.source.label_map(self.indices[index])
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Mixture:
 
     parts: tuple[Source, ...]
     prefixes: tuple[str, ...]
-    """What the names of each part's samples begin with, so that no two are equal."""
+    """Prefix of the sample names of each part, so that no two samples have the same name."""
 
     @property
     def name(self) -> str:
@@ -134,53 +134,55 @@ class Mixture:
     def _ends(self) -> list[int]:
         return list(itertools.accumulate(map(len, self.parts)))
 
-    def place(self, index: int) -> tuple[int, int]:
-        """Return the part a sample is of, and its index there."""
+    def locate(self, index: int) -> tuple[int, int]:
+        """Return the number of the part that holds a sample, and the sample's index in it."""
         part = bisect.bisect_right(self._ends, index)
         return part, index - (self._ends[part - 1] if part else 0)
 
     def sample_name(self, index: int) -> str:
-        part, within = self.place(index)
+        part, within = self.locate(index)
         return f"{self.prefixes[part]}/{self.parts[part].sample_name(within)}"
 
     def image(self, index: int) -> Uint8Array:
-        part, within = self.place(index)
+        part, within = self.locate(index)
         return self.parts[part].image(within)
 
     def label_map(self, index: int) -> Uint8Array:
-        part, within = self.place(index)
+        part, within = self.locate(index)
         return self.parts[part].label_map(within)
 
 
 def resolve_sample(source: Source, index: int) -> tuple[Source, int]:
-    """Return what really holds a sample, and its index there: behind mixtures and subsets."""
+    """Return the source that really holds a sample, behind mixtures and subsets, and the sample's index in it."""
     if isinstance(source, Mixture):
-        part, within = source.place(index)
+        part, within = source.locate(index)
         return resolve_sample(source.parts[part], within)
-    return resolve_sample(source.whole, source.indices[index]) if isinstance(source, Subset) else (source, index)
+    if isinstance(source, Subset):
+        return resolve_sample(source.source, source.indices[index])
+    return source, index
 
 
 def spread_evenly(count: int, most: int) -> list[int]:
-    """Return `most` of the indices of `count` samples, evenly spread from the first to the last; all of a few."""
+    """Return at most `most` indices of `count` samples, evenly spaced from the first to the last."""
     return np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()  # type: ignore[no-any-return]
 
 
-def size_mismatch(where: str, what: str, drawn: tuple[int, int], image: Path, size: tuple[int, int]) -> str:
-    """Return the line for a `what` of another (width, height) than its image."""
+def size_mismatch(where: str, what: str, annotated: tuple[int, int], image: Path, size: tuple[int, int]) -> str:
+    """Return the message for a `what` (label map or annotation) of another (width, height) than its image."""
     hint = "make both the same size (labels resized by nearest neighbour only)"
-    if drawn == size[::-1]:
+    if annotated == size[::-1]:
         hint = f"width and height are swapped, as when one of them ignores the EXIF rotation; rotate the {what}"
-    return f"{where}: the {what} is {drawn[0]}x{drawn[1]} but its image {image} is {size[0]}x{size[1]}; {hint}"
+    return f"{where}: the {what} is {annotated[0]}x{annotated[1]} but its image {image} is {size[0]}x{size[1]}; {hint}"
 
 
 R = TypeVar("R")
 
 
 class Prefetcher:
-    """Gives the samples of `source`; a thread decodes up to `depth` samples that come after the last image asked for.
+    """Gives the samples of `source`; a thread decodes up to `depth` samples after the image that was requested last.
 
-    One thread decodes everything that is read ahead, image and label map alike: Pillow's warnings are silenced per
-    process, so two threads would undo each other's silence. The time of decoding is counted as `decode`.
+    One thread decodes everything, image and label map alike: Pillow's warnings are silenced per process, so two threads
+    would undo each other's filters. The time of decoding is counted as the stage `decode` of `times`.
     """
 
     def __init__(self, source: Source, depth: int, times: StageTimes) -> None:
@@ -189,7 +191,7 @@ class Prefetcher:
         self._images: dict[int, Future[Uint8Array]] = {}
         self._label_maps: dict[int, Future[Uint8Array]] = {}
         self._next = 0
-        """Index of the first sample that has not been sent for."""
+        """Index of the first sample that has not been submitted to the thread."""
 
     def __enter__(self) -> "Prefetcher":
         return self
@@ -214,20 +216,19 @@ class Prefetcher:
         return self.source.sample_name(index)
 
     def image(self, index: int) -> Uint8Array:
-        for number in range(max(index, self._next), min(index + self.depth + 1, len(self))):
-            self._images[number] = self._thread.submit(self._read, self.source.image, number)
-            self._label_maps[number] = self._thread.submit(self._read, self.source.label_map, number)
-            self._next = number + 1
-        return self._got(self._images, self.source.image, index)
+        for ahead in range(max(index, self._next), min(index + self.depth + 1, len(self))):
+            self._images[ahead] = self._submit(self.source.image, ahead)
+            self._label_maps[ahead] = self._submit(self.source.label_map, ahead)
+            self._next = ahead + 1
+        # A sample is prefetched once; one that is requested again is read anew.
+        return (self._images.pop(index, None) or self._submit(self.source.image, index)).result()
 
     def label_map(self, index: int) -> Uint8Array:
-        return self._got(self._label_maps, self.source.label_map, index)
+        return (self._label_maps.pop(index, None) or self._submit(self.source.label_map, index)).result()
 
-    def _got(self, coming: dict[int, Future[R]], read: Callable[[int], R], index: int) -> R:
-        """Wait for what was sent for, once; whatever else is asked for is read in the same thread."""
-        future = coming.pop(index, None) or self._thread.submit(self._read, read, index)
-        return future.result()
+    def _submit(self, read: Callable[[int], R], index: int) -> Future[R]:
+        def timed_read() -> R:
+            with self.times.stage("decode"):
+                return read(index)
 
-    def _read(self, read: Callable[[int], R], index: int) -> R:
-        with self.times.stage("decode"):
-            return read(index)
+        return self._thread.submit(timed_read)

@@ -1,4 +1,4 @@
-"""Settings of augmentation, without what it needs: recipes are read and listed without PyTorch."""
+"""Settings of augmentation, apart from the transforms, so that recipes are read and listed without PyTorch."""
 
 import math
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Augmentation:
 
 
 PAPER_AUGMENTATION = Augmentation()
-"""The paper's own set (Section 4): horizontal flip and padding to 512 x 512; the network subtracts the mean."""
+"""The paper's augmentation (Section 4): horizontal flip and padding to 512 x 512; the network subtracts the mean."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from globalconv.data.checks.quick import quick_check
+from globalconv.data.class_weights import compute_class_weights, count_class_pixels
 from globalconv.data.datasets import list_splits
-from globalconv.data.loader import compute_class_weights, count_class_pixels
 from globalconv.data.roots import Root, root_to_json
 from globalconv.data.source import Source
 from globalconv.data.splits import uses_hold_out

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from globalconv.data.checks.sample import Facts
-from globalconv.data.class_weights import balance_classes
+from globalconv.data.class_weights import ClassPixels, compute_class_weights
 from globalconv.geometry import STRIDE
 from globalconv.labels import IGNORE, LabelSpace
 
@@ -114,12 +114,10 @@ def _class(value: int, name: str, samples: Sequence[Facts], share: float, weight
 def _weights(samples: Sequence[Facts], classes: int, weighting: str) -> list[float]:
     """Return the weights that training would compute: from its own split, where there is one."""
     train = [sample.pixels for sample in samples if sample.pixels and sample.split == "train"]
-    pixels_K, reach_K = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
+    class_pixels = ClassPixels(classes)
     for pixels in train or [sample.pixels or {} for sample in samples]:
-        found_K = np.array([pixels.get(value, 0) for value in range(classes)])
-        pixels_K += found_K
-        reach_K += np.where(found_K > 0, found_K.sum(), 0)
-    return [float(weight) for weight in balance_classes(pixels_K, reach_K, weighting)]
+        class_pixels.add(np.array([pixels.get(value, 0) for value in range(classes)]))
+    return [float(weight) for weight in compute_class_weights(class_pixels, weighting)]
 
 
 def _imbalance(pixels: Sequence[int]) -> tuple[bool, str]:

@@ -1,4 +1,4 @@
-"""Crops for classification: windows as asked, centres where they belong, samples a function of (seed, epoch, index)."""
+"""Classification: folders as ImageNet is unpacked, random and centre crops, batches as a function of (seed, start)."""
 
 from itertools import islice
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.datasets import image
 from helpers.pretraining import write_colours
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from globalconv.data.classification import (
     draw_resized_crop,
     open_image_folder,
 )
+from globalconv.data.images import read_image
 from globalconv.data.loader import Batch
 from globalconv.data.transform_settings import ClassificationAugmentation
 from globalconv.errors import InputError
@@ -49,7 +51,7 @@ def test_areas_and_shapes_spread_over_their_ranges() -> None:
     assert abs(aspects).max() < np.log(4 / 3) + 0.03
 
 
-def test_a_image_too_long_for_any_window_gives_its_middle() -> None:
+def test_an_image_too_long_for_any_window_gives_its_middle() -> None:
     window = draw_resized_crop(10, 1000, ClassificationAugmentation(area=(1, 1)), np.random.default_rng(0))
     assert (window.top, window.height, window.width) == (0, 10, 13)
     assert window.left == (1000 - 13) // 2
@@ -59,8 +61,8 @@ def test_a_image_too_long_for_any_window_gives_its_middle() -> None:
 def test_the_centre_is_224_of_256(turned: bool) -> None:
     """A ramp along the longer side, three times as long as the other; scaled by 2, the crop is its middle 112."""
     ramp = np.broadcast_to(np.arange(384)[None, :, None] // 2, (128, 384, 3)).astype(np.uint8)
-    image = ramp.transpose(1, 0, 2) if turned else ramp
-    centre = centre_crop(np.ascontiguousarray(image), 224)
+    turned_ramp = ramp.transpose(1, 0, 2) if turned else ramp
+    centre = centre_crop(np.ascontiguousarray(turned_ramp), 224)
     assert (centre.shape, centre.dtype) == ((3, 224, 224), torch.uint8)
     line = (centre[0, :, 100] if turned else centre[0, 100]).tolist()
     assert line[0] == pytest.approx((192 - 56) / 2, abs=1)
@@ -124,3 +126,62 @@ def test_centres_come_once_in_order_and_the_last_batch_is_smaller(colours: Image
 def test_impossible_settings_are_refused(settings: dict[str, object], option: str) -> None:
     with pytest.raises(InputError, match=option):
         ClassificationAugmentation(**settings)  # type: ignore[arg-type]
+
+
+def three_classes(root: Path) -> Path:
+    """Write three classes of two training images and one validation image; class c has none of these."""
+    for synset in ("n01", "n02", "n03"):
+        for number in (1, 2):
+            image(root / f"train/{synset}/{synset}_{number}.JPEG")
+    for synset in ("n01", "n02"):
+        image(root / f"val/{synset}/ILSVRC2012_val_{synset}.JPEG")
+    (root / "train/n01/notes.txt").write_text("not an image")
+    return root
+
+
+def test_classes_are_the_folders_of_the_training_split_in_every_split(tmp_path: Path) -> None:
+    train, val = (open_image_folder(three_classes(tmp_path), split) for split in ("train", "val"))
+    assert train.class_names == val.class_names == ("n01", "n02", "n03")
+    assert train.classes == (0, 0, 1, 1, 2, 2) and val.classes == (0, 1)
+    assert [train.files[index].name for index in (0, 1, 5)] == ["n01_1.JPEG", "n01_2.JPEG", "n03_2.JPEG"]
+    assert len(val) == 2 and val.target(1) == 1
+    assert (val.image(1) == read_image(tmp_path / "val/n02/ILSVRC2012_val_n02.JPEG")).all()
+
+
+def test_other_names_of_splits_are_known(tmp_path: Path) -> None:
+    (three_classes(tmp_path) / "val").rename(tmp_path / "validation")
+    assert len(open_image_folder(tmp_path, "val")) == 2
+
+
+@pytest.mark.parametrize(
+    ("split", "change", "words"),
+    [
+        ("train", "missing", "there is no such folder"),
+        ("train", "empty", "has no folder train/"),
+        ("train", "one class", "holds fewer than two folders; put the images of each class into one of its own"),
+        ("test", "", r"split 'test': .* has the folders train, val; name one of them"),
+        ("val", "flat", "as ImageNet's validation archive does"),
+        ("val", "strange", "n09: is a folder of no class of train/"),
+        ("val", "no image", "holds no images"),
+    ],
+)
+def test_wrong_trees_are_refused_in_a_line(split: str, change: str, words: str, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    if change == "empty":
+        root.mkdir()
+    elif change == "one class":
+        image(root / "train/n01/a.JPEG")
+    elif change != "missing":
+        three_classes(root)
+    if change == "flat":
+        for path in list(root.glob("val/*/*")):
+            path.rename(root / "val" / path.name)
+            path.parent.rmdir()
+    if change == "strange":
+        (root / "val/n02").rename(root / "val/n09")
+    if change == "no image":
+        for path in root.glob("val/*/*"):
+            path.unlink()
+    with pytest.raises(InputError, match=words) as error:
+        open_image_folder(root, split)
+    assert "\n" not in str(error.value)

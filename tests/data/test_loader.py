@@ -14,10 +14,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from globalconv.data.loader import Batch, ClassPixels, compute_class_weights, count_class_pixels, training_batches
-from globalconv.data.scenes.scene import SceneSource
+from globalconv.data.loader import Batch, training_batches
 from globalconv.data.transform_settings import Augmentation
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE, LabelSpace
@@ -181,7 +179,7 @@ def test_workers_end_with_a_dropped_iterator() -> None:
 
 LEAVE = """
 import sys; sys.path.insert(0, {folder!r})
-from test_loading import Numbered, SETTINGS
+from test_loader import Numbered, SETTINGS
 from globalconv.data.loader import training_batches
 batches = training_batches(Numbered(10), SETTINGS, (0, 0, 0), 4, 0, 0, 2)
 next(batches)
@@ -199,48 +197,3 @@ def test_a_program_that_forgets_the_iterator_still_ends(last: str, code: int) ->
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == code, done.stderr
     assert ("file-7.png: cannot be decoded" in done.stderr) == (last == BROKEN)
-
-
-def test_class_pixels_of_many_samples_are_those_of_some_evenly_spaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("globalconv.data.loader.MAX_COUNTED", 3)
-    seen: list[int] = []
-
-    class Many(SceneSource):
-        def label_map(self, index: int) -> NDArray[np.uint8]:
-            seen.append(index)
-            return np.full((2, 2), index % 2, np.uint8)
-
-    pixels = count_class_pixels(Many(101))
-    assert seen == [0, 50, 100]
-    assert pixels.pixels_K[:2].tolist() == [12, 0]
-
-
-def test_class_pixels_count_labels_and_the_maps_that_hold_them() -> None:
-    source = Numbered(5)  # classes 0 1 2 0 1, 600 pixels each
-    seen: list[tuple[int, int]] = []
-    pixels = count_class_pixels(source, lambda done, total: seen.append((done, total)))
-    assert pixels.pixels_K.tolist() == pixels.reach_K.tolist() == [1200, 1200, 600]
-    assert seen == [(number, 5) for number in range(1, 6)]
-
-
-def test_class_weights_by_hand() -> None:
-    class Two(Numbered):
-        def label_map(self, index: int) -> np.ndarray:
-            rows = [[0] * 6 + [1] * 2 + [255] * 2] if index == 0 else [[0] * 10]
-            return np.asarray(rows, np.uint8)
-
-    pixels = count_class_pixels(Two(2))
-    assert (pixels.pixels_K.tolist(), pixels.reach_K.tolist()) == ([16, 2, 0], [18, 8, 0])
-    frequency = [16 / 18, 2 / 8]
-    median = sum(frequency) / 2
-    expected = [median / frequency[0], median / frequency[1], 1.0]
-    assert compute_class_weights(pixels, "median").tolist() == pytest.approx(expected)
-    assert compute_class_weights(pixels, "sqrt-median").tolist() == pytest.approx([value**0.5 for value in expected])
-    assert compute_class_weights(pixels, "none").tolist() == [1, 1, 1]
-    with pytest.raises(InputError, match="class_weights='mdian': did you mean 'median'"):
-        compute_class_weights(pixels, "mdian")
-
-
-def test_class_weights_of_nothing_but_void_are_one() -> None:
-    nothing = ClassPixels(np.zeros(3, np.int64), np.zeros(3, np.int64))
-    assert compute_class_weights(nothing, "median").tolist() == [1, 1, 1]

@@ -6,26 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.datasets import put_pair
+from helpers.formats import voc
 from PIL import Image
 
-from globalconv.data.datasets import open_source, recognise_layout
-from globalconv.data.formats.list_file import list_splits
+from globalconv.data.datasets import list_splits, open_source, recognise_layout
+from globalconv.data.formats import list_file
 from globalconv.data.source import Source
 from globalconv.errors import InputError
-from globalconv.labels import CAMVID, IGNORE, LabelSpace, voc_palette
+from globalconv.labels import CAMVID, IGNORE, VOC, voc_palette
 
 CLASSES = [{"name": "sky", "index": 0, "color": [1, 2, 3]}, {"name": "tree", "index": 1, "color": [4, 5, 6]}]
-
-
-def put(
-    root: Path, image: str, label: str, values: tuple[int, ...] = (0, 1, 255), size: tuple[int, int] = (6, 4)
-) -> None:
-    """Write an image and a label map whose columns take the values in turn."""
-    for name in (image, label):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (9, 9, 9)).save(root / image)
-    columns = np.resize(np.asarray(values, np.uint8), size[0])
-    Image.fromarray(np.tile(columns, (size[1], 1))).save(root / label)
 
 
 def names(source: Source) -> list[str]:
@@ -44,7 +35,7 @@ def refused(root: Path, said: str, split: str = "train", **options: object) -> N
 @pytest.fixture
 def camvid(tmp_path: Path) -> Path:
     for split, name in (("train", "a"), ("train", "b"), ("val", "c")):
-        put(tmp_path, f"{split}/{name}.png", f"{split}annot/{name}.png", (0, 10, 11))
+        put_pair(tmp_path, f"{split}/{name}.png", f"{split}annot/{name}.png", (0, 10, 11))
         with (tmp_path / f"{split}.txt").open("a") as file:
             file.write(f"{split}/{name}.png {split}annot/{name}.png\n")
     return tmp_path
@@ -53,7 +44,7 @@ def camvid(tmp_path: Path) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for number in range(30):
-        put(tmp_path, f"images/{number:02}.jpg", f"labels/{number:02}.png")
+        put_pair(tmp_path, f"images/{number:02}.jpg", f"labels/{number:02}.png")
     (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
     return tmp_path
 
@@ -67,16 +58,16 @@ def test_camvid_is_recognised_and_11_is_void(camvid: Path) -> None:
 
 
 def test_list_files_in_folders_with_comments_tabs_quotes_and_classes(tmp_path: Path) -> None:
-    put(tmp_path, "in put/a b.png", "out/a.png")
-    put(tmp_path, "c.png", "out/c.png")
-    put(tmp_path, "d e.png", "out/d.png")
+    put_pair(tmp_path, "in put/a b.png", "out/a.png")
+    put_pair(tmp_path, "c.png", "out/c.png")
+    put_pair(tmp_path, "d e.png", "out/d.png")
     (tmp_path / "folds").mkdir()
     (tmp_path / "folds/day.1.train.txt").write_text(
         '\n# comment\n"in put/a b.png" out/a.png\n  c.png   out/c.png\r\nd e.png\tout/d.png\n', encoding="utf-8-sig"
     )
     (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
     (tmp_path / "readme.txt").write_text("this is\na readme\n")
-    assert list_splits(tmp_path) == ["folds/day.1.train"]
+    assert list_file.list_splits(tmp_path) == ["folds/day.1.train"]
     source = open_source(tmp_path, "folds/day.1.train")
     assert names(source) == ["in put/a b", "c", "d e"]
     assert (source.labels.class_names, source.labels.palette) == (("sky", "tree"), ((1, 2, 3), (4, 5, 6)))
@@ -85,14 +76,14 @@ def test_list_files_in_folders_with_comments_tabs_quotes_and_classes(tmp_path: P
 
 def test_names_of_listed_files_never_lead_out_of_a_folder(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    put(root, "../elsewhere/a.png", "a.png")
+    put_pair(root, "../elsewhere/a.png", "a.png")
     (root / "train.txt").write_text(f"{tmp_path}/elsewhere/a.png a.png\n")
     assert names(open_source(root, "all")) == ["elsewhere/a"]
 
 
 def test_lists_without_one_for_validation_have_a_hold_out(tmp_path: Path) -> None:
     for number in range(20):
-        put(tmp_path, f"a/{number}.png", f"b/{number}.png")
+        put_pair(tmp_path, f"a/{number}.png", f"b/{number}.png")
     (tmp_path / "train.txt").write_text("".join(f"a/{number}.png b/{number}.png\n" for number in range(20)))
     train, val = names(open_source(tmp_path, "train")), names(open_source(tmp_path, "val"))
     assert sorted(train + val) == sorted(names(open_source(tmp_path, "all"))) and 1 <= len(val) <= 6
@@ -101,7 +92,7 @@ def test_lists_without_one_for_validation_have_a_hold_out(tmp_path: Path) -> Non
 
 
 def test_what_is_almost_a_list_says_why_it_is_none(tmp_path: Path) -> None:
-    put(tmp_path, "a.png", "b.png")
+    put_pair(tmp_path, "a.png", "b.png")
     (tmp_path / "train.txt").write_text("a.png,b.png\n")
     refused(tmp_path, r"train\.txt:1: 1 words where 'image label' is expected")
 
@@ -118,7 +109,7 @@ def test_what_is_almost_a_list_says_why_it_is_none(tmp_path: Path) -> None:
     ],
 )
 def test_broken_list_files(text: str, said: str, tmp_path: Path) -> None:
-    put(tmp_path, "x.png", "a.png")
+    put_pair(tmp_path, "x.png", "a.png")
     (tmp_path / "train.txt").write_text(text)
     refused(tmp_path, said, layout="list")
 
@@ -132,17 +123,17 @@ def test_a_plain_folder_has_a_fixed_hold_out(folder: Path) -> None:
     train, val, everything = (names(open_source(folder, split)) for split in ("train", "val", "all"))
     assert sorted(train + val) == everything == [f"{number:02}" for number in range(30)]
     assert 1 <= len(val) <= 8
-    put(folder, "images/sub/99.png", "labels/sub/99.png")
+    put_pair(folder, "images/sub/99.png", "labels/sub/99.png")
     assert set(train) <= set(names(open_source(folder, "train"))), "adding an image moves no other one"
     assert set(val) <= set(names(open_source(folder, "val")))
     refused(folder, "split 'test': .* has the splits train, val, all; name one", split="test")
 
 
 def test_tiny_plain_folders(tmp_path: Path) -> None:
-    put(tmp_path, "images/a.jpg", "labels/a.png")
+    put_pair(tmp_path, "images/a.jpg", "labels/a.png")
     refused(tmp_path, "holds a single image, which cannot be divided; add more, or use split 'all'")
     assert names(open_source(tmp_path, "all")) == ["a"]
-    put(tmp_path, "images/b.jpg", "labels/b.png")
+    put_pair(tmp_path, "images/b.jpg", "labels/b.png")
     assert len(open_source(tmp_path, "train")) == len(open_source(tmp_path, "val")) == 1
 
 
@@ -150,7 +141,7 @@ def test_tiny_plain_folders(tmp_path: Path) -> None:
 def test_folders_with_splits(form: str, tmp_path: Path) -> None:
     for split, name in (("train", "deep/a"), ("train", "b"), ("holdout", "a")):
         image = form.format(split=split, name=name)
-        put(tmp_path, f"{image}.JPG".replace("JPG", "jpeg"), image.replace("images", "labels") + ".png")
+        put_pair(tmp_path, f"{image}.JPG".replace("JPG", "jpeg"), image.replace("images", "labels") + ".png")
     (tmp_path / "images").mkdir(exist_ok=True)
     (tmp_path / "images/.DS_Store").write_bytes(b"junk")
     assert names(open_source(tmp_path, "train")) + names(open_source(tmp_path, "val")) in (
@@ -168,7 +159,7 @@ def test_labels_and_masks_that_both_hold_images(folder: Path) -> None:
     (folder / "masks/00.txt").write_text("0 0.5 0.5 0.1 0.1")
     assert len(open_source(folder, "all")) == 30
     (folder / "masks/00.txt").unlink()
-    put(folder, "images/00.jpg", "masks/00.png")
+    put_pair(folder, "images/00.jpg", "masks/00.png")
     refused(folder, "labels/ and masks/ both hold images, and only one can be the masks; move the other one away")
     with pytest.raises(InputError, match="both hold images"):
         recognise_layout(folder)
@@ -177,12 +168,12 @@ def test_labels_and_masks_that_both_hold_images(folder: Path) -> None:
 def test_a_folder_around_everything_hides_no_splits(tmp_path: Path) -> None:
     for split, count in (("train", 5), ("val", 2)):
         for number in range(count):
-            put(tmp_path, f"data/images/{split}/{number}.png", f"data/labels/{split}/{number}.png")
+            put_pair(tmp_path, f"data/images/{split}/{number}.png", f"data/labels/{split}/{number}.png")
     assert len(open_source(tmp_path, "train")) == 5 and len(open_source(tmp_path, "val")) == 2
 
 
 def test_letters_with_accents_are_equal_however_they_are_written(folder: Path) -> None:
-    put(
+    put_pair(
         folder,
         f"images/{unicodedata.normalize('NFC', 'größe')}.jpg",
         f"labels/{unicodedata.normalize('NFD', 'größe')}.png",
@@ -228,64 +219,6 @@ def test_unknown_layouts(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "labels").mkdir()
     refused(tmp_path, "images: holds no images")
-
-
-def test_classes_found_in_the_masks_of_all_splits_with_their_palette(tmp_path: Path) -> None:
-    put(tmp_path, "images/train/a.jpg", "labels/train/a.png", (0, 1, 255))
-    put(tmp_path, "images/val/a.jpg", "labels/val/a.png", (0, 4, 255))
-    found = open_source(tmp_path, "train").labels
-    assert found.class_names == tuple(f"class {index}" for index in range(5))
-    assert found.palette == voc_palette(5)
-    mask = Image.open(tmp_path / "labels/train/a.png").convert("P")
-    mask.putpalette([value for index in range(256) for value in (index, 100, 7)])
-    mask.save(tmp_path / "labels/train/a.png")
-    assert open_source(tmp_path, "train").labels.palette[:2] == ((0, 100, 7), (1, 100, 7))
-    trained = LabelSpace(("a", "b", "c", "d", "e"))
-    assert open_source(tmp_path, "val", labels=trained).labels == trained, "weights lend their names to nameless data"
-
-
-@pytest.mark.parametrize(
-    ("values", "said"), [((0, 128, 255), "values 0, 128, 255"), ((0, 128, 200), "values 0, 128, 200")]
-)
-def test_masks_that_hold_no_indices_are_not_taken_for_classes(
-    values: tuple[int, ...], said: str, tmp_path: Path
-) -> None:
-    for name in "ab":
-        put(tmp_path, f"images/{name}.jpg", f"labels/{name}.png", values)
-    refused(tmp_path, rf"labels: .*{said}.*save classes as 0, 1, 2", split="all")
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("{", "not a class list"),
-        ("3", "not a class list"),
-        ('[{"index": 0}]', "not a class list .'name'"),
-        ('[{"name": "a", "index": 1}]', "the indices are 1; number the classes 0, 1, 2"),
-        ('["a", "a"]', "occur more than once"),
-        ("[]", "0 classes"),
-        ('[{"name": "a", "index": 0, "color": [1, 2]}]', "give red, green and blue"),
-        ('{"palette": []}', "not a class list .'classes'"),
-    ],
-)
-def test_broken_class_lists(content: str, said: str, folder: Path) -> None:
-    (folder / "classes.json").write_text(content)
-    refused(folder, rf"classes\.json: .*{said}")
-
-
-@pytest.mark.parametrize(
-    "content",
-    ['["sky", "tree"]', '[{"name": "tree", "index": 1}, {"name": "sky", "index": 0}, {"name": "void", "index": 255}]'],
-)
-def test_forms_of_class_lists(content: str, folder: Path) -> None:
-    (folder / "classes.json").write_text(content)
-    assert open_source(folder, "train").labels == LabelSpace(("sky", "tree"))
-
-
-def test_classes_other_than_those_of_the_weights(folder: Path) -> None:
-    assert open_source(folder, "all", labels=LabelSpace(("sky", "tree"))).labels.palette[0] == (1, 2, 3)
-    refused(folder, "not those of the weights .1: 'tree' where 'car' is expected", labels=LabelSpace(("sky", "car")))
-    refused(folder, "2 classes where 3 are expected", labels=LabelSpace(("sky", "tree", "car")))
 
 
 def test_sizes_that_differ_name_both_files(folder: Path) -> None:
@@ -344,3 +277,15 @@ def test_real_palette_masks(real_data: Path, tmp_path: Path) -> None:
     assert len(source) == 3
     assert source.labels.palette == voc_palette(source.labels.num_classes)
     assert source.label_map(0).max() > 0
+
+
+def test_voc(tmp_path: Path) -> None:
+    root = voc(tmp_path)
+    assert recognise_layout(root) == "voc" and list_splits(root) == ["train", "trainval", "val"]
+    source = open_source(root, "train")
+    assert (len(source), len(open_source(root, "val")), len(open_source(root, "all"))) == (2, 1, 3)
+    assert source.labels == VOC
+    assert source.label_map(0)[4, 5] == 15 and source.label_map(0)[3, 0] == IGNORE
+    with (root / "ImageSets/Segmentation/train.txt").open("a") as file:
+        file.write("2007_9\n")
+    refused(root, "SegmentationClass: has no '2007_9', which the split 'train' lists")
