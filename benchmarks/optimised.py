@@ -15,7 +15,7 @@ import tyro
 from common import print_rows, write_results
 
 import globalconv
-from globalconv.reports.findings import noted_data
+from globalconv.reports.history import recorded_data
 from globalconv.runtime.memory import keep_freed_memory
 
 
@@ -26,7 +26,7 @@ class Settings:
 
 
 def main(settings: Settings) -> None:
-    data = settings.data or noted_data([settings.run])
+    data = settings.data or recorded_data([settings.run])
     rows = [row(settings.run, data, precision) for precision in ("float32", "bfloat16")]
     print_rows(f"mIoU of {settings.run.name}", rows)
     write_results("optimised", "cpu", {"run": settings.run.name}, {"mIoU in the faster form": rows})

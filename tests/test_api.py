@@ -13,7 +13,7 @@ from globalconv.errors import InputError, StoppedError
 from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.jobs import evaluate as evaluate_job
 from globalconv.jobs import train as train_job
-from globalconv.reports.findings import read_history
+from globalconv.reports.history import read_history
 from globalconv.runtime.signals import StopRequest
 
 
@@ -31,7 +31,7 @@ def test_a_training_leaves_its_report(place: Path) -> None:
     history = read_history(place / "run")
     best = max(miou for _, miou in history.mious)
     assert f"<b>{best:.3f}</b>" in page  # the saved network, in the training's precision
-    assert history.finished and history.training_seconds and history.of("start")[0]["versions"]["torch"]
+    assert history.finished and history.training_seconds and history.events_of("start")[0]["versions"]["torch"]
     assert all(words in page for words in ("torch", "peak memory", "folder", "optim.lr", "Training loss"))
 
 

@@ -9,7 +9,8 @@ from globalconv.arrays import Uint8Array
 from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.evaluation.score import Predictions
 from globalconv.labels import LabelSpace
-from globalconv.reports.findings import Findings, History, Subject, gather
+from globalconv.reports.findings import Findings, Subject, gather
+from globalconv.reports.history import History
 
 LABELS = LabelSpace(("sky", "road", "car"), ((10, 20, 30), (200, 100, 0), (0, 90, 200)))
 

@@ -14,7 +14,8 @@ from globalconv.evaluation.score import STAGES, OnImage, Score, predictions_in, 
 from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.predictor import Predictor, load
 from globalconv.labels import LabelSpace
-from globalconv.reports.findings import History, Subject, subject
+from globalconv.reports.findings import Subject, network_subject
+from globalconv.reports.history import History
 from globalconv.reports.run_report import write_report
 from globalconv.runtime.progress import Progress
 from globalconv.runtime.threads import StageTimes
@@ -54,7 +55,7 @@ def evaluate(
         else:
             folder = None if isinstance(weights, Predictor) else Path(weights)
             name = "network" if folder is None else folder.resolve().name
-            reported = subject(name, predictor, source, folder)
+            reported = network_subject(name, predictor, source, folder)
             if changes:  # name and settings on the page say that this was more than one pass of the network
                 name = ", ".join([name, *(f"{option} {value}" for option, value in changes.items())])
                 options = {**reported.history.settings, **flat({"inference": changes})}

@@ -23,7 +23,7 @@ from globalconv.receptive_field.figure3 import (
     measure_fields,
     write_figure,
 )
-from globalconv.reports.findings import run_names
+from globalconv.reports.history import run_names
 from globalconv.runtime.devices import choose_device
 from globalconv.runtime.progress import Progress
 from globalconv.runtime.text import align_columns

@@ -7,7 +7,8 @@ from globalconv.data.roots import Data
 from globalconv.errors import InputError
 from globalconv.infer.predictor import Predictor, load
 from globalconv.jobs.evaluate import open_scored
-from globalconv.reports.findings import noted_data, run_names, stage_runs, subject
+from globalconv.reports.findings import network_subject
+from globalconv.reports.history import recorded_data, run_names, stage_runs
 from globalconv.reports.page import check_page
 from globalconv.reports.run_report import write_report
 
@@ -39,9 +40,9 @@ def report(
     names = names or run_names(folders)
     predictors = [load(folder, device, precision) for folder in folders]
     check_comparable(folders, predictors, split)
-    source = open_scored(predictors[0], noted_data(folders) if data is None else data, split, layout)
+    source = open_scored(predictors[0], recorded_data(folders) if data is None else data, split, layout)
     subjects = [
-        subject(name, predictor, source, folder)
+        network_subject(name, predictor, source, folder)
         for name, predictor, folder in zip(names, predictors, folders, strict=True)
     ]
     write_report(path, subjects, source, stages=bool(stages))

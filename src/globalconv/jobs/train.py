@@ -13,7 +13,7 @@ from globalconv.errors import InputError, StoppedError, print_line
 from globalconv.infer.predictor import load
 from globalconv.jobs.report import report
 from globalconv.model.wrapped import custom_class, unwrap
-from globalconv.reports.findings import subject
+from globalconv.reports.findings import network_subject
 from globalconv.reports.run_report import write_report
 from globalconv.runtime.files import as_path
 from globalconv.runtime.processes import is_first_process
@@ -112,7 +112,7 @@ def _report_training(out: Path, session: Session) -> None:
     predictor = load(out, str(session.device), session.precision, network=copy.deepcopy(given))
     assert isinstance(session.task, Segmentation)
     source = session.task.val_source
-    write_report(out / "report.html", [subject(out.resolve().name, predictor, source, out)], source)
+    write_report(out / "report.html", [network_subject(out.resolve().name, predictor, source, out)], source)
 
 
 def _report_stages(recipe: StagedRecipe, data: Root | None, out: Path) -> None:

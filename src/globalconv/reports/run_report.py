@@ -9,13 +9,13 @@ from typing import Any
 from globalconv.cost.count import network_cost
 from globalconv.data.source import Source
 from globalconv.errors import InputError
-from globalconv.evaluation.bootstrap import miou_interval
+from globalconv.evaluation.bootstrap import difference_interval, miou_interval
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.evaluation.score import Score
 from globalconv.reports import sections
 from globalconv.reports.findings import Findings, Result, Subject, gather
-from globalconv.reports.next_steps import OUTLINE, Comparison, Evidence, advise, compare, untried
+from globalconv.reports.next_steps import OUTLINE, Evidence, RunComparison, advise, advise_on_comparison, untried
 from globalconv.reports.page import (
     Block,
     Folded,
@@ -34,7 +34,7 @@ from globalconv.reports.page import (
     signed,
     write_page,
 )  # fmt: skip
-from globalconv.reports.sentences import ahead_by, decided, describe, known, one_in_short, ranked, several_in_short
+from globalconv.reports.sentences import classes_in_mean, describe, summarise_one, summarise_several
 from globalconv.runtime.progress import Progress, duration
 from globalconv.training.recipe import FREE
 
@@ -71,7 +71,7 @@ def render(findings: Findings, stages: bool = False) -> str:
     else:
         title = (", then " if stages else " against ").join(findings.names)
         opening = about_several(findings, stages)
-    best = ranked(findings)[0]
+    best = max(findings.results, key=lambda result: result.score.miou)
     parts = [
         *opening,
         sections.class_scores(findings),
@@ -96,28 +96,34 @@ def about_one(findings: Findings) -> list[Section]:
     result = findings.results[0]
     matrix = result.score.matrix
     tiles = [
-        Tile("mIoU", f"{result.score.miou:.3f}", f"mean over {known(result)} classes", winner=True),
+        Tile("mIoU", f"{result.score.miou:.3f}", f"mean over {classes_in_mean(result)} classes", winner=True),
         Tile("pixel accuracy", f"{matrix.pixel_accuracy():.3f}", "of all pixels that count"),
         Tile("mean accuracy", f"{matrix.mean_accuracy():.3f}", "mean over classes"),
         Tile("images", str(len(findings.source)), result.score.precision),
     ]
     return [
-        Section("In short", [Tiles(tiles), Points(one_in_short(findings))]),
+        Section("In short", [Tiles(tiles), Points(summarise_one(findings))]),
         Section("What to try next", [_cards(advise(_evidence(result)))]),
     ]
 
 
 def about_several(findings: Findings, stages: bool) -> list[Section]:
     """Return which network is better, what to try next, and in which settings they differ."""
+    best, second = sorted(findings.results, key=lambda result: -result.score.miou)[:2]
+    comparison = RunComparison(
+        better=best.name,
+        worse=second.name,
+        difference=best.score.miou - second.score.miou,
+        interval=difference_interval((second.hits_NK, second.unions_NK), (best.hits_NK, best.unions_NK)),
+        changed=[row.name for row in changed_settings([best, second])],
+    )
     first = findings.results[0]
-    best, second = ranked(findings)[:2]
-    is_decided = decided(best, second)
     tiles = [
         Tile(
             f"{result.name}, mIoU",
             f"{result.score.miou:.3f}",
             "" if result is first else f"{signed(result.score.miou - first.score.miou)} to {first.name}",
-            winner=result is best and is_decided,
+            winner=result is best and comparison.decided,
         )
         for result in findings.results
     ]
@@ -125,14 +131,12 @@ def about_several(findings: Findings, stages: bool) -> list[Section]:
         last = findings.results[-1]
         note, steps = f"For {last.name}, the last stage:", advise(_evidence(last))
     else:
-        between = [row.name for row in changed_settings([best, second])]
-        comparison = Comparison(best.name, second.name, ahead_by(best, second), is_decided, between)
         note = f"From the comparison, and for {best.name}:"
-        steps = compare(comparison) + untried(advise(_evidence(best)), between)
+        steps = advise_on_comparison(comparison) + untried(advise(_evidence(best)), comparison.changed)
     changed = changed_settings(findings.results)
     same = Note("The runs have the same settings, or none are known.")
     return [
-        Section("In short", [Tiles(tiles), Points(several_in_short(findings))]),
+        Section("In short", [Tiles(tiles), Points(summarise_several(findings, best, second, comparison))]),
         Section("What to try next", [Note(note), _cards(steps)]),
         Section("Settings that differ", [Table(findings.names, changed, "words") if changed else same]),
     ]
@@ -226,7 +230,7 @@ def environment(findings: Findings) -> Section:
     """Return where and with what the trainings ran and the scores were made."""
     columns = []
     for result in findings.results:
-        start: dict[str, Any] = next(reversed(result.subject.history.of("start")), {})
+        start: dict[str, Any] = next(reversed(result.subject.history.events_of("start")), {})
         versions = ", ".join(f"{name} {number}" for name, number in start.get("versions", {}).items())
         predictor = result.subject.predictor
         columns.append(

@@ -9,12 +9,12 @@ from globalconv.reports.sentences import error_rates
 
 
 def test_images_add_up_to_the_score() -> None:
-    found = findings(stripes(4), Run("a", [0, 5, 20, 1]))
-    [result] = found.results
+    gathered = findings(stripes(4), Run("a", [0, 5, 20, 1]))
+    [result] = gathered.results
     assert (result.hits_NK.sum(0) / result.unions_NK.sum(0))[:2] == pytest.approx(result.score.matrix.iou()[:2])
-    assert result.wrong_N.tolist() == [0, 5, 20, 1] and found.counted_N.tolist() == [240] * 4
-    assert result.wrong_N.sum() / found.counted_N.sum() == pytest.approx(1 - result.score.matrix.pixel_accuracy())
-    assert found.sizes == {(20, 12): 4} and found.pixels == 960
+    assert result.wrong_N.tolist() == [0, 5, 20, 1] and gathered.counted_N.tolist() == [240] * 4
+    assert result.wrong_N.sum() / gathered.counted_N.sum() == pytest.approx(1 - result.score.matrix.pixel_accuracy())
+    assert gathered.sizes == {(20, 12): 4} and gathered.pixels == 960
 
 
 def test_image_mious_are_over_the_classes_of_each_image() -> None:
@@ -28,8 +28,8 @@ def test_image_mious_are_over_the_classes_of_each_image() -> None:
 def test_disagreement_is_the_union_over_all_pairs_and_leaves_void_out() -> None:
     source = stripes(2)
     source.label_maps[1][0, :6] = 255
-    found = findings(source, Run("a", [0, 0]), Run("b", [4, 4]), Run("c", [3, 9], says=1))
-    assert found.disputed_N.tolist() == [4, 3]
+    gathered = findings(source, Run("a", [0, 0]), Run("b", [4, 4]), Run("c", [3, 9], says=1))
+    assert gathered.disputed_N.tolist() == [4, 3]
 
 
 def test_errors_near_boundaries_are_told_apart() -> None:

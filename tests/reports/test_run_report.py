@@ -21,12 +21,12 @@ def samples(page: str, after: str) -> list[str]:
 
 
 def row(page: str, name: str) -> list[str]:
-    return next(found for found in cells(page) if found[:1] == [name])
+    return next(row for row in cells(page) if row[:1] == [name])
 
 
 def test_the_numbers_of_one_run_are_the_scores() -> None:
-    found = findings(stripes(10), Run("mine", WRONG, events=log([3.0, 2.0, 1.0], [0.1, 0.2])))
-    page, score = render(found), found.results[0].score
+    gathered = findings(stripes(10), Run("mine", WRONG, events=log([3.0, 2.0, 1.0], [0.1, 0.2])))
+    page, score = render(gathered), gathered.results[0].score
     check_self_contained(page)
     fields = score.to_json()
     assert row(page, "sky")[2] == f"{fields['iou']['sky']:.3f}" and row(page, "car")[2] == "0.000"
@@ -54,12 +54,12 @@ def test_a_comparison_shows_where_runs_differ() -> None:
     other = {**settings, "model.head": ["pointwise"], "device": "cuda"}
     one = Run("one", WRONG, settings=other, events=log([2.0, 1.0], [0.2, 0.3]))
     two = Run("two", [0] * 9 + [20], settings=settings, events=log([2.5, 0.5], [0.3, 0.4]))
-    found = findings(stripes(10), one, two)
-    page = render(found)
+    gathered = findings(stripes(10), one, two)
+    page = render(gathered)
     check_self_contained(page)
     assert row(page, "model.head") == ["model.head", "pointwise", "gcn"]
-    assert [row.name for row in changed_settings(found.results)] == ["model.head"]  # where it ran changes nothing
-    ious = [result.score.matrix.iou()[0] for result in found.results]
+    assert [row.name for row in changed_settings(gathered.results)] == ["model.head"]  # where it ran changes nothing
+    ious = [result.score.matrix.iou()[0] for result in gathered.results]
     assert row(page, "sky")[2:] == [f"{ious[0]:.3f}", f"{ious[1]:.3f}", f"{ious[1] - ious[0]:+.3f}"]
     assert samples(page, "Where they disagree most")[:3] == ["day/2", "day/9", "day/8"]
     assert samples(page, "Worst of two")[0] == "day/9" and samples(page, "Worst of one")[0] == "day/2"
@@ -76,12 +76,12 @@ def test_stages_are_no_rivals() -> None:
     settings = {"data.train_split": "coco:train+voc:train", "epochs": 4}
     one = Run("coco", WRONG, settings=settings)
     two = Run("voc", [0] * 10, settings={"data.train_split": "voc:train", "epochs": 20})
-    found = findings(stripes(10), one, two)
-    page = render(found, stages=True)
+    gathered = findings(stripes(10), one, two)
+    page = render(gathered, stages=True)
     check_self_contained(page)
     assert "coco, then voc" in page and "coco against voc" not in page
     assert "For voc, the last stage" in page and "Change one setting" not in page
-    assert "Change one setting" in render(found)
+    assert "Change one setting" in render(gathered)
     assert "coco:train+<wbr>voc:train" in page
 
 
@@ -97,8 +97,8 @@ def test_the_verdict_knows_chance(second: list[int], words: str, winners: int) -
 
 
 def test_three_runs_have_a_difference_each() -> None:
-    found = findings(stripes(9), *(Run(name, [wrong] * 9) for name, wrong in (("a", 9), ("b", 5), ("c", 2))))
-    page = render(found)
+    gathered = findings(stripes(9), *(Run(name, [wrong] * 9) for name, wrong in (("a", 9), ("b", 5), ("c", 2))))
+    page = render(gathered)
     assert ["", "pixels", "a", "b", "c", "b less a", "c less a"] in cells(page)
     assert len(row(page, "sky")) == 7 and ">c is ahead of b by" in page
 
@@ -139,5 +139,5 @@ def test_the_page_says_which_boundaries_were_asked_for(
 
 
 def test_one_logged_loss_is_no_curve() -> None:
-    found = findings(stripes(10), Run("mine", WRONG, events=log([3.0], [])))
-    assert "Training loss" not in render(found)
+    gathered = findings(stripes(10), Run("mine", WRONG, events=log([3.0], [])))
+    assert "Training loss" not in render(gathered)

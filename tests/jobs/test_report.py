@@ -1,4 +1,4 @@
-"""What runs are called, and which cannot be compared. The lines of refusals are in tests/cli/test_refusals.py."""
+"""Runs that cannot be compared. The lines of refusals are in tests/cli/test_refusals.py."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,18 +8,6 @@ import pytest
 
 from globalconv.errors import InputError
 from globalconv.jobs.report import check_comparable
-from globalconv.reports.findings import noted_data, run_names
-
-
-def test_names_are_as_short_as_they_can_be(tmp_path: Path) -> None:
-    assert run_names([tmp_path / "a", tmp_path / "b"]) == ["a", "b"]
-    assert run_names([tmp_path / "monday" / "run", tmp_path / "tuesday" / "run"]) == ["monday/run", "tuesday/run"]
-    with pytest.raises(InputError, match="named twice"):
-        run_names([tmp_path / "a", tmp_path / "b" / ".." / "a"])
-
-
-def test_without_a_note_there_are_no_data(tmp_path: Path) -> None:
-    assert noted_data([tmp_path, tmp_path]) is None
 
 
 def network(classes: tuple[str, ...] = ("a", "b"), held_out: tuple[str, ...] = (), split: str = "val") -> Any:
