@@ -1,4 +1,4 @@
-"""`globalconv cost`: what is compared, the table and the JSON, and that they say what `network_cost` says."""
+"""`globalconv cost`: what is compared, and that the table and the JSON have the figures of `network_cost`."""
 
 import json
 import shlex
@@ -19,7 +19,7 @@ TINY = ModelSettings(backbone="test_resnet")
 SMALL = "--model.backbone test_resnet --size 64x96"
 
 
-def said(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+def output_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     assert main(shlex.split(f"cost {command}")) == 0
     return capsys.readouterr().out
 
@@ -35,12 +35,14 @@ def test_variants_are_every_head_with_every_k_once() -> None:
 
 
 def test_json_says_what_network_cost_says(capsys: pytest.CaptureFixture[str]) -> None:
-    found: dict[str, Any] = json.loads(said(f"{SMALL} --classes 4 --heads gcn conv --kernel-sizes 3 5 --json", capsys))
-    assert (found["size"], found["classes"], found["hardware"]) == ([64, 96], 4, None)
-    assert [(n["head"], n["kernel_size"]) for n in found["networks"]] == [
+    values: dict[str, Any] = json.loads(
+        output_of(f"{SMALL} --classes 4 --heads gcn conv --kernel-sizes 3 5 --json", capsys)
+    )
+    assert (values["size"], values["classes"], values["hardware"]) == ([64, 96], 4, None)
+    assert [(n["head"], n["kernel_size"]) for n in values["networks"]] == [
         (["gcn"], [3]), (["gcn"], [5]), (["conv"], [3]), (["conv"], [5])
     ]  # fmt: skip
-    for network in found["networks"]:
+    for network in values["networks"]:
         built = globalconv.GlobalConvNet(4, "test_resnet", network["kernel_size"][0], network["head"][0])
         cost = globalconv.network_cost(built, 64, 96)
         assert network["weights"] == cost.weights == sum(block["weights"] for block in network["blocks"])
@@ -51,7 +53,7 @@ def test_json_says_what_network_cost_says(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_one_network_is_shown_block_by_block(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = said(SMALL, capsys).splitlines()
+    lines = output_of(SMALL, capsys).splitlines()
     assert lines[0] == "test_resnet, 21 classes, one image of 64x96, head gcn, k 15"
     cells = {line[:24].strip(): line[24:].split() for line in lines}
     assert cells["total"][1::3] == ["100.0%", "100.0%"]
@@ -70,9 +72,9 @@ def test_latency_is_measured_where_asked() -> None:
 def test_a_saved_network_says_itself_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network = globalconv.GlobalConvNet(2, "test_resnet", (3, 3, 5, 7), boundary_refinement=False)
     save_weights(tmp_path / "run", network, LabelSpace(("a", "b"), ((0, 0, 0), (9, 9, 9))), {})
-    found = json.loads(said(f"{tmp_path / 'run'} --size 33x40 --json", capsys))
-    (fields,) = found["networks"]
-    assert (found["classes"], fields["kernel_size"], fields["boundary_refinement"]) == (2, [3, 3, 5, 7], False)
+    values = json.loads(output_of(f"{tmp_path / 'run'} --size 33x40 --json", capsys))
+    (fields,) = values["networks"]
+    assert (values["classes"], fields["kernel_size"], fields["boundary_refinement"]) == (2, [3, 3, 5, 7], False)
     assert fields["multiply_adds"] == globalconv.network_cost(network, 33, 40).multiply_adds
-    other = json.loads(said(f"{tmp_path / 'run'} --size 33x40 --heads pointwise --json", capsys))["networks"]
+    other = json.loads(output_of(f"{tmp_path / 'run'} --size 33x40 --heads pointwise --json", capsys))["networks"]
     assert other[0]["boundary_refinement"] is False and other[0]["weights"] < fields["weights"]

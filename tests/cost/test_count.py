@@ -81,28 +81,28 @@ def test_weights_after_res_5_are_the_papers(head: str, kernel_size: int, width: 
         network = GlobalConvNet(21, "resnet26", (3, 3, 3, kernel_size), ("gcn",) * 3 + (head,), width)
     m = width or 2048
     biases = BIASES.get(head, ((kernel_size - 1) // 2 - 1) * m + 21)
-    found = rows(network_cost(network, 32, 32))["head res-5"]
-    assert found == (weights + biases, weights), "at 32 x 32 there is one cell, and every weight works once"
+    head = rows(network_cost(network, 32, 32))["head res-5"]
+    assert head == (weights + biases, weights), "at 32 x 32 there is one cell, and every weight works once"
 
 
 def test_blocks_of_the_whole_network() -> None:
     """ResNet-50, k = 15 at 512 x 512: the paper's sizes of res-2 .. res-5 times the weights of their heads."""
     with torch.device("meta"):
         network = GlobalConvNet(21, "resnet50", 15)
-    found = rows(network_cost(network, 512, 512))
-    assert list(found) == [
+    blocks = rows(network_cost(network, 512, 512))
+    assert list(blocks) == [
         "conv-1", "res-2", "res-3", "res-4", "res-5", "head res-2", "head res-3", "head res-4", "head res-5",
         "refinements after heads", "refinements after sums", "refinements at output", "upsamplings",
     ]  # fmt: skip
     sides = {"res-2": 128, "res-3": 64, "res-4": 32, "res-5": 16}
-    heads = {level: found[f"head {level}"] for level in sides}
+    heads = {level: blocks[f"head {level}"] for level in sides}
     assert sum(weights for weights, _ in heads.values()) == 2_472_120 + 4 * BIASES["gcn"]
     for (level, side), channels in zip(sides.items(), (256, 512, 1024, 2048), strict=True):
         assert heads[level][1] == side**2 * 2 * 15 * 21 * (channels + 21)
-    assert found["refinements after heads"][0] == 4 * 7_980 and found["refinements at output"][0] == 2 * 7_980
-    assert found["refinements at output"][1] == (256**2 + 512**2) * 7_938
-    assert found["conv-1"] == (64 * 3 * 49 + 128, 256**2 * 64 * 3 * 49)
-    assert found["upsamplings"] == (5 * 21**2 * 16, sum(side**2 for side in (16, 32, 64, 128, 256)) * 21**2 * 16)
+    assert blocks["refinements after heads"][0] == 4 * 7_980 and blocks["refinements at output"][0] == 2 * 7_980
+    assert blocks["refinements at output"][1] == (256**2 + 512**2) * 7_938
+    assert blocks["conv-1"] == (64 * 3 * 49 + 128, 256**2 * 64 * 3 * 49)
+    assert blocks["upsamplings"] == (5 * 21**2 * 16, sum(side**2 for side in (16, 32, 64, 128, 256)) * 21**2 * 16)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_of_any_network_the_blocks_are_its_children_and_the_rest() -> None:
 
 
 def test_memory_of_inference_is_what_lives_at_one_time() -> None:
-    """10 x 10: three planes in (not counted), 5, 7 and 2 planes out; while one is made, only its input lives."""
+    """10 x 10: three planes in (not counted), 5, 7 and 2 planes out; while one is computed, only its input is alive."""
     network = nn.Sequential(nn.Conv2d(3, 5, 1), nn.Conv2d(5, 7, 1), nn.Conv2d(7, 2, 1))
     assert network_cost(network, 10, 10).inference_bytes == 4 * 100 * (5 + 7)
     in_place = nn.Sequential(nn.Conv2d(3, 5, 1), nn.ReLU(inplace=True), nn.Flatten())

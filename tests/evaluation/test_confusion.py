@@ -1,4 +1,4 @@
-"""The one mIoU: against a loop over pixels, hand-made cases, torchmetrics, and what must not change it."""
+"""mIoU against a loop over pixels, hand-made cases and torchmetrics; top-1 and top-5 against sorting."""
 
 import warnings
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from globalconv.arrays import Uint8Array
 from globalconv.errors import InputError
-from globalconv.evaluation.confusion import ConfusionMatrix
+from globalconv.evaluation.confusion import ConfusionMatrix, TopKAccuracy
 from globalconv.labels import IGNORE
 
 KINDS: list[Callable[[Uint8Array], Any]] = [
@@ -225,3 +225,37 @@ def test_read_only_and_strided_arrays_are_taken_and_left_alone() -> None:
     label_map.flags.writeable = False
     matrix = counted(3, label_map.T[::-1], label_map.T[::-1])
     assert matrix.counts.trace() == 12
+
+
+def top_k(scores: object, classes: object) -> TopKAccuracy:
+    accuracy = TopKAccuracy()
+    accuracy.update(np.asarray(scores, np.float32), np.asarray(classes))
+    return accuracy
+
+
+@given(st.integers(0, 10_000), st.integers(2, 12), st.integers(1, 9))
+def test_top_1_and_top_5_are_those_of_a_stable_sort(seed: int, classes: int, images: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores_NK, classes_N = rng.integers(0, 4, (images, classes)), rng.integers(0, classes, images)  # many ties
+    order_NK = np.argsort(-scores_NK, axis=1, kind="stable")
+    accuracy = top_k(scores_NK, classes_N)
+    assert accuracy.top1 == np.mean([right == order[0] for right, order in zip(classes_N, order_NK, strict=True)])
+    assert accuracy.top5 == np.mean([right in order[:5] for right, order in zip(classes_N, order_NK, strict=True)])
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 5])
+def test_with_up_to_five_classes_the_right_one_is_in_the_top_5(classes: int) -> None:
+    accuracy = top_k(np.roll(np.eye(classes), 1, axis=0), range(classes))
+    assert (accuracy.top1, accuracy.top5) == (0, 1)
+
+
+def test_top_1_adds_up_over_batches() -> None:
+    accuracy = top_k([[1, 0, 0], [0, 1, 0]], [0, 0])
+    accuracy.update(np.array([[0.0, 0.0, 1.0]]), np.array([2]))
+    assert accuracy.images == 3
+    assert accuracy.top1 == pytest.approx(2 / 3)
+
+
+def test_scores_that_are_not_finite_are_wrong() -> None:
+    accuracy = top_k([[np.nan, 1, 2], [np.nan, np.nan, np.nan], [0, np.inf, 0]], [2, 0, 1])
+    assert (accuracy.top1, accuracy.top5) == (0, 0)

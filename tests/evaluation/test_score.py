@@ -1,4 +1,4 @@
-"""Every score goes through one function: its numbers, its table, its progress, and what stops it."""
+"""Scores over a source: numbers, table and JSON, progress, what stops them, and class maps from a folder."""
 
 import json
 from collections.abc import Sequence
@@ -75,9 +75,9 @@ def test_scores_every_image_once_into_one_matrix() -> None:
 
 
 def test_json_names_the_classes_and_has_null_for_absent_ones() -> None:
-    found = json.loads(json.dumps(score_source(always_sky, maps([0, 0, 1]), "bfloat16").to_json(), allow_nan=False))
-    assert found.pop("seconds") >= 0
-    assert found == {
+    values = json.loads(json.dumps(score_source(always_sky, maps([0, 0, 1]), "bfloat16").to_json(), allow_nan=False))
+    assert values.pop("seconds") >= 0
+    assert values == {
         "miou": pytest.approx(1 / 3),
         "iou": {"sky": pytest.approx(2 / 3), "road": 0.0, "car": None},
         "pixel_accuracy": pytest.approx(2 / 3),
@@ -102,7 +102,7 @@ def test_the_table_pastes_into_a_terminal() -> None:
     assert max(map(len, lines)) < 80
 
 
-def test_progress_is_told_after_every_image_and_may_stop() -> None:
+def test_progress_is_reported_after_every_image_and_may_stop() -> None:
     seen: list[tuple[int, float]] = []
 
     def on_image(done: int, matrix: ConfusionMatrix) -> None:
@@ -144,12 +144,12 @@ def comparable(score: Score) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("names", [["day/000", "day/001"], ["000", "001"]])
-def test_a_folder_of_class_maps_scores_as_the_predictor_that_made_it(tmp_path: Path, names: list[str]) -> None:
+def test_a_folder_of_class_maps_scores_as_the_predictor_that_wrote_it(tmp_path: Path, names: list[str]) -> None:
     source = maps([0, 1, 2, IGNORE], [2, 2, 1, 0])
     folder = write_maps(tmp_path, names, source)
-    made = score_source(lambda images: [image[..., 0] % 3 for image in images], source, "float32")
-    assert comparable(score_predictions(predictions_in(folder, source), source)) == comparable(made)
-    assert made.miou == 1
+    score = score_source(lambda images: [image[..., 0] % 3 for image in images], source, "float32")
+    assert comparable(score_predictions(predictions_in(folder, source), source)) == comparable(score)
+    assert score.miou == 1
 
 
 def test_missing_class_maps_are_counted_before_anything_is_read(tmp_path: Path) -> None:
@@ -200,13 +200,13 @@ def test_an_image_that_cannot_be_read_stops_where_it_stands() -> None:
 
 def test_regions_are_those_of_all_images_one_by_one() -> None:
     random = np.random.default_rng(0)
-    found = [random.integers(0, 3, (9, 14)).astype(np.uint8) for _ in range(5)]
-    source = Maps([random.choice(np.array([0, 1, 2, 255], np.uint8), (9, 14)) for _ in found])
+    class_maps = [random.integers(0, 3, (9, 14)).astype(np.uint8) for _ in range(5)]
+    source = Maps([random.choice(np.array([0, 1, 2, 255], np.uint8), (9, 14)) for _ in class_maps])
     settings = RegionSettings(1.5, "chessboard")
-    several = [Predictions(found.__getitem__, "float32"), Predictions(found[::-1].__getitem__, "float32")]
+    several = [Predictions(class_maps.__getitem__, "float32"), Predictions(class_maps[::-1].__getitem__, "float32")]
     scores = score_together(several, source, lambda scored: None, regions=settings)
-    for score, class_maps in zip(scores, (found, found[::-1]), strict=True):
-        counts = [region_counts(class_maps[index], source.label_map(index), settings) for index in range(5)]
+    for score, scored_maps in zip(scores, (class_maps, class_maps[::-1]), strict=True):
+        counts = [region_counts(scored_maps[index], source.label_map(index), settings) for index in range(5)]
         whole = sum(counts, RegionCounts())
         assert score.regions is not None and score.regions.counts() == whole
         values = score.to_json()
@@ -216,7 +216,7 @@ def test_regions_are_those_of_all_images_one_by_one() -> None:
         assert f"boundary accuracy {whole.boundary_accuracy():.4f} within 1.5 pixels" in score.table()
 
 
-def test_what_regions_refuse_names_the_image() -> None:
+def test_refusals_of_regions_name_the_image() -> None:
     """The confusion matrix counts any integers; regions take bytes."""
     wide = [np.array([[0]], np.uint8), np.array([[1]], np.int64)]
     predictions = Predictions(lambda index: wide[index], "float32")  # type: ignore[arg-type,return-value]
@@ -224,7 +224,7 @@ def test_what_regions_refuse_names_the_image() -> None:
         score_predictions(predictions, maps([0], [1]), regions=RegionSettings())
 
 
-def test_what_goes_wrong_in_the_last_image_s_regions_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_the_regions_of_the_last_image_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("globalconv.evaluation.region_curves.RegionScores.update", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         score_source(always_sky, maps([0, 1]), "float32", regions=RegionSettings())

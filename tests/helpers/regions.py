@@ -51,7 +51,7 @@ def squares(class_map: Uint8Array, metric: str = "euclidean") -> Int64Array:
     """(2 d)^2 of every pixel's distance d to the nearest of all cracks; a very large number where there is none."""
     height, width = class_map.shape
     rows, columns = np.mgrid[:height, :width]
-    found = np.full((height, width), 10**9)
+    distances = np.full((height, width), 10**9)
     for y, x in np.ndindex(height, width):
         cracks = []
         if x + 1 < width and class_map[y, x] != class_map[y, x + 1]:
@@ -61,9 +61,9 @@ def squares(class_map: Uint8Array, metric: str = "euclidean") -> Int64Array:
         for across, along in cracks:
             beside = np.maximum(along - 1, 0)
             square = np.maximum(across, beside) ** 2 if metric == "chessboard" else across**2 + beside**2
-            found = np.minimum(found, square)
-    return found
+            distances = np.minimum(distances, square)
+    return distances
 
 
-def within(found: Int64Array, width: float) -> npt.NDArray[np.bool_]:
-    return found <= math.floor(4 * width * width)
+def within(distances: Int64Array, width: float) -> npt.NDArray[np.bool_]:
+    return distances <= math.floor(4 * width * width)

@@ -1,4 +1,4 @@
-"""Which kernel the objects of hand-made data ask for."""
+"""Objects of hand-made label maps, and the kernel size that they ask for."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 from helpers.training import small_recipe, train, write_blobs
 
 from globalconv.cli.main import main
-from globalconv.receptive_field.advice import KernelAdvice, MeasuredNetwork, ObjectSizes
+from globalconv.receptive_field.advice import KernelAdvice, MeasuredNetwork, ObjectSizes, object_areas
 
 
 def objects(*sides: float) -> ObjectSizes:
@@ -23,16 +23,16 @@ def advice(*networks: tuple[str, float, float, int], held: ObjectSizes, k: int =
 
 def test_shares_are_of_pixels_not_of_objects() -> None:
     """Ten objects of 10 x 10 are 1,000 pixels, one of 30 x 30 is 900."""
-    found = objects(*[10.0] * 10, 30.0)
-    assert found.held_by(9.9) == 0 and found.held_by(30) == 1
-    assert found.held_by(10) == found.held_by(29) == pytest.approx(1000 / 1900)
-    assert [found.percentile(percent) for percent in (10, 50, 90)] == [10, 10, 30]
+    sizes = objects(*[10.0] * 10, 30.0)
+    assert sizes.held_by(9.9) == 0 and sizes.held_by(30) == 1
+    assert sizes.held_by(10) == sizes.held_by(29) == pytest.approx(1000 / 1900)
+    assert [sizes.percentile(percent) for percent in (10, 50, 90)] == [10, 10, 30]
 
 
 def test_the_cheapest_that_holds_nearly_as_much_is_advised() -> None:
-    found = advice(("a", 10, 0.2, 1), ("b", 50, 0.90, 5), ("c", 99, 0.94, 20), held=objects(40.0))
-    assert found.best.name == "b"
-    assert found.sentence() == (
+    result = advice(("a", 10, 0.2, 1), ("b", 50, 0.90, 5), ("c", 99, 0.94, 20), held=objects(40.0))
+    assert result.best.name == "b"
+    assert result.sentence() == (
         "advice: b, whose field holds the objects of 90% of the pixels; c would hold 94% for 4.00 times its"
         " multiply-adds"
     )
@@ -53,12 +53,12 @@ def test_the_verb_measures_untrained_networks(tmp_path: Path, capsys: pytest.Cap
     write_blobs(tmp_path)
     command = ["advise", "--data", str(tmp_path), "--backbone", "test_resnet", "--kernel-sizes", "5", "1"]
     assert main([*command, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [one["name"] for one in found["networks"]] == ["pointwise", "gcn 5"]
-    small, large = found["networks"]
+    values = json.loads(capsys.readouterr().out)
+    assert [network["name"] for network in values["networks"]] == ["pointwise", "gcn 5"]
+    small, large = values["networks"]
     assert small["side"] < large["side"] and small["multiply_adds"] < large["multiply_adds"]
-    assert small["held"] <= large["held"] and found["label_maps"] == 7
-    assert (found["height"], found["width"], found["maps"][-1]) == (56, 72, [2, 3])
+    assert small["held"] <= large["held"] and values["label_maps"] == 7
+    assert (values["height"], values["width"], values["maps"][-1]) == (56, 72, [2, 3])
     assert main(command) == 0
     text = capsys.readouterr().out
     assert "untrained" in text and text.splitlines()[-1].startswith("advice: ")
@@ -69,5 +69,12 @@ def test_the_verb_measures_run_folders(tmp_path: Path, capsys: pytest.CaptureFix
     train(replace(small_recipe(), steps=1), tmp_path / "data", tmp_path / "mine")
     capsys.readouterr()
     assert main(["advise", str(tmp_path / "mine"), "--data", str(tmp_path / "data"), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [one["name"] for one in found["networks"]] == ["mine"] and found["trained"]
+    values = json.loads(capsys.readouterr().out)
+    assert [network["name"] for network in values["networks"]] == ["mine"] and values["trained"]
+
+
+def test_objects_touch_along_an_edge_and_void_is_none() -> None:
+    """Two regions of class 1 that meet at a corner only are two; so is the third, behind the void."""
+    label_map = np.array([[1, 1, 0, 255, 2], [1, 0, 0, 255, 2], [0, 1, 0, 255, 1]], np.uint8)
+    assert sorted(object_areas(label_map)) == [1, 1, 1, 2, 3, 4]
+    assert object_areas(np.full((3, 3), 255, np.uint8)).size == 0

@@ -1,4 +1,4 @@
-"""Fields of networks whose answer is known by construction: support, gradient and occlusion agree with it."""
+"""Theoretical field, gradients and occlusion of networks whose receptive field is known by construction."""
 
 from collections.abc import Callable
 from functools import partial
@@ -77,8 +77,8 @@ NO_GRADIENT = ("zero weights", "weights that cancel", "sixty 3 x 3, which underf
 @pytest.mark.parametrize("case", KNOWN)
 def test_the_theoretical_field_is_exact(case: str) -> None:
     build, expected = KNOWN[case]
-    found = theoretical_receptive_field(fresh(build), SIDE, SIDE)
-    assert np.array_equal(found, expected)
+    field = theoretical_receptive_field(fresh(build), SIDE, SIDE)
+    assert np.array_equal(field, expected)
 
 
 @pytest.mark.parametrize("k", [1, 3, 15])
@@ -121,8 +121,8 @@ def test_of_two_maps_both_count_whichever_is_larger(choose: Callable[[Tensor, Te
 
 def test_a_maximum_over_rows_or_everything_looks_at_all_of_them() -> None:
     rows = Choosing(lambda small, large: large.max(2, keepdim=True).values * small)
-    found = theoretical_receptive_field(rows, SIDE, SIDE)
-    assert np.array_equal(found.any(0), square(5).any(0)) and found[:, MIDDLE].all()
+    field = theoretical_receptive_field(rows, SIDE, SIDE)
+    assert np.array_equal(field.any(0), square(5).any(0)) and field[:, MIDDLE].all()
     assert theoretical_receptive_field(Choosing(lambda small, large: small * large.max()), SIDE, SIDE).all()
 
 
@@ -167,8 +167,8 @@ def test_both_fill_the_field_of_a_uniform_kernel(k: int) -> None:
 
 def test_larger_occluders_reach_their_own_side_farther() -> None:
     occluders = Occluders(5, 400)
-    found = discrepancy_map(wide(7, 0.5), image()[0], (MIDDLE, MIDDLE), 0, occluders) > 0
-    assert found[square(7)].all() and not found[~square(7 + 2 * 4)].any()
+    reached = discrepancy_map(wide(7, 0.5), image()[0], (MIDDLE, MIDDLE), 0, occluders) > 0
+    assert reached[square(7)].all() and not reached[~square(7 + 2 * 4)].any()
 
 
 def test_the_valid_field_is_where_hiding_matters_enough() -> None:
@@ -229,8 +229,8 @@ def test_one_class_and_all_channels() -> None:
     assert isinstance(network, nn.Conv2d)
     with torch.no_grad():
         network.weight[2, :, :, 0] = 0
-    found = gradient_map(network, image(), channel=2)
-    assert not found[:, MIDDLE - 1].any() and found[:, MIDDLE + 1].any()
+    strength = gradient_map(network, image(), channel=2)
+    assert not strength[:, MIDDLE - 1].any() and strength[:, MIDDLE + 1].any()
     assert gradient_map(network, image())[:, MIDDLE - 1].any()
 
 
@@ -254,11 +254,11 @@ def test_levels_of_a_timm_backbone_have_their_published_fields(layer: int, side:
     backbone = fresh(lambda: timm.create_model("resnet18", features_only=True))
     stride = 2 ** (layer + 1)
     cell = side // 2 // stride + 1
-    found = theoretical_receptive_field(backbone, 2 * cell * stride, 2 * cell * stride, (cell, cell), layer)
+    field = theoretical_receptive_field(backbone, 2 * cell * stride, 2 * cell * stride, (cell, cell), layer)
     low, high = cell * stride - side // 2, cell * stride + side // 2
-    rows, columns = np.flatnonzero(found.any(1)), np.flatnonzero(found.any(0))
+    rows, columns = np.flatnonzero(field.any(1)), np.flatnonzero(field.any(0))
     assert (rows[0], rows[-1], columns[0], columns[-1]) == (low, high, low, high)
-    assert found[low : high + 1, low : high + 1].all()
+    assert field[low : high + 1, low : high + 1].all()
 
 
 def test_a_timm_backbone_in_all_three_ways() -> None:

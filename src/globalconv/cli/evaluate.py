@@ -1,4 +1,4 @@
-"""`globalconv evaluate WEIGHTS --data PATH`: the one mIoU of a network, or of class maps made by anything."""
+"""`globalconv evaluate WEIGHTS --data PATH`: mIoU and other scores of a network, or of class maps made by anything."""
 
 import json
 from dataclasses import dataclass, replace
@@ -44,16 +44,16 @@ class EvaluateOptions:
 
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Score and print."""
-    given = with_value(arguments, "--crf", CRF)
-    options = read_options(EvaluateOptions, "evaluate", given, "Score a network or a folder of class maps.")
+    arguments = with_value(arguments, "--crf", CRF)
+    options = read_options(EvaluateOptions, "evaluate", arguments, "Score a network or a folder of class maps.")
     if (options.weights is None) == (options.predictions is None):
         raise InputError("evaluate: give either WEIGHTS (a run folder) or --predictions DIR")
     with fast_imports():
         from globalconv.jobs.evaluate import evaluate, evaluate_predictions
 
     if options.predictions is not None:
-        free = replace(options.inference, max_pixels=None)
-        if (options.device, options.precision, free) != ("auto", "float32", PLAIN):
+        other_settings = replace(options.inference, max_pixels=None)
+        if (options.device, options.precision, other_settings) != ("auto", "float32", PLAIN):
             raise InputError("evaluate --predictions: no network runs, so leave out --device, --tile and their like")
         score = evaluate_predictions(
             options.predictions, parse_data(options.data), options.split or "val", options.layout, options.report,

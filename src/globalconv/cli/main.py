@@ -36,7 +36,7 @@ VERBS = {
     "predict": "segment images: class map and overlay of each, at its own size",
     "submit": "predict a test split and pack it as the servers of PASCAL VOC and Cityscapes take it",
     "cost": "say what a network costs, block by block, or compare kernel sizes and heads: weights, work, memory, time",
-    "vrf": "show what the score of a pixel rests on, network beside network (Figure 3)",
+    "vrf": "show the receptive field of a pixel, network beside network (Figure 3)",
     "paper": "make the paper's tables: train what they compare, print it beside the printed numbers",
     "advise": "say which kernel size the objects of a data set ask for, and what it costs",
     "crf-search": "find the parameters of a CRF on one part of a data set, and show on another what they are worth",

@@ -21,11 +21,11 @@ class VrfOptions:
     paths: tyro.conf.Positional[tuple[Path, ...]]
     """Run folders (or folders with weights.safetensors and model.json), then the image."""
     at: str
-    """The pixel X,Y of the image whose score is looked at, counted from 0 at the top left."""
+    """The pixel X,Y of the image whose receptive field is measured, counted from 0 at the top left."""
     out: Path = Path("vrf.png")
     """Image to write, .png or .jpg."""
     class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
-    """Class whose score is looked at; by default the one that each network itself sees there."""
+    """Class whose score is measured; by default the one that each network itself predicts there."""
     label_map: Path | None = None
     """Label map or mask of the image: its region around X,Y is the object; the table says how much of it is held."""
     device: str = "auto"
@@ -37,24 +37,21 @@ class VrfOptions:
 
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Measure, write the image, print the table."""
-    options = read_options(VrfOptions, "vrf", arguments, "Show what the score of a pixel rests on (Figure 3).")
+    options = read_options(
+        VrfOptions, "vrf", arguments, "Show the receptive fields of a pixel in one or more networks (Figure 3)."
+    )
     if len(options.paths) < 2:
         raise InputError("vrf: name one or more run folders, then an image: globalconv vrf WEIGHTS IMAGE --at X,Y")
-    at = _pixel(options.at)
+    x, comma, y = options.at.partition(",")
+    if not (comma and x.strip().isdecimal() and y.strip().isdecimal()):
+        raise InputError(f"--at {options.at}: give the column and the row of a pixel, as 120,80")
     with fast_imports():
         from globalconv.jobs.receptive_field import draw_fields
 
-    found = draw_fields(
-        options.paths[:-1], options.paths[-1], at, options.out, options.settings, options.class_name, options.label_map,
+    *weights, image = options.paths
+    fields = draw_fields(
+        weights, image, (int(x), int(y)), options.out, options.settings, options.class_name, options.label_map,
         options.device,
     )  # fmt: skip
-    print(json.dumps(found.to_json(), indent=2) if options.json else f"{found.table()}\nwritten: {options.out}")
+    print(json.dumps(fields.to_json(), indent=2) if options.json else f"{fields.table()}\nwritten: {options.out}")
     return 0
-
-
-def _pixel(words: str) -> tuple[int, int]:
-    """Return X and Y."""
-    x, comma, y = words.partition(",")
-    if not (comma and x.strip().isdecimal() and y.strip().isdecimal()):
-        raise InputError(f"--at {words}: give the column and the row of a pixel, as 120,80")
-    return int(x), int(y)

@@ -222,17 +222,18 @@ class LiveBytes(TorchDispatchMode):
         for argument in tree_leaves((args, kwargs)):
             if isinstance(argument, Tensor):
                 self._known.add(argument.untyped_storage())
+
+        def release(size: int) -> None:
+            self.now -= size
+
         outputs = func(*args, **(kwargs or {}))
         for output in tree_leaves(outputs):
             if isinstance(output, Tensor) and (storage := output.untyped_storage()) not in self._known:
                 self._known.add(storage)
                 self.now += storage.nbytes()
                 self.most = max(self.most, self.now)
-                weakref.finalize(storage, self._release, storage.nbytes())
+                weakref.finalize(storage, release, storage.nbytes())
         return outputs
-
-    def _release(self, size: int) -> None:
-        self.now -= size
 
 
 def matching_width(channels: int, classes: int, kernel_size: int) -> int:

@@ -113,10 +113,6 @@ def _pair(value: Extent) -> tuple[int, int]:
     return both[0], both[1]
 
 
-def _adaptive_mean_pool(input: Tensor, output_size: Any, return_indices: bool = False) -> Tensor:  # noqa: A002
-    return F.adaptive_avg_pool2d(input, output_size)
-
-
 def _mean_over(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:  # noqa: A002
     return input.mean(dim or None, keepdim)
 
@@ -132,7 +128,7 @@ def _mean_or_sum(input: Tensor, *args: Any, **kwargs: Any) -> Any:  # noqa: A002
 _MEANS: dict[Any, Callable[..., Any]] = {
     torch.max_pool2d: _sum_pool,
     F.max_pool2d: _sum_pool,
-    F.adaptive_max_pool2d: _adaptive_mean_pool,
+    F.adaptive_max_pool2d: lambda input, output_size, return_indices=False: F.adaptive_avg_pool2d(input, output_size),  # noqa: A006
     **dict.fromkeys((torch.amax, torch.amin, Tensor.amax, Tensor.amin), _mean_over),
     **dict.fromkeys((torch.max, torch.min, Tensor.max, Tensor.min), _mean_or_sum),
     **dict.fromkeys((torch.maximum, torch.minimum, Tensor.maximum, Tensor.minimum), torch.add),

@@ -1,4 +1,4 @@
-"""Figure 3 as a verb: fields of known networks, the image, the table, the JSON."""
+"""Figure 3: fields of known networks, the pixel and the object that are chosen, the image, the table, the JSON."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ from helpers.infer import LABELS, noise, write_image
 from PIL import Image
 from torch import Tensor, nn
 
+from globalconv.arrays import Uint8Array
 from globalconv.cli.main import main
 from globalconv.errors import InputError
 from globalconv.geometry import Geometry
@@ -18,7 +19,7 @@ from globalconv.infer.predictor import Predictor
 from globalconv.labels import LabelSpace
 from globalconv.model.network import GlobalConvNet
 from globalconv.receptive_field.field_settings import FieldSettings
-from globalconv.receptive_field.figure3 import draw_field, measure_fields
+from globalconv.receptive_field.figure3 import deepest_pixel, draw_field, measure_fields, object_at
 from globalconv.weights import save_weights
 
 PIXELWISE = {"occluder": 1, "occluders": 64 * 64, "threshold": 1e-9, "batch_size": 64}
@@ -45,21 +46,21 @@ def test_fields_of_two_networks_at_two_scales(method: str, geometry: Geometry) -
     mask[4:9, 7:12] = 1
     settings = FieldSettings(method, scales=(1, 2), **PIXELWISE)  # type: ignore[arg-type]
     fields = measure_fields(predictors, noise(15, 20), (6, 9), settings, "green", mask)
-    assert [(one.name, one.scale, one.pixels, one.class_name) for one in fields] == [
+    assert [(field.name, field.scale, field.pixels, field.class_name) for field in fields] == [
         ("k3", 1, 9, "green"), ("k5", 1, 25, "green"), ("k3", 2, 9, "green"), ("k5", 2, 25, "green")
     ]  # fmt: skip
-    assert [one.held for one in fields] == [9 / 25, 1, 9 / 100, 25 / 100]
-    assert [one.at for one in fields] == [(6, 9), (6, 9), (13, 19), (13, 19)]
+    assert [field.held for field in fields] == [9 / 25, 1, 9 / 100, 25 / 100]
+    assert [field.at for field in fields] == [(6, 9), (6, 9), (13, 19), (13, 19)]
     assert fields[3].region.shape == (30, 40) and fields[3].region[11:16, 17:22].all()
 
 
 def test_the_class_is_what_the_network_sees_there() -> None:
     network = Window(1)
     network.conv.bias = nn.Parameter(torch.tensor([0.0, 0.0, 1e4]))
-    (found,) = measure_fields(
+    (field,) = measure_fields(
         {"one": Predictor(network, LABELS, "cpu")}, noise(5, 5), (2, 2), FieldSettings("gradient")
     )
-    assert found.class_name == "blue"
+    assert field.class_name == "blue"
 
 
 def test_a_class_that_one_network_lacks_is_refused_before_any_is_measured() -> None:
@@ -92,15 +93,40 @@ def test_the_verb_writes_image_table_and_json(tmp_path: Path, capsys: pytest.Cap
     ]  # fmt: skip
     assert main([*command, "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
-    assert [(one["network"], one["width"]) for one in first["fields"]] == [
+    assert [(row["network"], row["width"]) for row in first["fields"]] == [
         ("small", 60), ("large", 60), ("small", 120), ("large", 120)
     ]  # fmt: skip
     assert first["at"] == {"x": 25, "y": 20} and first["occluders"] == 90
-    assert all(0 < one["share"] <= 1 and 0 <= one["object_held"] <= 1 for one in first["fields"])
+    assert all(0 < row["share"] <= 1 and 0 <= row["object_held"] <= 1 for row in first["fields"])
     with Image.open(tmp_path / "figure.jpg") as photo:
         assert photo.width > 3 * 400 and photo.height > 2 * 200
     assert main(command) == 0
     table = capsys.readouterr().out
     assert table.splitlines()[-1].startswith("written: ")
-    for one in first["fields"]:
-        assert f"{one['pixels']:,}" in table
+    for row in first["fields"]:
+        assert f"{row['pixels']:,}" in table
+
+
+def test_the_object_around_a_pixel() -> None:
+    label_map = np.array([[1, 1, 0, 255, 2], [1, 0, 0, 255, 2], [0, 1, 0, 255, 1]], np.uint8)
+    assert np.array_equal(np.argwhere(object_at(label_map, 1, 0)), [[0, 0], [0, 1], [1, 0]])
+    colours = np.stack([label_map, label_map * 0, 255 - label_map], 2)
+    assert np.array_equal(object_at(colours, 1, 0), object_at(label_map, 1, 0))
+
+
+def test_the_deepest_pixel_is_in_the_largest_object_that_the_edge_does_not_cut() -> None:
+    label_map = np.zeros((20, 30), np.uint8)
+    label_map[2:7, 2:7] = 1
+    label_map[9:18, 4:13] = 1
+    label_map[9:18, 13] = 255
+    label_map[0:19, 15:30] = 2  # larger, but cut
+    assert deepest_pixel(label_map) == (13, 8)
+    label_map[10, 20] = 3  # a hole of another class is an object as well, and smaller
+    assert deepest_pixel(label_map) == (13, 8)
+    label_map[9:18, 0:4] = 1  # now this one is cut, too
+    assert deepest_pixel(label_map) == (4, 4)
+
+
+@pytest.mark.parametrize("label_map", [np.zeros((4, 5), np.uint8), np.full((4, 5), 255, np.uint8)])
+def test_there_may_be_no_such_object(label_map: Uint8Array) -> None:
+    assert deepest_pixel(label_map) is None
