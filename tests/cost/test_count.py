@@ -81,8 +81,8 @@ def test_weights_after_res_5_are_the_papers(head: str, kernel_size: int, width: 
         network = GlobalConvNet(21, "resnet26", (3, 3, 3, kernel_size), ("gcn",) * 3 + (head,), width)
     m = width or 2048
     biases = BIASES.get(head, ((kernel_size - 1) // 2 - 1) * m + 21)
-    head = rows(network_cost(network, 32, 32))["head res-5"]
-    assert head == (weights + biases, weights), "at 32 x 32 there is one cell, and every weight works once"
+    last_head = rows(network_cost(network, 32, 32))["head res-5"]
+    assert last_head == (weights + biases, weights), "at 32 x 32 there is one cell, and every weight works once"
 
 
 def test_blocks_of_the_whole_network() -> None:
