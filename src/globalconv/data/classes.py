@@ -24,6 +24,7 @@ from globalconv.data.masks import INDEX_MASKS, MaskFormat, read_mask, read_palet
 from globalconv.data.source import Pair
 from globalconv.errors import InputError, OnError, raise_error
 from globalconv.labels import IGNORE, MAX_CLASSES, Colour, LabelSpace
+from globalconv.runtime.text import abbreviate
 
 VOID_NAMES = ("void", "ignore", "__ignore__")
 
@@ -292,11 +293,6 @@ def require_same_classes(declared: LabelSpace, expected: LabelSpace | None, wher
         f"{where}: its classes are not those of the weights ({'; '.join([*differences[:3]] or [counts])});"
         " use the data the weights were trained for, or correct the class list"
     )
-
-
-def abbreviate(values: Sequence[object]) -> str:
-    """Return the first values for a message, and how many there are."""
-    return ", ".join(map(str, values[:8])) + (f", ... ({len(values)} values)" if len(values) > 8 else "")
 
 
 def _find_palette(pairs: Sequence[Pair], count: int) -> tuple[Colour, ...]:

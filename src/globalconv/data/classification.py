@@ -54,10 +54,6 @@ class ImageFolder:
         """Return the image as uint8 RGB (H, W, 3); one that cannot be read is an `InputError`."""
         return read_image(self.files[index])
 
-    def target(self, index: int) -> int:
-        """Return the index of the image's class."""
-        return self.classes[index]
-
 
 def open_image_folder(root: Path, split: str) -> ImageFolder:
     """Return the images of `split` ("train", "val", or another folder at `root` that holds a folder per class)."""
@@ -118,19 +114,19 @@ def centre_crop_batches(source: ImageFolder, crop: int, batch_size: int, workers
 def _make_augmented(
     source: ImageFolder, settings: ClassificationAugmentation, index: int, rng: np.random.Generator
 ) -> Sample:
-    image_3HW = _to_tensor(source.image(index))
+    image_3HW = torch.from_numpy(source.image(index)).permute(2, 0, 1)
     height, width = image_3HW.shape[-2:]
     window = draw_resized_crop(height, width, settings, rng)
     box = (window.top, window.left, window.height, window.width)
     crop_3SS = functional.resized_crop(image_3HW, *box, list(window.size), antialias=True)
     if settings.flip and rng.random() < 0.5:
         crop_3SS = functional.horizontal_flip(crop_3SS)
-    return Sample(crop_3SS.contiguous(), torch.tensor(source.target(index)), str(source.files[index]))
+    return Sample(crop_3SS.contiguous(), torch.tensor(source.classes[index]), str(source.files[index]))
 
 
 def _make_centre_crop(source: ImageFolder, crop: int, index: int, rng: np.random.Generator) -> Sample:
     crop_3SS = centre_crop(source.image(index), crop)
-    return Sample(crop_3SS.contiguous(), torch.tensor(source.target(index)), str(source.files[index]))
+    return Sample(crop_3SS.contiguous(), torch.tensor(source.classes[index]), str(source.files[index]))
 
 
 def draw_resized_crop(
@@ -157,10 +153,6 @@ def centre_crop(image: Uint8Array, crop: int) -> Tensor:
     The ends of the longer side are cut off before scaling, so that no image becomes huge.
     """
     side, scaled = min(image.shape[:2]), round(crop / CROP_SHARE)
-    square_3HW = functional.center_crop(_to_tensor(image), [side, side])
+    square_3HW = functional.center_crop(torch.from_numpy(image).permute(2, 0, 1), [side, side])
     centre_3SS: Tensor = functional.center_crop(functional.resize(square_3HW, [scaled, scaled]), [crop, crop])
     return centre_3SS
-
-
-def _to_tensor(image: Uint8Array) -> Tensor:
-    return torch.from_numpy(image).permute(2, 0, 1)

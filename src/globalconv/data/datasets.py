@@ -12,7 +12,6 @@ from typing import Any
 from globalconv.data.annotations import DrawnSource, parsing, resolve_drawn_classes
 from globalconv.data.classes import (
     VOID_NAMES,
-    abbreviate,
     holds_binary_masks,
     read_class_list,
     read_declared_classes,
@@ -29,6 +28,7 @@ from globalconv.data.source import FileSource, Pair, Source, Subset, resolve_sam
 from globalconv.data.splits import ALL, uses_hold_out
 from globalconv.errors import InputError, OnError, raise_error, suggest
 from globalconv.labels import CAMVID, CITYSCAPES, VOC, LabelSpace
+from globalconv.runtime.text import abbreviate
 
 
 @dataclass(frozen=True)

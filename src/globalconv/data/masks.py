@@ -19,7 +19,7 @@ from globalconv.arrays import Uint8Array
 from globalconv.data.images import image_size, open_image, turn_upright
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE, Colour, LabelSpace
-from globalconv.runtime.text import one_line
+from globalconv.runtime.text import abbreviate, one_line
 
 MAT_SUFFIX = ".mat"
 
@@ -251,8 +251,7 @@ def _unpack_colours(codes_N: NDArray[np.uint32]) -> Uint8Array:
 
 
 def _name_values(values: list[int]) -> str:
-    listed = ", ".join(map(str, values[:8])) + (f", ... ({len(values)} values)" if len(values) > 8 else "")
-    return f"label value{'s' if len(values) > 1 else ''} {listed}"
+    return f"label value{'s' if len(values) > 1 else ''} {abbreviate(values)}"
 
 
 def describe_valid_values(labels: LabelSpace) -> str:

@@ -4,7 +4,6 @@ Sources of files, parts and mixtures of sources, and a source that prefetches th
 """
 
 import bisect
-import functools
 import itertools
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -81,8 +80,8 @@ class FileSource:
         pair = self.pairs[index]
         label_map = read_label_map(pair.label, self.labels, self.masks)
         size = image_size(pair.image)
-        if (drawn := (label_map.shape[1], label_map.shape[0])) != size:
-            raise InputError(size_mismatch(str(pair.label), "label map", drawn, pair.image, size), "size")
+        if (annotated := (label_map.shape[1], label_map.shape[0])) != size:
+            raise InputError(size_mismatch(str(pair.label), "label map", annotated, pair.image, size), "size")
         return label_map
 
 
@@ -128,16 +127,13 @@ class Mixture:
         return self.parts[0].labels
 
     def __len__(self) -> int:
-        return self._ends[-1]
-
-    @functools.cached_property
-    def _ends(self) -> list[int]:
-        return list(itertools.accumulate(map(len, self.parts)))
+        return sum(map(len, self.parts))
 
     def locate(self, index: int) -> tuple[int, int]:
         """Return the number of the part that holds a sample, and the sample's index in it."""
-        part = bisect.bisect_right(self._ends, index)
-        return part, index - (self._ends[part - 1] if part else 0)
+        ends = list(itertools.accumulate(map(len, self.parts)))
+        part = bisect.bisect_right(ends, index)
+        return part, index - (ends[part - 1] if part else 0)
 
     def sample_name(self, index: int) -> str:
         part, within = self.locate(index)
@@ -187,6 +183,7 @@ class Prefetcher:
 
     def __init__(self, source: Source, depth: int, times: StageTimes) -> None:
         self.source, self.depth, self.times = source, depth, times
+        self.name, self.labels = source.name, source.labels
         self._thread = ThreadPoolExecutor(1)
         self._images: dict[int, Future[Uint8Array]] = {}
         self._label_maps: dict[int, Future[Uint8Array]] = {}
@@ -200,14 +197,6 @@ class Prefetcher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @property
-    def labels(self) -> LabelSpace:
-        return self.source.labels
 
     def __len__(self) -> int:
         return len(self.source)

@@ -1,4 +1,4 @@
-"""Text for terminals: tables in aligned columns, errors on one line."""
+"""Text for terminals: tables in aligned columns, errors on one line, long lists cut short."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,11 @@ def one_line(text: object, limit: int | None = 160) -> str:
     """
     line = " ".join(str(text).split()) or (type(text).__name__ if isinstance(text, BaseException) else "")
     return line if limit is None or len(line) <= limit else line[: limit - 3] + "..."
+
+
+def abbreviate(values: Sequence[object]) -> str:
+    """Return the first eight `values` separated by commas, and how many there are where that is not all."""
+    return ", ".join(map(str, values[:8])) + (f", ... ({len(values)} values)" if len(values) > 8 else "")
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:

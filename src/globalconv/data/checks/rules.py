@@ -13,7 +13,6 @@ from pathlib import Path
 from globalconv.data.annotations import DrawnSource
 from globalconv.data.checks.duplicates import duplicates
 from globalconv.data.checks.sample import Facts, Finding, counted
-from globalconv.data.classes import abbreviate
 from globalconv.data.datasets import used_files
 from globalconv.data.formats.folder import files_below
 from globalconv.data.images import IMAGE_SUFFIXES
@@ -22,6 +21,7 @@ from globalconv.data.source import Source
 from globalconv.errors import InputError
 from globalconv.geometry import STRIDE
 from globalconv.labels import IGNORE, LabelSpace
+from globalconv.runtime.text import abbreviate
 
 
 def findings(samples: Sequence[Facts], listing: Iterable[InputError], source: Source) -> list[Finding]:

@@ -26,9 +26,10 @@ from globalconv.data.annotations import (
     required_field,
     safe_name,
 )
-from globalconv.data.classes import CLASS_LIST_READERS, abbreviate
+from globalconv.data.classes import CLASS_LIST_READERS
 from globalconv.data.splits import ALIASES, find_split, select_split
 from globalconv.errors import InputError, OnError, raise_error
+from globalconv.runtime.text import abbreviate
 
 PARTS = {"images", "annotations", "categories"}
 

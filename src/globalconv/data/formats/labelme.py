@@ -20,11 +20,12 @@ import numpy as np
 from PIL import Image
 
 from globalconv.data.annotations import Drawing, Shape, collect_drawings, find_image, read_json, required_field
-from globalconv.data.classes import CLASS_LIST_READERS, abbreviate
+from globalconv.data.classes import CLASS_LIST_READERS
 from globalconv.data.formats.folder import files_below
 from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.data.splits import find_split, select_split
 from globalconv.errors import InputError, OnError, raise_error
+from globalconv.runtime.text import abbreviate
 
 
 def is_labelme_layout(root: Path) -> bool:
