@@ -18,7 +18,7 @@ import tyro
 from common import print_rows, write_results
 
 from globalconv.runtime.signals import StopRequest
-from globalconv.training.assemble import run_training
+from globalconv.training.assemble import Execution, run_training
 from globalconv.training.recipes.index import RECIPES
 
 CASES = {"the recipe's own": None, "none: decoded in the training process": 0}
@@ -56,7 +56,7 @@ def steps_of(settings: Settings, workers: int | None, out: Path) -> list[dict[st
     recipe = replace(base, data=data, steps=settings.steps, evaluate_every=settings.steps, log_every=1)
     root = (settings.data or Path(os.environ["GLOBALCONV_DATA"])) / "CamVid"
     with StopRequest().listening() as stop:
-        run_training(recipe, root, out, False, None, stop, lambda line: None)
+        run_training(recipe, root, out, Execution(stop, lambda line: None))
     events = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return [event for event in events if event["event"] == "step"]
 

@@ -14,7 +14,7 @@ from globalconv.errors import DivergedError
 from globalconv.paper import keys
 from globalconv.runtime.devices import processor_name
 from globalconv.runtime.signals import StopRequest
-from globalconv.training.recipe import Recipe, StagedRecipe, flat, stage_folders
+from globalconv.training.recipe import Recipe, StagedRecipe, flatten, stage_folders
 
 SCORES = ("miou", "pixel_accuracy")
 FACTS = ("images", "steps", "best_step", "wall_minutes")
@@ -36,7 +36,9 @@ class Case:
 
     def fingerprint(self) -> str:
         """Return what tells this case's recipe from an older one of the same name, whatever the order of its fields."""
-        settings = {name: value for name, value in flat(self.recipe.to_json()).items() if not _came_later(name, value)}
+        settings = {
+            name: value for name, value in flatten(self.recipe.to_json()).items() if not _came_later(name, value)
+        }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
     def parts(self, out: Path) -> list[tuple[Recipe, Path]]:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from globalconv.jobs.crf_search import crf_search
     from globalconv.jobs.evaluate import evaluate
     from globalconv.jobs.predict import predict
+    from globalconv.jobs.pretrain import pretrain
     from globalconv.jobs.report import report
     from globalconv.jobs.submit import submit
-    from globalconv.jobs.train import pretrain, train
+    from globalconv.jobs.train import train
     from globalconv.labels import LabelSpace
     from globalconv.model.blocks import BoundaryRefinement, ConvStack, DenseConv, GlobalConv, PointwiseHead
     from globalconv.model.fast.optimise import optimised
@@ -69,7 +70,7 @@ _HOMES = {
     "DenseCRF": "crf.dense",
     "load": "infer.predictor",
     "train": "jobs.train",
-    "pretrain": "jobs.train",
+    "pretrain": "jobs.pretrain",
     "evaluate": "jobs.evaluate",
     "report": "jobs.report",
     "predict": "jobs.predict",

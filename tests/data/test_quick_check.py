@@ -13,8 +13,7 @@ from PIL import Image
 from globalconv.data.checks.quick import quick_check
 from globalconv.data.datasets import open_source
 from globalconv.errors import InputError
-from globalconv.runtime.signals import StopRequest
-from globalconv.training.assemble import run_training
+from globalconv.training.assemble import Execution, run_training
 
 
 @pytest.fixture
@@ -99,9 +98,9 @@ def test_drawn_data_are_drawn(tmp_path: Path) -> None:
 def test_a_training_refuses_before_it_makes_anything(data: Path, tmp_path: Path) -> None:
     mask(data / LABEL0, values(0, 9))
     with pytest.raises(InputError, match="label value 9 out of range"):
-        run_training(small_recipe(), data, tmp_path / "run", False, None, StopRequest(), print)
+        run_training(small_recipe(), data, tmp_path / "run", Execution())
     assert not list((tmp_path / "run").glob("*.json"))
     mask(data / LABEL0, values(255))
     said: list[str] = []
-    run_training(small_recipe(), data, tmp_path / "other", False, None, StopRequest(), said.append)
+    run_training(small_recipe(), data, tmp_path / "other", Execution(log=said.append))
     assert any(line.startswith("warning     in 8 samples: 1 mask with void only") for line in said)

@@ -8,10 +8,7 @@ import numpy as np
 from PIL import Image
 
 from globalconv.data.transform_settings import ClassificationAugmentation
-from globalconv.runtime.signals import StopRequest
-from globalconv.training.pretraining import run_pretraining
 from globalconv.training.recipe import ClassifierSettings, ImageSettings, PretrainOptim, PretrainRecipe
-from globalconv.training.session import Session
 
 
 def small_pretraining(workers: int = 0, backbone: str = "test_resnet", **optim: Any) -> PretrainRecipe:
@@ -42,10 +39,3 @@ def write_colours(root: Path, classes: int = 3, train: int = 5, val: int = 2) ->
                 noisy = colour + rng.normal(0, 20, (height, width, 3))
                 Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{index}.png")
     return root
-
-
-def pretrain(
-    recipe: PretrainRecipe, data: Path, out: Path, resume: bool = False, stop: StopRequest | None = None
-) -> Session:
-    """Pre-train without a word."""
-    return run_pretraining(recipe, data, out, resume, stop or StopRequest(), lambda line: None)

@@ -16,10 +16,10 @@ from PIL import Image
 from globalconv.data.transform_settings import Augmentation
 from globalconv.runtime.signals import StopRequest
 from globalconv.training import loop
-from globalconv.training.assemble import run_training
+from globalconv.training.assemble import Execution, run_training
 from globalconv.training.checkpoint import load_newest
+from globalconv.training.loop import Session
 from globalconv.training.recipe import DataSettings, ModelSettings, OptimSettings, Recipe
-from globalconv.training.session import Session
 
 
 def small_recipe(workers: int = 0, **optim: Any) -> Recipe:
@@ -64,8 +64,9 @@ def train(
     recipe: Recipe, data: Path, out: Path, resume: bool = False, stop: StopRequest | None = None,
     init_from: Path | None = None,
 ) -> Session:  # fmt: skip
-    """Train without a word."""
-    return run_training(recipe, data, out, resume, init_from, stop or StopRequest(), lambda line: None)
+    """Train without log lines."""
+    execution = Execution(stop or StopRequest(), lambda line: None)
+    return run_training(recipe, data, out, execution, resume, init_from)
 
 
 class Killed(BaseException):

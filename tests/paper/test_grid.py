@@ -19,7 +19,7 @@ from globalconv.paper.measure import final_loss
 from globalconv.paper.results import RunResult, read_results
 from globalconv.runtime.files import FolderLock
 from globalconv.training import loop
-from globalconv.training.session import Session
+from globalconv.training.loop import Session
 
 TINY = """
     --recipe folder --model.backbone test_resnet --data.augmentation.crop 48 64 --data.batch-size 2 --data.workers 0

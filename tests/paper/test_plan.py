@@ -14,10 +14,9 @@ from globalconv.model.blocks import build_head
 from globalconv.paper.keys import stack_width
 from globalconv.paper.plan import Run, budgeted, check_overrides, on_splits, plan, tables_named
 from globalconv.paper.tables import TABLES
-from globalconv.training.assemble import build_network
 from globalconv.training.recipe import Recipe, StagedRecipe
 from globalconv.training.recipes.index import recipe_named
-from globalconv.training.segmentation import Segmentation
+from globalconv.training.segmentation import Segmentation, build_network
 
 CHANNELS = (12, 24, 48, 96)
 ABLATIONS = ("table1", "table2", "table3", "table4", "table5")
@@ -76,9 +75,9 @@ def test_runs_of_a_seed_start_with_the_same_backbone_and_see_the_same_images(tmp
     source = open_source(write_blobs(tmp_path), "train")
     starts, batches = [], []
     for run in planned(*ABLATIONS):
-        network = build_network(run.last, CAMVID, None, None, lambda line: None)
+        network = build_network(run.last.model, CAMVID, run.last.seed, None, None, print)
         starts.append(torch.cat([p.detach().flatten() for p in network.backbone.parameters()]))
-        task = Segmentation(run.last, source, source, (0, 0, 0))
+        task = Segmentation(run.last.data, run.last.seed, source, source, (0, 0, 0))
         batches.append(next(task.batches(0, 0)))
     assert len(starts) == 33
     assert all(torch.equal(start, starts[0]) for start in starts)

@@ -8,7 +8,7 @@ import pytest
 
 from globalconv.errors import InputError
 from globalconv.reports.history import read_history, recorded_data, run_names
-from globalconv.training.recipe import flat
+from globalconv.training.recipe import flatten
 
 RECIPE = {"steps": None, "epochs": 2, "data": {"batch_size": 4}, "optim": {"accumulate": 2, "lr": 0.1}}
 
@@ -61,7 +61,7 @@ def test_a_damaged_recipe_is_refused(tmp_path: Path) -> None:
 
 
 def test_flat_names_are_dotted() -> None:
-    assert flat({"a": 1, "b": {"c": {"d": [2]}}}) == {"a": 1, "b.c.d": [2]}
+    assert flatten({"a": 1, "b": {"c": {"d": [2]}}}) == {"a": 1, "b.c.d": [2]}
 
 
 def test_names_are_as_short_as_they_can_be(tmp_path: Path) -> None:

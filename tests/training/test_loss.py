@@ -1,6 +1,7 @@
-"""The loss counts valid pixels and nothing else."""
+"""The loss: by hand, over valid pixels only, the same for parts and layouts in memory."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.labels import IGNORE
-from globalconv.training.loss import LANES, _as_rows, dice_loss, segmentation_loss, valid_pixels
+from globalconv.training.loss import LANES, dice_loss, segmentation_loss, valid_pixels
+from globalconv.training.recipe import LossSettings
 
 
 def sample(seed: int = 0, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,36 +37,28 @@ def by_hand(logits_NKHW: torch.Tensor, labels_NHW: torch.Tensor, weights: list[f
 def test_equals_a_loop_over_pixels(weights: list[float] | None) -> None:
     logits_NKHW, labels_NHW = sample()
     class_weights_K = None if weights is None else torch.tensor(weights)
-    loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), class_weights_K)
+    loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), class_weights_K=class_weights_K)
     assert loss.item() == pytest.approx(by_hand(logits_NKHW, labels_NHW, weights or [1.0] * 4), rel=1e-5)
 
 
 @pytest.mark.parametrize("classes", [LANES - 1, LANES, LANES + 5])
 @pytest.mark.parametrize("options", [{}, {"dice_weight": 0.5}, {"hardest": 0.3}], ids=str)
-def test_the_layout_in_memory_does_not_matter(options: dict[str, float], classes: int) -> None:
+def test_the_layout_in_memory_does_not_matter(options: dict[str, Any], classes: int) -> None:
     logits_NKHW, labels_NHW = sample(classes=classes)
     weights_K = torch.linspace(0.5, 2, classes)
-    found = []
+    results = []
     for layout in (torch.contiguous_format, torch.channels_last):
         scores_NKHW = logits_NKHW.clone(memory_format=layout).requires_grad_()
-        loss = segmentation_loss(scores_NKHW, labels_NHW, valid_pixels(labels_NHW), weights_K, **options)
+        loss = segmentation_loss(scores_NKHW, labels_NHW, valid_pixels(labels_NHW), LossSettings(**options), weights_K)
         loss.backward()
-        found.append((loss.detach(), scores_NKHW.grad))
-    for one, other in zip(*found, strict=True):
+        results.append((loss.detach(), scores_NKHW.grad))
+    for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other)
-
-
-@pytest.mark.parametrize("classes", [LANES - 1, LANES])
-def test_scores_are_taken_as_they_lie_from_so_many_classes_on(classes: int) -> None:
-    logits_NKHW, labels_NHW = sample(classes=classes)
-    rows, _ = _as_rows(logits_NKHW.to(memory_format=torch.channels_last), labels_NHW)
-    assert (rows.ndim == 2) == (classes == LANES)
-    assert _as_rows(logits_NKHW, labels_NHW)[0] is logits_NKHW
 
 
 def dice_by_hand(logits_NKHW: torch.Tensor, labels_NHW: torch.Tensor) -> float:
     probabilities_NKHW = logits_NKHW.double().softmax(1)
-    missed = []
+    losses = []
     for label in range(logits_NKHW.shape[1]):
         right = predicted = labelled = 0.0
         for n, y, x in np.ndindex(*labels_NHW.shape):
@@ -74,8 +68,8 @@ def dice_by_hand(logits_NKHW: torch.Tensor, labels_NHW: torch.Tensor) -> float:
                 if int(labels_NHW[n, y, x]) == label:
                     right, labelled = right + probability, labelled + 1
         if labelled:
-            missed.append(1 - (2 * right + 1) / (predicted + labelled + 1))
-    return sum(missed) / len(missed)
+            losses.append(1 - (2 * right + 1) / (predicted + labelled + 1))
+    return sum(losses) / len(losses)
 
 
 @pytest.mark.parametrize("absent", [None, 2])
@@ -90,13 +84,13 @@ def test_dice_equals_a_loop_over_classes_and_pixels(absent: int | None) -> None:
 def test_dice_is_added_with_its_weight() -> None:
     logits_NKHW, labels_NHW = sample()
     plain, with_dice = (
-        segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), dice_weight=weight).item()
+        segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), LossSettings(dice_weight=weight)).item()
         for weight in (0.0, 0.5)
     )
     assert with_dice == pytest.approx(plain + 0.5 * dice_by_hand(logits_NKHW, labels_NHW), rel=1e-5)
 
 
-def test_dice_of_a_right_and_certain_answer_is_nothing() -> None:
+def test_dice_of_a_perfect_prediction_is_zero() -> None:
     logits_NKHW, labels_NHW = sample()
     certain_NKHW = torch.zeros_like(logits_NKHW).scatter(1, labels_NHW.clamp(max=3).long()[:, None], 100.0)
     assert dice_loss(certain_NKHW.log_softmax(1), labels_NHW).item() == pytest.approx(0, abs=1e-6)
@@ -110,7 +104,7 @@ def test_ignored_pixels_change_neither_loss_nor_gradient(seed: int, dice_weight:
     results = []
     for scores in (logits_NKHW, changed_NKHW):
         scores = scores.clone().requires_grad_()
-        loss = segmentation_loss(scores, labels_NHW, valid_pixels(labels_NHW), dice_weight=dice_weight)
+        loss = segmentation_loss(scores, labels_NHW, valid_pixels(labels_NHW), LossSettings(dice_weight=dice_weight))
         loss.backward()
         assert scores.grad is not None
         results.append((loss.item(), scores.grad))
@@ -123,7 +117,7 @@ def test_no_valid_pixel_is_zero_loss_and_zero_gradient(dice_weight: float) -> No
     logits_NKHW, labels_NHW = sample()
     logits_NKHW.requires_grad_()
     labels_NHW.fill_(IGNORE)
-    loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), dice_weight=dice_weight)
+    loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), LossSettings(dice_weight=dice_weight))
     loss.backward()
     assert loss.item() == 0.0
     assert logits_NKHW.grad is not None
@@ -159,24 +153,24 @@ def hardest_by_hand(logits_NKHW: torch.Tensor, labels_NHW: torch.Tensor, share: 
 @pytest.mark.parametrize("share", [0.01, 0.25, 1.0])
 def test_the_hardest_pixels_are_those_with_the_largest_loss(share: float) -> None:
     logits_NKHW, labels_NHW = sample()
-    loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), hardest=share)
+    loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), LossSettings(hardest=share))
     assert loss.item() == pytest.approx(hardest_by_hand(logits_NKHW, labels_NHW, share), rel=1e-5)
 
 
 def test_only_the_hardest_pixels_have_a_gradient() -> None:
     logits_NKHW, labels_NHW = sample()
     logits_NKHW.requires_grad_()
-    segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), hardest=0.25).backward()
+    segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), LossSettings(hardest=0.25)).backward()
     assert logits_NKHW.grad is not None
     moved_NHW = logits_NKHW.grad.abs().sum(1) > 0
     assert int(moved_NHW.sum()) == math.ceil(0.25 * int(valid_pixels(labels_NHW)))
 
 
-def test_the_hardest_of_no_pixels_is_nothing() -> None:
+def test_the_hardest_of_no_pixels_have_zero_loss() -> None:
     logits_NKHW, labels_NHW = sample()
     logits_NKHW.requires_grad_()
     labels_NHW.fill_(IGNORE)
-    loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), hardest=0.25)
+    loss = segmentation_loss(logits_NKHW, labels_NHW, valid_pixels(labels_NHW), LossSettings(hardest=0.25))
     loss.backward()
     assert loss.item() == 0.0
     assert logits_NKHW.grad is not None and not logits_NKHW.grad.any()

@@ -11,7 +11,7 @@ from helpers.training import Killed
 
 from globalconv.cli.main import main
 from globalconv.training import loop
-from globalconv.training.session import Session
+from globalconv.training.loop import Session
 
 pytestmark = pytest.mark.slow
 

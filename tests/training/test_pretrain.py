@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from helpers.pretraining import pretrain, small_pretraining, write_colours
+from helpers.pretraining import small_pretraining, write_colours
 from helpers.training import final_state, killed_after, log_without_clock, same_bits, signal_after, small_recipe, train
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 import globalconv
 from globalconv.cli.main import main
 from globalconv.errors import InputError, StoppedError
+from globalconv.jobs.pretrain import pretrain
 from globalconv.model.network import GlobalConvNet
 from globalconv.model.wrapped import Classifier
-from globalconv.training.pretraining import Classification, open_splits
+from globalconv.training.pretraining import Classification, open_image_splits
 from globalconv.training.recipe import ClassifierSettings, ImageSettings, PretrainOptim, PretrainRecipe
 from globalconv.weights import BACKBONE_FILE
 
@@ -86,11 +87,11 @@ def test_the_file_is_timms_whole_model_with_a_description(whole: Path) -> None:
 
 
 def test_the_average_is_what_is_saved(colours: Path, tmp_path: Path) -> None:
-    session = pretrain(small_pretraining(), colours, tmp_path / "run")
+    pretrain(small_pretraining(), colours, tmp_path / "run")
     saved = load_file(tmp_path / "run" / "last" / BACKBONE_FILE)
-    evaluated = {name.removeprefix("body."): t for name, t in session.evaluated_network().state_dict().items()}
-    assert session.average is not None and len(saved) > 20
-    assert all(torch.equal(evaluated[name], tensor) for name, tensor in saved.items())
+    average = final_state(tmp_path / "run")["average"]
+    assert len(saved) > 20
+    assert all(torch.equal(average[f"body.{name}"], tensor) for name, tensor in saved.items())
 
 
 def test_a_segmentation_network_is_trained_from_the_file(whole: Path, blobs: Path, tmp_path: Path) -> None:
@@ -105,8 +106,8 @@ def test_a_segmentation_network_is_trained_from_the_file(whole: Path, blobs: Pat
 
 @pytest.mark.parametrize("backbone", ["resnet50_gcn", "mobilenetv3_small_050", "densenet121", "mambaout_femto"])
 def test_any_backbone_takes_what_is_saved_of_it(backbone: str, colours: Path, tmp_path: Path) -> None:
-    train_source, val_source = open_splits(colours)
-    task = Classification(small_pretraining(backbone=backbone), train_source, val_source, 0)
+    train_source, val_source = open_image_splits(colours)
+    task = Classification(small_pretraining().data, 0, 0.1, train_source, val_source, 0)
     network = Classifier(backbone, 3)
     task.save(tmp_path, network, {})
     ours = GlobalConvNet(2, backbone, 3, backbone_weights=str(tmp_path / BACKBONE_FILE)).backbone.body.state_dict()
@@ -144,7 +145,7 @@ def _halve(path: Path) -> int:
 def test_a_image_that_breaks_on_the_way_stops_with_the_state_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("globalconv.training.pretraining.LOOKED_AT", 1)  # as if it broke after the start
+    monkeypatch.setattr("globalconv.training.pretraining.DECODED", 1)  # as if it broke after the start
     data = write_colours(tmp_path / "data")
     _halve(data / "train" / "colour 1" / "3.png")
     with pytest.raises(InputError, match=r"colour 1/3\.png: cannot be decoded"):
@@ -226,4 +227,4 @@ def test_images_and_their_label_maps_are_no_classes(tmp_path: Path) -> None:
         for number, name in enumerate(("images", "labels")):
             (root / split / f"colour {number}").rename(root / split / name)
     with pytest.raises(InputError, match="images and labels, which are no classes"):
-        open_splits(root)
+        open_image_splits(root)

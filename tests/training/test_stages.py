@@ -11,10 +11,10 @@ from helpers.training import Killed, final_state, same_bits, small_recipe
 
 import globalconv
 from globalconv.errors import InputError
-from globalconv.runtime.signals import StopRequest
 from globalconv.training import loop
+from globalconv.training.assemble import Execution
+from globalconv.training.loop import Session
 from globalconv.training.recipe import Recipe, StagedRecipe, differences, stage_folders
-from globalconv.training.session import Session
 from globalconv.training.stages import run_stages
 from globalconv.weights import load_weights
 
@@ -28,7 +28,7 @@ TWO = StagedRecipe({"first": stage(4), "second": stage(6, seed=1)})
 
 def run(recipe: StagedRecipe, data: Path, out: Path, resume: bool = False) -> list[str]:
     said: list[str] = []
-    run_stages(recipe, data, out, resume, None, StopRequest(), said.append)
+    run_stages(recipe, data, out, Execution(log=said.append), resume, None)
     return said
 
 

@@ -17,11 +17,11 @@ from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.labels import LabelSpace
 from globalconv.model.backbone import batch_norms
 from globalconv.model.network import GlobalConvNet
-from globalconv.runtime.signals import StopRequest
-from globalconv.training.assemble import build_network, run_training
+from globalconv.training.assemble import Execution, run_training
 from globalconv.training.loss import segmentation_loss
 from globalconv.training.optim import MovingAverage
 from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
+from globalconv.training.segmentation import build_network, check_batch_norm
 from globalconv.weights import load_weights
 
 THREE = LabelSpace(("background", "red", "green"))
@@ -91,7 +91,7 @@ def test_the_network_evaluated_last_is_kept_beside_the_best(
 def test_a_warm_up_that_eats_the_run_is_told(blobs: Path, tmp_path: Path, warmup: int, warned: bool) -> None:
     recipe = dataclasses.replace(small_recipe(warmup_steps=warmup), steps=4, evaluate_every=4)
     said: list[str] = []
-    run_training(recipe, blobs, tmp_path / "run", False, None, StopRequest(), said.append)
+    run_training(recipe, blobs, tmp_path / "run", Execution(log=said.append))
     assert any("`optim.warmup_steps` 3 is more than half of the 4 steps" in line for line in said) == warned
 
 
@@ -161,7 +161,7 @@ def test_frozen_norm_stays_as_it_was_loaded(blobs: Path, tmp_path: Path, run: Pa
 
 def test_initial_weights_are_a_function_of_the_seed() -> None:
     def weights(seed: int) -> Tensor:
-        network = build_network(dataclasses.replace(small_recipe(), seed=seed), THREE, None, None, lambda line: None)
+        network = build_network(small_recipe().model, THREE, seed, None, None, print)
         return nn.utils.parameters_to_vector(network.parameters())
 
     assert torch.equal(weights(1), weights(1))
@@ -169,14 +169,18 @@ def test_initial_weights_are_a_function_of_the_seed() -> None:
 
 
 def test_batch_of_one_with_live_norm_is_warned_about_or_refused() -> None:
-    said: list[str] = []
-    recipe = small_recipe()
-    one = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, batch_size=1))
-    build_network(one, THREE, None, None, said.append)
-    assert any("batch size 1 with live batch norm" in line for line in said)
-    tiny = dataclasses.replace(recipe, data=DataSettings(augmentation=Augmentation(crop=(32, 32)), batch_size=1))
+    lines: list[str] = []
+    live = small_recipe().model
+    network = build_network(live, THREE, 0, None, None, print)
+    one = dataclasses.replace(small_recipe().data, batch_size=1)
+    check_batch_norm(network, live, one, lines.append)
+    assert ["batch size 1 with live batch norm" in line for line in lines] == [True]
+    check_batch_norm(network, dataclasses.replace(live, backbone_norm="frozen"), one, lines.append)
+    check_batch_norm(network, live, small_recipe().data, lines.append)
+    assert len(lines) == 1
+    tiny = DataSettings(augmentation=Augmentation(crop=(32, 32)), batch_size=1)
     with pytest.raises(InputError, match="larger crop or batch"):
-        build_network(tiny, THREE, None, None, said.append)
+        check_batch_norm(network, live, tiny, print)
 
 
 def test_moving_average_follows_the_closed_form() -> None:

@@ -33,7 +33,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     about = "Pre-train a backbone on images with a class each (docs/pretraining.md)."
     options = read_options(PretrainOptions, "pretrain", arguments, about)
     with fast_imports():
-        from globalconv.jobs.train import pretrain
+        from globalconv.jobs.pretrain import pretrain
 
     file = shlex.quote(str(pretrain(options.recipe, options.data, options.out, options.resume, stop)))
     backbone = options.recipe.model.backbone

@@ -19,7 +19,7 @@ from globalconv.reports.history import History
 from globalconv.reports.run_report import write_report
 from globalconv.runtime.progress import Progress
 from globalconv.runtime.threads import StageTimes
-from globalconv.training.recipe import flat
+from globalconv.training.recipe import flatten
 
 
 def evaluate(
@@ -58,7 +58,7 @@ def evaluate(
             reported = network_subject(name, predictor, source, folder)
             if changes:  # name and settings on the page say that this was more than one pass of the network
                 name = ", ".join([name, *(f"{option} {value}" for option, value in changes.items())])
-                options = {**reported.history.settings, **flat({"inference": changes})}
+                options = {**reported.history.settings, **flatten({"inference": changes})}
                 reported = replace(reported, name=name, history=replace(reported.history, settings=options))
             score = write_report(Path(report), [reported], source, regions)[0]
     return replace(score, inference=changes)

@@ -21,7 +21,7 @@ from globalconv.paper.results import RunResult, read_results, result_file, write
 from globalconv.paper.table_text import time_left
 from globalconv.runtime.files import FolderLock
 from globalconv.runtime.signals import StopRequest
-from globalconv.training.assemble import run_training
+from globalconv.training.assemble import Execution, run_training
 from globalconv.training.checkpoint import checkpoints
 from globalconv.training.recipe import Recipe, StagedRecipe
 from globalconv.training.run_folder import RunFolder
@@ -117,7 +117,7 @@ class Grid:
         if not run.is_finished():
             resume = run.is_started()
             recipe = _as_begun(run, recipe) if resume else recipe
-            run_training(recipe, self.data.root, run.path, resume, start, self.stop, lambda line: None)
+            run_training(recipe, self.data.root, run.path, Execution(self.stop, lambda line: None), resume, start)
         for checkpoint in checkpoints(run.checkpoints):  # of no use any more, and twice as large as the rest
             checkpoint.unlink()
 

@@ -20,7 +20,7 @@ from globalconv.paper.results import RunResult, read_results
 from globalconv.paper.tables import TABLES
 from globalconv.reports.page import check_page, write_page
 from globalconv.runtime.files import write_text
-from globalconv.training.recipe import flat
+from globalconv.training.recipe import flatten
 
 Imaged = Mapping[str, Sequence[Part]]
 """Name of a data set -> more parts about it."""
@@ -157,9 +157,9 @@ def _setting(comparison: Comparison, every: Sequence[Comparison]) -> list[Part]:
     alike = [other for other in every if other.table is comparison.table]
     if len(alike) < 2:
         return []
-    known = [flat(stages(other.every_result[0])[-1]) for other in alike]
+    known = [flatten(stages(other.every_result[0])[-1]) for other in alike]
     names = [name for name in known[0] if len({str(settings.get(name)) for settings in known}) > 1]
-    mine = flat(stages(comparison.every_result[0])[-1])
+    mine = flatten(stages(comparison.every_result[0])[-1])
     compared = {f"model.{name}" for row in comparison.rows for name in row.variant.model} | {"seed"}
     told = [f"{name} {mine.get(name)}" for name in names if name not in compared]
     return [Text(f"Setting {alike.index(comparison) + 1} of {len(alike)}: {', '.join(told) or 'other stages'}.")]

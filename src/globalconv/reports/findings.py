@@ -20,7 +20,7 @@ from globalconv.infer.predictor import Predictor
 from globalconv.labels import IGNORE
 from globalconv.model.wrapped import custom_class
 from globalconv.reports.history import History, read_history
-from globalconv.training.recipe import flat
+from globalconv.training.recipe import flatten
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Subject:
 def network_subject(name: str, predictor: Predictor, source: Source, folder: Path | None) -> Subject:
     """Return a network as the subject of a report; `folder` is its run, where it has one."""
     recipe = predictor.info.get("recipe", {})
-    history = History(flat(recipe)) if folder is None else read_history(folder, recipe)
+    history = History(flatten(recipe)) if folder is None else read_history(folder, recipe)
     if network_class := custom_class(predictor.network):
         # The recipe's model settings describe another network than this one, which the user's own code built.
         used = {option: value for option, value in history.settings.items() if not option.startswith("model.")}

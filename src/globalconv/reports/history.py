@@ -8,7 +8,7 @@ from typing import Any
 
 from globalconv.data.roots import Root, as_root
 from globalconv.errors import InputError
-from globalconv.training.recipe import flat, stage_folders
+from globalconv.training.recipe import flatten, stage_folders
 from globalconv.weights import MODEL_FILE
 
 
@@ -80,7 +80,7 @@ def read_history(folder: Path, recipe: Mapping[str, Any] | None = None) -> Histo
             continue
         if isinstance(event, dict):
             events.append(event)
-    return History(flat(settings), _read_json(folder / "dataset.json"), events)
+    return History(flatten(settings), _read_json(folder / "dataset.json"), events)
 
 
 def stage_runs(folder: Path) -> dict[str, Path]:

@@ -1,9 +1,4 @@
-"""Exponential moving average of a network's weights, the ones that are evaluated and saved.
-
-The optimiser of a recipe.
-
-Learning rate as a closed form of the step, so that a resumed run needs no memory of it.
-"""
+"""The optimiser, the learning rate of every step, and the moving average of the weights."""
 
 import copy
 import math
@@ -15,9 +10,9 @@ from globalconv.training.recipe import StepSettings
 
 
 def build_optimizer(network: nn.Module, settings: StepSettings) -> torch.optim.Optimizer:
-    """Return SGD (the paper's) or AdamW over the trainable parameters; only weights decay.
+    """Return SGD (the paper's) or AdamW over the trainable parameters, without decay of biases and norms.
 
-    Biases and norms do not. Where the decay applies is not stated in the paper; this is today's convention.
+    The paper does not state where its decay applies; this is the usual convention.
     """
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
@@ -34,7 +29,10 @@ POLY_POWER = 0.9
 
 
 def learning_rate(step: int, total: int, settings: StepSettings) -> float:
-    """Return the rate of step 0 .. total - 1: the schedule's decay times the linear warm-up."""
+    """Return the learning rate of step 0 .. total - 1: the schedule's decay times the linear warm-up.
+
+    It depends on nothing but the step, so that a resumed run needs no memory of it.
+    """
     left = 1 - step / total
     match settings.schedule:
         case "poly":
@@ -48,10 +46,10 @@ def learning_rate(step: int, total: int, settings: StepSettings) -> float:
 
 
 class MovingAverage:
-    """A copy of `network` (`.network`, in eval mode) whose floating-point state trails it.
+    """The exponential moving average of a network's weights, as a copy of it in eval mode (`.network`).
 
-    The decay starts low, (1 + t) / (10 + t), and ends at `decay`, so that short runs are not dominated by the initial
-    weights. Batch norm's statistics are averaged as well; integers are copied.
+    The decay of step t starts at (1 + t) / (10 + t) and ends at `decay`, so that the initial weights do not dominate
+    short runs. The statistics of batch norm are averaged as well; integers are copied.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -60,10 +58,10 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Move towards `network` after step number `step` (from 1)."""
+        """Move the average towards `network` after step number `step` (from 1)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        ours, theirs = self.network.state_dict(), network.state_dict()
-        floating = [name for name, value in ours.items() if value.is_floating_point()]
-        torch._foreach_lerp_([ours[n] for n in floating], [theirs[n] for n in floating], 1 - decay)
-        for name in ours.keys() - set(floating):
-            ours[name].copy_(theirs[name])
+        average, current = self.network.state_dict(), network.state_dict()
+        floating = [name for name, value in average.items() if value.is_floating_point()]
+        torch._foreach_lerp_([average[n] for n in floating], [current[n] for n in floating], 1 - decay)
+        for name in average.keys() - set(floating):
+            average[name].copy_(current[name])

@@ -1,4 +1,4 @@
-"""What a training learns, as the loop sees it: samples, a loss, a score. Everything else is the loop's."""
+"""A task: what a training learns, as samples, a loss and a score. `globalconv.training.loop` does everything else."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
@@ -13,50 +13,56 @@ from globalconv.data.loader import Batch
 from globalconv.model.network import ImageNetwork
 
 OnScored = Callable[[int, int], object]
-"""Called during an evaluation with the images done and the images in all; may raise to stop."""
+"""Called during an evaluation with the images done and the number of all images; may raise to stop."""
 
 
 @dataclass(frozen=True)
 class Numerics:
-    """Where and how a network computes."""
+    """Where and how a network computes: device, precision ("float32" or "bfloat16"), memory layout."""
 
     device: torch.device
     precision: str
     layout: torch.memory_format
 
+    def to_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return images_N3HW and targets of a batch where the network is, in the network's memory layout."""
+        images_N3HW = batch.images_N3HW.to(self.device, non_blocking=True).contiguous(memory_format=self.layout)
+        return images_N3HW, batch.targets.to(self.device, non_blocking=True)
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well a network does: the score that decides which one is kept, and what is logged beside it."""
+    """The result of an evaluation."""
 
     score: float
+    """The network with the highest score is kept."""
     fields: dict[str, Any]
-    """Of the line in `metrics.jsonl`, under its own name the score as well."""
+    """Fields of the line in `metrics.jsonl`, the score among them under its own name."""
     scalars: dict[str, float | None]
-    """For TensorBoard."""
+    """Values for TensorBoard."""
     split: str
-    """Where it was measured."""
+    """The split that was evaluated."""
 
 
 class Task(ABC):
-    """A kind of training. The higher its score, the better."""
+    """A kind of training. A higher score is better."""
 
     measure: ClassVar[str]
     """The score's name in the log: miou, top1."""
     title: ClassVar[str]
-    """The score's name for people: mIoU, top-1."""
+    """The score's name in messages: mIoU, top-1."""
 
     @property
     @abstractmethod
     def images(self) -> int:
-        """How many training images there are: one epoch."""
+        """The number of training images: one epoch."""
 
     @abstractmethod
     def describe(self) -> str:
-        """Return what is trained and evaluated on, on one line."""
+        """Return one line about the images to train and evaluate on."""
 
     def facts(self) -> dict[str, Any]:
-        """Return what the log says at the start, as JSON values."""
+        """Return the task's fields of the log's first line, as JSON values."""
         return {"images": self.images}
 
     @abstractmethod
@@ -65,12 +71,14 @@ class Task(ABC):
 
     @abstractmethod
     def counted(self, targets: Tensor) -> Tensor:
-        """Return, as a scalar tensor, how many of what the loss is a mean over there are in a batch."""
+        """Return how many valid pixels, or images, a batch adds to the divisor of the loss, as a scalar tensor."""
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, counted: Tensor, parts: int) -> Tensor:
-        """Return the loss of one of a step's `parts` batches, in all of which `counted` count: their sum is the step's
-        loss."""
+        """Return the loss of one of the `parts` of a step; `counted` is the divisor over all of them.
+
+        The loss of the step is the sum over its parts.
+        """
 
     @abstractmethod
     def evaluate(self, network: ImageNetwork, numerics: Numerics, on_scored: OnScored) -> Evaluation:

@@ -1,12 +1,14 @@
-"""The two splits that a training reads, and what tells them from changed ones; imports no torch."""
+"""The two splits that a training reads, and what its run folder records of them. Imports no torch."""
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from globalconv.data.datasets import open_source
+from globalconv.data.datasets import list_splits, open_source
 from globalconv.data.roots import Root, format_root
 from globalconv.data.source import Source
+from globalconv.data.splits import uses_hold_out
 from globalconv.errors import InputError
 from globalconv.training.recipe import DataSettings
 
@@ -29,5 +31,23 @@ def sample_names(source: Source) -> list[str]:
 
 
 def fingerprint(names: Sequence[str]) -> dict[str, Any]:
-    """Return the number of samples, and a digest of their names: what tells a split from a changed one."""
+    """Return the number of samples and a digest of their names, which change when the split does."""
     return {"images": len(names), "fingerprint": hashlib.sha256("\n".join(names).encode()).hexdigest()}
+
+
+def describe_splits(
+    settings: DataSettings, data: Root | None, train_source: Source, val_source: Source
+) -> dict[str, Any]:
+    """Return JSON values that identify the two splits: the classes, and the fingerprint of each split.
+
+    A hold-out is listed by the names of its samples, because nothing else identifies it.
+    """
+    names = sample_names(val_source)
+    is_hold_out = (
+        isinstance(data, Path) and settings.val_split == "val" and uses_hold_out(list_splits(data, settings.layout))
+    )
+    return {
+        "labels": train_source.labels.to_json(),
+        "train": {"split": settings.train_split, **fingerprint(sample_names(train_source))},
+        "val": {"split": settings.val_split, **fingerprint(names), "held_out": names if is_hold_out else None},
+    }
