@@ -27,7 +27,7 @@ from globalconv.crf_tuning.halves import refuse_overlap
 from globalconv.data.checks.check_report import check
 from globalconv.data.checks.quick import quick_check
 from globalconv.data.datasets import image_identity, list_splits, open_source
-from globalconv.data.formats import published
+from globalconv.data.formats import official_counts
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError
 
@@ -77,11 +77,11 @@ def test_lists_that_people_add_are_no_further_images(root: Path) -> None:
 
 
 def test_a_cut_list_of_voc_lets_sbd_teach_nothing_that_is_scored(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(published, "SBD", {"train": 5, "val": 3})
+    monkeypatch.setattr(official_counts, "SBD", {"train": 5, "val": 3})
     file = root / VOC_HOME / "ImageSets/Segmentation/val.txt"
     file.write_text(f"{VOC_VAL[0]}\n")
     refused(root, "sbd:train", r"needs VOC's list val\.txt.*val\.txt: lists 1 of 1,449 images; copy it from")
-    monkeypatch.setattr(published, "SBD", {"train": 8498, "val": 2857})
+    monkeypatch.setattr(official_counts, "SBD", {"train": 8498, "val": 2857})
     assert len(open_source(root, "sbd:train")) == 4, "a small SBD claims nothing"
     file.write_text("")
     refused(root, "sbd:train", r"val\.txt: lists 0 of 1,449 images")

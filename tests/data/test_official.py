@@ -27,8 +27,8 @@ from scipy import io
 from globalconv.data.checks.check_report import check, report_json
 from globalconv.data.checks.quick import quick_check
 from globalconv.data.datasets import list_splits, open_source, recognise_layout
-from globalconv.data.formats import published
-from globalconv.data.formats.coco_voc import drawn
+from globalconv.data.formats import official_counts
+from globalconv.data.formats.coco_voc import draw_objects
 from globalconv.data.roots import parse_data
 from globalconv.data.source import FileSource, Mixture
 from globalconv.errors import InputError
@@ -124,8 +124,8 @@ def test_the_order_of_objects_changes_nothing() -> None:
         (15, "object", square), (1, "object", [[8, 8, 15, 8, 15, 15, 8, 15]]), (15, "crowd", crowd),
         (1, "small", [[0, 12, 4, 12, 4, 16, 0, 16]]),
     ]  # fmt: skip
-    first = drawn(objects, (16, 16), "here")
-    assert (first == drawn(objects[::-1], (16, 16), "here")).all()
+    first = draw_objects(objects, (16, 16), "here")
+    assert (first == draw_objects(objects[::-1], (16, 16), "here")).all()
     assert first[4, 4] == 15 and first[10, 10] == IGNORE and first[14, 14] == 1 and first[0, 0] == IGNORE
     assert first[0, 15] == 0 and first[13, 1] == IGNORE
 
@@ -188,24 +188,24 @@ def test_voc_and_sbd_are_disjoint_and_take_vocs_maps(made: Path) -> None:
 
 def test_complete_voc_and_sbd_have_to_be_10582(monkeypatch: pytest.MonkeyPatch, made: Path) -> None:
     """The miniatures take the part of the complete data: their own counts are the published ones."""
-    monkeypatch.setattr(published, "VOC", {"train": 4, "val": 3})
-    monkeypatch.setattr(published, "SBD", {"train": 5, "val": 3})
+    monkeypatch.setattr(official_counts, "VOC", {"train": 4, "val": 3})
+    monkeypatch.setattr(official_counts, "SBD", {"train": 5, "val": 3})
     refused(made, "sbd:train+sbd:val+voc:train", "together give 8 training images where they have 10,582")
-    monkeypatch.setattr(published, "VOC_AND_SBD", 8)
+    monkeypatch.setattr(official_counts, "VOC_AND_SBD", 8)
     assert len(open_source(made, "sbd:train+sbd:val+voc:train")) == 8
 
 
 def test_a_split_that_is_almost_complete_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
-    monkeypatch.setattr(published, "CLAIM", 0.5)
-    monkeypatch.setitem(published.VOC, "train", 6)
+    monkeypatch.setattr(official_counts, "CLAIM", 0.5)
+    monkeypatch.setitem(official_counts.VOC, "train", 6)
     refused(root, "voc:train", r"train\.txt: has 4 images where VOC 2012's train has 6, so 2 are missing; unpack")
-    monkeypatch.setitem(published.SBD, "val", 2)
+    monkeypatch.setitem(official_counts.SBD, "val", 2)
     refused(root, "sbd:val", "has 3 images where SBD's val has 2, so 1 are too many")
-    monkeypatch.setitem(published.COCO, "train2017", 7)
+    monkeypatch.setitem(official_counts.COCO, "train2017", 7)
     refused(root, "coco:train", r"instances_train2017\.json: has 6 images where COCO's train2017 has 7")
-    monkeypatch.setitem(published.CITYSCAPES, "coarse", 4)
+    monkeypatch.setitem(official_counts.CITYSCAPES, "coarse", 4)
     refused(root, "cityscapes:coarse", "has 3 images where Cityscapes's coarse has 4")
-    monkeypatch.setitem(published.CITYSCAPES, "coarse", 19998)
+    monkeypatch.setitem(official_counts.CITYSCAPES, "coarse", 19998)
     assert len(open_source(root, "cityscapes:coarse")) == 3, "a small part is nobody's mistake"
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from globalconv.arrays import Uint8Array
-from globalconv.data.formats.folder import files_below
+from globalconv.data.formats.pairing import list_files
 from globalconv.data.images import IMAGE_SUFFIXES, read_image
 from globalconv.data.loader import Batch, Sample, endless_batches, single_pass_batches
 from globalconv.data.splits import find_split
@@ -86,7 +86,7 @@ def open_image_folder(root: Path, split: str) -> ImageFolder:
     samples = [
         (path, indices[name])
         for name in labelled
-        for path in files_below(folder / name)
+        for path in list_files(folder / name)
         if path.suffix.lower() in IMAGE_SUFFIXES
     ]
     if not samples:

@@ -1,13 +1,11 @@
 """Data sets: every layout on disk, how each is recognised, and `open_source`, which opens a split of one.
 
-A new layout is a file in `globalconv.data.formats` and an entry in `_ON_DISK`.
+A new layout is a file in `globalconv.data.formats` and an entry in `LAYOUTS_ON_DISK`.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from globalconv.data.annotations import DrawnSource, parsing, resolve_drawn_classes
 from globalconv.data.classes import (
@@ -18,55 +16,38 @@ from globalconv.data.classes import (
     require_same_classes,
     scan_classes,
 )
-from globalconv.data.formats import cityscapes, coco, cvat, folder, labelme, list_file, sbd, voc
-from globalconv.data.formats.coco_voc import CocoAsVoc, coco_number
-from globalconv.data.formats.mixtures import NAMED, all_splits, found_below, named_splits, open_named
+from globalconv.data.formats import camvid, cityscapes, coco, cvat, folder, labelme, list_file, sbd, voc
+from globalconv.data.formats.coco_voc import CocoVocSource, image_number
+from globalconv.data.formats.mixtures import (
+    NAMED_DATASETS,
+    list_datasets,
+    list_named_splits,
+    open_mixture,
+    parse_mixture,
+)
 from globalconv.data.masks import MaskFormat
 from globalconv.data.roots import Root, format_root, require_folder
 from globalconv.data.scenes.scene import SCENES, scene_source
 from globalconv.data.source import FileSource, Pair, Source, Subset, resolve_sample
 from globalconv.data.splits import ALL, uses_hold_out
 from globalconv.errors import InputError, OnError, raise_error, suggest
-from globalconv.labels import CAMVID, CITYSCAPES, VOC, LabelSpace
+from globalconv.labels import VOC, LabelSpace
 from globalconv.runtime.text import abbreviate
 
-
-@dataclass(frozen=True)
-class Layout:
-    """One way in which data sets lie on disk."""
-
-    recognises: Callable[[Path], bool]
-    splits: Callable[[Path], Sequence[str]]
-    """Returns the splits on disk; [""] where there are none."""
-    read: Callable[[Path, str, OnError], tuple[Any, ...]]
-    """Returns the samples of a split: pairs, or drawings where the layout has `names`."""
-    names: Callable[[Path], Sequence[str]] | None = None
-    """Returns the class names in drawn annotations, for data without a class list."""
-    classes: tuple[LabelSpace, MaskFormat] | None = None
-    """The classes and the format of the masks, where the layout is that of one data set."""
-
-
-_ON_DISK = {
-    "camvid": Layout(
-        list_file.is_camvid_layout, list_file.list_splits, list_file.read_list, classes=(CAMVID, MaskFormat())
-    ),
-    "list": Layout(lambda root: bool(list_file.list_splits(root)), list_file.list_splits, list_file.read_list),
-    "cityscapes": Layout(
-        cityscapes.is_cityscapes_layout, cityscapes.cityscapes_splits, cityscapes.read_cityscapes,
-        classes=(CITYSCAPES, cityscapes.CITYSCAPES_MASKS),
-    ),
-    "sbd": Layout(
-        lambda root: sbd.sbd_home(root) is not None, sbd.sbd_splits, sbd.read_sbd, classes=(VOC, MaskFormat())
-    ),
-    "voc": Layout(voc.is_voc_layout, voc.voc_splits, voc.read_voc),
-    "coco": Layout(coco.is_coco_layout, coco.coco_splits, coco.read_coco, coco.coco_names),
-    "cvat": Layout(cvat.is_cvat_layout, cvat.cvat_splits, cvat.read_cvat, cvat.cvat_names),
-    "folder": Layout(folder.is_folder_layout, folder.folder_splits, folder.read_folder),
-    "labelme": Layout(labelme.is_labelme_layout, labelme.labelme_splits, labelme.read_labelme, labelme.labelme_names),
-}  # fmt: skip
+LAYOUTS_ON_DISK = {
+    "camvid": camvid.LAYOUT,
+    "list": list_file.LAYOUT,
+    "cityscapes": cityscapes.LAYOUT,
+    "sbd": sbd.LAYOUT,
+    "voc": voc.LAYOUT,
+    "coco": coco.LAYOUT,
+    "cvat": cvat.LAYOUT,
+    "folder": folder.LAYOUT,
+    "labelme": labelme.LAYOUT,
+}
 """The layouts in the order in which they are tried: the surest signs first."""
 
-LAYOUTS = (*_ON_DISK, "scenes")
+LAYOUTS = (*LAYOUTS_ON_DISK, "scenes")
 
 
 def open_source(
@@ -88,10 +69,10 @@ def open_source(
     """
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"layout={layout!r}: {suggest(layout, LAYOUTS)}")
-    if root is not None and (terms := named_splits(split, root)):
+    if root is not None and (parts := parse_mixture(split, root)):
         if layout is not None:
             raise InputError(f"layout={layout!r}: the split {split!r} says what the data are; leave the layout out")
-        source = open_named(root, terms, on_error)
+        source = open_mixture(root, parts, on_error)
         require_same_classes(source.labels, labels, format_root(root))
         return source
     assert not isinstance(root, Mapping)
@@ -104,18 +85,18 @@ def open_source(
         return scene_source(split)
 
     layout = layout or recognise_layout(root)
-    name, on_disk = f"{layout} {root} ({split})", _ON_DISK[layout]
+    name, on_disk = f"{layout} {root} ({split})", LAYOUTS_ON_DISK[layout]
     with parsing(str(root)):
-        samples = on_disk.read(require_folder(root), split, on_error)
-    if on_disk.names is None:
+        samples = on_disk.read_split(require_folder(root), split, on_error)
+    if on_disk.list_class_names is None:
         # Whoever collects errors reads every mask later, and collects those of broken masks then.
         on_mask_error = raise_error if on_error is raise_error else _ignore
         mask_labels, masks = _mask_classes(root, layout, samples, labels, on_mask_error)
         return FileSource(name, mask_labels, samples, masks)
-    declared = read_class_list(root, *(["labels.txt"] if layout == "labelme" else []))
+    declared = read_class_list(root, *on_disk.class_lists)
     drawn_labels = labels if declared is None else require_same_classes(declared.labels, labels, str(root))
     with parsing(str(root)):
-        names = on_disk.names(root) if drawn_labels is None else ()
+        names = on_disk.list_class_names(root) if drawn_labels is None else ()
     void_names = VOID_NAMES if declared is None else declared.void_names
     return DrawnSource(name, resolve_drawn_classes(names, drawn_labels, void_names), samples)
 
@@ -128,10 +109,8 @@ def _mask_classes(
     root: Path, layout: str, pairs: tuple[Pair, ...], expected: LabelSpace | None, on_error: OnError
 ) -> tuple[LabelSpace, MaskFormat]:
     """Return the classes of a data set with masks, and the format of its masks."""
-    declared, fixed = read_declared_classes(root, pairs), _ON_DISK[layout].classes
-    if declared is None and layout == "voc" and (expected is None or expected.class_names == VOC.class_names):
-        # Tools write VOC's layout too: the classes are VOC's only if the masks look like VOC's own.
-        fixed = (VOC, voc.VOC_MASKS) if voc.voc_classes(pairs) else None
+    declared, fixed_classes = read_declared_classes(root, pairs), LAYOUTS_ON_DISK[layout].fixed_classes
+    fixed = fixed_classes(pairs, expected) if declared is None and fixed_classes is not None else None
     if declared is not None:
         labels, masks = require_same_classes(declared.labels, expected, str(root)), declared.masks
     elif fixed is not None:
@@ -149,7 +128,7 @@ def _all_pairs(root: Path, layout: str) -> Iterator[Pair]:
 
     A generator, so that nothing is listed before the first pair is asked for: most data sets need none.
     """
-    yield from {pair.label: pair for pair in _ON_DISK[layout].read(root, ALL, _ignore)}.values()
+    yield from {pair.label: pair for pair in LAYOUTS_ON_DISK[layout].read_split(root, ALL, _ignore)}.values()
 
 
 def recognise_layout(root: Path) -> str:
@@ -162,7 +141,7 @@ def recognise_layout(root: Path) -> str:
         )
     if layout is not None:
         return layout
-    if (error := list_file.almost_a_list(root)) is not None:
+    if (error := list_file.explain_unreadable_list(root)) is not None:
         raise error
     raise InputError(
         f"{root}: no known layout; looked for images/ beside labels/ or masks/ (in train/ and val/ or not), list files"
@@ -178,13 +157,13 @@ def holds_several_datasets(root: Root) -> bool:
 
 
 def _first_fit(root: Path) -> str | None:
-    return next((name for name, layout in _ON_DISK.items() if layout.recognises(root)), None)
+    return next((name for name, layout in LAYOUTS_ON_DISK.items() if layout.recognise(root)), None)
 
 
 def _named_together(root: Path, layout: str | None) -> list[str]:
     """Return the names of the paper's data sets at `root`, where they are several; `layout` is the first that fits."""
-    itself = layout is not None and (layout not in NAMED or NAMED[layout].home(root) == root)
-    names = [] if itself else found_below(root)
+    itself = layout is not None and (layout not in NAMED_DATASETS or NAMED_DATASETS[layout].find_home(root) == root)
+    names = [] if itself else list_datasets(root)
     return names if len(names) > 1 or layout is None else []
 
 
@@ -194,11 +173,11 @@ def list_splits(root: Root, layout: str | None = None) -> list[str]:
     Splits of several data sets carry the name of theirs: "voc:train".
     """
     if isinstance(root, Mapping) or (layout is None and holds_several_datasets(root)):
-        return all_splits(root)
-    if layout is not None and layout not in _ON_DISK:
-        raise InputError(f"layout={layout!r}: {suggest(layout, _ON_DISK)}")
+        return list_named_splits(root)
+    if layout is not None and layout not in LAYOUTS_ON_DISK:
+        raise InputError(f"layout={layout!r}: {suggest(layout, LAYOUTS_ON_DISK)}")
     with parsing(str(root)):
-        return list(_ON_DISK[layout or recognise_layout(root)].splits(require_folder(root)))
+        return list(LAYOUTS_ON_DISK[layout or recognise_layout(root)].list_splits(require_folder(root)))
 
 
 def open_held_out(root: Path, names: Collection[str], layout: str | None, labels: LabelSpace) -> Source | None:
@@ -229,13 +208,13 @@ def sample_files(source: Source, index: int) -> tuple[Path, ...]:
         return source.pairs[index].image, source.pairs[index].label
     if isinstance(source, DrawnSource):
         return (source.drawings[index].image,)
-    return (source.file(index),) if isinstance(source, CocoAsVoc) else ()
+    return (source.file(index),) if isinstance(source, CocoVocSource) else ()
 
 
 def used_files(root: Path, layout: str) -> set[Path]:
     """Return the images and masks of all complete samples of all splits."""
     with parsing(str(root)):
-        samples = _ON_DISK[layout].read(root, ALL, _ignore)
+        samples = LAYOUTS_ON_DISK[layout].read_split(root, ALL, _ignore)
     return {path for sample in samples for path in (sample.image, getattr(sample, "label", None)) if path}
 
 
@@ -246,8 +225,8 @@ def image_identity(source: Source, index: int) -> str:
     """
     source, index = resolve_sample(source, index)
     name = source.sample_name(index)
-    if isinstance(source, CocoAsVoc):
-        return f"coco {coco_number(name)}"
+    if isinstance(source, CocoVocSource):
+        return f"coco {image_number(name)}"
     if source.labels.class_names == VOC.class_names and voc.VOC_NAME.fullmatch(name):
         return f"voc {name}"
     files = sample_files(source, index)

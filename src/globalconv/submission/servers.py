@@ -20,7 +20,7 @@ from PIL import Image
 
 from globalconv.arrays import Uint8Array
 from globalconv.data.formats import cityscapes, voc
-from globalconv.data.formats.mixtures import located
+from globalconv.data.formats.mixtures import locate
 from globalconv.data.images import image_size
 from globalconv.data.roots import Root
 from globalconv.errors import InputError
@@ -40,8 +40,8 @@ class ListedImage:
 
 def voc_images(root: Root, split: str) -> list[ListedImage]:
     """Return the images that `ImageSets/Segmentation/SPLIT.txt` lists; VOC is found at `root` as for a training."""
-    home = located(
-        root, "voc", functools.partial(voc.voc_home, masks=False), "JPEGImages/, in VOCdevkit/VOC2012/ or not"
+    home = locate(
+        root, "voc", functools.partial(voc.find_home, masks=False), "JPEGImages/, in VOCdevkit/VOC2012/ or not"
     )
     file = home / voc.LISTS / f"{split}.txt"
     if not file.is_file():
@@ -52,7 +52,7 @@ def voc_images(root: Root, split: str) -> list[ListedImage]:
             else "; unpack VOC's trainval there"
         )
         raise InputError(f"{file}: there is no such list{hint}")
-    names = voc.voc_names(home, split)
+    names = voc.read_names(home, split)
     images = [ListedImage(home / voc.IMAGES / f"{name}.jpg", f"{name}.png") for name in names]
     if wrong := [name for name in names if not re.fullmatch(r"[\w-]+", name)]:
         raise InputError(f"{file}: {wrong[0]!r} is no name of an image; unpack it again")
@@ -68,8 +68,8 @@ def cityscapes_images(root: Root, split: str) -> list[ListedImage]:
     def find(folder: Path) -> Path | None:
         return folder if (folder / cityscapes.IMAGES).is_dir() else None
 
-    folder = located(root, "cityscapes", find, f"{cityscapes.IMAGES}/") / cityscapes.IMAGES / split
-    frames = {path: Path(name).name for name, path in cityscapes.below(folder, cityscapes.IMAGE_ENDING).items()}
+    folder = locate(root, "cityscapes", find, f"{cityscapes.IMAGES}/") / cityscapes.IMAGES / split
+    frames = {path: Path(name).name for name, path in cityscapes.list_frames(folder, cityscapes.IMAGE_ENDING).items()}
     images = [
         ListedImage(path, f"{frame}_pred_labelIds.png") for path, frame in frames.items() if _FRAME.fullmatch(frame)
     ]

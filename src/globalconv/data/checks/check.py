@@ -12,7 +12,7 @@ from globalconv.data.checks.rules import findings, unused_images
 from globalconv.data.checks.sample import SEVERITIES, Facts, Finding, examine
 from globalconv.data.checks.summary import Summary, summarise
 from globalconv.data.datasets import LAYOUTS, holds_several_datasets, list_splits, open_source, recognise_layout
-from globalconv.data.formats.mixtures import learnt_and_scored
+from globalconv.data.formats.mixtures import list_training_and_validation
 from globalconv.data.roots import Root, format_root
 from globalconv.data.source import Source
 from globalconv.data.splits import ALL, disjoint_splits
@@ -116,7 +116,7 @@ def _opened(root: Root, layout: str | None, chosen: Sequence[str]) -> tuple[dict
 def _usual(root: Root, layout: str | None) -> list[str]:
     """Return the splits that are read where none is chosen."""
     if layout is None:
-        return learnt_and_scored(root)
+        return list_training_and_validation(root)
     return [*dict.fromkeys(("train", *disjoint_splits(list_splits(root, layout)))), ALL]
 
 

@@ -14,7 +14,7 @@ from globalconv.data.annotations import DrawnSource
 from globalconv.data.checks.duplicates import duplicates
 from globalconv.data.checks.sample import Facts, Finding, counted
 from globalconv.data.datasets import used_files
-from globalconv.data.formats.folder import files_below
+from globalconv.data.formats.pairing import list_files
 from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.data.masks import CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID, describe_valid_values, explain_wrong_values
 from globalconv.data.source import Source
@@ -181,7 +181,7 @@ def unused_images(root: Path, layout: str, drawn: bool) -> list[Finding]:
         used = used_files(root, layout)
     except InputError:  # reading the splits says so
         return []
-    there = [path for path in files_below(root) if path.suffix.lower() in IMAGE_SUFFIXES and path not in used]
+    there = [path for path in list_files(root) if path.suffix.lower() in IMAGE_SUFFIXES and path not in used]
     real = {os.path.realpath(path) for path in used} if there else set()
     left = [path.relative_to(root) for path in there if os.path.realpath(path) not in real]
     if not left:

@@ -1,12 +1,12 @@
 """COCO instances with your own categories: `annotations/instances_SPLIT.json` or `SPLIT/_annotations.coco.json`.
 
 One file at the root of the data, or one per split (`train.json`), will do as well. Categories become classes in the
-order of their ids, after a class "background" for pixels of no object (unless a category is called so); one without any
-object that only groups others, as Roboflow's first does, becomes none. Objects are drawn in the order of the file,
-later ones over earlier ones; crowds count as their category. Outlines and run lengths are rasterised by pycocotools, so
-that masks are those of the format's own tool.
+order of their ids, after a class "background" for pixels of no object (unless a category is called so). A category
+without any object that only groups others, as Roboflow's first does, becomes no class. Objects are drawn in the order
+of the file, later ones over earlier ones; crowds count as their category. Outlines and run lengths are rasterised by
+pycocotools, so that masks are those of the format's own tool.
 
-That is for your own data, and for COCO's own 80 classes. COCO as images of VOC's 20 is `coco_voc`.
+That is for your own data, and for COCO's own 80 classes. COCO's images with VOC's 20 classes are `coco_voc`.
 """
 
 import functools
@@ -27,89 +27,96 @@ from globalconv.data.annotations import (
     safe_name,
 )
 from globalconv.data.classes import CLASS_LIST_READERS
+from globalconv.data.formats.layout import Layout
 from globalconv.data.splits import ALIASES, find_split, select_split
 from globalconv.errors import InputError, OnError, raise_error
 from globalconv.runtime.text import abbreviate
 
-PARTS = {"images", "annotations", "categories"}
+FIELDS = {"images", "annotations", "categories"}
 
 
-def is_coco_layout(root: Path) -> bool:
-    """Say whether there is a COCO file where one is expected."""
-    return any(map(_is_coco, _files(root).values()))
+def recognise(root: Path) -> bool:
+    """Return whether there is a COCO file where one is expected."""
+    return any(_field_names(file) >= FIELDS for file in _find_files(root).values())
 
 
-def coco_splits(root: Path) -> list[str]:
+def list_splits(root: Path) -> list[str]:
     """Return the splits on disk; [""] for a single file that names none."""
-    return sorted(_files(root))
+    return sorted(_find_files(root))
 
 
-def read_coco(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Drawing, ...]:
-    """Return the drawings of one split, whose images without any object are background; missing ones: `on_error`."""
-    files = _files(root)
-    return select_split(list(files), lambda name: _drawings(root, name, files[name], on_error), split, root)
+def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Drawing, ...]:
+    """Return the drawings of one split; images that are not there go to `on_error`.
+
+    An image without any object is background.
+    """
+    files = _find_files(root)
+
+    def read(name: str) -> tuple[Drawing, ...]:
+        return _read_file(root, name, files[name], on_error)
+
+    return select_split(list(files), read, split, root)
 
 
-def coco_names(root: Path) -> list[str]:
+def list_class_names(root: Path) -> list[str]:
     """Return the categories' names in the order of their ids; all files must agree."""
-    found: dict[int, str] = {}
+    names: dict[int, str] = {}
     used: set[int] = set()
     groups: set[Any] = set()
-    for file in _files(root).values():
-        used |= {int(required_field(fields, "category_id", str(file))) for fields in _content(file)["annotations"]}
-        groups |= {category.get("supercategory") for category in _content(file)["categories"]}
-        for identifier, name in _categories(_content(file), file).items():
-            if found.setdefault(identifier, name) != name:
+    for file in _find_files(root).values():
+        content = _read_content(file)
+        used |= {int(required_field(fields, "category_id", str(file))) for fields in content["annotations"]}
+        groups |= {category.get("supercategory") for category in content["categories"]}
+        for identifier, name in _read_categories(content, file).items():
+            if names.setdefault(identifier, name) != name:
                 raise InputError(
-                    f"{file}: category {identifier} is {name!r} here and {found[identifier]!r} in another split;"
+                    f"{file}: category {identifier} is {name!r} here and {names[identifier]!r} in another split;"
                     " export all splits with the same categories"
                 )
-    return [name for identifier, name in sorted(found.items()) if identifier in used or name not in groups]
+    return [name for identifier, name in sorted(names.items()) if identifier in used or name not in groups]
 
 
-def _files(root: Path) -> dict[str, Path]:
-    """Return the COCO file of each split."""
+LAYOUT = Layout(recognise, list_splits, read_split, list_class_names)
+
+
+def _find_files(root: Path) -> dict[str, Path]:
+    """Return the COCO file of each split; one that names no split is the file of split ""."""
     folder = root / "annotations"
-    listed = sorted(folder.glob("instances*.json")) or sorted(folder.glob("*.json"))
-    beside = {file.parent.name: file for file in sorted(root.glob("*/_annotations.coco.json"))}
-    return _named(listed) or beside or _at_root(root)
-
-
-def _at_root(root: Path) -> dict[str, Path]:
-    loose = []
+    if files := sorted(folder.glob("instances*.json")) or sorted(folder.glob("*.json")):
+        return _name_splits(files)
+    if beside := {file.parent.name: file for file in sorted(root.glob("*/_annotations.coco.json"))}:
+        return beside
+    at_root = []
     for file in sorted(root.glob("*.json")):
-        if "shapes" in _fields(file):  # labelme's, of which there may be thousands
+        names = _field_names(file)
+        if "shapes" in names:  # labelme's, of which there may be thousands
             return {}
-        if file.name not in CLASS_LIST_READERS and _is_coco(file):
-            loose.append(file)
-    return {"": loose[0]} if len(loose) == 1 else _named(loose)
+        if file.name not in CLASS_LIST_READERS and names >= FIELDS:
+            at_root.append(file)
+    return {"": at_root[0]} if len(at_root) == 1 else _name_splits(at_root)
 
 
-def _named(files: Sequence[Path]) -> dict[str, Path]:
-    """Name the split of each file: by the one word of its name that is a usual split, else by its whole name.
+def _name_splits(files: Sequence[Path]) -> dict[str, Path]:
+    """Return `files` by split: the one word of a file's name that is a usual split, else its whole name.
 
-    COCO's own are called by the year as well: instances_train2017.json.
+    COCO's own names have the year as well: instances_train2017.json.
     """
-    named: dict[str, Path] = {}
+    by_split: dict[str, Path] = {}
     for file in files:
-        spoken = [re.sub(r"20\d\d$", "", word) for word in re.split("[-_. ]", file.stem)]
-        words = [word for word in spoken if any(find_split([word], usual) for usual in ALIASES)]
-        named[words[0] if len(words) == 1 else file.stem.removeprefix("instances_")] = file
-    return named if len(named) == len(files) else {file.stem.removeprefix("instances_"): file for file in files}
+        words = [re.sub(r"20\d\d$", "", word) for word in re.split("[-_. ]", file.stem)]
+        splits = [word for word in words if any(find_split([word], usual) for usual in ALIASES)]
+        by_split[splits[0] if len(splits) == 1 else file.stem.removeprefix("instances_")] = file
+    return by_split if len(by_split) == len(files) else {file.stem.removeprefix("instances_"): file for file in files}
 
 
-def _is_coco(file: Path) -> bool:
-    return _fields(file) >= PARTS
-
-
-def _fields(file: Path) -> frozenset[str]:
-    """Return the names of the fields of a JSON file; of a damaged one there are none."""
+def _field_names(file: Path) -> frozenset[str]:
+    """Return the names of the fields of a JSON file; a damaged one has none."""
     facts = file.stat()
-    return _names(file, facts.st_mtime_ns, facts.st_size)
+    return _parse_field_names(file, facts.st_mtime_ns, facts.st_size)
 
 
 @functools.lru_cache(maxsize=1 << 10)
-def _names(file: Path, _changed: int, _size: int) -> frozenset[str]:
+def _parse_field_names(file: Path, _mtime_ns: int, _size: int) -> frozenset[str]:
     try:
         content = read_json(file)
     except InputError:
@@ -117,65 +124,61 @@ def _names(file: Path, _changed: int, _size: int) -> frozenset[str]:
     return frozenset(content) if isinstance(content, dict) else frozenset()
 
 
-def _content(file: Path) -> Mapping[str, Any]:
+def _read_content(file: Path) -> Mapping[str, Any]:
     content = read_json(file)
-    if not isinstance(content, dict) or not content.keys() >= PARTS:
-        raise InputError(f"{file}: is no COCO file, which has {', '.join(sorted(PARTS))}; export it again or move it")
+    if not isinstance(content, dict) or not content.keys() >= FIELDS:
+        raise InputError(f"{file}: is no COCO file, which has {', '.join(sorted(FIELDS))}; export it again or move it")
     return content
 
 
-def _categories(content: Mapping[str, Any], file: Path) -> dict[int, str]:
+def _read_categories(content: Mapping[str, Any], file: Path) -> dict[int, str]:
+    """Return the names of the categories by their ids."""
     return {
-        int(required_field(c, "id", str(file))): str(required_field(c, "name", str(file)))
-        for c in content["categories"]
+        int(required_field(category, "id", str(file))): str(required_field(category, "name", str(file)))
+        for category in content["categories"]
     }
 
 
-def _drawings(root: Path, split: str, file: Path, on_error: OnError) -> tuple[Drawing, ...]:
-    content, categories = _content(file), _categories(_content(file), file)
+def _read_file(root: Path, split: str, file: Path, on_error: OnError) -> tuple[Drawing, ...]:
+    """Return the drawings of one COCO file."""
+    content = _read_content(file)
+    categories = _read_categories(content, file)
     objects: dict[int, list[tuple[str, Any]]] = defaultdict(list)
     for fields in content["annotations"]:
         if (category := int(required_field(fields, "category_id", str(file)))) not in categories:
-            said = f"{file}: annotation {fields.get('id')} has category_id {category}, which is not listed"
-            raise InputError(f"{said}; add the category, or export again")
-        objects[int(required_field(fields, "image_id", str(file)))].append(
-            (categories[category], fields.get("segmentation"))
-        )
-    listed = {int(required_field(record, "id", str(file))) for record in content["images"]}
-    if lost := [identifier for identifier in objects if identifier not in listed]:
-        said = f"{file}: has objects on images that it does not list (image_id {abbreviate(lost)}); export it again"
-        on_error(InputError(said, "partner"))
-    folders = _image_folders(root, split, file)
-    makers = (
-        functools.partial(_drawing, folders, split, file, record, objects[int(required_field(record, "id", str(file)))])
-        for record in content["images"]
-    )
-    return collect_drawings(makers, on_error)
+            raise InputError(
+                f"{file}: annotation {fields.get('id')} has category_id {category}, which is not listed; add the"
+                " category, or export again"
+            )
+        image_id = int(required_field(fields, "image_id", str(file)))
+        objects[image_id].append((categories[category], fields.get("segmentation")))
+    image_ids = {int(required_field(record, "id", str(file))) for record in content["images"]}
+    if unlisted := [image_id for image_id in objects if image_id not in image_ids]:
+        ids = abbreviate(unlisted)
+        message = f"{file}: has objects on images that it does not list (image_id {ids}); export it again"
+        on_error(InputError(message, "partner"))
+
+    # Where the images may lie. CVAT puts them into images/default/, whatever the name of the file.
+    images, own = root / "images", file.stem.removeprefix("instances_")
+    folders = [images / own, root / own] if own != split else []
+    folders += [images / split, images, root / split, root / split / "images", file.parent, root]
+    subfolders = [child for child in images.iterdir() if child.is_dir()] if images.is_dir() else []
+    folders += subfolders if len(subfolders) == 1 else []
+
+    def make_drawing(record: Mapping[str, Any]) -> Drawing:
+        where = f"{file}, image {record.get('id')}"
+        written = str(required_field(record, "file_name", where)).replace("\\", "/")
+        image = find_image([folder / written for folder in folders], where, written)
+        size = (int(required_field(record, "width", where)), int(required_field(record, "height", where)))
+        image_id = int(required_field(record, "id", str(file)))
+        read = functools.partial(_read_shapes, size, tuple(objects[image_id]), where)
+        return Drawing(safe_name(split, written), image, where, read)
+
+    return collect_drawings((functools.partial(make_drawing, record) for record in content["images"]), on_error)
 
 
-def _image_folders(root: Path, split: str, file: Path) -> list[Path]:
-    """Return where the images of a file may lie; CVAT puts them into `images/default/`, whatever the file's name."""
-    images = root / "images"
-    within = [child for child in images.iterdir() if child.is_dir()] if images.is_dir() else []
-    own = file.stem.removeprefix("instances_")
-    called = [images / own, root / own] if own != split else []
-    usual = [*called, images / split, images, root / split, root / split / "images", file.parent, root]
-    return usual + (within if len(within) == 1 else [])
-
-
-def _drawing(
-    folders: Sequence[Path], split: str, file: Path, record: Mapping[str, Any], objects: Sequence[tuple[str, Any]]
-) -> Drawing:
-    where = f"{file}, image {record.get('id')}"
-    said = str(required_field(record, "file_name", where)).replace("\\", "/")
-    image = find_image([folder / said for folder in folders], where, said)
-    size = (int(required_field(record, "width", where)), int(required_field(record, "height", where)))
-    name = safe_name(split, said)
-    return Drawing(name, image, where, functools.partial(_read, size, tuple(objects), where))
-
-
-def _read(
+def _read_shapes(
     size: tuple[int, int], objects: Sequence[tuple[str, Any]], where: str
 ) -> tuple[tuple[int, int], list[tuple[str, Shape]]]:
-    drawn = [(name, rasterise([segmentation], size, where)) for name, segmentation in objects]
-    return size, [(name, Shape("mask", ((0.0, 0.0),), 0, mask)) for name, mask in drawn]
+    masks = [(name, rasterise([segmentation], size, where)) for name, segmentation in objects]
+    return size, [(name, Shape("mask", ((0.0, 0.0),), 0, mask)) for name, mask in masks]

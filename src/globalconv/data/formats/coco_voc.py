@@ -1,4 +1,4 @@
-"""COCO's instances 2014 and 2017 as images of VOC's 20 classes: `annotations/instances_train2017.json`, `train2017/`.
+"""COCO's instances 2014 and 2017 with VOC's 20 classes: `annotations/instances_train2017.json`, `train2017/`.
 
 What the paper leaves open is chosen like this:
 
@@ -6,10 +6,11 @@ What the paper leaves open is chosen like this:
 - The other 60 categories are background, and so is a plate on a table the table's: they never hide what lies below.
 - Pixels that objects of two classes claim are void: COCO's outlines overlap and say nothing of who is in front.
 - A crowd of one of the 20 is void where no object of its own class lies on it; crowds of other categories are nothing.
-- An object below the minimum area (COCO's own field `area`, in pixels) is void. The minimum is 0 unless asked for.
+- An object below the minimum area (COCO's own field `area`, in pixels) is void. The minimum is 0 by default.
 - A polygon of less than three points encloses nothing and is left out.
 
-Objects are rasterised by pycocotools, the union of a class's objects at once.
+Objects are rasterised by pycocotools, the union of a class's objects at once. This is no layout of its own, but how
+`mixtures` reads COCO: `coco` reads the same files with their own categories.
 """
 
 import functools
@@ -25,7 +26,7 @@ import numpy as np
 
 from globalconv.arrays import Uint8Array
 from globalconv.data.annotations import parsing, rasterise, required_field
-from globalconv.data.formats import published
+from globalconv.data.formats import official_counts
 from globalconv.data.images import image_size, read_image
 from globalconv.data.source import size_mismatch
 from globalconv.data.splits import find_split
@@ -44,26 +45,26 @@ NAMES = {
 
 
 @dataclass(frozen=True)
-class Objects:
-    """What is annotated on one image."""
+class AnnotatedImage:
+    """An image, and the objects of the 20 classes on it."""
 
     file_name: str
     size: tuple[int, int]
     """(width, height)."""
-    drawn: bytes
+    objects: bytes
     """JSON: [class, kind, segmentation] of each object; kind is "object", "crowd" or "small". As text they take a
     tenth of the memory, and none of it is copied when processes that decode are started."""
 
 
 @dataclass(frozen=True)
-class CocoAsVoc:
+class CocoVocSource:
     """A `Source` of COCO's images with VOC's classes."""
 
     name: str
     folder: Path
     where: str
     """Annotation file, for messages."""
-    images: tuple[Objects, ...]
+    images: tuple[AnnotatedImage, ...]
 
     @property
     def labels(self) -> LabelSpace:
@@ -83,17 +84,18 @@ class CocoAsVoc:
         return read_image(self.file(index))
 
     def label_map(self, index: int) -> Uint8Array:
-        """Return the label map, drawn; `InputError` if the image is not of the size that was drawn on."""
-        annotated_image, file = self.images[index], self.file(index)
-        if (actual := image_size(file)) != annotated_image.size:
-            raise InputError(size_mismatch(self.where, "annotation", annotated_image.size, file, actual), "size")
-        return drawn(
-            json.loads(annotated_image.drawn), annotated_image.size, f"{self.where}, {annotated_image.file_name}"
-        )
+        """Return the label map, drawn; `InputError` if the image is not of the size that was annotated."""
+        image, file = self.images[index], self.file(index)
+        if (actual := image_size(file)) != image.size:
+            raise InputError(size_mismatch(self.where, "annotation", image.size, file, actual), "size")
+        return draw_objects(json.loads(image.objects), image.size, f"{self.where}, {image.file_name}")
 
 
-def drawn(objects: Sequence[tuple[int, str, Any]], size: tuple[int, int], where: str) -> Uint8Array:
-    """Return the label map (H, W) of [class, kind, segmentation] in any order: see the top of the file."""
+def draw_objects(objects: Sequence[tuple[int, str, Any]], size: tuple[int, int], where: str) -> Uint8Array:
+    """Return the label map (H, W) of [class, kind, segmentation] in any order: see the top of the file.
+
+    `size` is (width, height).
+    """
     groups: dict[tuple[str, int], list[Any]] = defaultdict(list)
     for value, kind, segmentation in objects:
         groups[kind, value].append(segmentation)
@@ -115,69 +117,57 @@ def drawn(objects: Sequence[tuple[int, str, Any]], size: tuple[int, int], where:
     return label_map
 
 
-def coco_files(root: Path) -> dict[str, Path]:
+def find_home(root: Path) -> Path | None:
+    """Return `root` if COCO lies there, judged by the names of its files alone: they are hundreds of megabytes."""
+    return root if find_files(root) else None
+
+
+def find_files(root: Path) -> dict[str, Path]:
     """Return the annotation file of each official split (train2017, ...) at `root`."""
-    found = ((ANNOTATIONS.fullmatch(file.stem), file) for file in sorted((root / "annotations").glob("*.json")))
-    return {match[1]: file for match, file in found if match}
+    matches = ((ANNOTATIONS.fullmatch(file.stem), file) for file in sorted((root / "annotations").glob("*.json")))
+    return {match[1]: file for match, file in matches if match}
 
 
-def coco_number(name: str) -> str:
+def image_number(name: str) -> str:
     """Return the number of COCO's image in a name: 2014's and 2017's of one image agree in nothing else."""
-    found = re.search(r"\d{12}$", name)
-    return found[0] if found else name
+    match = re.search(r"\d{12}$", name)
+    return match[0] if match else name
 
 
-def is_coco(root: Path) -> bool:
-    """Say whether COCO lies at `root`, by the names of its files alone: they are hundreds of megabytes."""
-    return bool(coco_files(root))
-
-
-def open_coco(root: Path, split: str, min_area: int = 0, on_error: OnError = raise_error) -> CocoAsVoc:
+def open_split(root: Path, split: str, min_area: int = 0, on_error: OnError = raise_error) -> CocoVocSource:
     """Return the images of `split`: "train" or "val", or with the year where both are there.
 
     `min_area` is in pixels. Images that are listed and not there go to `on_error`.
     """
-    files = coco_files(root)
-    name = _split(root, files, split)
-    count, images = _images(files[name], min_area)
-    published.check_count(str(files[name]), "COCO", name, count, published.COCO[name], on_error)
-    folder = next((place for place in (root / name, root / "images" / name) if place.is_dir()), root / name)
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if missing := [annotated_image.file_name for annotated_image in images if annotated_image.file_name not in there]:
-        more = f", nor are {len(missing) - 1} others" if missing[1:] else ""
-        said = f"{folder / missing[0]}: is not there{more}, but {files[name].name} lists it; unpack {name}.zip there"
-        on_error(InputError(said, "partner", missing))
-    kept = tuple(annotated_image for annotated_image in images if annotated_image.file_name in there)
-    return CocoAsVoc(f"coco {root} ({name})", folder, str(files[name]), kept)
-
-
-def _split(root: Path, files: Mapping[str, Path], split: str) -> str:
-    if split in files:
-        return split
+    files = find_files(root)
     usual = find_split(["train", "val"], split)
-    fitting = [name for name in files if name.removesuffix("2014").removesuffix("2017") == usual]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        raise InputError(f"split {split!r}: {root} has {' and '.join(fitting)}, mostly the same images; name one")
-    there = ", ".join(files) or "none"
-    raise InputError(
-        f"split {split!r}: there is no {root / 'annotations'}/instances_{split}2017.json (nor 2014; the splits there"
-        f" are: {there}); unpack {ARCHIVES} there"
-    )
-
-
-def _images(file: Path, min_area: int) -> tuple[int, tuple[Objects, ...]]:
+    matches = [split] if split in files else [name for name in files if re.sub("20(14|17)$", "", name) == usual]
+    if len(matches) > 1:
+        raise InputError(f"split {split!r}: {root} has {' and '.join(matches)}, mostly the same images; name one")
+    if not matches:
+        raise InputError(
+            f"split {split!r}: there is no {root / 'annotations'}/instances_{split}2017.json (nor 2014; the splits"
+            f" there are: {', '.join(files) or 'none'}); unpack {ARCHIVES} there"
+        )
+    name, file = matches[0], files[matches[0]]
     facts = file.stat()
     with parsing(str(file)):
-        return _indexed(file, min_area, facts.st_mtime_ns, facts.st_size)
+        count, images = _read_annotations(file, min_area, facts.st_mtime_ns, facts.st_size)
+    official_counts.check_count(str(file), "COCO", name, count, official_counts.COCO[name], on_error)
+    folder = next((place for place in (root / name, root / "images" / name) if place.is_dir()), root / name)
+    file_names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if missing := [image.file_name for image in images if image.file_name not in file_names]:
+        more = f", nor are {len(missing) - 1} others" if missing[1:] else ""
+        message = f"{folder / missing[0]}: is not there{more}, but {file.name} lists it; unpack {name}.zip there"
+        on_error(InputError(message, "partner", missing))
+    complete = tuple(image for image in images if image.file_name in file_names)
+    return CocoVocSource(f"coco {root} ({name})", folder, str(file), complete)
 
 
 @functools.lru_cache(maxsize=4)
-def _indexed(file: Path, min_area: int, _changed: int, _size: int) -> tuple[int, tuple[Objects, ...]]:
+def _read_annotations(file: Path, min_area: int, _mtime_ns: int, _size: int) -> tuple[int, tuple[AnnotatedImage, ...]]:
     """Return how many images an annotation file lists, and those that count; a file is parsed once."""
-    content = _content(file)
-    _check_categories(content["categories"], file)
+    content = _read_content(file)
     objects: dict[int, list[list[Any]]] = defaultdict(list)
     for fields in content["annotations"]:
         category = int(required_field(fields, "category_id", str(file)))
@@ -186,35 +176,33 @@ def _indexed(file: Path, min_area: int, _changed: int, _size: int) -> tuple[int,
                 f"{file}: annotation {fields.get('id')} has category_id {category}, and COCO's are 1 to 90; unpack"
                 f" {ARCHIVES} again, or read categories of your own with `data` PATH, without coco="
             )
-        if (found := _object(fields, category, min_area, file)) is not None:
-            objects[int(required_field(fields, "image_id", str(file)))].append(found)
-    listed = content["images"]
-    by_id = {int(required_field(annotated_image, "id", str(file))): annotated_image for annotated_image in listed}
-    if len(by_id) < len(listed):
-        raise InputError(f"{file}: lists {len(listed) - len(by_id)} images twice; unpack {ARCHIVES} again")
-    kept = (number for number in by_id if any(kind == "object" for _, kind, _ in objects.get(number, ())))
-    return len(listed), tuple(_annotated(by_id[number], objects[number]) for number in kept)
+        if category not in COCO_TO_VOC:
+            continue
+        segmentation = required_field(fields, "segmentation", str(file))
+        if isinstance(segmentation, list):
+            segmentation = [polygon for polygon in segmentation if len(polygon) >= 6]
+            if not segmentation:
+                continue
+        small = min_area > 0 and float(required_field(fields, "area", str(file))) < min_area
+        kind = "crowd" if fields.get("iscrowd") else "small" if small else "object"
+        image_id = int(required_field(fields, "image_id", str(file)))
+        objects[image_id].append([COCO_TO_VOC[category], kind, segmentation])
+
+    records = {int(required_field(record, "id", str(file))): record for record in content["images"]}
+    listed = len(content["images"])
+    if len(records) < listed:
+        raise InputError(f"{file}: lists {listed - len(records)} images twice; unpack {ARCHIVES} again")
+    images = []
+    for image_id, record in records.items():
+        if any(kind == "object" for _, kind, _ in objects.get(image_id, ())):
+            size = (int(record["width"]), int(record["height"]))
+            text = json.dumps(objects[image_id], separators=(",", ":"))
+            images.append(AnnotatedImage(str(record["file_name"]), size, text.encode()))
+    return listed, tuple(images)
 
 
-def _annotated(annotated_image: Mapping[str, Any], objects: list[list[Any]]) -> Objects:
-    size = (int(annotated_image["width"]), int(annotated_image["height"]))
-    return Objects(str(annotated_image["file_name"]), size, json.dumps(objects, separators=(",", ":")).encode())
-
-
-def _object(fields: Mapping[str, Any], category: int, min_area: int, file: Path) -> list[Any] | None:
-    """Return [class, kind, segmentation] of an annotation of one of the 20 classes that covers anything."""
-    if category not in COCO_TO_VOC:
-        return None
-    segmentation = required_field(fields, "segmentation", str(file))
-    if isinstance(segmentation, list):
-        segmentation = [polygon for polygon in segmentation if len(polygon) >= 6]
-        if not segmentation:
-            return None
-    small = min_area > 0 and float(required_field(fields, "area", str(file))) < min_area
-    return [COCO_TO_VOC[category], "crowd" if fields.get("iscrowd") else "small" if small else "object", segmentation]
-
-
-def _content(file: Path) -> Mapping[str, Any]:
+def _read_content(file: Path) -> Mapping[str, Any]:
+    """Return the content of an annotation file; `InputError` if it is cut short, or its categories are not COCO's."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -223,19 +211,15 @@ def _content(file: Path) -> Mapping[str, Any]:
         ) from None
     if not isinstance(content, dict) or not content.keys() >= {"images", "annotations", "categories"}:
         raise InputError(f"{file}: holds no images, annotations and categories; unpack {ARCHIVES} again")
-    return content
-
-
-def _check_categories(categories: Sequence[Mapping[str, Any]], file: Path) -> None:
-    """Refuse a file whose categories are not COCO's: its ids mean something else."""
-    found = {
+    names = {
         int(required_field(category, "id", str(file))): str(required_field(category, "name", str(file)))
-        for category in categories
+        for category in content["categories"]
     }
     for identifier, name in NAMES.items():
-        if found.get(identifier) != name:
-            there = f"is called {found[identifier]!r}" if identifier in found else "is not listed"
+        if names.get(identifier) != name:
+            difference = f"is called {names[identifier]!r}" if identifier in names else "is not listed"
             raise InputError(
-                f"{file}: category {identifier} {there} where COCO's is {name!r}; read categories of your own with"
+                f"{file}: category {identifier} {difference} where COCO's is {name!r}; read categories of your own with"
                 " `data` PATH, without coco="
             )
+    return content

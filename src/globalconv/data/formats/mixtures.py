@@ -1,30 +1,20 @@
 """The paper's data sets by their names, alone or joined: `coco:train+sbd:train+sbd:val+voc:train`.
 
-A layout reads what lies on disk with the classes it has there. A name says what it is for: `voc`, `sbd` and `coco` all
-have VOC's classes, `cityscapes` its 19. So `coco` keeps the images that hold one of the 20 (see `coco_voc`), and
-`sbd` never holds an image that VOC validates on, which is why it needs to know where VOC is. Where two parts of a
-mixture label one image it counts once: VOC's map before SBD's, a fine mask before a coarse one, else the first named.
+A layout reads what lies on disk with the classes it has there. A name says what the data are for: `voc`, `sbd` and
+`coco` all have VOC's classes, `cityscapes` its 19. So `coco` keeps the images that hold one of the 20 (see `coco_voc`),
+and `sbd` never holds an image that VOC validates on, which is why it needs to know where VOC is. An image that two
+parts of a mixture label counts once: VOC's map before SBD's, a fine mask before a coarse one, else the first named.
 
-Where they lie is said by a mapping (`data voc=PATH sbd=PATH`), or by one folder in which they are found.
+The folders of the data sets come from a mapping (`data voc=PATH sbd=PATH`), or the data sets are found in one folder.
 """
 
-import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from globalconv.data.formats import published
-from globalconv.data.formats.cityscapes import (
-    CITYSCAPES_MASKS,
-    cityscapes_splits,
-    is_cityscapes_layout,
-    read_cityscapes,
-)
-from globalconv.data.formats.coco_voc import coco_files, coco_number, is_coco, open_coco
-from globalconv.data.formats.sbd import is_complete, read_sbd, sbd_home, sbd_splits
-from globalconv.data.formats.voc import LISTS, VOC_MASKS, read_voc, voc_home, voc_lists, voc_names, voc_splits
+from globalconv.data.formats import cityscapes, coco_voc, official_counts, sbd, voc
 from globalconv.data.roots import Root, require_folder
 from globalconv.data.source import FileSource, Mixture, Source, Subset
 from globalconv.data.splits import find_split, uses_hold_out
@@ -35,36 +25,59 @@ JOIN, OF = "+", ":"
 
 
 @dataclass(frozen=True)
-class Term:
+class MixturePart:
     """One part of a mixture: `coco:train:min-area=1000`."""
 
-    source: str
+    dataset: str
     split: str
     min_area: int = 0
 
     def __str__(self) -> str:
-        return OF.join([self.source, self.split, *([f"min-area={self.min_area}"] if self.min_area else [])])
+        return OF.join([self.dataset, self.split, *([f"min-area={self.min_area}"] if self.min_area else [])])
 
 
-Home = Callable[[Path], Path | None]
-Opener = Callable[[Root, Path, Term, OnError], Source]
+FindHome = Callable[[Path], Path | None]
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedDataset:
     """One of the paper's data sets."""
 
-    home: Home
-    """Returns where it lies if the folder holds it."""
-    splits: Callable[[Path], Sequence[str]]
+    find_home: FindHome
+    """Returns where it lies, if a folder holds it."""
+    list_splits: Callable[[Path], Sequence[str]]
     """Returns the splits at its home that divide it."""
-    opened: Opener
-    sought: str
-    """What is looked for, in words."""
+    signs: str
+    """The files by which it is found, in words."""
 
 
-def named_splits(split: str, root: Root | None) -> tuple[Term, ...]:
-    """Return the parts that a split names, such as "sbd:train+voc:train"; none where it names a split on disk only.
+def _only_train_and_val(list_splits: Callable[[Path], Sequence[str]]) -> Callable[[Path], Sequence[str]]:
+    """Leave out the lists that people add to VOC and SBD (trainaug, train_noval): they do not divide the data."""
+    return lambda home: [name for name in list_splits(home) if find_split(["train", "val"], name)]
+
+
+NAMED_DATASETS = {
+    "voc": NamedDataset(
+        voc.find_home,
+        _only_train_and_val(voc.list_splits),
+        "JPEGImages/ beside SegmentationClass/, in VOCdevkit/VOC2012/ or not",
+    ),
+    "sbd": NamedDataset(
+        sbd.find_home, _only_train_and_val(sbd.list_splits), "img/ beside cls/, in benchmark_RELEASE/dataset/ or not"
+    ),
+    "coco": NamedDataset(
+        coco_voc.find_home,
+        lambda home: list(coco_voc.find_files(home)),
+        "annotations/instances_train2017.json or 2014",
+    ),
+    "cityscapes": NamedDataset(
+        cityscapes.find_home, cityscapes.list_splits, "leftImg8bit/ beside gtFine/ or gtCoarse/"
+    ),
+}
+
+
+def parse_mixture(split: str, root: Root | None) -> tuple[MixturePart, ...]:
+    """Return the parts that a split names, such as "sbd:train+voc:train"; none if it is a split of one data set.
 
     Of a mapping with a single entry the split may leave the name out.
     """
@@ -78,247 +91,187 @@ def named_splits(split: str, root: Root | None) -> tuple[Term, ...]:
                 f" in {min(root)}{OF}train (joined by {JOIN})"
             )
         return ()
-    return tuple(_term(word, split) for word in words)
-
-
-def _term(word: str, split: str) -> Term:
-    name, _, rest = word.partition(OF)
-    part, *options = rest.split(OF)
-    if not word:
-        raise InputError(
-            f"split {split!r}: names nothing before or after a {JOIN}; write voc{OF}train, say, or leave it"
-        )
-    if name not in NAMED:
-        raise InputError(f"split {split!r}: data set {name!r}: {suggest(name, NAMED)}")
-    if not part:
-        raise InputError(f"split {split!r}: {word!r} names no split; write {name}{OF}train, say")
-    if not options:
-        return Term(name, part)
-    found = re.fullmatch(r"min-area=(\d+)", options[0])
-    if name != "coco" or found is None or options[1:]:
-        raise InputError(
-            f"split {split!r}: {word!r}: only coco has an option, min-area=PIXELS (coco:train:min-area=99)"
-        )
-    return Term(name, part, int(found[1]))
-
-
-def open_named(root: Root, terms: Sequence[Term], on_error: OnError = raise_error) -> Source:
-    """Return the samples of all `terms`, each image once."""
-    kinds = [(term.source, term.split) for term in terms]
-    if repeated := [str(term) for place, term in enumerate(terms) if kinds[place] in kinds[:place]]:
-        raise InputError(f"split {JOIN.join(map(str, terms))!r}: {repeated[0]} is named twice; name it once")
-    parts = [NAMED[term.source].opened(root, locate(root, term.source), term, on_error) for term in terms]
-    for term, part in zip(terms, parts, strict=True):
-        if len(part) == 0:
-            raise InputError(f"split {str(term)!r}: {part.name} holds no image{_WHY_NONE.get(term.source, '')}")
-        if part.labels.class_names != parts[0].labels.class_names:
+    parts = []
+    for word in words:
+        name, _, rest = word.partition(OF)
+        part, *options = rest.split(OF)
+        if not word:
             raise InputError(
-                f"split {JOIN.join(map(str, terms))!r}: {term} has other classes than {terms[0]}; join data sets of the"
-                " same classes only"
+                f"split {split!r}: names nothing before or after a {JOIN}; write voc{OF}train, say, or leave it"
             )
-    if len(terms) == 1:
-        return parts[0]
-    kept = [_part(part, term, indices) for term, part, indices in zip(terms, parts, _once(terms, parts), strict=True)]
-    _check_voc_and_sbd(terms, kept, root, on_error)
-    return Mixture(tuple(kept), tuple(term.source for term in terms))
+        if name not in NAMED_DATASETS:
+            raise InputError(f"split {split!r}: data set {name!r}: {suggest(name, NAMED_DATASETS)}")
+        if not part:
+            raise InputError(f"split {split!r}: {word!r} names no split; write {name}{OF}train, say")
+        min_area = re.fullmatch(r"min-area=(\d+)", options[0]) if options else None
+        if options and (name != "coco" or min_area is None or options[1:]):
+            raise InputError(
+                f"split {split!r}: {word!r}: only coco has an option, min-area=PIXELS (coco:train:min-area=99)"
+            )
+        parts.append(MixturePart(name, part, int(min_area[1]) if min_area else 0))
+    return tuple(parts)
 
 
-_WHY_NONE = {
-    "sbd": " that VOC does not validate on; unpack the official archive again",
-    "coco": " with an object of VOC's 20 classes; name another split, or a smaller min-area",
-}
+def open_mixture(root: Root, parts: Sequence[MixturePart], on_error: OnError = raise_error) -> Source:
+    """Return the samples of all `parts`, each image once."""
+    split = JOIN.join(map(str, parts))
+    kinds = [(part.dataset, part.split) for part in parts]
+    if repeated := [str(part) for number, part in enumerate(parts) if kinds[number] in kinds[:number]]:
+        raise InputError(f"split {split!r}: {repeated[0]} is named twice; name it once")
+    sources = [_open_part(root, part, on_error) for part in parts]
+    reasons = {
+        "sbd": " that VOC does not validate on; unpack the official archive again",
+        "coco": " with an object of VOC's 20 classes; name another split, or a smaller min-area",
+    }
+    for part, source in zip(parts, sources, strict=True):
+        if len(source) == 0:
+            raise InputError(f"split {str(part)!r}: {source.name} holds no image{reasons.get(part.dataset, '')}")
+        if source.labels.class_names != sources[0].labels.class_names:
+            raise InputError(
+                f"split {split!r}: {part} has other classes than {parts[0]}; join data sets of the same classes only"
+            )
+    if len(parts) == 1:
+        return sources[0]
 
+    def image_key(part: MixturePart, name: str) -> tuple[str, str]:
+        """Return what identifies an image in any data set: SBD's have VOC's names, COCO's keep their numbers."""
+        if part.dataset == "coco":
+            return "coco", coco_voc.image_number(name)
+        return ("cityscapes" if part.dataset == "cityscapes" else "voc"), name
 
-def _part(part: Source, term: Term, indices: list[int]) -> Source:
-    return Subset(str(term), part, tuple(indices))
-
-
-def _once(terms: Sequence[Term], parts: Sequence[Source]) -> list[list[int]]:
-    """Return, for each part, the samples that it gives: the finest map of an image, else the first."""
-    owner: dict[tuple[str, str], tuple[int, int]] = {}
+    # Each image is a sample of the part that has its finest map; of equally fine ones the first part has it.
+    ranks = [(part.dataset == "sbd" or part.split.startswith("coarse"), number) for number, part in enumerate(parts)]
     keys = [
-        [_image(term, part.sample_name(index)) for index in range(len(part))]
-        for term, part in zip(terms, parts, strict=True)
+        [image_key(part, source.sample_name(index)) for index in range(len(source))]
+        for part, source in zip(parts, sources, strict=True)
     ]
-    for place, term in enumerate(terms):
-        for key in keys[place]:
-            owner[key] = min(owner.get(key, (_coarseness(term), place)), (_coarseness(term), place))
-    return [
-        [index for index, key in enumerate(keys[place]) if owner[key] == (_coarseness(term), place)]
-        for place, term in enumerate(terms)
+    owners: dict[tuple[str, str], tuple[bool, int]] = {}
+    for rank, part_keys in zip(ranks, keys, strict=True):
+        for key in part_keys:
+            owners[key] = min(owners.get(key, rank), rank)
+    subsets = [
+        Subset(str(part), source, tuple(index for index, key in enumerate(part_keys) if owners[key] == rank))
+        for part, source, rank, part_keys in zip(parts, sources, ranks, keys, strict=True)
     ]
+    _check_voc_and_sbd(root, {str(part): len(subset) for part, subset in zip(parts, subsets, strict=True)}, on_error)
+    return Mixture(tuple(subsets), tuple(part.dataset for part in parts))
 
 
-def _image(term: Term, name: str) -> tuple[str, str]:
-    """Return what identifies an image, whichever data set labels it: SBD's are VOC's, COCO's keep their numbers."""
-    if term.source == "coco":
-        return "coco", coco_number(name)
-    return ("cityscapes" if term.source == "cityscapes" else "voc"), name
-
-
-def _coarseness(term: Term) -> int:
-    return int(term.source == "sbd" or term.split.startswith("coarse"))
-
-
-def _check_voc_and_sbd(terms: Sequence[Term], parts: Sequence[Source], root: Root, on_error: OnError) -> None:
-    """Report where complete VOC and SBD do not make 10,582 training images."""
-    sizes = {str(term): len(part) for term, part in zip(terms, parts, strict=True)}
-    wanted = {"voc:train": "train", "sbd:train": "train", "sbd:val": "val"}
-    if not wanted.keys() <= sizes.keys():
-        return
-    voc, sbd = locate(root, "voc"), locate(root, "sbd")
-    complete = len(voc_names(voc, "train")) == published.VOC["train"] and is_complete(sbd)
-    count = sum(sizes[name] for name in wanted)
-    if complete and count != published.VOC_AND_SBD:
-        on_error(
-            InputError(
-                f"{voc / LISTS}: VOC and SBD together give {count:,} training images where they have"
-                f" {published.VOC_AND_SBD:,}; the lists of one of them are not the official ones: unpack both again",
-                "count",
-            )
+def _open_part(root: Root, part: MixturePart, on_error: OnError) -> Source:
+    """Return the samples of one part, before those are left out that other parts have too."""
+    home = locate(root, part.dataset)
+    name = f"{part.dataset} {home} ({part.split})"
+    if part.dataset == "coco":
+        return coco_voc.open_split(home, part.split, part.min_area, on_error)
+    if part.dataset == "cityscapes":
+        return FileSource(
+            name, CITYSCAPES, cityscapes.read_split(home, part.split, on_error), cityscapes.LABEL_ID_MASKS
         )
 
-
-def _check_lists(folder: Path, lists: Sequence[str], term: Term) -> None:
-    """Refuse a split where a layout would hold some of the training images out: by a name, it is the official one."""
-    if uses_hold_out(lists) and find_split(["train", "val"], term.split):
+    # As layouts, VOC and SBD hold out some training images where there is no list val.txt. By name, val is the official
+    # split, or none.
+    lists, folder = (voc.list_lists(home), home / voc.LISTS) if part.dataset == "voc" else (sbd.list_splits(home), home)
+    if uses_hold_out(lists) and find_split(["train", "val"], part.split):
         raise InputError(
-            f"split {str(term)!r}: {folder} has no list val.txt, and the official one is not to be replaced by a"
+            f"split {str(part)!r}: {folder} has no list val.txt, and the official one is not to be replaced by a"
             " hold-out; copy it from the official archive"
         )
+    if part.dataset == "voc":
+        return FileSource(name, VOC, voc.read_split(home, part.split, on_error), voc.VOC_MASKS)
 
-
-def _open_voc(root: Root, home: Path, term: Term, on_error: OnError) -> Source:
-    _check_lists(home / LISTS, voc_lists(home), term)
-    return FileSource(f"voc {home} ({term.split})", VOC, read_voc(home, term.split, on_error), VOC_MASKS)
-
-
-def _open_sbd(root: Root, home: Path, term: Term, on_error: OnError) -> Source:
-    """Return SBD's samples less those that VOC validates on."""
-    _check_lists(home, sbd_splits(home), term)
+    # SBD, without the images that VOC validates on. If VOC's list were cut short, the rest would be trained on.
     try:
-        scored = set(_scored_by_voc(root, home))
+        voc_home = locate(root, "voc")
+        validated_on = set(voc.read_names(voc_home, "val"))
+        if not validated_on or (sbd.is_complete(home) and len(validated_on) != official_counts.VOC["val"]):
+            raise InputError(
+                f"{voc_home / voc.LISTS / 'val.txt'}: lists {len(validated_on):,} of {official_counts.VOC['val']:,}"
+                " images; copy it from the official archive"
+            )
     except InputError as error:
         raise InputError(
-            f"split {str(term)!r}: needs VOC's list val.txt too, so that its images can be left out ({error})"
+            f"split {str(part)!r}: needs VOC's list val.txt too, so that its images can be left out ({error})"
         ) from None
-    pairs = tuple(pair for pair in read_sbd(home, term.split, on_error) if pair.name not in scored)
-    return FileSource(f"sbd {home} ({term.split})", VOC, pairs)
+    pairs = sbd.read_split(home, part.split, on_error)
+    return FileSource(name, VOC, tuple(pair for pair in pairs if pair.name not in validated_on))
 
 
-def _scored_by_voc(root: Root, sbd: Path) -> list[str]:
-    """Return the images that VOC validates on: of a list that is cut short, the rest would be learnt."""
-    voc = locate(root, "voc")
-    names = voc_names(voc, "val")
-    if not names or (is_complete(sbd) and len(names) != published.VOC["val"]):
-        raise InputError(
-            f"{voc / LISTS / 'val.txt'}: lists {len(names):,} of {published.VOC['val']:,} images; copy it from the"
-            " official archive"
+def _check_voc_and_sbd(root: Root, sizes: Mapping[str, int], on_error: OnError) -> None:
+    """Report where complete VOC and SBD do not make 10,582 training images; `sizes` are images by part."""
+    training = {"voc:train", "sbd:train", "sbd:val"}
+    if not training <= sizes.keys():
+        return
+    voc_home, sbd_home = locate(root, "voc"), locate(root, "sbd")
+    complete = len(voc.read_names(voc_home, "train")) == official_counts.VOC["train"] and sbd.is_complete(sbd_home)
+    count = sum(sizes[name] for name in training)
+    if complete and count != official_counts.VOC_AND_SBD:
+        message = (
+            f"{voc_home / voc.LISTS}: VOC and SBD together give {count:,} training images where they have"
+            f" {official_counts.VOC_AND_SBD:,}; the lists of one of them are not the official ones: unpack both again"
         )
-    return names
+        on_error(InputError(message, "count"))
 
 
-def _open_coco(root: Root, home: Path, term: Term, on_error: OnError) -> Source:
-    return open_coco(home, term.split, term.min_area, on_error)
+def locate(root: Root, name: str, find_home: FindHome | None = None, signs: str = "") -> Path:
+    """Return the folder of the data set `name`; nowhere, or in two places, is an `InputError`.
 
-
-def _open_cityscapes(root: Root, home: Path, term: Term, on_error: OnError) -> Source:
-    pairs = read_cityscapes(home, term.split, on_error)
-    return FileSource(f"cityscapes {home} ({term.split})", CITYSCAPES, pairs, CITYSCAPES_MASKS)
-
-
-def _itself(fits: Callable[[Path], bool], folder: Path) -> Path | None:
-    return folder if fits(folder) else None
-
-
-def _dividing(names: Sequence[str]) -> list[str]:
-    """Return the lists that divide VOC or SBD, and not those that people add to them (trainaug, train_noval)."""
-    return [name for name in names if find_split(["train", "val"], name)]
-
-
-NAMED = {
-    "voc": Named(
-        voc_home,
-        lambda home: _dividing(voc_splits(home)),
-        _open_voc,
-        "JPEGImages/ beside SegmentationClass/, in VOCdevkit/VOC2012/ or not",
-    ),
-    "sbd": Named(
-        sbd_home, lambda home: _dividing(sbd_splits(home)), _open_sbd,
-        "img/ beside cls/, in benchmark_RELEASE/dataset/ or not",
-    ),
-    "coco": Named(
-        functools.partial(_itself, is_coco), lambda home: list(coco_files(home)), _open_coco,
-        "annotations/instances_train2017.json or 2014",
-    ),
-    "cityscapes": Named(
-        functools.partial(_itself, is_cityscapes_layout), cityscapes_splits, _open_cityscapes,
-        "leftImg8bit/ beside gtFine/ or gtCoarse/",
-    ),
-}  # fmt: skip
-
-
-def locate(root: Root, name: str) -> Path:
-    """Return the home of the data set `name`; where it is not is an `InputError`."""
-    return located(root, name, NAMED[name].home, NAMED[name].sought)
-
-
-def located(root: Root, name: str, home: Home, sought: str) -> Path:
-    """Return where `home` finds the data set `name`, which is `sought` there; nowhere is an `InputError`."""
+    `find_home` and `signs` replace those of `NAMED_DATASETS`: images that are only predicted need no masks.
+    """
+    find_home, signs = find_home or NAMED_DATASETS[name].find_home, signs or NAMED_DATASETS[name].signs
     if isinstance(root, Mapping):
         if name not in root:
             raise InputError(f"`data`: no place is given for {name}; add {name}=PATH")
         place = root[name]
         root = require_folder(place)
-        said = f"`data` {name}={place}: holds no {name}; looked for {sought}, there and one folder below"
+        message = f"`data` {name}={place}: holds no {name}; looked for {signs}, there and one folder below"
     else:
         root = require_folder(root)
-        said = (
-            f"{root}: holds no {name}; looked for {sought}, there and one folder below; say where it is, `data`"
+        message = (
+            f"{root}: holds no {name}; looked for {signs}, there and one folder below; say where it is, `data`"
             f" {name}=PATH"
         )
-    homes = list({os.path.realpath(place): place for place in _homes(root, home)}.values())
+    homes = list({os.path.realpath(home): home for home in _find_homes(root, find_home)}.values())
     if not homes:
-        raise InputError(said)
+        raise InputError(message)
     if len(homes) > 1:
         raise InputError(f"{root}: holds {name} in {homes[0]} and in {homes[1]}; say which, `data` {name}=PATH")
     return homes[0]
 
 
-def found_below(root: Path) -> list[str]:
-    """Return the names of the data sets at `root` or one folder below."""
-    return [name for name, named in NAMED.items() if any(_homes(root, named.home))]
-
-
-def _homes(root: Path, home: Home) -> Iterator[Path]:
+def _find_homes(root: Path, find_home: FindHome) -> Iterator[Path]:
     """Yield where a data set lies: at `root` or in what it is unpacked to there, else one folder below."""
-    if (place := home(root)) is not None:
-        yield place
+    if (home := find_home(root)) is not None:
+        yield home
         return
     for child in sorted(root.iterdir()):
         try:
-            place = home(child) if child.is_dir() else None
+            home = find_home(child) if child.is_dir() else None
         except PermissionError:  # lost+found is nobody's data set
             continue
-        if place is not None:
-            yield place
+        if home is not None:
+            yield home
 
 
-def all_splits(root: Root) -> list[str]:
-    """Return the splits of all data sets at `root`, by their names."""
-    names = sorted(root) if isinstance(root, Mapping) else found_below(root)
-    return [f"{name}{OF}{split}" for name in names for split in NAMED[name].splits(locate(root, name))]
+def list_datasets(root: Path) -> list[str]:
+    """Return the names of the data sets at `root` or one folder below."""
+    return [name for name, dataset in NAMED_DATASETS.items() if any(_find_homes(root, dataset.find_home))]
 
 
-def learnt_and_scored(root: Root) -> list[str]:
-    """Return what one learns from and is scored on with all data sets at `root`: of each kind of classes two splits.
+def list_named_splits(root: Root) -> list[str]:
+    """Return the splits of all data sets at `root`, by their names: "voc:train"."""
+    names = sorted(root) if isinstance(root, Mapping) else list_datasets(root)
+    return [f"{name}{OF}{split}" for name in names for split in NAMED_DATASETS[name].list_splits(locate(root, name))]
 
-    SBD and COCO are learnt whole: scores are those of VOC and Cityscapes.
+
+def list_training_and_validation(root: Root) -> list[str]:
+    """Return the mixtures to train and to validate on with all data sets at `root`, for each kind of classes.
+
+    SBD and COCO are trained on whole: scores are those of VOC and Cityscapes.
     """
-    there = all_splits(root)
-    found = []
-    for kind in (("voc", "sbd", "coco"), ("cityscapes",)):
-        ours = [name for name in there if name.partition(OF)[0] in kind]
-        scored = [name for name in ours if name in ("voc:val", "cityscapes:val", "cityscapes:coarse-val")]
-        found += [JOIN.join(name for name in ours if name not in scored), *scored]
-    return [split for split in found if split]
+    splits = list_named_splits(root)
+    mixtures = []
+    for datasets in (("voc", "sbd", "coco"), ("cityscapes",)):
+        of_kind = [split for split in splits if split.partition(OF)[0] in datasets]
+        validation = [split for split in of_kind if split in ("voc:val", "cityscapes:val", "cityscapes:coarse-val")]
+        mixtures += [JOIN.join(split for split in of_kind if split not in validation), *validation]
+    return [mixture for mixture in mixtures if mixture]
