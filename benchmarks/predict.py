@@ -24,7 +24,7 @@ from PIL import Image
 from globalconv.arrays import Uint8Array
 from globalconv.data.datasets import open_source
 from globalconv.data.images import read_image
-from globalconv.infer.image_files import PARTS, predict_files
+from globalconv.infer.image_files import STAGES, predict_files
 from globalconv.infer.inference_settings import PLAIN
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.predictor import Predictor, load
@@ -113,7 +113,7 @@ def rates(found: dict[str, Callable[[], object]], settings: Settings) -> list[di
 
 def share(predictor: Predictor, images: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     """Return what the verb itself says about one call: parts overlap, so they may add up to more than 100 %."""
-    times = StageTimes(*PARTS)
+    times = StageTimes(*STAGES)
     predict_files(predictor, [str(path) for path in images], out, times=times)
     return [{"images": len(images), "line": times.summary(len(images), "images")}]
 

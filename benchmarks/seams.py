@@ -21,7 +21,7 @@ from globalconv.data.datasets import open_source
 from globalconv.data.source import Source, spread_evenly
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.infer.inference_settings import InferenceSettings
-from globalconv.infer.tiles import starts
+from globalconv.infer.tiles import tile_starts
 from globalconv.visual.overlay import overlay
 
 OVERLAPS = (0, 32, 64, 96, 128, 160)
@@ -93,7 +93,7 @@ def draw_mosaic(weights: Path, source: Source, folder: Path, side: int = 8000) -
 
 def _corners(side: int, settings: InferenceSettings) -> list[tuple[int, int]]:
     """Return the corners of two crops of 400 pixels around places where four tiles meet."""
-    firsts = starts(side, settings.tile_side, settings.tile_overlap)
+    firsts = tile_starts(side, settings.tile_side, settings.tile_overlap)
     seams = [(before + settings.tile_side + after) // 2 for before, after in pairwise(firsts)]
     return [(top - 200, seams[0] - 200) for top in seams[:2]]
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from globalconv.data.images import read_image
 from globalconv.errors import InputError, StoppedError
-from globalconv.infer.image_files import Failure, list_jobs, predict_files
+from globalconv.infer.image_files import Failure, list_image_files, predict_files
 from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.predictor import Predictor
@@ -61,7 +61,7 @@ def test_globs(brightest: Predictor) -> None:
         "photos/*": ["a", "b", "sub/c", "sub/deep/d", "x.txt"],
         "*/sub": ["photos/sub/c", "photos/sub/deep/d"],
     }.items():
-        assert sorted(job.name for job in list_jobs([pattern], OUT)) == names, pattern
+        assert sorted(file.name for file in list_image_files([pattern], OUT)) == names, pattern
     predict_files(brightest, ["photos/**/d.*"], OUT)
     assert results() == both("sub/deep/d")
 
@@ -69,14 +69,14 @@ def test_globs(brightest: Predictor) -> None:
 def test_a_name_with_wildcards_in_it_is_a_file_first() -> None:
     write_image(Path("a[1].png"))
     write_image(Path("a1.png"))
-    assert [job.path.name for job in list_jobs(["a[1].png"], OUT)] == ["a[1].png"]
+    assert [file.path.name for file in list_image_files(["a[1].png"], OUT)] == ["a[1].png"]
 
 
 def test_each_image_once_and_no_two_share_a_name(brightest: Predictor) -> None:
     for name in ("one/a.jpg", "one/a.png", "one/A.bmp", "one/b.png", "two/b.png", "two/c.png"):
         write_image(Path(name))
-    jobs = list_jobs(["one", "two", "one/a.jpg", "./two/c.png"], OUT)
-    assert [(job.path.as_posix(), job.name) for job in jobs] == [
+    files = list_image_files(["one", "two", "one/a.jpg", "./two/c.png"], OUT)
+    assert [(file.path.as_posix(), file.name) for file in files] == [
         ("one/A.bmp", "A.bmp"),
         ("one/a.jpg", "a.jpg"),
         ("one/a.png", "a.png"),
@@ -248,7 +248,7 @@ def test_a_folder_that_cannot_be_listed_is_no_empty_one(monkeypatch: pytest.Monk
     Path("photos").mkdir()
     monkeypatch.setattr("os.scandir", closed)
     with pytest.raises(InputError, match=r"photos: this folder cannot be listed \(Permission denied\)"):
-        list_jobs(["photos"], OUT)
+        list_image_files(["photos"], OUT)
 
 
 def test_results_larger_than_the_limit_for_images_are_replaced(tmp_path: Path) -> None:

@@ -13,7 +13,15 @@ from torch.nn import functional as F
 
 from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.predictor import Predictor
-from globalconv.infer.views import Resized, ScoreRows, mean, resample, scaled_size, taps, view_image
+from globalconv.infer.views import (
+    ResizedImage,
+    ViewScores,
+    average_views,
+    resample,
+    resampling_weights,
+    scaled_size,
+    view_image,
+)
 
 scales = st.floats(0.1, 3)
 
@@ -31,7 +39,7 @@ def stretched(values: torch.Tensor, width: int) -> torch.Tensor:
 @given(before=st.integers(1, 60), after=st.integers(1, 90))
 def test_taps_are_those_of_torch(before: int, after: int) -> None:
     line_11L = torch.rand(1, 1, 1, before)
-    ours = resample(line_11L, 3, *taps(before, after, slice(0, after)))
+    ours = resample(line_11L, 3, *resampling_weights(before, after, slice(0, after)))
     theirs = F.interpolate(line_11L, (1, after), mode="bilinear", antialias=True)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
@@ -41,7 +49,7 @@ def test_a_window_of_a_resized_image_is_that_of_the_whole(
     height: int, width: int, scale: float, data: st.DataObject
 ) -> None:
     size = scaled_size(height, width, scale)
-    image = Resized(noise(height, width), size)
+    image = ResizedImage(noise(height, width), size)
     (top, bottom), (left, right) = (
         sorted(data.draw(st.lists(st.integers(0, length), min_size=2, max_size=2, unique=True))) for length in size
     )
@@ -57,7 +65,7 @@ def test_scores_come_back_to_the_size_of_the_image_whatever_the_bands(
     scores_Khw = torch.rand(2, *size)
     cuts = sorted(data.draw(st.sets(st.integers(1, size[0]), max_size=4)) | {0, size[0]})
     bands = iter([scores_Khw[:, a:b] for a, b in pairwise(cuts)])
-    pieces = list(mean([ScoreRows(bands, size, (height, width), mirrored=False)], height, step))
+    pieces = list(average_views([ViewScores(bands, size, (height, width), flipped=False)], height, step))
     assert pieces[0][0].start == 0 and pieces[-1][0].stop == height
     ours = torch.cat([piece_KhW for _, piece_KhW in pieces], 1)
     theirs = stretched(stretched(scores_Khw, width).mT, height).mT
@@ -117,7 +125,7 @@ def test_each_scale_is_tiled_and_the_result_is_that_without_tiles(size: tuple[in
 def test_pixels_become_floats_as_they_are_taken() -> None:
     """At a small scale a window is made of a whole large image, which must not be held as floats."""
     line_L = torch.arange(60, dtype=torch.uint8)
-    index_hT, weight_hT = taps(60, 7, slice(2, 5))
+    index_hT, weight_hT = resampling_weights(60, 7, slice(2, 5))
     small_h = resample(line_L, 0, index_hT, weight_hT)
     assert small_h.dtype == torch.float32
     torch.testing.assert_close(small_h, resample(line_L.float(), 0, index_hT, weight_hT))

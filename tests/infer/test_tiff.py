@@ -222,7 +222,7 @@ def test_a_class_map_that_cannot_be_written_is_not_blamed_on_the_image(
         raise rasterio.errors.RasterioIOError("Write failed.")
 
     path = write_tiff(tmp_path / "a.tif", noise(40, 50))
-    monkeypatch.setattr("globalconv.infer.geotiff.TiffClasses.__setitem__", fails)
+    monkeypatch.setattr("globalconv.infer.geotiff.TiffClassMap.__setitem__", fails)
     monkeypatch.setattr("globalconv.infer.geotiff.shutil.disk_usage", lambda folder: SimpleNamespace(free=free))
     with pytest.raises(error, match=says):
         segment_tiff(predictor, path, tmp_path / "map.tif")

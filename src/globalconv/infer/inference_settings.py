@@ -1,9 +1,9 @@
-"""How a prediction is made beyond one pass of the network: scales, mirror images, tiles. Imports no torch."""
+"""Settings of inference: tiles, test-time augmentation (scales and flips), CRF. Imports no torch."""
 
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from globalconv.errors import InputError
 from globalconv.geometry import STRIDE
@@ -19,7 +19,7 @@ AUTO_TILE = 1024
 MAX_SCALE = 10.0
 
 CRF = "deeplabv2-voc"
-"""Setting that a CRF has where none is named."""
+"""The published setting of a CRF where none is named."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class InferenceSettings:
     scales: tuple[float, ...] = (1.0,)
     """Sizes at which the network sees the image, as multiples of its own; the scores are averaged."""
     flip: bool = False
-    """Average with the scores of the mirrored image."""
+    """Average with the scores of the image flipped left to right."""
     fuse: Literal["probabilities", "logits"] = "probabilities"
-    """What is averaged over tiles, scales and mirror images."""
+    """What is averaged over tiles, scales and flips."""
     crf: str | None = None
     """Refine the result with a fully connected CRF: of a published setting, deeplabv2-voc (where none is named),
     deeplab-largefov or example, or the crf.json that `globalconv crf-search` wrote."""
@@ -46,27 +46,52 @@ class InferenceSettings:
     """Refuse to open larger images, because a small file may claim any size; by default above 178 megapixels."""
 
     def __post_init__(self) -> None:
-        for name in ("tile", "overlap", "batch_size", "max_pixels", "crf"):
-            object.__setattr__(self, name, _plain(getattr(self, name)))
-        self._check_tiles()
-        _check_scales(self.scales)
-        object.__setattr__(self, "scales", tuple(map(float, self.scales)))  # so that a list, or 1, is no other setting
-        _check_words(self.flip, self.fuse, self.crf)
-        _check_count("`batch_size`", self.batch_size)
-        if self.max_pixels is not None:
-            _check_count("`max_pixels`", self.max_pixels)
+        for name in ("tile", "overlap", "batch_size", "max_pixels", "crf"):  # as JSON can hold them
+            value: Any = getattr(self, name)
+            if not isinstance(value, bool) and isinstance(value, Integral):  # such as one of numpy's
+                object.__setattr__(self, name, int(value))
+            elif isinstance(value, Path):
+                object.__setattr__(self, name, str(value))
 
-    def _check_tiles(self) -> None:
         if isinstance(self.tile, int):
-            _check_tile("`tile`", self.tile, STRIDE)
+            _check_multiple("tile", self.tile, least=STRIDE)
         elif self.tile is not None and str(self.tile) != "cityscapes":  # an array has no truth to compare it by
             raise InputError(f"`tile` {self.tile}: give a multiple of {STRIDE}, or cityscapes")
-        if self.tile == "cityscapes" and (self.overlap is not None or not _is_one(self.scales)):
+        scales: Any = self.scales
+        is_sequence = isinstance(scales, list | tuple)
+        if self.tile == "cityscapes" and (self.overlap is not None or not (is_sequence and tuple(scales) == (1.0,))):
             raise InputError("`tile` cityscapes: its four crops are fixed; leave out `scales` and `overlap`")
         if self.overlap is not None:
-            _check_tile("`overlap`", self.overlap, 0)
+            _check_multiple("overlap", self.overlap, least=0)
             if self.overlap >= (side := self.tile_side):
                 raise InputError(f"`overlap` {self.overlap}: must be below the tile ({side}); try {_quarter(side)}")
+
+        if not is_sequence:
+            raise InputError(f"`scales` {scales!r}: give a tuple of numbers; 1 is the image's own size")
+        if not scales:
+            raise InputError("`scales`: none given; 1 is the image's own size")
+        for scale in scales:
+            is_number = isinstance(scale, Real) and not isinstance(scale, bool)
+            if not (is_number and 0 < float(scale) <= MAX_SCALE):  # nor is NaN
+                raise InputError(
+                    f"`scales` {scale}: must be above 0 and at most {MAX_SCALE:g}; 1 is the image's own size"
+                )
+        object.__setattr__(self, "scales", tuple(map(float, scales)))  # so that a list, or 1, is no other setting
+
+        flip, fuse, crf = cast("tuple[Any, ...]", (self.flip, self.fuse, self.crf))
+        if not isinstance(flip, bool):
+            raise InputError(f"`flip` {flip!r}: give True or False")
+        if not isinstance(fuse, str) or fuse not in ("probabilities", "logits"):
+            raise InputError(f"`fuse` {fuse}: give probabilities or logits")
+        if not (crf is None or isinstance(crf, str)):
+            raise InputError(
+                f"`crf` {crf!r}: give the name of a published setting, or the path of a crf.json; a DenseCRF is handed"
+                " to Predictor as refine"
+            )
+        for name in ("batch_size", "max_pixels"):
+            value = getattr(self, name)
+            if (value is not None or name == "batch_size") and (type(value) is not int or value < 1):
+                raise InputError(f"`{name}` {value}: must be a whole number, at least 1")
 
     @property
     def tile_side(self) -> int:
@@ -79,67 +104,24 @@ class InferenceSettings:
         return _quarter(self.tile_side) if self.overlap is None else self.overlap
 
     def changes(self) -> dict[str, Any]:
-        """Return what a result depends on and differs from the defaults, as JSON values: {} for the plain network."""
-        free = ("batch_size", "max_pixels")
-        given = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
-        return {name: value for name, value in asdict(self).items() if name in given and name not in free}
+        """Return the settings that change results and differ from the defaults, as JSON values: {} for none."""
+        neutral = ("batch_size", "max_pixels")
+        changed = {field.name for field in fields(self) if getattr(self, field.name) != field.default}
+        return {name: value for name, value in asdict(self).items() if name in changed and name not in neutral}
 
 
 def _quarter(side: int) -> int:
-    """Return the overlap of tiles where none is given."""
+    """Return the overlap of tiles of this side where none is given."""
     return side // 4 // STRIDE * STRIDE
 
 
-def _check_tile(option: str, value: Any, least: int) -> None:
-    if not _is_whole(value) or value % STRIDE or value < least:
-        raise InputError(f"{option} {value}: must be a multiple of {STRIDE}, at least {least}")
-
-
-def _plain(value: Any) -> Any:
-    """Return a whole number of numpy's as one of Python's, and a path as its text: what JSON can hold."""
-    if type(value) is not bool and isinstance(value, Integral):
-        return int(value)
-    return str(value) if isinstance(value, Path) else value
-
-
-def _is_one(scales: Any) -> bool:
-    return isinstance(scales, list | tuple) and tuple(scales) == (1.0,)
-
-
-def _check_words(flip: Any, fuse: Any, crf: Any) -> None:
-    if not isinstance(flip, bool):
-        raise InputError(f"`flip` {flip!r}: give True or False")
-    if not isinstance(fuse, str) or fuse not in ("probabilities", "logits"):
-        raise InputError(f"`fuse` {fuse}: give probabilities or logits")
-    if not (crf is None or isinstance(crf, str)):
-        raise InputError(
-            f"`crf` {crf!r}: give the name of a published setting, or the path of a crf.json; a DenseCRF is handed to"
-            " Predictor as refine"
-        )
-
-
-def _check_count(option: str, value: Any) -> None:
-    if not _is_whole(value) or value < 1:
-        raise InputError(f"{option} {value}: must be a whole number, at least 1")
-
-
-def _check_scales(scales: Any) -> None:
-    if not isinstance(scales, list | tuple):
-        raise InputError(f"`scales` {scales!r}: give a tuple of numbers; 1 is the image's own size")
-    if not scales:
-        raise InputError("`scales`: none given; 1 is the image's own size")
-    for scale in scales:
-        number = isinstance(scale, Real) and not isinstance(scale, bool)
-        if not (number and 0 < float(scale) <= MAX_SCALE):  # nor is NaN
-            raise InputError(f"`scales` {scale}: must be above 0 and at most {MAX_SCALE:g}; 1 is the image's own size")
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _check_multiple(name: str, value: Any, least: int) -> None:
+    if type(value) is not int or value % STRIDE or value < least:
+        raise InputError(f"`{name}` {value}: must be a multiple of {STRIDE}, at least {least}")
 
 
 def check_settings(settings: object) -> None:
-    """Refuse what is no `InferenceSettings`."""
+    """Raise `InputError` for anything but `InferenceSettings`."""
     if not isinstance(settings, InferenceSettings):
         raise InputError(f"settings={settings!r}: give an InferenceSettings (globalconv.infer.inference_settings)")
 

@@ -1,4 +1,4 @@
-"""What a network says about one image, and how it is written to disk.
+"""The prediction for one image, and how it is written to disk.
 
 Shapes: K classes, H x W pixels of the image.
 """
@@ -6,7 +6,6 @@ Shapes: K classes, H x W pixels of the image.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
@@ -26,8 +25,8 @@ _OPENERS: dict[str, Callable[[Path], Image.Image]] = {
     ".jpg": JpegImagePlugin.JpegImageFile,
     ".tif": TiffImagePlugin.TiffImageFile,
 }
-"""What reads the header of a result. `Image.open` would refuse those that are larger than the limit for images: an
-overlay has a legend below it."""
+"""Read the header of a result. `Image.open` would refuse results that are larger than the limit for images: an overlay
+has a legend below it."""
 
 _JPEG_LIMIT = 65_500
 """Most pixels that a side of a JPEG can have."""
@@ -45,7 +44,7 @@ class Prediction:
     labels: LabelSpace
     probabilities: Float32Array | None = None
     name: str = "prediction"
-    """What its files are called unless `save` is told otherwise."""
+    """Name of its files where `save` gets none."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -56,22 +55,28 @@ class Prediction:
 
         `name` may hold subfolders. An existing file is replaced only if this function wrote it, else `InputError`.
         """
-        class_map, drawn = (Path(folder) / file for file in self.file_names(name or self.name))
-        for path in (class_map, drawn):
+        png_path, overlay_path = (Path(folder) / file for file in self.file_names(name or self.name))
+        for path in (png_path, overlay_path):
             check_replaceable(path)
-        class_map.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(class_map, _png(palette_png(self.class_map, self.labels)))
-        pillow_image = overlay(self.image, self.class_map, self.labels)
-        write_atomic(drawn, _jpeg(pillow_image) if drawn.suffix == ".jpg" else _png(pillow_image))
-        return class_map, drawn
+        png_path.parent.mkdir(parents=True, exist_ok=True)
+        mark = PngImagePlugin.PngInfo()
+        mark.add_text("Software", MARK)
+        png = palette_png(self.class_map, self.labels)
+        write_atomic(png_path, lambda file: png.save(file, "PNG", pnginfo=mark))
+        drawn = overlay(self.image, self.class_map, self.labels)
+        if overlay_path.suffix == ".png":
+            write_atomic(overlay_path, lambda file: drawn.save(file, "PNG", pnginfo=mark))
+        else:
+            write_atomic(overlay_path, lambda file: drawn.save(file, "JPEG", quality=92, subsampling=0, comment=MARK))
+        return png_path, overlay_path
 
     def file_names(self, name: str) -> tuple[str, str]:
         """Return the relative paths that `save` writes under this name; `InputError` for one that leaves the folder."""
         parts = PurePosixPath(name)
         if parts.is_absolute() or not parts.name or ".." in parts.parts:
             raise InputError(f"name={name!r}: give a name, or a path below the folder")
-        small = max(self.class_map.shape) + 4096 < _JPEG_LIMIT  # the legend below takes some rows
-        return f"{name}.png", f"{name}.overlay.{'jpg' if small else 'png'}"
+        fits_jpeg = max(self.class_map.shape) + 4096 < _JPEG_LIMIT  # the legend below takes some rows
+        return f"{name}.png", f"{name}.overlay.{'jpg' if fits_jpeg else 'png'}"
 
 
 def check_replaceable(path: Path) -> None:
@@ -79,20 +84,10 @@ def check_replaceable(path: Path) -> None:
     if not path.exists():
         return
     try:
-        with _OPENERS[path.suffix](path) as pillow_image:
-            tiff_tags = getattr(pillow_image, "tag_v2", {})
-            mark = pillow_image.info.get("Software") or pillow_image.info.get("comment") or tiff_tags.get(_SOFTWARE_TAG)
+        with _OPENERS[path.suffix](path) as image:
+            tiff_tags = getattr(image, "tag_v2", {})
+            mark = image.info.get("Software") or image.info.get("comment") or tiff_tags.get(_SOFTWARE_TAG)
     except (OSError, ValueError, SyntaxError):
         mark = None
     if mark not in (MARK, MARK.encode()):
         raise InputError(f"{path} exists and was not written by globalconv; move it or choose another folder")
-
-
-def _png(pillow_image: Image.Image) -> Callable[[BinaryIO], object]:
-    mark = PngImagePlugin.PngInfo()
-    mark.add_text("Software", MARK)
-    return lambda file: pillow_image.save(file, "PNG", pnginfo=mark)
-
-
-def _jpeg(pillow_image: Image.Image) -> Callable[[BinaryIO], object]:
-    return lambda file: pillow_image.save(file, "JPEG", quality=92, subsampling=0, comment=MARK)

@@ -1,6 +1,6 @@
-"""From an image to its class map, at its own size: the one place where tiles, scales and mirror images meet.
+"""From an image to its class map, at its own size: network, sliding window, test-time augmentation and CRF composed.
 
-Shapes: K classes, H x W pixels of the image, h rows of it, N images or windows of equal size.
+Shapes: K classes, H x W pixels of the image, h rows of it, N images or tiles of equal size.
 """
 
 import os
@@ -22,8 +22,8 @@ from globalconv.errors import InputError
 from globalconv.geometry import AS_THEY_ARE, STRIDE, Geometry
 from globalconv.infer.inference_settings import AUTO_TILE, PLAIN, WHOLE_PIXELS, InferenceSettings, check_settings
 from globalconv.infer.prediction import Prediction
-from globalconv.infer.tiles import Pixels, grid, tiled
-from globalconv.infer.views import ScoreRows, mean, view_image
+from globalconv.infer.tiles import Pixels, place_tiles, predict_tiles
+from globalconv.infer.views import ViewScores, average_views, view_image
 from globalconv.labels import LabelSpace
 from globalconv.model.fast.optimise import optimised
 from globalconv.runtime.devices import choose_hardware, is_out_of_memory
@@ -35,7 +35,7 @@ Refine = Callable[[Uint8Array, Float32Array], Float32Array]
 """(image (H, W, 3), probabilities_KHW) -> probabilities_KHW: what is done to the result at full resolution."""
 
 ROWS = 64
-"""Rows of an image that is tiled anywhere are finished so many at a time."""
+"""The mean of several views, or of tiles, is finished so many rows of the image at a time."""
 
 TILED = (
     f"images above {WHOLE_PIXELS // 10**6} megapixels go through the network in tiles of {AUTO_TILE} pixels, to save"
@@ -47,11 +47,11 @@ MAPPED_BYTES = 2**30
 
 
 _TF32 = Override(torch.backends.cudnn, "allow_tf32")
-"""Off while a network computes, else a score would say float32 without being it; elsewhere as it was."""
+"""Off while a network computes: scores that are called float32 are computed in it."""
 
 
 class ClassMap(Protocol):
-    """Where classes are put: a uint8 array (H, W), or whatever takes windows of one."""
+    """Where classes are written: a uint8 array (H, W), or an object that takes windows of one."""
 
     def __setitem__(self, window: tuple[slice, slice], classes: Uint8Array, /) -> None: ...
 
@@ -66,7 +66,7 @@ def load(
 ) -> "Predictor":
     """Return a predictor with the network saved in `path` (a run folder, or one with weights and model.json).
 
-    `network` is needed where the training was given one: another of its make, which takes the weights up.
+    `network` is needed where the training was given one: another one of the same class, which takes the weights.
 
     `device`: "auto", "cpu", "cuda", "cuda:1", "mps". `precision`: "auto" (bfloat16 where the hardware has it
     natively), "float32", "bfloat16". `optimise` computes with a faster equal copy of the network (`model.fast`); it
@@ -87,10 +87,10 @@ class Predictor:
     """Turns images into class maps with one network.
 
     `network` (images_N3HW uint8 -> logits_NKHW) is moved to `device` and put into eval mode; nothing else in it is
-    changed. With `optimise` a faster equal copy of it, made at first use, computes class maps and scores: changes to
-    `network` after that have no effect. `geometry` is what the training did to its images, `settings` say how images
-    are taken apart and scores put together, `refine` is done to the result: so a CRF comes in that `settings.crf`
-    cannot name. Equal images give equal class maps on one machine.
+    changed. With `optimise`, class maps and scores are computed by a faster equal copy of it, made at first use: later
+    changes to `network` have no effect on them. `geometry` is what the training did to the size of its images.
+    `settings` chooses tiles, test-time augmentation and a CRF; `refine` takes a CRF that has no name. Equal images give
+    equal class maps on one machine.
     """
 
     def __init__(
@@ -117,15 +117,13 @@ class Predictor:
         """What was noted when the network was saved: recipe, splits, step."""
         self.geometry = geometry
         self.settings = settings
-        self.refine = refine if settings.crf is None else _crf(settings.crf)
+        self.refine = refine
+        if settings.crf is not None:
+            from globalconv.infer.saved_crf import crf_from  # its import compiles, which only its users wait for
+
+            self.refine = crf_from(settings.crf)
         self.network = network.to(self.device).eval()
         self.optimise = optimise
-
-    @cached_property
-    def _computing(self) -> nn.Module:
-        """The network, or the form of it that computes the same faster."""
-        on_cpu = self.device.type == "cpu"
-        return optimised(self.network, self.precision) if self.optimise and on_cpu else self.network
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -138,16 +136,17 @@ class Predictor:
         Probabilities of more than a gigabyte are mapped from a temporary file.
         """
         with pixel_limit(self.settings.max_pixels):
-            pixels = _pixels(image)
+            pixels = _read_pixels(image)
         height, width = pixels.shape[:2]
         class_map = np.empty((height, width), np.uint8)
-        shares = _room((self.labels.num_classes, height, width)) if probabilities or self.refine else None
-        self.segment(pixels, class_map, shares)
-        if self.refine is not None and shares is not None:
-            shares[:] = self.refine(pixels, shares)
-            class_map = shares.argmax(0).astype(np.uint8)
+        needs_probabilities = probabilities or self.refine is not None
+        probabilities_KHW = _allocate((self.labels.num_classes, height, width)) if needs_probabilities else None
+        self.segment(pixels, class_map, probabilities_KHW)
+        if self.refine is not None and probabilities_KHW is not None:
+            probabilities_KHW[:] = self.refine(pixels, probabilities_KHW)
+            class_map = probabilities_KHW.argmax(0).astype(np.uint8)
         name = Path(image).stem if isinstance(image, str | Path) else "prediction"
-        return Prediction(pixels, class_map, self.labels, shares if probabilities else None, name)
+        return Prediction(pixels, class_map, self.labels, probabilities_KHW if probabilities else None, name)
 
     def class_map(self, image: Uint8Array) -> Uint8Array:
         """Return the class index of every pixel (H, W) of `image` (H, W, 3)."""
@@ -159,53 +158,67 @@ class Predictor:
             return list(_classes(self._logits(np.stack(images))))
         return [self(image).class_map for image in images]
 
-    def segment(self, image: Pixels, class_map: ClassMap, shares_KHW: Float32Array | None = None) -> None:
+    def segment(self, image: Pixels, class_map: ClassMap, probabilities_KHW: Float32Array | None = None) -> None:
         """Fill `class_map` and, where given, probabilities, for an image that may be read by windows."""
-        logits = self.settings.fuse == "logits" or self.is_one_pass(image.shape)
+        are_logits = self.settings.fuse == "logits" or self.is_one_pass(image.shape)
         for rows, scores_KhW in self.scores(image):
             class_map[rows, 0 : image.shape[1]] = _classes(scores_KhW[None])[0]
-            if shares_KHW is not None:
-                scores_KhW = scores_KhW.float().softmax(0) if logits else scores_KhW
-                shares_KHW[:, rows] = scores_KhW.cpu().numpy()
+            if probabilities_KHW is not None:
+                scores_KhW = scores_KhW.float().softmax(0) if are_logits else scores_KhW
+                probabilities_KHW[:, rows] = scores_KhW.cpu().numpy()
 
     def scores(self, image: Pixels) -> Iterator[tuple[slice, Tensor]]:
         """Yield scores_KhW from top to bottom, with the rows they belong to: the composition of all settings.
 
-        Each scale, mirrored or not, is cut into tiles where it is large, brought back to the image's size, and
-        averaged. What goes through the network in one pass stays a score map, whatever `settings.fuse` says.
+        Each view (a scale, flipped or not) is cut into tiles where it is large, brought back to the image's size, and
+        averaged. Scores are logits where the image goes through the network in one pass, else what `settings.fuse`
+        averages.
         """
         height, width = image.shape[:2]
         if self.is_one_pass(image.shape):
             yield slice(0, height), self.logits(image[0:height, 0:width])[0]
             return
-        views = [
-            self._view(image, scale, mirrored)
-            for scale in self.settings.scales
-            for mirrored in ((False, True) if self.settings.flip else (False,))
-        ]
-        yield from mean(views, height, ROWS)
+        views = []
+        for scale in self.settings.scales:
+            for flipped in (False, True) if self.settings.flip else (False,):
+                view = view_image(image, scale, flipped)
+                views.append(ViewScores(self._view_bands(view), view.shape, image.shape, flipped))
+        yield from average_views(views, height, ROWS)
 
-    def _view(self, image: Pixels, scale: float, mirrored: bool) -> ScoreRows:
-        """Return the scores of one view of the image, which the network has yet to compute."""
-        seen = view_image(image, scale, mirrored)
-        windows = grid(seen.shape, self.settings)
-        if self.settings.tile is None and not windows.is_whole:
+    def _view_bands(self, view: Pixels) -> Iterator[Tensor]:
+        """Yield the scores_KhW of a view, from top to bottom: at once, or tile by tile where it is large."""
+        height, width = view.shape[:2]
+        if self._fits_one_pass(height, width):
+            yield self._fusable_scores(np.stack([view[0:height, 0:width]]), whole=True)[0]
+            return
+        if self.settings.tile is None:
             warnings.warn(TILED, stacklevel=2)
-        score = partial(self._scores, whole=windows.is_whole)
-        bands = tiled(score, seen, windows, self.settings.batch_size)
-        return ScoreRows(bands, seen.shape, image.shape, mirrored)
+        tiles = place_tiles(height, width, self.settings)
+        score_tiles = partial(self._fusable_scores, whole=False)
+        yield from predict_tiles(score_tiles, view, tiles, self.settings.batch_size)
+
+    def _fusable_scores(self, images_NHW3: Uint8Array, whole: bool) -> Tensor:
+        """Return scores_NKHW in float32, as they are averaged over tiles and views."""
+        logits_NKHW = self._logits(images_NHW3, whole).float()
+        return logits_NKHW.softmax(1) if self.settings.fuse == "probabilities" else logits_NKHW
 
     @property
     def images_at_once(self) -> int:
-        """How many images of equal size are worth holding: one where each is scaled, cut or refined by itself."""
+        """How many images of equal size go through the network together: one where each has tiles, views or a CRF."""
         settings = self.settings
         plain = settings.tile is None and settings.scales == (1.0,) and not settings.flip and self.refine is None
         return settings.batch_size if plain else 1
 
     def is_one_pass(self, shape: tuple[int, ...]) -> bool:
-        """Return whether an image of this shape goes through the network once and whole."""
+        """Return whether an image of this shape (H, W, ...) goes through the network once and whole."""
         settings = self.settings
-        return settings.scales == (1.0,) and not settings.flip and grid(shape, settings).is_whole
+        return settings.scales == (1.0,) and not settings.flip and self._fits_one_pass(*shape[:2])
+
+    def _fits_one_pass(self, height: int, width: int) -> bool:
+        tile = self.settings.tile
+        if tile is None:
+            return height * width <= WHOLE_PIXELS
+        return tile != "cityscapes" and max(height, width) <= tile
 
     def logits(self, image: Uint8Array) -> Tensor:
         """Return logits_NKHW of `image` (H, W, 3), on the predictor's device and in the precision it computed in.
@@ -214,8 +227,32 @@ class Predictor:
         """
         return self._logits(image[None])
 
+    def _logits(self, images_NHW3: Uint8Array, whole: bool = True) -> Tensor:
+        """Return logits_NKHW of images of one size; whole ones are padded as in training, tiles of one are not."""
+        height, width = images_NHW3.shape[1:3]
+        images_NHW3 = self.padded(images_NHW3) if whole else images_NHW3
+        # The view of an (N, H, W, 3) array as (N, 3, H, W) is channels-last already: no copy on that way.
+        images_N3HW = torch.from_numpy(images_NHW3).permute(0, 3, 1, 2).to(self.device)
+        images_N3HW = images_N3HW.contiguous(memory_format=self.layout)
+        low = self.precision == "bfloat16"
+        try:
+            with torch.inference_mode(), _TF32.to(False), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+                logits_NKHW: Tensor = self._fast_network(images_N3HW)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if (count := len(images_NHW3)) > 1:
+                size, remedy = f"{count} times {width}x{height} pixels", f"give a `batch_size` below {count}"
+            else:
+                # The side of a tile that takes less than half the memory of the image.
+                side = max(STRIDE, int((height * width / 2) ** 0.5) // STRIDE * STRIDE)
+                size = f"image of {width}x{height}"
+                remedy = f"reduce the image, or let it be cut into tiles with `tile` {side}"
+            raise InputError(f"{size}: not enough memory on {self.device}; {remedy}") from error
+        return logits_NKHW[..., :height, :width]
+
     def padded(self, images_NHW3: Uint8Array) -> Uint8Array:
-        """Return images of one size, padded at the right and the bottom as training did, see `Geometry`."""
+        """Return images of one size, padded at the right and the bottom as in training; see `Geometry`."""
         height, width = images_NHW3.shape[1:3]
         rows, columns = self.geometry.pad_to or (0, 0)
         if rows <= height and columns <= width:
@@ -225,36 +262,11 @@ class Predictor:
         padded_NPQ3[:, :height, :width] = images_NHW3
         return padded_NPQ3
 
-    def _scores(self, windows_NhwC: Uint8Array, whole: bool) -> Tensor:
-        """Return what is averaged: scores_NKhw in float32."""
-        logits_NKhw = self._logits(windows_NhwC, whole).float()
-        return logits_NKhw.softmax(1) if self.settings.fuse == "probabilities" else logits_NKhw
-
-    def _logits(self, images_NHWC: Uint8Array, whole: bool = True) -> Tensor:
-        """Return logits_NKHW of images of one size; whole ones are padded as in training, windows of one are not."""
-        height, width = images_NHWC.shape[1:3]
-        images_NHWC = self.padded(images_NHWC) if whole else images_NHWC
-        # The view of an (N, H, W, 3) array as (N, 3, H, W) is channels-last already: no copy on that way.
-        images_N3HW = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).to(self.device)
-        images_N3HW = images_N3HW.contiguous(memory_format=self.layout)
-        low = self.precision == "bfloat16"
-        try:
-            with torch.inference_mode(), _TF32.to(False), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-                logits_NKHW: Tensor = self._computing(images_N3HW)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            remedy = f"reduce the image, or let it be cut into tiles with `tile` {_smaller_tile(height, width)}"
-            what = f"image of {width}x{height}"
-            if (count := len(images_NHWC)) > 1:
-                what, remedy = f"{count} times {width}x{height} pixels", f"give a `batch_size` below {count}"
-            raise InputError(f"{what}: not enough memory on {self.device}; {remedy}") from error
-        return logits_NKHW[..., :height, :width]
-
-
-def _smaller_tile(height: int, width: int) -> int:
-    """Return a tile that takes less than half the memory of the image."""
-    return max(STRIDE, int((height * width / 2) ** 0.5) // STRIDE * STRIDE)
+    @cached_property
+    def _fast_network(self) -> nn.Module:
+        """The network, or with `optimise` on a CPU the form of it that computes the same faster."""
+        on_cpu = self.device.type == "cpu"
+        return optimised(self.network, self.precision) if self.optimise and on_cpu else self.network
 
 
 def _classes(scores_NKHW: Tensor) -> Uint8Array:
@@ -263,14 +275,8 @@ def _classes(scores_NKHW: Tensor) -> Uint8Array:
     return classes
 
 
-def _crf(name: str) -> Refine:
-    from globalconv.infer.saved_crf import crf_from  # compiles, which only those wait for who use it
-
-    return crf_from(name)
-
-
-def _room(shape: tuple[int, ...]) -> Float32Array:
-    """Return an empty array: in memory, or where it is large in a file that is gone when nobody uses it any more."""
+def _allocate(shape: tuple[int, ...]) -> Float32Array:
+    """Return an empty array: in memory, or if it is large in a temporary file that goes when the array does."""
     size = 4 * int(np.prod(shape))
     if size <= MAPPED_BYTES:
         return np.empty(shape, np.float32)
@@ -286,12 +292,17 @@ def _room(shape: tuple[int, ...]) -> Float32Array:
         ) from error
 
 
-def _pixels(image: str | Path | Image.Image | Uint8Array) -> Uint8Array:
+def _read_pixels(image: str | Path | Image.Image | Uint8Array) -> Uint8Array:
     """Return any accepted kind of image as a writable uint8 array (H, W, 3)."""
     if isinstance(image, str | Path):
         return read_image(Path(image))
     if isinstance(image, Image.Image):
-        return _decoded(image)
+        if 0 in image.size:
+            raise InputError(f"image of {image.width}x{image.height}: there is no pixel in it; give one that has some")
+        try:  # its file may not have been read yet
+            return to_rgb(ImageOps.exif_transpose(image), "image")
+        except (OSError, SyntaxError) as error:
+            raise InputError(f"image: cannot be decoded ({error}); its file is damaged") from error
     if not isinstance(image, np.ndarray):
         raise InputError(
             f"image of type {type(image).__name__}: give a path, a Pillow image or a uint8 array (H, W, 3)"
@@ -301,13 +312,3 @@ def _pixels(image: str | Path | Image.Image | Uint8Array) -> Uint8Array:
     # Torch takes no read-only arrays and no negative strides (image[:, ::-1]).
     plain = image.flags.writeable and image.flags.c_contiguous
     return image if plain else np.array(image, order="C")
-
-
-def _decoded(image: Image.Image) -> Uint8Array:
-    """Return a Pillow image, whose file may not have been read yet, as an upright array."""
-    if 0 in image.size:
-        raise InputError(f"image of {image.width}x{image.height}: there is no pixel in it; give one that has some")
-    try:
-        return to_rgb(ImageOps.exif_transpose(image), "image")
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"image: cannot be decoded ({error}); its file is damaged") from error

@@ -1,10 +1,10 @@
-"""The image at several sizes and mirrored, and the mean of what the network says about each.
+"""Test-time augmentation: an image at several scales and flipped, and the mean of the scores of these views.
 
-Shapes: K classes, H x W pixels of the image, h x w of the image at another scale, T taps of the resampling.
+Shapes: K classes, H x W pixels of the image, h x w of a view or h rows of one, T pixels that make a resampled one.
 
-Everything is bilinear with half-pixel centres; what shrinks is antialiased, with the same weights as
+Everything is bilinear with half-pixel centres; shrinking is antialiased, with the same weights as
 `torch.nn.functional.interpolate(mode="bilinear", antialias=True)`. Images are resized window by window as they are read
-and rounded to uint8, as augmentation does in training; scores are brought back to the image's size band by band. So
+and rounded to uint8, as augmentation does in training. Scores are brought back to the image's size band by band. So
 neither is ever held as a whole because of a scale.
 """
 
@@ -25,35 +25,35 @@ def scaled_size(height: int, width: int, scale: float) -> tuple[int, int]:
 
 
 def view_image(image: Pixels, scale: float, flipped: bool) -> Pixels:
-    """Return `image` as the network is to see it, to be read by windows."""
+    """Return a view of `image`, at `scale` and perhaps flipped left to right, that is computed as it is read."""
     height, width = image.shape[:2]
     size = scaled_size(height, width, scale)
-    seen = image if size == (height, width) else Resized(image, size)
-    return Mirrored(seen) if flipped else seen
+    view = image if size == (height, width) else ResizedImage(image, size)
+    return FlippedImage(view) if flipped else view
 
 
-class Resized:
+class ResizedImage:
     """An image at another size; any window of it equals that of the image resized as a whole."""
 
     def __init__(self, image: Pixels, size: tuple[int, int]) -> None:
         self.image, self.shape = image, (*size, 3)
 
     def __getitem__(self, window: tuple[slice, slice], /) -> Uint8Array:
-        taken, resampled = [], []
+        source_window, weights = [], []
         for axis in (0, 1):
-            index_hT, weight_hT = taps(self.image.shape[axis], self.shape[axis], window[axis])
+            index_hT, weight_hT = resampling_weights(self.image.shape[axis], self.shape[axis], window[axis])
             first = int(index_hT.min())
-            taken.append(slice(first, int(index_hT.max()) + 1))
-            resampled.append((index_hT - first, weight_hT))
-        pixels_hw3 = torch.from_numpy(np.ascontiguousarray(self.image[taken[0], taken[1]]))
-        for axis, (index_hT, weight_hT) in enumerate(resampled):
+            source_window.append(slice(first, int(index_hT.max()) + 1))
+            weights.append((index_hT - first, weight_hT))
+        pixels_hw3 = torch.from_numpy(np.ascontiguousarray(self.image[source_window[0], source_window[1]]))
+        for axis, (index_hT, weight_hT) in enumerate(weights):
             pixels_hw3 = resample(pixels_hw3, axis, index_hT, weight_hT)
         resized: Uint8Array = pixels_hw3.round_().clamp_(0, 255).to(torch.uint8).numpy()
         return resized
 
 
-class Mirrored:
-    """An image mirrored left to right."""
+class FlippedImage:
+    """An image flipped left to right."""
 
     def __init__(self, image: Pixels) -> None:
         self.image, self.shape = image, image.shape
@@ -64,11 +64,11 @@ class Mirrored:
         return self.image[rows, slice(width - columns.stop, width - columns.start)][:, ::-1]
 
 
-def taps(before: int, after: int, window: slice) -> tuple[Tensor, Tensor]:
-    """Return index_hT and weight_hT: of which of `before` pixels each of a `window` of `after` pixels is made.
+def resampling_weights(before: int, after: int, window: slice) -> tuple[Tensor, Tensor]:
+    """Return index_hT and weight_hT: which of `before` pixels make each pixel of a `window` of `after`, how much each.
 
-    The triangle reaches one pixel, or where `after` is smaller as far as one pixel of the result; it is cut at the
-    edges and its weights sum to one.
+    The weights are a triangle that reaches one pixel, or when shrinking as far as one pixel of the result. It is cut
+    at the edges, and its weights sum to one.
     """
     step = before / after
     reach = max(step, 1.0)
@@ -84,7 +84,7 @@ def taps(before: int, after: int, window: slice) -> tuple[Tensor, Tensor]:
 def resample(values: Tensor, axis: int, index_hT: Tensor, weight_hT: Tensor) -> Tensor:
     """Return `values` with `axis` replaced by h weighted sums of T of its entries, in float32.
 
-    They are made floats as they are taken: a window may be a whole large image where the scale is small.
+    Entries become floats one at a time: at a small scale, a window may be a whole large image.
     """
     shape = [-1 if number == axis else 1 for number in range(values.ndim)]
     total = torch.zeros(())
@@ -94,63 +94,57 @@ def resample(values: Tensor, axis: int, index_hT: Tensor, weight_hT: Tensor) -> 
     return total
 
 
-class ScoreRows:
+class ViewScores:
     """The scores of one view of the image, brought back to the image's size and handed out row by row.
 
-    `bands` are scores_Khw of the view (together all of it, from top to bottom), each valid until the next; `view_shape`
-    and `image_shape` begin with height and width. Held are only rows that are still to be asked for.
+    `bands` are scores_Khw of the view (together all of it, from top to bottom), each valid until the next. `view_shape`
+    and `image_shape` begin with height and width. Only rows that are still needed are held.
     """
 
     def __init__(
-        self, bands: Iterator[Tensor], view_shape: Sequence[int], image_shape: Sequence[int], mirrored: bool
+        self, bands: Iterator[Tensor], view_shape: Sequence[int], image_shape: Sequence[int], flipped: bool
     ) -> None:
-        self.bands, self.mirrored = bands, mirrored
+        self.bands, self.flipped = bands, flipped
         self.view_height, self.image_height = view_shape[0], image_shape[0]
         self.image_width = image_shape[1]
-        self.is_image = not mirrored and tuple(view_shape[:2]) == tuple(image_shape[:2])
+        self.is_image = not flipped and tuple(view_shape[:2]) == tuple(image_shape[:2])
         self._held_KhW = torch.empty(0, 0, 0)
         self._first = 0
         """Row of the view that is the first one held."""
 
     def take(self, rows: slice) -> Tensor:
         """Return scores_KhW of some rows of the image; each call goes on where the one before ended."""
-        index_hT, weight_hT = taps(self.view_height, self.image_height, rows)
+        index_hT, weight_hT = resampling_weights(self.view_height, self.image_height, rows)
         first, last = int(index_hT.min()), int(index_hT.max())
         self._held_KhW, self._first = self._held_KhW[:, first - self._first :], first
         while self._first + self._held_KhW.shape[1] <= last:
-            self._hold(next(self.bands))
+            band_Khw = next(self.bands)
+            band_Khw = band_Khw.flip(2) if self.flipped else band_Khw
+            if band_Khw.shape[2] != self.image_width:
+                size, shrinks = (band_Khw.shape[1], self.image_width), band_Khw.shape[2] > self.image_width
+                band_Khw = F.interpolate(band_Khw[None], size, mode="bilinear", align_corners=False, antialias=shrinks)[
+                    0
+                ]
+            held = (self._held_KhW, band_Khw) if self._held_KhW.shape[1] else (band_Khw,)
+            self._held_KhW = torch.cat(held, 1)
         taken_KhW = resample(self._held_KhW, 1, index_hT - first, weight_hT)
         if rows.stop == self.image_height:
             self._held_KhW = torch.empty(0, 0, 0)
         return taken_KhW
 
-    def _hold(self, band_Khw: Tensor) -> None:
-        band_Khw = band_Khw.flip(2) if self.mirrored else band_Khw
-        if band_Khw.shape[2] != self.image_width:
-            shrinks = band_Khw.shape[2] > self.image_width
-            size = (band_Khw.shape[1], self.image_width)
-            band_Khw = F.interpolate(band_Khw[None], size, mode="bilinear", align_corners=False, antialias=shrinks)[0]
-        held = (self._held_KhW, band_Khw) if self._held_KhW.shape[1] else (band_Khw,)
-        self._held_KhW = torch.cat(held, 1)
 
-
-def mean(views: Sequence[ScoreRows], height: int, step: int) -> Iterator[tuple[slice, Tensor]]:
-    """Yield the mean scores_KhW of all views, `step` rows of the image at a time, with the rows they belong to."""
-    if len(views) == 1 and views[0].is_image:
-        yield from _pieces(views[0].bands, step)
+def average_views(views: Sequence[ViewScores], height: int, step: int) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the mean scores_KhW of all views, at most `step` rows of the image at a time, with the rows' positions."""
+    if len(views) == 1 and views[0].is_image:  # bands are cut, not copied
+        start = 0
+        for band_KhW in views[0].bands:
+            for piece_KhW in band_KhW.split(step, 1):
+                yield slice(start, start + piece_KhW.shape[1]), piece_KhW
+                start += piece_KhW.shape[1]
         return
     for start in range(0, height, step):
         rows = slice(start, min(start + step, height))
         total_KhW = views[0].take(rows)
-        for scores in views[1:]:
-            total_KhW += scores.take(rows)
+        for view in views[1:]:
+            total_KhW += view.take(rows)
         yield rows, total_KhW / len(views)
-
-
-def _pieces(bands: Iterator[Tensor], step: int) -> Iterator[tuple[slice, Tensor]]:
-    """Yield bands cut into pieces of at most `step` rows, without copying them."""
-    start = 0
-    for band_KhW in bands:
-        for piece_KhW in band_KhW.split(step, 1):
-            yield slice(start, start + piece_KhW.shape[1]), piece_KhW
-            start += piece_KhW.shape[1]

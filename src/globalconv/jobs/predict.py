@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from globalconv.errors import InputError
-from globalconv.infer.image_files import PARTS as PREDICTING
-from globalconv.infer.image_files import Failure, predict_files
+from globalconv.infer.image_files import STAGES, Failure, predict_files
 from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.predictor import Predictor, load
 from globalconv.runtime.files import as_path
@@ -29,7 +28,7 @@ def predict(
     """
     predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
     inputs = _inputs(images)
-    times = StageTimes(*PREDICTING)
+    times = StageTimes(*STAGES)
     with Progress("predicted", len(inputs), "images") as progress:
 
         def on_file(done: int, total: int, path: Path, failure: Failure | None) -> None:
