@@ -1,11 +1,13 @@
-"""Runs that cannot be compared. The lines of refusals are in tests/cli/test_refusals.py."""
+"""Reports on runs, and runs that cannot be compared. The lines of refusals are in tests/cli/test_refusals.py."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import globalconv
 from globalconv.errors import InputError
 from globalconv.jobs.report import check_comparable
 
@@ -23,3 +25,14 @@ def test_runs_that_held_out_other_images_need_a_split() -> None:
         check_comparable(folders, [network(held_out=("1", "2")), other], "test")
     with pytest.raises(InputError, match=r"two: its classes \(a, c\)"):
         check_comparable(folders, [network(), network(("a", "c"))], "test")
+
+
+def test_runs_are_compared_on_the_data_they_noted(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "run", tmp_path / "other")
+    page = globalconv.report([trained / "run", tmp_path / "other"])
+    assert page == trained / "comparison.html" and "run against other" in page.read_text(encoding="utf-8")
+    named = globalconv.report([trained / "run"], out=tmp_path / "new" / "page.html", names=["mine"])
+    assert "Report: mine" in named.read_text(encoding="utf-8")
+    assert globalconv.report([tmp_path / "other"], trained / "blobs") == tmp_path / "other" / "report.html"
+    with pytest.raises(InputError, match="no run given"):
+        globalconv.report([])
