@@ -16,7 +16,7 @@ from common import RESULTS, print_rows, write_report
 
 from globalconv.arrays import Int64Array
 from globalconv.evaluation.bootstrap import bootstrap_mious
-from globalconv.paper.statistics import Scores, difference, scores
+from globalconv.paper.statistics import SeedScores, bootstrap_scores, paired_difference
 
 GAIN = 0.03
 CLASSES = 4
@@ -69,11 +69,11 @@ def summed(counts_SNK: Int64Array, folds: int) -> Int64Array:
     return summed_SGK
 
 
-def of(network: Network, folds: int) -> Scores:
+def of(network: Network, folds: int) -> SeedScores:
     seeds, images = network[0].shape[:2]
     places = folds or images
     names = [f"{number * places // images:04}" for number in range(images)]
-    return scores(range(seeds), *network, names, apart=folds > 0)
+    return bootstrap_scores(range(seeds), *network, names, folds=folds > 0)
 
 
 def row(seeds: int, images: int, folds: int, doubt: str, experiments: int) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def row(seeds: int, images: int, folds: int, doubt: str, experiments: int) -> di
     found = []
     for _ in range(experiments):
         one, other = experiment(rng, seeds, images, folds, doubt)
-        ours = difference(of(one, folds), of(other, folds))
+        ours = paired_difference(of(one, folds), of(other, folds))
         assert ours and ours.interval
         found.append((percentiles(one, other, folds, rng), ours.interval))
     facts: dict[str, Any] = {"seeds": seeds, "images": images, "folds": folds, "doubt of": doubt}

@@ -10,7 +10,7 @@ from typing import Any
 import goals
 from common import machine
 
-from globalconv.paper.paper_report import markdown, read_datasets
+from globalconv.paper.paper_report import read_results_of_datasets, report_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -64,7 +64,7 @@ def scores(report: dict[str, Any]) -> str:
 
 def reproduction(results: Path = PAPER) -> str:
     """Return the report on the paper's tables, as `globalconv paper report --results benchmarks/results/paper/*`."""
-    return markdown(read_datasets(sorted(path for path in results.iterdir() if path.is_dir())))
+    return report_markdown(read_results_of_datasets(sorted(path for path in results.iterdir() if path.is_dir())))
 
 
 def table(rows: list[dict[str, Any]]) -> str:

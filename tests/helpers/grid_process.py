@@ -16,13 +16,13 @@ COMMAND = """
 """.split()
 
 PROCESSES = multiprocessing.get_context("forkserver")
-"""They are forked from one that has imported torch, and that nothing else has happened to: each is there at once."""
+"""Processes are forked from a server that has imported torch, so that each starts at once."""
 
 PROCESSES.set_forkserver_preload(["helpers.grid_process", "globalconv.paper.grid"])
 
 
 def start(place: Path, name: str, *more: str) -> ForkServerProcess:
-    """Return a process that makes Table 5 of `place`/blobs there, and says into `place`/`name` what it has to say."""
+    """Return a process that makes Table 5 of `place`/blobs there; its standard error goes to `place`/`name`."""
     process = PROCESSES.Process(target=_work, args=(place, place / name, more))
     process.start()
     return process
@@ -30,6 +30,6 @@ def start(place: Path, name: str, *more: str) -> ForkServerProcess:
 
 def _work(place: Path, log: Path, more: Sequence[str]) -> None:
     os.chdir(place)
-    with log.open("w") as said:
-        os.dup2(said.fileno(), 2)
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 2)
     sys.exit(main([*COMMAND, *more]))

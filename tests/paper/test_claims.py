@@ -1,37 +1,30 @@
-"""Claims: the paper's own numbers in each, and results with a known truth get the verdict that they deserve."""
+"""Claims: the paper's own numbers in each, and results with a known truth get the right verdict."""
 
 import dataclasses
 
 import numpy as np
 import pytest
-from helpers.paper_grid import Planted, results
+from helpers.paper import SimulatedTrainings
 
-from globalconv.errors import InputError
-from globalconv.paper.claims import AGREES, CLAIMS, DISAGREES, OPEN, Verdict, verdict
-from globalconv.paper.comparison import Comparison, comparisons
-from globalconv.paper.results import RunResult
+from globalconv.paper.claims import AGREES, CLAIMS, DISAGREES, INCONCLUSIVE, TestedClaim, evaluate_claim
+from globalconv.paper.measured_tables import measured_tables
 from globalconv.paper.tables import TABLES
 
 RISING = {"Baseline": 0.0, "GCN k=3": 0.02, "GCN k=7": 0.04, "GCN k=15": 0.06}
 
 
-def compared(planted: Planted, table: str) -> Comparison:
-    (comparison,) = comparisons(TABLES[table], results(planted, table))
-    return comparison
+def claims_on(trainings: SimulatedTrainings, name: str) -> dict[str, TestedClaim]:
+    (table,) = measured_tables(TABLES[name], trainings.results(name))
+    return {claim.sentence: evaluate_claim(claim, table) for claim in CLAIMS if claim.table == name}
 
 
-def verdicts_on(planted: Planted, table: str) -> dict[str, Verdict]:
-    comparison = compared(planted, table)
-    return {claim.words: verdict(claim, comparison) for claim in CLAIMS if claim.table == table}
+def value(tested: TestedClaim) -> float:
+    assert tested.estimate
+    return tested.estimate.value
 
 
-def gained(verdict: Verdict) -> float:
-    assert verdict.estimate
-    return verdict.estimate.value
-
-
-def test_the_papers_numbers_are_its_own() -> None:
-    """Of whole tables: 5.5 over the baseline, peaks at k = 5, +1.1 inside against +0.2 at boundaries, and so on."""
+def test_contrasts_of_whole_tables_have_the_papers_numbers() -> None:
+    """5.5 over the baseline, peaks at k = 5, +1.1 inside against +0.2 at boundaries, and so on."""
     printed = []
     for claim in CLAIMS:
         contrast = claim.contrast(TABLES[claim.table].variants)
@@ -43,122 +36,67 @@ def test_the_papers_numbers_are_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sign", "noise", "word"), [(1, 0.005, AGREES), (-1, 0.005, DISAGREES), (1, 0.3, OPEN), (0, 0.005, OPEN)]
+    ("sign", "noise", "verdict"),
+    [(1, 0.005, AGREES), (-1, 0.005, DISAGREES), (1, 0.3, INCONCLUSIVE), (0, 0.005, INCONCLUSIVE)],
 )
-def test_a_planted_slope_gets_its_verdict(sign: int, noise: float, word: str) -> None:
-    planted = Planted({name: sign * gain for name, gain in RISING.items()}, noise=noise)
-    found = verdicts_on(planted, "table1")["The score rises with the size of the kernel"]
-    assert found.word == word
-    assert found.lacking == ""
+def test_a_known_slope_gets_its_verdict(sign: int, noise: float, verdict: str) -> None:
+    trainings = SimulatedTrainings({name: sign * gain for name, gain in RISING.items()}, noise=noise)
+    tested = claims_on(trainings, "table1")["The score rises with the size of the kernel"]
+    assert tested.verdict == verdict
+    assert tested.missing == ""
 
 
-def test_one_seed_decides_nothing() -> None:
-    found = verdicts_on(Planted(RISING, seeds=(4,)), "table1")["The largest kernel is above the 1x1 baseline"]
-    assert gained(found) == pytest.approx(0.06, abs=0.02)
-    assert found.word == OPEN and "one seed is too few" in found.lacking
+def test_one_seed_is_inconclusive() -> None:
+    claims = claims_on(SimulatedTrainings(RISING, seeds=(4,)), "table1")
+    tested = claims["The largest kernel is above the 1x1 baseline"]
+    assert value(tested) == pytest.approx(0.06, abs=0.02)
+    assert tested.verdict == INCONCLUSIVE and "one seed is too few" in tested.missing
 
 
-def test_peaks_and_falls_are_looked_for_where_the_paper_has_them() -> None:
+def test_peaks_are_tested_at_the_k_where_the_paper_has_them() -> None:
     falling = {"GCN k=3": 0.0, "GCN k=9": 0.05, "conv k=3": 0.0, "conv k=5": 0.04, "conv k=9": -0.03}
-    found = verdicts_on(Planted(falling, noise=0.005), "table2")
-    assert found["A plain k x k convolution peaks and falls"].word == AGREES
-    assert gained(found["A plain k x k convolution peaks and falls"]) == pytest.approx(0.07, abs=0.01)
-    assert gained(found["GCN is above the plain convolution of its size"]) == pytest.approx(0.08, abs=0.01)
+    claims = claims_on(SimulatedTrainings(falling, noise=0.005), "table2")
+    assert claims["A plain k x k convolution peaks and falls"].verdict == AGREES
+    assert value(claims["A plain k x k convolution peaks and falls"]) == pytest.approx(0.07, abs=0.01)
+    assert value(claims["GCN is above the plain convolution of its size"]) == pytest.approx(0.08, abs=0.01)
 
 
-def test_gains_by_region_are_told_apart() -> None:
-    gains, borders = {"Baseline": 0.0, "GCN": 0.05, "GCN + BR": 0.05}, {"GCN": -0.04, "GCN + BR": 0.02}
-    found = verdicts_on(Planted(gains, borders, noise=0.005), "table5")
-    inside = found["GCN gains more inside objects than at their boundaries"]
-    border = found["Boundary Refinement gains more at boundaries than inside"]
-    assert (gained(inside), gained(border)) == pytest.approx((0.04, 0.06), abs=0.003)
-    assert inside.word == border.word == AGREES
-    assert found["Boundary Refinement raises the score"].word == OPEN
+def test_gains_are_separated_by_region() -> None:
+    gains, boundary_gains = {"Baseline": 0.0, "GCN": 0.05, "GCN + BR": 0.05}, {"GCN": -0.04, "GCN + BR": 0.02}
+    claims = claims_on(SimulatedTrainings(gains, boundary_gains, noise=0.005), "table5")
+    inside = claims["GCN gains more inside objects than at their boundaries"]
+    boundary = claims["Boundary Refinement gains more at boundaries than inside"]
+    assert (value(inside), value(boundary)) == pytest.approx((0.04, 0.06), abs=0.003)
+    assert inside.verdict == boundary.verdict == AGREES
+    assert claims["Boundary Refinement raises the score"].verdict == INCONCLUSIVE
 
 
-def test_widths_are_those_of_the_backbone() -> None:
+def test_the_widest_stack_is_compared_with_the_narrowest() -> None:
     stacks = {
         "stack m=full (2048 of 2048)": 0.04,
         "stack m=half (1024 of 2048)": 0.02,
         "stack m=narrow (210 of 2048)": 0,
     }
-    comparison = compared(Planted(stacks, noise=0.005), "table4")
-    assert [len(row.seeds) for row in comparison.rows] == [3, 3, 3, 0]
-    (found,) = verdicts_on(Planted(stacks, noise=0.005), "table4").values()
-    assert found.word == AGREES and gained(found) == pytest.approx(0.04, abs=0.01)
-
-
-def test_a_stack_of_one_convolution_is_that_convolution() -> None:
-    planted = results(Planted({"GCN k=3": 0.0, "conv k=3": 0.1}), "table2")
-    (comparison,) = comparisons(TABLES["table3"], planted)
-    assert comparison.row("stack k=3").seeds == [0, 1, 2]
+    (tested,) = claims_on(SimulatedTrainings(stacks, noise=0.005), "table4").values()
+    assert tested.verdict == AGREES and value(tested) == pytest.approx(0.04, abs=0.01)
 
 
 def test_missing_rows_are_not_measured() -> None:
-    found = verdicts_on(Planted({"GCN": 0.0, "GCN + BR": 0.1}), "table5")
-    assert found["GCN gains more inside objects than at their boundaries"].lacking == "not measured"
-    assert found["Boundary Refinement raises the score"].word == AGREES
+    claims = claims_on(SimulatedTrainings({"GCN": 0.0, "GCN + BR": 0.1}), "table5")
+    assert claims["GCN gains more inside objects than at their boundaries"].missing == "not measured"
+    assert claims["Boundary Refinement raises the score"].verdict == AGREES
 
 
-def on_folds() -> list[RunResult]:
-    """Return results on five folds of nine frames each."""
-    found = []
-    for fold, clip in FOLDS.items():
-        images = [f"{clip}_f{fold}{number:04}" for number in range(9)]
-        planted = Planted({"Baseline": 0.0, "GCN k=15": 0.05}, images=images)
-        planted = dataclasses.replace(planted, train_split=f"folds/{fold}.train", val_split=f"folds/{fold}.val")
-        found += results(planted, "table1")
-    return found
-
-
-FOLDS = {"a": "0006R0", "b": "0016E5", "c": "0016E5", "d": "0001TP", "e": "Seq05VD"}
-
-
-def test_folds_are_one_data_set_whose_parts_are_the_folds() -> None:
-    (comparison,) = comparisons(TABLES["table1"], on_folds())
-    scores = comparison.row("GCN k=15").scores("miou")
-    assert scores and scores.clusters == 5 and scores.seeds == (0, 1, 2)
-    hits = sum(sum(sum(image) for image in r.hits) for r in comparison.row("GCN k=15").every_result if r.seed == 0)
-    assert scores.found_S[0] == pytest.approx(hits / (5 * 9 * 3 * 4000))
-
-
-def test_a_seed_without_all_folds_is_not_finished() -> None:
-    some = [result for result in on_folds() if (result.seed, result.data["val_split"]) != (1, "folds/c.val")]
-    (comparison,) = comparisons(TABLES["table1"], some)
-    assert [row.seeds for row in comparison.rows if row.results] == [[0, 2], [0, 2]]
-
-
-def test_frames_of_a_clip_are_no_images() -> None:
-    clips = [f"train/{clip}_f{number:05}" for clip in FOLDS.values() for number in range(9)]
-    scores = compared(Planted(RISING, images=clips), "table1").row("Baseline").scores("miou")
-    assert scores and scores.clusters == 4
-    images = compared(Planted(RISING, images=["2007_000033", "2007_000042"]), "table1").row("Baseline").scores("miou")
-    assert images and images.clusters == 2
-
-
-def test_diverged_trainings_have_no_score_and_take_their_seed_out() -> None:
-    first, *others = results(Planted(RISING), "table1")
-    broken = dataclasses.replace(first, diverged=True, images=[], hits=[], unions=[], regions=[])
-    (comparison,) = comparisons(TABLES["table1"], [broken, *others])
-    assert comparison.row("Baseline").seeds == [1, 2] and comparison.seeds == [0, 1, 2]
-    found = verdict(CLAIMS[1], comparison)
-    assert found.estimate and found.estimate.seeds == 2 and found.word == OPEN
-
-
-def test_other_settings_are_compared_apart_and_other_images_not_at_all() -> None:
-    small, large = (Planted(RISING, model={"backbone": name}) for name in ("resnet18", "resnet50"))
-    found = comparisons(TABLES["table1"], results(small, "table1") + results(large, "table1"))
-    assert [len(comparison.every_result) for comparison in found] == [12, 12]
-    both = results(small, "table1") + results(dataclasses.replace(small, images=["other"], seeds=(7,)), "table1")
-    with pytest.raises(InputError, match="other images"):
-        comparisons(TABLES["table1"], both)
-    again = [dataclasses.replace(r, data={**r.data, "fingerprint": "1"}) for r in results(small, "table1")]
-    with pytest.raises(InputError, match="trained on other images"):
-        comparisons(TABLES["table1"], results(small, "table1") + again)
+def test_a_diverged_training_takes_its_seed_out_of_a_claim() -> None:
+    first, *others = SimulatedTrainings(RISING).results("table1")
+    diverged = dataclasses.replace(first, diverged=True, images=[], hits=[], unions=[], regions=[])
+    (table,) = measured_tables(TABLES["table1"], [diverged, *others])
+    tested = evaluate_claim(CLAIMS[1], table)
+    assert tested.estimate and tested.estimate.seeds == 2 and tested.verdict == INCONCLUSIVE
 
 
 def test_backbones_are_compared_in_table_6() -> None:
     gains = {"ResNet50, Baseline": 0.0, "ResNet50-GCN, Baseline": 0.05}
-    found = verdicts_on(Planted(gains, noise=0.005), "table6")
-    assert found["ResNet50-GCN is above ResNet50 under 1x1 heads"].word == AGREES
-    assert found["ResNet50-GCN is above ResNet50 under GCN + BR"].lacking == "not measured"
+    claims = claims_on(SimulatedTrainings(gains, noise=0.005), "table6")
+    assert claims["ResNet50-GCN is above ResNet50 under 1x1 heads"].verdict == AGREES
+    assert claims["ResNet50-GCN is above ResNet50 under GCN + BR"].missing == "not measured"

@@ -1,4 +1,4 @@
-"""A grid from the command line on tiny data: what it leaves, what it shares, and that nothing is done twice."""
+"""A grid from the command line on tiny data: its files, the runs that tables share, and that nothing is done twice."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from globalconv.data.loader import Batch
 from globalconv.errors import DivergedError
 from globalconv.evaluation.confusion import mean_iou
 from globalconv.paper import grid
-from globalconv.paper.measure import final_loss
+from globalconv.paper.grid import final_loss
 from globalconv.paper.results import RunResult, read_results
 from globalconv.runtime.files import FolderLock
 from globalconv.training import loop
@@ -107,8 +107,7 @@ def test_tables_share_runs_and_a_finished_one_needs_neither_data_nor_training(
     shutil.rmtree(table5)
     monkeypatch.setattr(grid, "run_training", None)
     assert paper("table1", "--first") == 0
-    said = capsys.readouterr()
-    assert (said.out, said.err) == (before, "")
+    assert capsys.readouterr() == (before, "")
 
 
 def test_other_data_of_the_same_name_are_other_runs(table5: Path) -> None:
@@ -137,7 +136,7 @@ def test_a_training_that_diverges_is_a_result(
     assert [result.diverged for result in results().values()].count(True) == 1
 
 
-def test_what_another_process_is_at_is_left_to_it(table5: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_of_another_process_are_left_to_it(table5: Path, capsys: pytest.CaptureFixture[str]) -> None:
     key = by_head()["gcn", 15, False].key
     Path(f"results/paper/{key}.json").unlink()
     lock = FolderLock(Path("runs/paper") / key)

@@ -1,4 +1,4 @@
-"""Real processes on one grid: killed, stopped, and two at a time; what was done is never done again."""
+"""Real processes on one grid: killed, stopped, and two at a time; nothing that is done is done again."""
 
 import signal
 import time
@@ -21,7 +21,7 @@ def wait_for(condition: Callable[[], bool], process: ForkServerProcess) -> None:
         time.sleep(0.01)
 
 
-def test_a_grid_that_is_killed_and_stopped_goes_on_and_lanes_share_it(tmp_path: Path) -> None:
+def test_a_killed_and_stopped_grid_is_resumed_and_processes_share_it(tmp_path: Path) -> None:
     write_blobs(tmp_path / "blobs")
     runs, results = tmp_path / "runs/paper", tmp_path / "results/paper"
 
@@ -37,19 +37,19 @@ def test_a_grid_that_is_killed_and_stopped_goes_on_and_lanes_share_it(tmp_path: 
     wait_for(lambda: len(read_results(results)) == 1 and any(runs.rglob("step-*.ckpt")), stopped)
     stopped.terminate()
     stopped.join()
-    said = (tmp_path / "stopped").read_text()
-    assert stopped.exitcode == 128 + signal.SIGTERM, said
-    assert "the same command goes on" in said
+    messages = (tmp_path / "stopped").read_text()
+    assert stopped.exitcode == 128 + signal.SIGTERM, messages
+    assert "the same command goes on" in messages
     assert read_results(results).keys() == begun
     starts = next(runs.joinpath(*begun).rglob("metrics.jsonl")).read_text().count('"event": "start"')
     assert starts == 2  # of which the second went on from a checkpoint of the first
 
     kept = {file: file.stat().st_mtime_ns for file in results.iterdir()}
-    lanes = [start(tmp_path, name) for name in ("one", "two")]
-    for lane in lanes:
-        lane.join()
-    said = "".join((tmp_path / name).read_text() for name in ("one", "two"))
-    assert [lane.exitcode for lane in lanes] == [0, 0], said
+    processes = [start(tmp_path, name) for name in ("one", "two")]
+    for process in processes:
+        process.join()
+    messages = "".join((tmp_path / name).read_text() for name in ("one", "two"))
+    assert [process.exitcode for process in processes] == [0, 0], messages
     assert len(read_results(results)) == 3
-    assert said.count(" of 3 done  now ") == 2  # each by one lane
+    assert messages.count(" of 3 done  now ") == 2  # each by one process
     assert all(file.stat().st_mtime_ns == time for file, time in kept.items())

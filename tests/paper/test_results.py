@@ -1,18 +1,18 @@
-"""A result written is the result read; other files in the folder are nobody's business; damage is one line."""
+"""A result is read as it was written; other files in the folder are ignored; a broken file is refused by name."""
 
 from pathlib import Path
 
 import pytest
-from helpers.paper import a_result
+from helpers.paper import example_result
 
 from globalconv.errors import InputError
 from globalconv.paper.results import read_results, result_file, write_result
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_results_are_read_as_written(tmp_path: Path) -> None:
     folder = tmp_path / "results"
     assert read_results(folder) == {}
-    results = [a_result("0123456789ab"), a_result("ba9876543210", diverged=True, final_loss=None, hits=[])]
+    results = [example_result("0123456789ab"), example_result("ba9876543210", diverged=True, final_loss=None, hits=[])]
     for result in results:
         write_result(folder, result)
     (folder / "notes.json").write_text("mine")
@@ -21,7 +21,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"key": 1, "other": 2}', "[]"])
-def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
+def test_a_broken_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
     result_file(tmp_path, "0123456789ab").write_text(text)
     with pytest.raises(InputError, match=r"0123456789ab\.json: not a result"):
         read_results(tmp_path)

@@ -1,137 +1,138 @@
-"""When two trainings are the same: settings without what changes nothing, hashed together with the data.
+"""Keys of trainings: two trainings that give the same result on the same data have the same key.
 
-Widths of Figure 4's stack (Table 4) for any backbone and number of classes.
+The key of a run is a hash of its recipe without the fields that change nothing, of the way of prediction, and of the
+data's name, classes and sample names. Files of results are named after it, so a change of the key loses them all.
+Imports no torch.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from globalconv.data.roots import Root
-from globalconv.training.recipe import ModelSettings, Recipe, StagedRecipe
+from globalconv.data.source import Source
+from globalconv.training.recipe import DataSettings, ModelSettings, Recipe, StagedRecipe
+from globalconv.training.training_splits import fingerprint, open_splits, sample_names
 
-UNIMPORTANT = ("device", "evaluate_every", "checkpoint_every", "log_every")
+IRRELEVANT_FIELDS = ("device", "evaluate_every", "checkpoint_every", "log_every")
 """Fields that do not change the last weights of a training; nor does `data.workers`."""
 
-LATER = {"head_width": ModelSettings.head_width}
-"""Settings of a network that the first results did not have -> what they were: no reason for another key."""
+LATER_FIELDS = {"head_width": ModelSettings.head_width}
+"""Fields of `model` that the first results lack -> their value there, which changes no key."""
 
-LEVELS = 4
-
-DIGITS = 12
-"""Of a key, hexadecimal."""
+KEY_DIGITS = 12
+"""Hexadecimal digits of a key."""
 
 
-def portable(recipe: Recipe | StagedRecipe) -> dict[str, Any]:
-    """Return a recipe as JSON that says the same on every machine: a file of weights by its name and contents."""
+def stages_of(recipe: Recipe | StagedRecipe) -> Mapping[str, Recipe]:
+    """Return the trainings of a recipe by their names; a recipe without stages is one training named ""."""
+    return recipe.stages if isinstance(recipe, StagedRecipe) else {"": recipe}
+
+
+def portable_json(recipe: Recipe | StagedRecipe) -> dict[str, Any]:
+    """Return a recipe as JSON that is the same on every machine: a file of weights by its name and contents."""
     fields = recipe.to_json()
     for stage in fields.get("stages", {"": fields}).values():
         weights = stage["model"]["backbone_weights"]
         if weights is not None and (file := Path(weights)).is_file():
-            stage["model"]["backbone_weights"] = f"{file.name}, sha256 {_digest_of(file, file.stat().st_mtime_ns)}"
+            digest = _file_digest(file, file.stat().st_mtime_ns)
+            stage["model"]["backbone_weights"] = f"{file.name}, sha256 {digest}"
     return fields
 
 
+@cache
+def _file_digest(file: Path, modified_ns: int) -> str:
+    return _digest(file.read_bytes())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:KEY_DIGITS]
+
+
 def identity(recipe: Mapping[str, Any], inference: Mapping[str, Any]) -> str:
-    """Return what is equal for recipes (as `portable` has them) and predictions that give the same result."""
-    stages = recipe.get("stages", {"": recipe}).values()
-    return json.dumps([[_essential(stage) for stage in stages], inference], sort_keys=True)
+    """Return a string that is equal for recipes (of `portable_json`) and predictions that give the same result."""
+    trainings = []
+    for stage in recipe.get("stages", {"": recipe}).values():
+        fields = {name: value for name, value in stage.items() if name not in IRRELEVANT_FIELDS}
+        fields["data"] = {name: value for name, value in stage["data"].items() if name != "workers"}
+        fields["model"] = canonical_model(stage["model"])
+        if fields["steps"] is not None:
+            del fields["epochs"]
+        trainings.append(fields)
+    return json.dumps([trainings, inference], sort_keys=True)
 
 
-def run_key(identity: str, data: Mapping[str, Any]) -> str:
-    """Return the key of a result: `identity`, and the data's name, classes and fingerprint."""
+def canonical_model(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `model` in one of the spellings that build the same network.
+
+    Head and kernel size are given for each of the four levels, a pointwise head has k = 1, a stack of one 3x3
+    convolution is that convolution, and a stack's width means nothing without a stack.
+    """
+    heads, kernels = (list(model[name]) * (4 // len(model[name])) for name in ("head", "kernel_size"))
+    levels = []
+    for head, kernel in zip(heads, kernels, strict=True):
+        if head == "pointwise":
+            levels.append((head, 1))
+        else:
+            levels.append(("conv" if (head, kernel) == ("stack", 3) else head, kernel))
+    width = model["stack_width"] if any(head == "stack" for head, _ in levels) else None
+    if isinstance(width, list | tuple):
+        width = width[0] if len(set(width)) == 1 else list(width)
+    return {**without_later_fields(model), "head": None, "kernel_size": levels, "stack_width": width}
+
+
+def without_later_fields(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `model` without `LATER_FIELDS` that have their implicit value."""
+    return {name: value for name, value in model.items() if name not in LATER_FIELDS or value != LATER_FIELDS[name]}
+
+
+def run_key(run_identity: str, data: Mapping[str, Any]) -> str:
+    """Return the key of a result from its `identity` and the facts about its data (`RunResult.data`)."""
     facts = [data[name] for name in ("name", "class_names", "fingerprint")]
-    return _digest(json.dumps([identity, facts]).encode())
+    return _digest(json.dumps([run_identity, facts]).encode())
 
 
 def data_name(root: Root | None) -> str:
-    """Return what data are called in results: the folder's name, not its place."""
+    """Return the name of data in results: the folder's name, not its place."""
     if isinstance(root, Mapping):
         return "+".join(sorted(root))
     return "scenes" if root is None else root.resolve().name
 
 
-def _essential(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one training's settings as far as they matter, each network in one spelling."""
-    fields = {name: value for name, value in recipe.items() if name not in UNIMPORTANT}
-    fields["data"] = {name: value for name, value in recipe["data"].items() if name != "workers"}
-    fields["model"] = spelled(recipe["model"])
-    if fields["steps"] is not None:
-        del fields["epochs"]
-    return fields
+@dataclass
+class GridData:
+    """The data of a grid of trainings; each pair of splits is opened once."""
 
+    root: Root | None
+    _opened: dict[tuple[str | None, str, str], tuple[Source, Source]] = field(default_factory=dict)
 
-def spelled(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a network's settings in one of the spellings that build it: a stack of one 3x3 is a 3x3 convolution."""
-    levels = [
-        _level(head, kernel) for head, kernel in zip(four(model["head"]), four(model["kernel_size"]), strict=True)
-    ]
-    width = model["stack_width"] if any(head == "stack" for head, _ in levels) else None
-    if isinstance(width, list | tuple):
-        width = width[0] if len(set(width)) == 1 else list(width)
-    return {**without_later(model), "head": None, "kernel_size": levels, "stack_width": width}
+    def splits(self, settings: DataSettings) -> tuple[Source, Source]:
+        """Return the splits for training and validation."""
+        pair = (settings.layout, settings.train_split, settings.val_split)
+        if pair not in self._opened:
+            self._opened[pair] = open_splits(settings, self.root)
+        return self._opened[pair]
 
+    def facts(self, recipe: Recipe | StagedRecipe) -> dict[str, Any]:
+        """Return `RunResult.data` of a recipe: splits and classes of its last stage, the fingerprint of all stages."""
+        stages = list(stages_of(recipe).values())
+        splits = [self.splits(stage.data) for stage in stages]
+        train, val = splits[-1]
+        digests = [fingerprint(sample_names(source))["fingerprint"] for pair in splits for source in pair]
+        return {
+            "name": data_name(self.root),
+            "train_split": stages[-1].data.train_split,
+            "val_split": stages[-1].data.val_split,
+            "train_images": len(train),
+            "val_images": len(val),
+            "fingerprint": hashlib.sha256("\n".join(digests).encode()).hexdigest(),
+            "class_names": list(train.labels.class_names),
+        }
 
-def without_later(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a network's settings without those of later versions that say what was always so."""
-    return {name: value for name, value in model.items() if name not in LATER or value != LATER[name]}
-
-
-def _level(head: str, kernel: int) -> tuple[str, int]:
-    if head == "pointwise":
-        return head, 1
-    return ("conv" if (head, kernel) == ("stack", 3) else head), kernel
-
-
-def four(values: Any) -> list[Any]:
-    """Return one value or four as four, one per level."""
-    return list(values) * (LEVELS // len(values))
-
-
-@cache
-def _digest_of(file: Path, changed: int) -> str:
-    return _digest(file.read_bytes())
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:DIGITS]
-
-
-KERNEL = 7
-"""Of Table 4."""
-
-PAPER_CHANNELS, PAPER_NARROW = 2048, 210
-"""Channels of res-5 in the paper, and the third width that it tries there."""
-
-
-def stack_width(name: str, channels: Sequence[int], classes: int) -> tuple[int, ...] | None:
-    """Return Table 4's width of that name on each level, after levels of `channels`; None are all of its channels.
-
-    "half" is half of the level's channels. "narrow" is, over the paper's backbone, the share that its 210 are of 2048;
-    over others it is the width whose stack has as many weights as the GCN beside it, which the paper's has not (4307K
-    against 608K). The paper prints its widths of the head after res-5 and does not say what the other levels have.
-    """
-    from globalconv.cost.count import matching_width  # loads torch
-
-    match name:
-        case "full":
-            return None
-        case "half":
-            return tuple(level // 2 for level in channels)
-        case _ if channels[-1] == PAPER_CHANNELS:
-            return tuple(round(level * PAPER_NARROW / PAPER_CHANNELS) for level in channels)
-        case _:
-            return tuple(matching_width(level, classes, KERNEL) for level in channels)
-
-
-def channels_of(backbone: str) -> tuple[int, ...]:
-    """Return the channels of the four levels of a backbone."""
-    import torch
-
-    from globalconv.model.backbone import Backbone
-
-    with torch.device("meta"):
-        return tuple(Backbone(backbone).channels)
+    def key(self, recipe: Recipe | StagedRecipe, inference: Mapping[str, Any]) -> str:
+        """Return the key of a recipe that is trained on these data and predicts so."""
+        return run_key(identity(portable_json(recipe), inference), self.facts(recipe))

@@ -1,20 +1,22 @@
-"""From tables, a recipe and seeds to the list of runs: each a recipe, a way of prediction, and what it is a row of."""
+"""The runs behind the tables: from tables, a recipe and a number of seeds to the list of trainings, in their order."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from globalconv.errors import InputError, suggest
+from globalconv.errors import InputError
 from globalconv.infer.inference_settings import InferenceSettings
-from globalconv.paper.keys import identity, portable
-from globalconv.paper.tables import TABLES, WIDTHS, Table, Variant
+from globalconv.paper.keys import identity, portable_json, stages_of
+from globalconv.paper.tables import WIDTHS, Table, Variant
 from globalconv.training.recipe import Recipe, StagedRecipe
 
-AT_THE_END = 10**9
-"""Steps between evaluations: so many that only the last weights are evaluated, and none can be the best by chance."""
+NEVER = 10**9
+"""Steps between evaluations: only the last weights are evaluated, so that none can be the best by chance."""
 
-Width = Callable[[str, str], tuple[int, ...] | None]
-"""(one of `WIDTHS`, backbone) -> m of a stack on each level."""
+TABLE_4_KERNEL = 7
+RES5_CHANNELS, NARROW_STACK = 2048, 210
+"""Channels of res-5 in the paper, and the third width of Table 4 there."""
 
 
 @dataclass(frozen=True)
@@ -24,29 +26,60 @@ class Run:
     table: Table
     variant: Variant
     recipe: Recipe | StagedRecipe
-    """With the variant's fields and the seed; of a staged one the stages that the variant needs."""
+    """With the variant's fields and the seed; of a staged recipe only the stages that the variant needs."""
     inference: InferenceSettings
 
     @property
-    def last(self) -> Recipe:
+    def last_stage(self) -> Recipe:
         """The recipe of the last stage, or the only one."""
         return list(stages_of(self.recipe).values())[-1]
 
     @property
     def identity(self) -> str:
-        """What is equal for runs with the same result on the same data."""
-        return identity(portable(self.recipe), self.inference.changes())
+        """The same string for all runs with the same result on the same data."""
+        return identity(portable_json(self.recipe), self.inference.changes())
 
     @property
-    def words(self) -> str:
-        """What the run is, for a line of progress."""
-        split = self.last.data.train_split
-        return f"{self.variant.name}, seed {self.last.seed}" + ("" if split == "train" else f", {split}")
+    def description(self) -> str:
+        """Variant, seed and split, for a line of progress."""
+        split = self.last_stage.data.train_split
+        return f"{self.variant.name}, seed {self.last_stage.seed}" + ("" if split == "train" else f", {split}")
 
 
-def stages_of(recipe: Recipe | StagedRecipe) -> Mapping[str, Recipe]:
-    """Return the trainings of a recipe by their names."""
-    return recipe.stages if isinstance(recipe, StagedRecipe) else {"": recipe}
+def plan(
+    tables: Sequence[Table],
+    recipes: Sequence[Recipe | StagedRecipe],
+    seeds: int,
+    first_only: bool,
+    num_classes: Callable[[], int],
+) -> list[Run]:
+    """Return all runs in the order in which they are trained: seed by seed, and the `first` variants first.
+
+    `recipes` are one recipe on one or several pairs of splits. With `first_only` no other variants are planned.
+    `num_classes` is called where a table needs the widths of stacks (Table 4).
+    """
+    for table in tables:
+        if first_only and not any(variant.first for variant in table.variants):
+            raise InputError(f"`first`: {table.name} has none of those rows; leave it out")
+    rows = [(table, variant) for table in tables for variant in table.variants if variant.first or not first_only]
+    rows.sort(key=lambda row: not row[1].first)
+
+    def recipe_of(variant: Variant, base: Recipe | StagedRecipe, seed: int) -> Recipe | StagedRecipe:
+        def with_variant(recipe: Recipe) -> Recipe:
+            fields = dict(variant.model)
+            if (width := fields.get("stack_width")) in WIDTHS:
+                fields["stack_width"] = stack_width(width, recipe.model.backbone, num_classes())
+            model = dataclasses.replace(recipe.model, **fields)
+            return dataclasses.replace(recipe, model=model, seed=seed, evaluate_every=NEVER)
+
+        return _map_stages(list(prefixes(base))[(variant.stage or 0) - 1], with_variant)
+
+    return [
+        Run(table, variant, recipe_of(variant, base, seed), InferenceSettings(**variant.inference))
+        for seed in range(seeds)
+        for base in recipes
+        for table, variant in rows
+    ]
 
 
 def prefixes(recipe: Recipe | StagedRecipe) -> Iterator[Recipe | StagedRecipe]:
@@ -59,95 +92,68 @@ def prefixes(recipe: Recipe | StagedRecipe) -> Iterator[Recipe | StagedRecipe]:
         yield StagedRecipe(dict(stages[:count]))
 
 
-def tables_named(names: Sequence[str]) -> list[Table]:
-    """Return the tables of these names; unknown ones are refused."""
-    for name in names:
-        if name not in TABLES:
-            raise InputError(f"paper {name}: {suggest(name, TABLES)}")
-    return [TABLES[name] for name in dict.fromkeys(names)]
+def with_steps(recipe: Recipe | StagedRecipe, steps: int) -> Recipe | StagedRecipe:
+    """Return a recipe each of whose stages takes that many steps."""
+    if steps < 1:
+        raise InputError(f"`budget` {steps}: give the steps of every training, at least 1")
+    return _map_stages(recipe, lambda stage: dataclasses.replace(stage, steps=steps))
 
 
-def plan(
-    tables: Sequence[Table],
-    bases: Sequence[Recipe | StagedRecipe],
-    seeds: int,
-    first_only: bool,
-    width: Width,
-) -> list[Run]:
-    """Return all runs in the order in which they are made: seed by seed, and in it the variants that tell most first.
+def on_fold(recipe: Recipe | StagedRecipe, fold: str) -> Recipe | StagedRecipe:
+    """Return a recipe on the splits FOLD.train and FOLD.val."""
 
-    `bases` are one recipe on several pairs of splits. With `first_only` no other variants are planned.
-    """
-    if first_only:
-        _check_first(tables)
-    rows = [(table, variant) for table in tables for variant in table.variants if variant.first or not first_only]
-    rows.sort(key=lambda row: not row[1].first)
-    return [
-        Run(table, variant, _varied(base, variant, seed, width), InferenceSettings(**variant.inference))
-        for seed in range(seeds)
-        for base in bases
-        for table, variant in rows
-    ]
+    def on_splits(stage: Recipe) -> Recipe:
+        data = dataclasses.replace(stage.data, train_split=f"{fold}.train", val_split=f"{fold}.val")
+        return dataclasses.replace(stage, data=data)
+
+    return _map_stages(recipe, on_splits)
 
 
-def _check_first(tables: Sequence[Table]) -> None:
+def _map_stages(recipe: Recipe | StagedRecipe, change: Callable[[Recipe], Recipe]) -> Recipe | StagedRecipe:
+    if isinstance(recipe, Recipe):
+        return change(recipe)
+    return StagedRecipe({name: change(stage) for name, stage in recipe.stages.items()})
+
+
+def check_overrides(tables: Sequence[Table], default: Recipe | StagedRecipe, recipe: Recipe | StagedRecipe) -> None:
+    """Refuse a recipe that changes what a table sets itself, or that has too few stages for a table."""
+    compared = sorted({name for table in tables for variant in table.variants for name in variant.model})
+    for before, after in zip(stages_of(default).values(), stages_of(recipe).values(), strict=True):
+        for name in compared:
+            if getattr(before.model, name) != getattr(after.model, name):
+                raise InputError(f"`model.{name}`: is what the table compares; leave it out")
+        if before.seed != after.seed:
+            raise InputError(f"`seed` {after.seed}: a table takes the seeds from 0; give their number, `seeds`")
+        if before.evaluate_every != after.evaluate_every:
+            raise InputError(f"`evaluate_every` {after.evaluate_every}: only the last weights are scored; leave it out")
+    count = len(stages_of(recipe))
     for table in tables:
-        if not any(variant.first for variant in table.variants):
-            raise InputError(f"`first`: {table.name} has none of those rows; leave it out")
-
-
-def check_overrides(tables: Sequence[Table], default: Recipe | StagedRecipe, base: Recipe | StagedRecipe) -> None:
-    """Refuse options that a table sets itself, and stages that the recipe does not have."""
-    names = sorted({name for table in tables for variant in table.variants for name in variant.model})
-    for was, now in zip(stages_of(default).values(), stages_of(base).values(), strict=True):
-        for name in names:
-            if getattr(was.model, name) != getattr(now.model, name):
-                option = f"`model.{name}`"
-                raise InputError(f"{option}: is what the table compares; leave it out")
-        if was.seed != now.seed:
-            raise InputError(f"`seed` {now.seed}: a table takes the seeds from 0; give their number, `seeds`")
-        if was.evaluate_every != now.evaluate_every:
-            raise InputError(f"`evaluate_every` {now.evaluate_every}: only the last weights are scored; leave it out")
-    have = len(stages_of(base))
-    for table in tables:
-        if (needed := max(variant.stage or 1 for variant in table.variants)) > have:
+        if (needed := max(variant.stage or 1 for variant in table.variants)) > count:
             raise InputError(
-                f"paper {table.name}: compares {needed} stages of a training, and the recipe has {have}; name one with"
+                f"paper {table.name}: compares {needed} stages of a training, and the recipe has {count}; name one with"
                 f" stages, such as `recipe` {table.recipe}"
             )
 
 
-def budgeted(base: Recipe | StagedRecipe, steps: int) -> Recipe | StagedRecipe:
-    """Return a recipe whose every stage takes so many steps."""
-    if steps < 1:
-        raise InputError(f"`budget` {steps}: give the steps of every training, at least 1")
-    return _each(base, lambda recipe: dataclasses.replace(recipe, steps=steps))
+@cache
+def stack_width(name: str, backbone: str, num_classes: int) -> tuple[int, ...] | None:
+    """Return the width of Table 4's stack on each level, by its name in `WIDTHS`; None for all channels of a level.
 
+    "half" is half of the level's channels. "narrow" is, over the paper's backbone, the share that its 210 are of 2048;
+    over others it is the width whose stack has as many weights as the GCN beside it, which the paper's has not (4307K
+    against 608K). The paper prints its widths of the head after res-5 and does not say what the other levels have.
+    """
+    if name == "full":
+        return None
+    import torch
 
-def on_splits(base: Recipe | StagedRecipe, fold: str) -> Recipe | StagedRecipe:
-    """Return a recipe on the splits FOLD.train and FOLD.val."""
+    from globalconv.cost.count import matching_width
+    from globalconv.model.backbone import Backbone
 
-    def change(recipe: Recipe) -> Recipe:
-        data = dataclasses.replace(recipe.data, train_split=f"{fold}.train", val_split=f"{fold}.val")
-        return dataclasses.replace(recipe, data=data)
-
-    return _each(base, change)
-
-
-def _varied(base: Recipe | StagedRecipe, variant: Variant, seed: int, width: Width) -> Recipe | StagedRecipe:
-    """Return the recipe of a variant: of the base as many stages as it trains, with its fields and the seed."""
-
-    def change(recipe: Recipe) -> Recipe:
-        fields = dict(variant.model)
-        if (name := fields.get("stack_width")) in WIDTHS:
-            fields["stack_width"] = width(name, recipe.model.backbone)
-        model = dataclasses.replace(recipe.model, **fields)
-        return dataclasses.replace(recipe, model=model, seed=seed, evaluate_every=AT_THE_END)
-
-    return _each(list(prefixes(base))[(variant.stage or 0) - 1], change)
-
-
-def _each(base: Recipe | StagedRecipe, change: Callable[[Recipe], Recipe]) -> Recipe | StagedRecipe:
-    if isinstance(base, Recipe):
-        return change(base)
-    return StagedRecipe({name: change(recipe) for name, recipe in base.stages.items()})
+    with torch.device("meta"):
+        channels = Backbone(backbone).channels
+    if name == "half":
+        return tuple(level // 2 for level in channels)
+    if channels[-1] == RES5_CHANNELS:
+        return tuple(round(level * NARROW_STACK / RES5_CHANNELS) for level in channels)
+    return tuple(matching_width(level, num_classes, TABLE_4_KERNEL) for level in channels)

@@ -1,6 +1,6 @@
-"""The result of one training as a file: everything that a table, an interval or a plot is made of, and no torch.
+"""The result of one training as a file: all numbers that tables, intervals and plots are made of. Imports no torch.
 
-`RESULTS/KEY.json`, one per training and way of prediction; files of other names in that folder are not looked at.
+`RESULTS/KEY.json`, one for each training and way of prediction; files of other names in that folder are ignored.
 """
 
 import dataclasses
@@ -14,22 +14,20 @@ from typing import Any
 from globalconv.errors import InputError
 from globalconv.runtime.files import write_text
 
-WORDS = {
+SCORE_LABELS = {
     "miou": "mIoU", "pixel_accuracy": "pixels", "mean_accuracy": "classes",
     "boundary_accuracy": "boundary", "internal_accuracy": "internal",
 }  # fmt: skip
-"""Names in `RunResult.scores` -> what people call them; each is a share from 0 to 1, or null."""
+"""Names in `RunResult.scores` -> labels in tables; each score is a share from 0 to 1, or null."""
 
-SCORES = tuple(WORDS)
-
-NAME = re.compile(r"[0-9a-f]{12}\.json")
+SCORES = tuple(SCORE_LABELS)
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a training gave: scores of its last weights (their moving average where the recipe has one), in float32.
+    """Scores, in float32, of the last weights of a training (their moving average where the recipe has one).
 
-    Of K classes and a validation split of N images; per-image counts are there so that anybody can resample them.
+    Of K classes and a validation split of N images; the counts of each image allow anybody to resample them.
     """
 
     key: str
@@ -46,15 +44,15 @@ class RunResult:
     images: list[str]
     """Names of the validation samples, in order."""
     hits: list[list[int]]
-    """(N, K): pixels of each image and class that are right."""
+    """(N, K): correct pixels of each image and class."""
     unions: list[list[int]]
-    """(N, K): pixels of each image that are of a class in truth or prediction."""
+    """(N, K): pixels of each image that have the class in the label map or in the class map."""
     regions: list[list[int]]
-    """(N, 4): boundary right, boundary, internal right, internal pixels of each image."""
+    """(N, 4): boundary correct, boundary, internal correct, internal pixels of each image."""
     final_loss: float | None
     """Mean of the last 10 % of the logged training losses; null if none was logged."""
     steps: int
-    """Of the optimiser, taken by the last stage."""
+    """Optimiser steps of the last stage."""
     parameters: int
     head_parameters: int
     """Weights, without biases, of the head after res-5: the paper's count."""
@@ -63,20 +61,20 @@ class RunResult:
     crop: list[int]
     """Height and width of a training crop."""
     minutes: float
-    """Spent in the training steps of the last stage and in scoring."""
+    """Time of the training steps of the last stage and of scoring."""
     machine: str
     precision: str
     """Of the training; scores are computed in float32."""
     versions: Mapping[str, str]
     date: str
     diverged: bool = False
-    """The loss became infinite or no number: a result, without scores."""
+    """The loss became infinite or not a number; such a result has no scores."""
     inference: Mapping[str, Any] = field(default_factory=dict)
     """Scales, tiles or CRF of the prediction, as `InferenceSettings.changes()`; {} for one pass of the network."""
 
 
 def result_file(folder: Path, key: str) -> Path:
-    """Return where the result of this key is, or would be."""
+    """Return the path of the result with this key."""
     return folder / f"{key}.json"
 
 
@@ -87,18 +85,17 @@ def write_result(folder: Path, result: RunResult) -> None:
     write_text(result_file(folder, result.key), "{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def read_result(path: Path) -> RunResult:
-    """Return the result in a file; `InputError` for anything else."""
-    try:
-        return RunResult(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise InputError(
-            f"{path}: not a result of globalconv paper of this version ({error}); move it away, and its run is"
-            " scored again"
-        ) from error
-
-
 def read_results(folder: Path) -> dict[str, RunResult]:
-    """Return all results in `folder` by their keys; none where there is no such folder."""
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return {file.stem: read_result(file) for file in files if NAME.fullmatch(file.name)}
+    """Return all results in `folder` by their keys, {} where there is no such folder; `InputError` for a broken one."""
+    results = {}
+    for file in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if not re.fullmatch(r"[0-9a-f]{12}\.json", file.name):
+            continue
+        try:
+            results[file.stem] = RunResult(**json.loads(file.read_text()))
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"{file}: not a result of globalconv paper of this version ({error}); move it away, and its run is"
+                " scored again"
+            ) from error
+    return results

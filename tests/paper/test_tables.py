@@ -1,4 +1,4 @@
-"""The tables say what the paper prints, and their networks have the weights that it counts."""
+"""The tables have the numbers that the paper prints, and their networks the weights that it counts."""
 
 import pytest
 import torch
@@ -37,9 +37,9 @@ def test_tables_are_consistent(table: Table) -> None:
 
 
 def with_parameters() -> list[Variant]:
-    found = [v for table in TABLES.values() for v in table.variants if "head_parameters" in v.printed]
-    assert len(found) == 12
-    return found
+    variants = [v for table in TABLES.values() for v in table.variants if "head_parameters" in v.printed]
+    assert len(variants) == 12
+    return variants
 
 
 WIDTH = {"full": 2048, "half": 1024, "narrow": 210}
