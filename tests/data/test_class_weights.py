@@ -57,7 +57,7 @@ def test_class_weights_by_hand() -> None:
     assert compute_class_weights(pixels, "median").tolist() == pytest.approx(expected)
     assert compute_class_weights(pixels, "sqrt-median").tolist() == pytest.approx([value**0.5 for value in expected])
     assert compute_class_weights(pixels, "none").tolist() == [1, 1, 1]
-    with pytest.raises(InputError, match="class_weights='mdian': did you mean 'median'"):
+    with pytest.raises(InputError, match=r"`optim\.class_weights` 'mdian': did you mean 'median'"):
         compute_class_weights(pixels, "mdian")
 
 

@@ -126,9 +126,9 @@ def test_an_input_error_arrives_as_it_was_raised(workers: int) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"batch_size": 0}, "batch_size=0"),
-        ({"workers": -1}, "workers=-1"),
-        ({"seed": -1}, "seed=-1"),
+        ({"batch_size": 0}, "`data.batch_size` 0"),
+        ({"workers": -1}, "`data.workers` -1"),
+        ({"seed": -1}, "`seed` -1"),
         ({}, "no samples"),
     ],
 )

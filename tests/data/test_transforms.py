@@ -151,5 +151,5 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object], said: str) -> None:
-    with pytest.raises(InputError, match=f"augmentation.{said}="):
+    with pytest.raises(InputError, match=f"`data.augmentation.{said}`"):
         Augmentation(**wrong)  # type: ignore[arg-type]

@@ -63,7 +63,7 @@ def compute_class_weights(pixels: ClassPixels, kind: str) -> Float64Array:
     no frequency: they do not count for the median and have weight 1, which no loss over the same data ever uses.
     """
     if kind not in get_args(ClassWeighting):
-        raise InputError(f"class_weights={kind!r}: {suggest(kind, get_args(ClassWeighting))}")
+        raise InputError(f"`optim.class_weights` {kind!r}: {suggest(kind, get_args(ClassWeighting))}")
     weights_K = np.ones(len(pixels.pixels_K))
     occurs_K = pixels.pixels_K > 0
     if kind != "none" and occurs_K.any():

@@ -23,6 +23,7 @@ from globalconv.arrays import Uint8Array
 from globalconv.data.formats.pairing import list_files
 from globalconv.data.images import IMAGE_SUFFIXES, read_image
 from globalconv.data.loader import Batch, Sample, endless_batches, single_pass_batches
+from globalconv.data.roots import require_folder
 from globalconv.data.splits import find_split
 from globalconv.data.transform_settings import ClassificationAugmentation
 from globalconv.data.transforms import CropWindow
@@ -57,9 +58,7 @@ class ImageFolder:
 
 def open_image_folder(root: Path, split: str) -> ImageFolder:
     """Return the images of `split` ("train", "val", or another folder at `root` that holds a folder per class)."""
-    if not root.is_dir():
-        raise InputError(f"{root}: {'is a file' if root.exists() else 'there is no such folder'}; give a data folder")
-    folders = _subfolders(root)
+    folders = _subfolders(require_folder(root))
     if (train := find_split(folders, TRAIN)) is None:
         raise InputError(f"{root}: has no folder train/ with a folder of images per class (train/CLASS/*.JPEG)")
     class_names = _subfolders(root / train)

@@ -99,16 +99,16 @@ def endless_batches(
     They ignore Ctrl-C and SIGTERM, which the trainer handles, and end when the iterator is closed or dropped.
     """
     if batch_size < 1:
-        raise InputError(f"batch_size={batch_size}: a batch holds at least 1 sample")
+        raise InputError(f"`data.batch_size` {batch_size}: a batch holds at least 1 sample")
     if batch_size % shard.count:
         raise InputError(
             f"`data.batch_size` {batch_size}: cannot be divided among {shard.count} processes, and the batch is that of"
             f" all of them; give a multiple of {shard.count}"
         )
     if workers < 0:
-        raise InputError(f"workers={workers}: give 0 or more processes")
+        raise InputError(f"`data.workers` {workers}: give 0 or more processes")
     if seed < 0:
-        raise InputError(f"seed={seed}: give a whole number from 0 on")
+        raise InputError(f"`seed` {seed}: give a whole number from 0 on")
     return _batches(make, seed, _Order(samples, batch_size, seed, start, shard), workers)
 
 

@@ -26,13 +26,13 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if min(self.crop) < 1:
-            raise InputError(f"augmentation.crop={self.crop}: height and width are at least 1")
+            raise InputError(f"`data.augmentation.crop` {self.crop}: height and width are at least 1")
         low, high = self.scale
         if not 0 < low <= high < float("inf"):
-            raise InputError(f"augmentation.scale={self.scale}: give the smallest and the largest factor, both above 0")
+            raise InputError(f"`data.augmentation.scale` {self.scale}: give the smallest and largest factor, above 0")
         for field in ("brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, field) <= 1:
-                raise InputError(f"augmentation.{field}={getattr(self, field)}: a strength lies between 0 and 1")
+                raise InputError(f"`data.augmentation.{field}` {getattr(self, field)}: a strength lies between 0 and 1")
 
 
 PAPER_AUGMENTATION = Augmentation()
