@@ -54,17 +54,18 @@ def stripes(count: int, height: int = 12, width: int = 20) -> Maps:
 
 
 def findings(source: Maps, *runs: Run, regions: RegionSettings = REGIONS) -> Findings:
-    """Return what is found about `runs`."""
-    return gather([_subject(source, run) for run in runs], source, lambda done, matrix: None, regions)
+    """Score class maps as `runs` describes them."""
 
+    def subject(run: Run) -> Subject:
+        def class_map(index: int) -> Uint8Array:
+            label_map = source.label_map(index)
+            predicted = np.where(label_map == 255, 0, label_map).astype(np.uint8)
+            predicted[0, : run.wrong[index]] = run.says
+            return predicted
 
-def _subject(source: Maps, run: Run) -> Subject:
-    def class_map(index: int) -> Uint8Array:
-        found = np.where(source.label_map(index) == 255, 0, source.label_map(index)).astype(np.uint8)
-        found[0, : run.wrong[index]] = run.says
-        return found
+        return Subject(run.name, Predictions(class_map, "float32"), History(run.settings, {}, run.events))
 
-    return Subject(run.name, Predictions(class_map, "float32"), History(run.settings, {}, run.events))
+    return gather([subject(run) for run in runs], source, lambda done, matrix: None, regions)
 
 
 def log(losses: list[float], mious: list[float], every: int = 10) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from helpers.reporting import Run, findings, log, stripes
 from globalconv.evaluation.regions import RegionSettings
 from globalconv.labels import LabelSpace
 from globalconv.reports.findings import Findings
-from globalconv.reports.run_report import changed_settings, render
+from globalconv.reports.run_report import changed_settings, render_report
 
 WRONG = [0, 5, 20, 1, 2, 3, 4, 9, 11, 7]
 
@@ -26,7 +26,7 @@ def row(page: str, name: str) -> list[str]:
 
 def test_the_numbers_of_one_run_are_the_scores() -> None:
     gathered = findings(stripes(10), Run("mine", WRONG, events=log([3.0, 2.0, 1.0], [0.1, 0.2])))
-    page, score = render(gathered), gathered.results[0].score
+    page, score = render_report(gathered), gathered.results[0].score
     check_self_contained(page)
     fields = score.to_json()
     assert row(page, "sky")[2] == f"{fields['iou']['sky']:.3f}" and row(page, "car")[2] == "0.000"
@@ -36,7 +36,7 @@ def test_the_numbers_of_one_run_are_the_scores() -> None:
 
 
 def test_worst_and_best_images_are_those_with_the_most_and_fewest_wrong_pixels() -> None:
-    page = render(findings(stripes(10), Run("mine", WRONG)))
+    page = render_report(findings(stripes(10), Run("mine", WRONG)))
     assert samples(page, "Worst") == ["day/2", "day/8", "day/7", "day/9"]
     assert samples(page, "Best") == ["day/0", "day/3"]
     assert "8.3% wrong" in page
@@ -45,7 +45,7 @@ def test_worst_and_best_images_are_those_with_the_most_and_fewest_wrong_pixels()
 def test_few_images_are_shown_once_and_those_without_labels_never() -> None:
     source = stripes(5)
     source.label_maps[3][:] = 255
-    page = render(findings(source, Run("mine", [1, 2, 3, 4, 0])))
+    page = render_report(findings(source, Run("mine", [1, 2, 3, 4, 0])))
     assert samples(page, "Worst") == ["day/2", "day/1", "day/0", "day/4"] and ">Best<" not in page
 
 
@@ -55,7 +55,7 @@ def test_a_comparison_shows_where_runs_differ() -> None:
     one = Run("one", WRONG, settings=other, events=log([2.0, 1.0], [0.2, 0.3]))
     two = Run("two", [0] * 9 + [20], settings=settings, events=log([2.5, 0.5], [0.3, 0.4]))
     gathered = findings(stripes(10), one, two)
-    page = render(gathered)
+    page = render_report(gathered)
     check_self_contained(page)
     assert row(page, "model.head") == ["model.head", "pointwise", "gcn"]
     assert [row.name for row in changed_settings(gathered.results)] == ["model.head"]  # where it ran changes nothing
@@ -77,11 +77,11 @@ def test_stages_are_no_rivals() -> None:
     one = Run("coco", WRONG, settings=settings)
     two = Run("voc", [0] * 10, settings={"data.train_split": "voc:train", "epochs": 20})
     gathered = findings(stripes(10), one, two)
-    page = render(gathered, stages=True)
+    page = render_report(gathered, stages=True)
     check_self_contained(page)
     assert "coco, then voc" in page and "coco against voc" not in page
     assert "For voc, the last stage" in page and "Change one setting" not in page
-    assert "Change one setting" in render(gathered)
+    assert "Change one setting" in render_report(gathered)
     assert "coco:train+<wbr>voc:train" in page
 
 
@@ -90,37 +90,37 @@ def test_stages_are_no_rivals() -> None:
     [([0] * 10, "two is better than one by", 1), ([12, *WRONG[1:]], "too little to call it better", 0)],
 )
 def test_the_verdict_knows_chance(second: list[int], words: str, winners: int) -> None:
-    page = render(findings(stripes(10), Run("one", [20 + n for n in WRONG]), Run("two", second)))
-    other = render(findings(stripes(10), Run("one", WRONG), Run("two", second)))
+    page = render_report(findings(stripes(10), Run("one", [20 + n for n in WRONG]), Run("two", second)))
+    other = render_report(findings(stripes(10), Run("one", WRONG), Run("two", second)))
     assert words in (page if winners else other)
     assert (page if winners else other).count('class="tile winner"') == winners
 
 
 def test_three_runs_have_a_difference_each() -> None:
     gathered = findings(stripes(9), *(Run(name, [wrong] * 9) for name, wrong in (("a", 9), ("b", 5), ("c", 2))))
-    page = render(gathered)
+    page = render_report(gathered)
     assert ["", "pixels", "a", "b", "c", "b less a", "c less a"] in cells(page)
     assert len(row(page, "sky")) == 7 and ">c is ahead of b by" in page
 
 
 def test_without_a_log_there_are_no_curves_and_with_one_evaluation_no_line_of_scores() -> None:
-    assert ">Curves<" not in render(findings(stripes(2), Run("maps", [1, 2])))
-    single = render(findings(stripes(2), Run("mine", [1, 2], events=log([2.0, 1.0], [0.3]))))
+    assert ">Curves<" not in render_report(findings(stripes(2), Run("maps", [1, 2])))
+    single = render_report(findings(stripes(2), Run("mine", [1, 2], events=log([2.0, 1.0], [0.3]))))
     assert [svg["aria-label"] for svg in Reader(single).all("svg")][2:] == ["Training loss: mine"]
 
 
-def test_evil_names_stay_words() -> None:
-    evil = "<script>alert(1)</script>"
+def test_names_with_markup_stay_words() -> None:
+    name = "<script>alert(1)</script>"
     source = stripes(2)
-    object.__setattr__(source, "labels", LabelSpace((evil, "b", "c")))
-    page = render(findings(source, Run(evil, [1, 2]), Run(f"{evil}2", [0, 0])))
+    object.__setattr__(source, "labels", LabelSpace((name, "b", "c")))
+    page = render_report(findings(source, Run(name, [1, 2]), Run(f"{name}2", [0, 0])))
     check_self_contained(page)
-    assert evil in Reader(page).text
+    assert name in Reader(page).text
 
 
 def test_a_perfect_run_has_a_page_too() -> None:
     perfect: Findings = findings(stripes(3), Run("all right", [0, 0, 0]), Run("the same", [0, 0, 0]))
-    page = render(perfect)
+    page = render_report(perfect)
     assert "Nothing is confused." in page and "All class maps are alike." in page and "nan" not in Reader(page).text
 
 
@@ -134,10 +134,10 @@ def test_a_perfect_run_has_a_page_too() -> None:
 def test_the_page_says_which_boundaries_were_asked_for(
     settings: RegionSettings, words: list[str], others: list[str]
 ) -> None:
-    page = render(findings(stripes(10), Run("mine", WRONG), regions=settings))
+    page = render_report(findings(stripes(10), Run("mine", WRONG), regions=settings))
     assert all(word in page for word in words) and not any(word in page for word in others)
 
 
 def test_one_logged_loss_is_no_curve() -> None:
     gathered = findings(stripes(10), Run("mine", WRONG, events=log([3.0], [])))
-    assert "Training loss" not in render(gathered)
+    assert "Training loss" not in render_report(gathered)

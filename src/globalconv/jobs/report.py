@@ -1,4 +1,4 @@
-"""`globalconv report` as a function: run folders in, a page about one of them or about several side by side out."""
+"""The job `globalconv report`: score one run, or several together, and write the page about them."""
 
 from collections.abc import Sequence
 from pathlib import Path

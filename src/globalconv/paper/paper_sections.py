@@ -9,7 +9,7 @@ from globalconv.paper.results import SCORE_LABELS, RunResult
 from globalconv.paper.statistics import Estimate, mean_score, paired_difference
 from globalconv.paper.tables import TABLES
 from globalconv.reports.curves import Curve, Curves
-from globalconv.reports.page import Block, Note, RunLegend, SideBySide, Subheading, Table, TableRow
+from globalconv.reports.page import Block, Columns, Note, RunLegend, Subheading, Table, TableRow
 from globalconv.runtime.progress import duration
 
 NONE = "–"
@@ -181,7 +181,7 @@ def plot_blocks(tables: Mapping[str, MeasuredTable]) -> list[Block]:
     for plot in plots:
         names = {curve.run: curve.name for curve in plot.lines if not curve.dashed}
         columns.append([plot, RunLegend([names.get(run, "") for run in range(max(names) + 1)])])
-    return [SideBySide(columns)] if columns else []
+    return [Columns(columns)] if columns else []
 
 
 def _gains_by_region(table: MeasuredTable) -> list[Curve]:

@@ -43,14 +43,14 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class SvgDrawing:
     """What goes into an `svg` element, and its `viewBox`."""
 
     view_box: str
     content: str
 
 
-def drawing(curves: Curves) -> Drawing:
+def drawing(curves: Curves) -> SvgDrawing:
     """Return `curves` drawn in the page's colours and letters."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -101,7 +101,7 @@ def drawing(curves: Curves) -> Drawing:
     svg = re.sub(r' xmlns(?::\w+)?="[^"]*"|font-family: [^;"]+;? ?', "", svg)
     parts = re.search(r'<svg\b[^>]* viewBox="([^"]*)"[^>]*>(.*)</svg>', svg, re.DOTALL)
     assert parts, "matplotlib writes one svg element with a viewBox"
-    return Drawing(parts[1], parts[2].strip())
+    return SvgDrawing(parts[1], parts[2].strip())
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

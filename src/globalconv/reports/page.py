@@ -42,7 +42,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Note:
-    """A paragraph that stands back: what a table or image shows and how to read it."""
+    """A paragraph in muted ink: what a table or image shows and how to read it."""
 
     words: str
 
@@ -63,7 +63,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Tile:
-    """A number that is read from across the room; the `winner` of several stands out."""
+    """A large number with a label above it and words below; the `winner` of several stands out."""
 
     label: str
     number: str
@@ -73,7 +73,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Numbers side by side."""
+    """Large numbers side by side."""
 
     tiles: Sequence[Tile]
 
@@ -132,15 +132,16 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; `columns` names every cell after the row's name (none: no head).
+    """A table. `columns` names every cell after the row's name, `corner` what stands above those; no columns, no head.
 
-    Its `style` is `numbers`; `rivals`, numbers of which a narrow screen leaves out the first column; `words`, which may
-    be broken; `whole`, words that are not broken, so that a table that is too wide is moved sideways; or `matrix`.
+    Styles: `numbers`; `rivals`, numbers whose first column is left out on a narrow screen; `words`, broken anywhere;
+    `whole`, words that are not broken, so that a table that is too wide scrolls; `matrix`, small coloured cells.
     """
 
     columns: Sequence[str]
     rows: Sequence[TableRow]
     style: Literal["numbers", "rivals", "words", "whole", "matrix"] = "numbers"
+    corner: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class Columns:
     """Blocks beside each other, where there is room; each column is a list of blocks."""
 
     columns: Sequence[Sequence["Block"]]
@@ -201,7 +202,7 @@ class Folded:
 
 Block = (
     Text | Note | Subheading | Points | Tiles | NextSteps | Table | Curves | RunLegend | ClassLegend | Gallery
-    | SideBySide | Folded
+    | Columns | Folded
 )  # fmt: skip
 
 

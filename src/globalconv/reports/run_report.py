@@ -48,9 +48,10 @@ def write_report(
     regions: RegionSettings = REGIONS,
     stages: bool = False,
 ) -> list[Score]:
-    """Score `subjects` on `source`, write the page about it to `path`, and return the scores; show how far it is.
+    """Score `subjects` on `source`, write the page about them to `path` and return the scores, with progress shown.
 
-    `regions` says what is near a boundary. `stages`: they are no rivals, but each began where the one before ended.
+    `regions` says what is near a boundary. With `stages` the subjects are no rivals: each began where the one before
+    ended.
     """
     check_page(path)
     with Progress("reported on", len(source), "images") as progress:
@@ -59,12 +60,12 @@ def write_report(
             progress.update(done, {"mIoU": f"{matrix.miou():.4f}"} if len(subjects) == 1 else {})
 
         findings = gather(subjects, source, on_image, regions)
-        write_page(path, render(findings, stages))
+        write_page(path, render_report(findings, stages))
     return [result.score for result in findings.results]
 
 
-def render(findings: Findings, stages: bool = False) -> str:
-    """Return the page."""
+def render_report(findings: Findings, stages: bool = False) -> str:
+    """Return the page about one subject, or about several side by side."""
     if len(findings.results) == 1:
         title = f"Report: {findings.names[0]}"
         opening = about_one(findings)
@@ -103,7 +104,7 @@ def about_one(findings: Findings) -> list[Section]:
     ]
     return [
         Section("In short", [Tiles(tiles), Points(summarise_one(findings))]),
-        Section("What to try next", [_cards(advise(_evidence(result)))]),
+        Section("What to try next", [_cards(_advice(result))]),
     ]
 
 
@@ -129,10 +130,10 @@ def about_several(findings: Findings, stages: bool) -> list[Section]:
     ]
     if stages:
         last = findings.results[-1]
-        note, steps = f"For {last.name}, the last stage:", advise(_evidence(last))
+        note, steps = f"For {last.name}, the last stage:", _advice(last)
     else:
         note = f"From the comparison, and for {best.name}:"
-        steps = advise_on_comparison(comparison) + untried(advise(_evidence(best)), comparison.changed)
+        steps = advise_on_comparison(comparison) + untried(_advice(best), comparison.changed)
     changed = changed_settings(findings.results)
     same = Note("The runs have the same settings, or none are known.")
     return [
@@ -148,12 +149,19 @@ def _cards(steps: Sequence[NextStep]) -> Block:
     return Text("No rule found anything that stands out: a larger backbone or more data are the usual next steps.")
 
 
-def _evidence(result: Result) -> Evidence:
+def _advice(result: Result) -> list[NextStep]:
     history = result.subject.history
-    return Evidence(
-        result.score.labels.class_names, result.score.matrix, miou_interval(result.hits_NK, result.unions_NK),
-        result.regions.wrong_share_within(OUTLINE), history.settings, history.losses, history.mious, history.finished,
-    )  # fmt: skip
+    evidence = Evidence(
+        class_names=result.score.labels.class_names,
+        matrix=result.score.matrix,
+        interval=miou_interval(result.hits_NK, result.unions_NK),
+        outline_share=result.regions.wrong_share_within(OUTLINE),
+        settings=history.settings,
+        losses=history.losses,
+        mious=history.mious,
+        finished=history.finished,
+    )
+    return advise(evidence)
 
 
 def changed_settings(results: Sequence[Result]) -> list[TableRow]:

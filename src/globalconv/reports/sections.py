@@ -17,6 +17,7 @@ from globalconv.reports.page import (
     Block,
     Cell,
     ClassLegend,
+    Columns,
     DifferenceCell,
     Folded,
     Gallery,
@@ -26,7 +27,6 @@ from globalconv.reports.page import (
     ScoreCell,
     Section,
     ShareCell,
-    SideBySide,
     Subheading,
     Table,
     TableRow,
@@ -106,7 +106,7 @@ def regions(findings: Findings) -> Section:
         between = [(place + 0.5, value) for place, value in enumerate(result.regions.accuracy_by_distance()[0][:-1])]
         trimaps.append(Curve(result.name, number, [point for point in up_to if not np.isnan(point[1])]))
         accuracies.append(Curve(result.name, number, [point for point in between if not np.isnan(point[1])]))
-    curves = SideBySide(
+    curves = Columns(
         [
             [Curves("mIoU of the pixels within a distance of a boundary", "pixels", trimaps)],
             [Curves("Accuracy of the pixels at a distance from a boundary", "pixels", accuracies)],
@@ -152,7 +152,7 @@ def training_curves(findings: Findings) -> Section:
     if any(len(curve.points) > 1 for curve in mious):
         curves.append([Curves("mIoU on the validation split during training", "step", mious)])
     legend = [RunLegend(findings.names)] if curves and len(findings.results) > 1 else []
-    return Section("Curves", [*legend, SideBySide(curves)] if curves else [])
+    return Section("Curves", [*legend, Columns(curves)] if curves else [])
 
 
 def disputed_images(findings: Findings) -> Section:
@@ -211,11 +211,11 @@ def confusion_matrix(counts: Int64Array, names: Sequence[str]) -> Table:
         TableRow(name, [ShareCell(share, right=row == column) for column, share in enumerate(shares_KK[row])])
         for row, name in enumerate(names)
     ]
-    return Table(names, rows, "matrix")
+    return Table(names, rows, "matrix", corner="true ↓ predicted →")
 
 
 def images(findings: Findings) -> Section:
-    """Return of each network the images with the largest and the smallest share of wrong pixels."""
+    """Return the images of each network with the largest and with the smallest share of wrong pixels."""
     blocks: list[Block] = [
         Note("By the share of wrong pixels. Last column: wrong pixels red, pixels that do not count hatched.")
     ]
