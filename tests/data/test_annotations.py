@@ -53,7 +53,7 @@ def test_labelme_kinds_of_shapes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"imageWidth": 16, "imageHeight": 24}, "annotation is 16x24 but its image .* width and height are swapped"),
         ({"imageWidth": 25}, "annotation is 25x16 but its image .*a.jpg is 24x16"),
@@ -64,8 +64,8 @@ def test_labelme_kinds_of_shapes(tmp_path: Path) -> None:
         ({"shapes": [{"label": "x", "shape_type": "mask", "points": [[1, 1]], "mask": "AAAA"}]}, "cannot be decoded"),
     ],
 )
-def test_broken_labelme(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
-    refused(labelme(tmp_path, **changes), said, split="all", layout="labelme")
+def test_broken_labelme(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    refused(labelme(tmp_path, **changes), message, split="all", layout="labelme")
 
 
 def test_labelme_without_its_image_and_with_an_unlisted_class(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def runs(counts: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (
             {"images": [{"id": 7, "file_name": "c.jpg", "width": 24, "height": 16}]},
@@ -136,10 +136,10 @@ def runs(counts: Any) -> dict[str, Any]:
         (runs([10, 100]), "run lengths of 110 pixels for an image of 24x16"),
     ],
 )
-def test_broken_coco(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_broken_coco(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     if "width" in str(changes) or "segmentation" in str(changes):
         pytest.importorskip("pycocotools", reason="pycocotools is optional")
-    refused(coco(tmp_path, **changes), said, split="all")
+    refused(coco(tmp_path, **changes), message, split="all")
 
 
 def test_cvat_draws_by_z_order_then_by_the_file(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_cvat_draws_by_z_order_then_by_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shapes", "said"),
+    ("shapes", "message"),
     [
         ('<cuboid label="car" xtl1="0"/>', r"image 0: a cuboid \(car\) covers no known pixels"),
         ('<polygon label="bus" points="1,1;5,1;5,5"/>', "class 'bus' is not in the class list"),
@@ -171,8 +171,8 @@ def test_cvat_draws_by_z_order_then_by_the_file(tmp_path: Path) -> None:
         ("<polygon", "cannot be read as XML"),
     ],
 )
-def test_broken_cvat(shapes: str, said: str, tmp_path: Path) -> None:
-    refused(cvat(tmp_path, shapes), said, split="all")
+def test_broken_cvat(shapes: str, message: str, tmp_path: Path) -> None:
+    refused(cvat(tmp_path, shapes), message, split="all")
 
 
 def test_cvat_subsets_are_splits(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_colour_masks_by_the_colours_of_a_class_list(file: str, text: str, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "said"),
+    ("file", "text", "message"),
     [
         ("classes.csv", "nome\nroad\n", r"classes\.csv: not a class list \('name'\); write a header"),
         ("classes.csv", "name,index\nroad,0\ntree,2\n", "the indices are 0, 2; number the classes"),
@@ -92,10 +92,10 @@ def test_colour_masks_by_the_colours_of_a_class_list(file: str, text: str, tmp_p
         ("labelmap.txt", "road\n", r"labelmap\.txt: not a class list"),
     ],
 )
-def test_broken_class_lists_say_what_to_write(file: str, text: str, said: str, tmp_path: Path) -> None:
+def test_broken_class_lists_say_what_to_write(file: str, text: str, message: str, tmp_path: Path) -> None:
     colour_masks(tmp_path)
     (tmp_path / file).write_text(text)
-    refused(tmp_path, said)
+    refused(tmp_path, message)
 
 
 def test_a_class_list_that_is_no_utf8(tmp_path: Path) -> None:
@@ -146,14 +146,14 @@ def test_classes_found_in_the_masks_of_all_splits_with_their_palette(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("values", "said"), [((0, 128, 255), "values 0, 128, 255"), ((0, 128, 200), "values 0, 128, 200")]
+    ("values", "message"), [((0, 128, 255), "values 0, 128, 255"), ((0, 128, 200), "values 0, 128, 200")]
 )
 def test_masks_that_hold_no_indices_are_not_taken_for_classes(
-    values: tuple[int, ...], said: str, tmp_path: Path
+    values: tuple[int, ...], message: str, tmp_path: Path
 ) -> None:
     for name in "ab":
         put_pair(tmp_path, f"images/{name}.jpg", f"labels/{name}.png", values)
-    refused(tmp_path, rf"labels: .*{said}.*save classes as 0, 1, 2", split="all")
+    refused(tmp_path, rf"labels: .*{message}.*save classes as 0, 1, 2", split="all")
 
 
 @pytest.mark.parametrize(

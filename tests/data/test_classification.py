@@ -86,10 +86,10 @@ def same(one: list[Batch], two: list[Batch]) -> bool:
 
 
 def test_a_stream_that_starts_later_is_the_same_stream(colours: ImageFolder) -> None:
-    whole = take(colours, 9)
-    assert same(whole[5:], take(colours, 4, start=5))
-    assert same(whole, take(colours, 9, workers=2))
-    assert not same(whole[:2], take(colours, 2, seed=2))
+    stream = take(colours, 9)
+    assert same(stream[5:], take(colours, 4, start=5))
+    assert same(stream, take(colours, 9, workers=2))
+    assert not same(stream[:2], take(colours, 2, seed=2))
 
 
 def test_an_epoch_is_every_image_once_each_time_cut_anew(colours: ImageFolder) -> None:

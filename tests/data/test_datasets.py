@@ -1,4 +1,4 @@
-"""Sources: what is found in every layout, and the line for every way in which a data set can be broken."""
+"""Data sets: every layout is recognised and read, and every way in which one can be broken has its message."""
 
 import json
 import unicodedata
@@ -23,8 +23,8 @@ def names(source: Source) -> list[str]:
     return [source.sample_name(index) for index in range(len(source))]
 
 
-def refused(root: Path, said: str, split: str = "train", **options: object) -> None:
-    with pytest.raises(InputError, match=said) as error:
+def refused(root: Path, message: str, split: str = "train", **options: object) -> None:
+    with pytest.raises(InputError, match=message) as error:
         source = open_source(root, split, **options)  # type: ignore[arg-type]
         for index in range(len(source)):
             source.image(index)
@@ -98,7 +98,7 @@ def test_what_is_almost_a_list_says_why_it_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a.png\n", r"train\.txt:1: 1 words where 'image label' is expected"),
         ("a.png a.png\nmy a.png a.png\n", r"train\.txt:2: 3 words .*tab, or quote"),
@@ -108,10 +108,10 @@ def test_what_is_almost_a_list_says_why_it_is_none(tmp_path: Path) -> None:
         ("# nothing\n", r"train\.txt: lists no pairs"),
     ],
 )
-def test_broken_list_files(text: str, said: str, tmp_path: Path) -> None:
+def test_broken_list_files(text: str, message: str, tmp_path: Path) -> None:
     put_pair(tmp_path, "x.png", "a.png")
     (tmp_path / "train.txt").write_text(text)
-    refused(tmp_path, said, layout="list")
+    refused(tmp_path, message, layout="list")
 
 
 def test_a_binary_list_file(tmp_path: Path) -> None:

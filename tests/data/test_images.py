@@ -107,7 +107,7 @@ def _jpeg() -> bytes:
 
 @pytest.mark.parametrize("read", [read_image, read_mask, image_size], ids=lambda function: function.__name__)
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "the file is empty"),
         (b"a text that someone renamed\n", "no image that Pillow can read"),
@@ -116,10 +116,10 @@ def _jpeg() -> bytes:
         (None, "is not a file"),
     ],
 )
-def test_hostile_files(read: object, content: bytes | None, said: str, tmp_path: Path) -> None:
+def test_hostile_files(read: object, content: bytes | None, message: str, tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.mkdir() if content is None else path.write_bytes(content)
-    with pytest.raises(InputError, match=f"{path}: .*({said})"):
+    with pytest.raises(InputError, match=f"{path}: .*({message})"):
         read(path)  # type: ignore[operator]
 
 
@@ -147,10 +147,10 @@ def test_damage_anywhere_is_an_input_error_or_an_image(
     try:
         image = read_image(path)
     except InputError as error:
-        said = str(error)
+        message = str(error)
     else:
-        said = f"{path} was read" if image.shape[2] == 3 else ""
-    assert str(path) in said
+        message = f"{path} was read" if image.shape[2] == 3 else ""
+    assert str(path) in message
 
 
 def test_limits_of_two_threads_end_with_the_limit_of_before() -> None:

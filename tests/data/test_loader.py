@@ -75,8 +75,8 @@ def test_shapes_and_types() -> None:
 
 @given(start=st.integers(0, 30), size=st.integers(1, 7), samples=st.integers(1, 12))
 def test_a_stream_that_starts_later_is_the_same_stream(start: int, size: int, samples: int) -> None:
-    whole = take(start + 3, size=size, samples=samples)
-    assert same(whole[start:], take(3, size=size, samples=samples, start=start))
+    stream = take(start + 3, size=size, samples=samples)
+    assert same(stream[start:], take(3, size=size, samples=samples, start=start))
 
 
 @given(samples=st.integers(1, 12), size=st.integers(1, 7), seed=st.integers(0, 2**70))
@@ -124,7 +124,7 @@ def test_an_input_error_arrives_as_it_was_raised(workers: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"batch_size": 0}, "`data.batch_size` 0"),
         ({"workers": -1}, "`data.workers` -1"),
@@ -132,9 +132,9 @@ def test_an_input_error_arrives_as_it_was_raised(workers: int) -> None:
         ({}, "no samples"),
     ],
 )
-def test_wrong_settings_are_refused_at_once(wrong: dict[str, Any], said: str) -> None:
+def test_wrong_settings_are_refused_at_once(wrong: dict[str, Any], message: str) -> None:
     settings: dict[str, Any] = {"batch_size": 2, "seed": 0, "workers": 0, **wrong}
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         training_batches(Numbered(0 if not wrong else 5), SETTINGS, (0, 0, 0), start=0, **settings)
 
 

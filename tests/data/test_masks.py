@@ -120,7 +120,7 @@ def test_void_values_become_ignore(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "labels", "said"),
+    ("values", "labels", "message"),
     [
         ((0, 1, 3), THREE, "value 3 out of range .*undeclared border"),
         ((1, 2, 3), THREE, "shifted by one .*subtract 1"),
@@ -133,16 +133,16 @@ def test_void_values_become_ignore(tmp_path: Path) -> None:
     ],
 )
 def test_values_out_of_range_name_value_and_cause(
-    values: tuple[int, ...], labels: LabelSpace, said: str, tmp_path: Path
+    values: tuple[int, ...], labels: LabelSpace, message: str, tmp_path: Path
 ) -> None:
     path = save(tmp_path, indices(*values, dtype=np.uint16 if max(values) > 255 else np.uint8))
-    with pytest.raises(InputError, match=rf"x\.png: label .*{said}") as refused:
+    with pytest.raises(InputError, match=rf"x\.png: label .*{message}") as refused:
         read_label_map(path, labels)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("photo", "name", "said"),
+    ("photo", "name", "message"),
     [
         (Image.fromarray(GRADIENT), "x.png", "a colour mask .*declare the colour"),
         (Image.new("RGB", (4, 4), (1, 1, 1)), "x.png", "three equal channels"),
@@ -151,7 +151,7 @@ def test_values_out_of_range_name_value_and_cause(
         (Image.new("F", (4, 4), 1), "x.tif", "mode F holds no class indices"),
     ],
 )
-def test_images_that_cannot_be_label_maps(photo: Image.Image, name: str, said: str, tmp_path: Path) -> None:
+def test_images_that_cannot_be_label_maps(photo: Image.Image, name: str, message: str, tmp_path: Path) -> None:
     path = save(tmp_path, photo, name)
-    with pytest.raises(InputError, match=rf"{path}: .*{said}"):
+    with pytest.raises(InputError, match=rf"{path}: .*{message}"):
         read_label_map(path, THREE)

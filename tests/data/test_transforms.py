@@ -142,7 +142,7 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"crop": (0, 5)}, "crop"), ({"scale": (0.0, 1.0)}, "scale"), ({"scale": (2.0, 1.0)}, "scale"),
         ({"scale": (1.0, float("inf"))}, "scale"), ({"scale": (float("nan"), 1.0)}, "scale"),
@@ -150,6 +150,6 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
         ({"saturation": float("nan")}, "saturation"),
     ],
 )  # fmt: skip
-def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object], said: str) -> None:
-    with pytest.raises(InputError, match=f"`data.augmentation.{said}`"):
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=f"`data.augmentation.{message}`"):
         Augmentation(**wrong)  # type: ignore[arg-type]

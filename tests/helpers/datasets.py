@@ -40,9 +40,9 @@ def put_pair(
     Image.fromarray(np.tile(columns, (size[1], 1))).save(root / label)
 
 
-def refused(root: Path, said: str, split: str = "train", **options: Any) -> None:
-    """Assert that opening a split, or reading a label map of it, is refused with one line that says `said`."""
-    with pytest.raises(InputError, match=said) as error:
+def refused(root: Path, message: str, split: str = "train", **options: Any) -> None:
+    """Assert that opening a split, or reading a label map of it, is refused with one line that matches `message`."""
+    with pytest.raises(InputError, match=message) as error:
         source = open_source(root, split, **options)
         for index in range(len(source)):
             source.label_map(index)

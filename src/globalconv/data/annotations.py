@@ -45,25 +45,24 @@ BACKGROUND_NAMES = ("background", "_background_", "__background__")
 
 @dataclass(frozen=True)
 class Shape:
-    """One drawn object and its value in the label map."""
+    """One drawn object."""
 
     kind: str
     """One of `FEWEST_POINTS`, or "mask"."""
     points: tuple[Point, ...]
-    value: int
     mask_hw: BoolArray | None = None
     """Pixels of a shape of kind "mask", whose first point is its top left corner."""
 
 
-def draw_shapes(shapes: Iterable[Shape], size: tuple[int, int], undrawn: int) -> Uint8Array:
-    """Return the label map (H, W) of `shapes` in drawing order; `size` is (width, height).
+def draw_shapes(shapes: Iterable[tuple[int, Shape]], size: tuple[int, int], undrawn: int) -> Uint8Array:
+    """Return the label map (H, W) of the (value, shape) pairs in drawing order; `size` is (width, height).
 
     Pixels under no shape are `undrawn`. A shape that its kind does not allow is an `InputError`.
     """
     canvas = Image.new("L", size, undrawn)
     pen = ImageDraw.Draw(canvas)
-    for shape in shapes:
-        points, value = list(shape.points), shape.value
+    for value, shape in shapes:
+        points = list(shape.points)
         if shape.kind == "mask":
             if shape.mask_hw is None or not points:
                 raise InputError("a shape of kind 'mask' without its pixels; draw it anew or remove it")
@@ -201,7 +200,7 @@ def resolve_drawn_classes(
 
 
 @dataclass(frozen=True)
-class Drawing:
+class DrawnSample:
     """One sample: an image, and the shapes drawn on it."""
 
     name: str
@@ -209,46 +208,42 @@ class Drawing:
     where: str
     """Annotation file, and the entry where a file holds many: for messages."""
     read: Callable[[], tuple[tuple[int, int], list[tuple[str, Shape]]]]
-    """Returns (width, height) of the annotated image, and in drawing order each shape with the name of its class. The
-    `value` of these shapes is not used."""
+    """Returns (width, height) of the annotated image, and in drawing order the class name and the shape of each object."""
 
 
 @dataclass(frozen=True)
 class DrawnSource:
-    """A `Source` of drawings."""
+    """A `Source` of drawn samples."""
 
     name: str
     classes: DrawnClasses
-    drawings: tuple[Drawing, ...]
+    samples: tuple[DrawnSample, ...]
 
     @property
     def labels(self) -> LabelSpace:
         return self.classes.labels
 
     def __len__(self) -> int:
-        return len(self.drawings)
+        return len(self.samples)
 
     def sample_name(self, index: int) -> str:
-        return self.drawings[index].name
+        return self.samples[index].name
 
     def image(self, index: int) -> Uint8Array:
-        return read_image(self.drawings[index].image)
+        return read_image(self.samples[index].image)
 
     def label_map(self, index: int) -> Uint8Array:
         """Return the label map, drawn; `InputError` if the image is not of the size that was annotated."""
-        drawing = self.drawings[index]
-        with parsing(drawing.where):
-            size, named_shapes = drawing.read()
-        if (actual := image_size(drawing.image)) != size:
-            raise InputError(size_mismatch(drawing.where, "annotation", size, drawing.image, actual), "size")
-        shapes = [
-            Shape(shape.kind, shape.points, self.classes.value(name, drawing.where), shape.mask_hw)
-            for name, shape in named_shapes
-        ]
+        sample = self.samples[index]
+        with parsing(sample.where):
+            size, named_shapes = sample.read()
+        if (actual := image_size(sample.image)) != size:
+            raise InputError(size_mismatch(sample.where, "annotation", size, sample.image, actual), "size")
+        shapes = [(self.classes.value(name, sample.where), shape) for name, shape in named_shapes]
         try:
             return draw_shapes(shapes, size, self.classes.undrawn)
         except InputError as error:
-            raise InputError(f"{drawing.where}: {error}", "shape") from None
+            raise InputError(f"{sample.where}: {error}", "shape") from None
 
 
 @contextmanager
@@ -278,19 +273,19 @@ def _parse_json(file: Path, _mtime_ns: int, _size: int) -> Any:
     return json.loads(file.read_text(encoding="utf-8-sig"))
 
 
-def collect_drawings(makers: Iterable[Callable[[], Drawing]], on_error: OnError) -> tuple[Drawing, ...]:
-    """Return the drawings of those `makers` that raise no `InputError`; the errors go to `on_error`."""
-    drawings = []
+def collect_drawn_samples(makers: Iterable[Callable[[], DrawnSample]], on_error: OnError) -> tuple[DrawnSample, ...]:
+    """Return the samples of those `makers` that raise no `InputError`; the errors go to `on_error`."""
+    samples = []
     for make in makers:
         try:
-            drawings.append(make())
+            samples.append(make())
         except InputError as error:
             on_error(error)
-    counts = Counter(drawing.name for drawing in drawings)
+    counts = Counter(sample.name for sample in samples)
     if repeated := [name for name, count in counts.items() if count > 1]:
-        message = f"{drawings[0].where}: the image {repeated[0]!r} is listed {counts[repeated[0]]} times"
+        message = f"{samples[0].where}: the image {repeated[0]!r} is listed {counts[repeated[0]]} times"
         on_error(InputError(message, "names"))
-    return tuple({drawing.name: drawing for drawing in drawings}.values())
+    return tuple({sample.name: sample for sample in samples}.values())
 
 
 def find_image(candidates: Sequence[Path], where: str, written: str) -> Path:

@@ -207,7 +207,7 @@ def sample_files(source: Source, index: int) -> tuple[Path, ...]:
     if isinstance(source, FileSource):
         return source.pairs[index].image, source.pairs[index].label
     if isinstance(source, DrawnSource):
-        return (source.drawings[index].image,)
+        return (source.samples[index].image,)
     return (source.file(index),) if isinstance(source, CocoVocSource) else ()
 
 

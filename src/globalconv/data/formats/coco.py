@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from globalconv.data.annotations import (
-    Drawing,
+    DrawnSample,
     Shape,
-    collect_drawings,
+    collect_drawn_samples,
     find_image,
     rasterise,
     read_json,
@@ -45,14 +45,14 @@ def list_splits(root: Path) -> list[str]:
     return sorted(_find_files(root))
 
 
-def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Drawing, ...]:
-    """Return the drawings of one split; images that are not there go to `on_error`.
+def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple[DrawnSample, ...]:
+    """Return the samples of one split; images that are not there go to `on_error`.
 
     An image without any object is background.
     """
     files = _find_files(root)
 
-    def read(name: str) -> tuple[Drawing, ...]:
+    def read(name: str) -> tuple[DrawnSample, ...]:
         return _read_file(root, name, files[name], on_error)
 
     return select_split(list(files), read, split, root)
@@ -139,8 +139,8 @@ def _read_categories(content: Mapping[str, Any], file: Path) -> dict[int, str]:
     }
 
 
-def _read_file(root: Path, split: str, file: Path, on_error: OnError) -> tuple[Drawing, ...]:
-    """Return the drawings of one COCO file."""
+def _read_file(root: Path, split: str, file: Path, on_error: OnError) -> tuple[DrawnSample, ...]:
+    """Return the samples of one COCO file."""
     content = _read_content(file)
     categories = _read_categories(content, file)
     objects: dict[int, list[tuple[str, Any]]] = defaultdict(list)
@@ -165,20 +165,20 @@ def _read_file(root: Path, split: str, file: Path, on_error: OnError) -> tuple[D
     subfolders = [child for child in images.iterdir() if child.is_dir()] if images.is_dir() else []
     folders += subfolders if len(subfolders) == 1 else []
 
-    def make_drawing(record: Mapping[str, Any]) -> Drawing:
+    def make_sample(record: Mapping[str, Any]) -> DrawnSample:
         where = f"{file}, image {record.get('id')}"
         written = str(required_field(record, "file_name", where)).replace("\\", "/")
         image = find_image([folder / written for folder in folders], where, written)
         size = (int(required_field(record, "width", where)), int(required_field(record, "height", where)))
         image_id = int(required_field(record, "id", str(file)))
         read = functools.partial(_read_shapes, size, tuple(objects[image_id]), where)
-        return Drawing(safe_name(split, written), image, where, read)
+        return DrawnSample(safe_name(split, written), image, where, read)
 
-    return collect_drawings((functools.partial(make_drawing, record) for record in content["images"]), on_error)
+    return collect_drawn_samples((functools.partial(make_sample, record) for record in content["images"]), on_error)
 
 
 def _read_shapes(
     size: tuple[int, int], objects: Sequence[tuple[str, Any]], where: str
 ) -> tuple[tuple[int, int], list[tuple[str, Shape]]]:
     masks = [(name, rasterise([segmentation], size, where)) for name, segmentation in objects]
-    return size, [(name, Shape("mask", ((0.0, 0.0),), 0, mask)) for name, mask in masks]
+    return size, [(name, Shape("mask", ((0.0, 0.0),), mask)) for name, mask in masks]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from globalconv.arrays import FloatArray
-from globalconv.data.annotations import Drawing, Shape, collect_drawings, find_image, safe_name
+from globalconv.data.annotations import DrawnSample, Shape, collect_drawn_samples, find_image, safe_name
 from globalconv.data.formats.layout import Layout
 from globalconv.data.splits import select_split
 from globalconv.errors import InputError, OnError, raise_error
@@ -36,23 +36,25 @@ def list_splits(root: Path) -> list[str]:
     return sorted({_subset(image) for image in _parse_xml(root / FILE_NAME).iter("image")}) or [""]
 
 
-def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Drawing, ...]:
-    """Return the drawings of one split; images that are not there go to `on_error`."""
+def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple[DrawnSample, ...]:
+    """Return the samples of one split; images that are not there go to `on_error`."""
     file = root / FILE_NAME
     images = list(_parse_xml(file).iter("image"))
     if not images:
         raise InputError(f'{file}: holds no images; export the task as "CVAT for images 1.1", tracks split by frames')
 
-    def make_drawing(image: ET.Element) -> Drawing:
+    def make_sample(image: ET.Element) -> DrawnSample:
         written, subset = image.get("name", ""), image.get("subset", "")
         where = f"{file}, image {image.get('id', written)}"
         folders = [root / "images", root, root / "images" / subset, root / subset]
         path = find_image([folder / written for folder in folders], where, written)
-        return Drawing(safe_name(_subset(image), written), path, where, functools.partial(_read_shapes, image, where))
+        return DrawnSample(
+            safe_name(_subset(image), written), path, where, functools.partial(_read_shapes, image, where)
+        )
 
-    def read(name: str) -> tuple[Drawing, ...]:
+    def read(name: str) -> tuple[DrawnSample, ...]:
         of_split = [image for image in images if _subset(image) == name]
-        return collect_drawings((functools.partial(make_drawing, image) for image in of_split), on_error)
+        return collect_drawn_samples((functools.partial(make_sample, image) for image in of_split), on_error)
 
     return select_split(sorted({_subset(image) for image in images}), read, split, root)
 
@@ -96,7 +98,7 @@ def _make_shape(element: ET.Element, where: str) -> Shape:
         case "box":
             left, top, right, bottom = (float(fields[name]) for name in ("xtl", "ytl", "xbr", "ybr"))
             if not float(fields.get("rotation", "0")):
-                return Shape("rectangle", ((left, top), (right, bottom)), 0)
+                return Shape("rectangle", ((left, top), (right, bottom)))
             corners = np.array(((left, top), (right, top), (right, bottom), (left, bottom)))
             return _rotated_polygon(corners, fields)
         case "ellipse":
@@ -110,10 +112,10 @@ def _make_shape(element: ET.Element, where: str) -> Shape:
             if min(lengths) < 0 or sum(lengths) != width * height:
                 raise ValueError(f"rle of {sum(lengths)} pixels for a mask of {width}x{height}")
             mask_hw = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width)
-            return Shape("mask", ((float(fields["left"]), float(fields["top"])),), 0, mask_hw)
+            return Shape("mask", ((float(fields["left"]), float(fields["top"])),), mask_hw)
         case tag if tag in POINT_LISTS:
             pairs = (pair.split(",") for pair in fields["points"].split(";"))
-            return Shape(POINT_LISTS[tag], tuple((float(x), float(y)) for x, y in pairs), 0)
+            return Shape(POINT_LISTS[tag], tuple((float(x), float(y)) for x, y in pairs))
     raise InputError(f"{where}: a {element.tag} ({fields.get('label')}) covers no known pixels; remove it or redraw it")
 
 
@@ -122,4 +124,4 @@ def _rotated_polygon(points: FloatArray, fields: Mapping[str, str]) -> Shape:
     angle = np.deg2rad(float(fields.get("rotation", "0")))
     centre = (points.min(axis=0) + points.max(axis=0)) / 2
     rotation = np.array(((np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))))
-    return Shape("polygon", tuple((float(x), float(y)) for x, y in (points - centre) @ rotation + centre), 0)
+    return Shape("polygon", tuple((float(x), float(y)) for x, y in (points - centre) @ rotation + centre))

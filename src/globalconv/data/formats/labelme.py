@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from globalconv.data.annotations import Drawing, Shape, collect_drawings, find_image, read_json, required_field
+from globalconv.data.annotations import DrawnSample, Shape, collect_drawn_samples, find_image, read_json, required_field
 from globalconv.data.classes import CLASS_LIST_READERS
 from globalconv.data.formats.layout import Layout
 from globalconv.data.formats.pairing import list_files
@@ -42,8 +42,8 @@ def list_splits(root: Path) -> list[str]:
     return folders if find_split(folders, "train") else [""]
 
 
-def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Drawing, ...]:
-    """Return the drawings of one split; annotations without their image go to `on_error`."""
+def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple[DrawnSample, ...]:
+    """Return the samples of one split; annotations without their image go to `on_error`."""
     files, splits = _find_files(root), list_splits(root)
     base = _split_base(root, files)
     if splits != [""] and (loose := [file.name for file in files if file.parent == base]):
@@ -53,7 +53,7 @@ def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple
         )
         on_error(InputError(message, "partner"))
 
-    def make_drawing(file: Path) -> Drawing:
+    def make_sample(file: Path) -> DrawnSample:
         summary = _summarise(file)
         written = summary.image
         if written is None:
@@ -70,11 +70,11 @@ def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple
             hint = ", or decode it from the field imageData, which holds it" if summary.holds_image else ""
             raise InputError(f"{error}{hint}", error.kind) from None
         name = file.relative_to(root).with_suffix("").as_posix()
-        return Drawing(name, image, str(file), functools.partial(_read_shapes, file))
+        return DrawnSample(name, image, str(file), functools.partial(_read_shapes, file))
 
-    def read(name: str) -> tuple[Drawing, ...]:
+    def read(name: str) -> tuple[DrawnSample, ...]:
         of_split = [file for file in files if base / name in file.parents]
-        return collect_drawings((functools.partial(make_drawing, file) for file in of_split), on_error)
+        return collect_drawn_samples((functools.partial(make_sample, file) for file in of_split), on_error)
 
     return select_split(splits, read, split, root)
 
@@ -155,5 +155,5 @@ def _read_shapes(file: Path) -> tuple[tuple[int, int], list[tuple[str, Shape]]]:
             except (OSError, ValueError) as error:
                 message = f"{where}: the mask of {fields.get('label')!r} cannot be decoded ({error}); draw it anew"
                 raise InputError(message) from None
-        shapes.append((label, Shape(kind, points, 0, mask_hw)))
+        shapes.append((label, Shape(kind, points, mask_hw)))
     return size, shapes

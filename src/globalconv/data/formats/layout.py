@@ -24,7 +24,7 @@ class Layout:
     list_splits: Callable[[Path], Sequence[str]]
     """Returns the splits on disk; [""] where there are none."""
     read_split: Callable[[Path, str, OnError], tuple[Any, ...]]
-    """Returns the samples of a split: `Pair`s of image and mask, or `Drawing`s where there is `list_class_names`.
+    """Returns the samples of a split: `Pair`s of image and mask, or `DrawnSample`s where there is `list_class_names`.
 
     A sample that is not complete goes to `on_error` and is left out. `select_split` finds the split, and holds some
     samples out where there is none for validation.
