@@ -208,7 +208,7 @@ class DrawnSample:
     where: str
     """Annotation file, and the entry where a file holds many: for messages."""
     read: Callable[[], tuple[tuple[int, int], list[tuple[str, Shape]]]]
-    """Returns (width, height) of the annotated image, and in drawing order the class name and the shape of each object."""
+    """Returns (width, height) of the annotated image, and in drawing order each object's class name and shape."""
 
 
 @dataclass(frozen=True)
