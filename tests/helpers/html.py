@@ -3,6 +3,8 @@
 import re
 from html.parser import HTMLParser
 
+from globalconv.reports.page import Block, Section, render_page
+
 VOID = {"meta", "wbr", "img", "br"}
 
 
@@ -41,7 +43,7 @@ def check_self_contained(text: str) -> None:
     """Assert that nothing in the page is fetched from anywhere, and nothing in it runs."""
     read = Reader(text)
     assert not read.all("script") and not read.all("link") and not read.all("iframe")
-    addresses = [value for _, given in read.tags for name, value in given.items() if name in ("src", "href")]
+    addresses = [value for _, attributes in read.tags for name, value in attributes.items() if name in ("src", "href")]
     assert all((address or "").startswith(("#", "data:image/")) for address in addresses)
     assert "@import" not in text and not re.search(r"url\((?!#)", text) and "://" not in text
 
@@ -50,3 +52,8 @@ def cells(text: str) -> list[list[str]]:
     """Return the rows of all tables as their words."""
     rows = re.findall(r"<tr[^>]*>(.*?)</tr>", text, re.DOTALL)
     return [[re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
+
+
+def render(block: Block) -> str:
+    """Return a page with nothing but one block."""
+    return render_page("", "", [Section("", [block])])

@@ -1,4 +1,4 @@
-"""Findings without a network: class maps that are wrong in known places, over a source in memory."""
+"""Findings without a network: class maps with errors in chosen places, over a source in memory."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,11 +38,11 @@ class Maps:
 
 @dataclass(frozen=True)
 class Run:
-    """A subject to be: its name, per image the pixels of the first row that it gives to `says`, and its log."""
+    """A subject of a report: its name, per image how many pixels of the first row it takes for `predicts`, its log."""
 
     name: str
     wrong: list[int]
-    says: int = 2
+    predicts: int = 2
     settings: dict[str, Any] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ def findings(source: Maps, *runs: Run, regions: RegionSettings = REGIONS) -> Fin
         def class_map(index: int) -> Uint8Array:
             label_map = source.label_map(index)
             predicted = np.where(label_map == 255, 0, label_map).astype(np.uint8)
-            predicted[0, : run.wrong[index]] = run.says
+            predicted[0, : run.wrong[index]] = run.predicts
             return predicted
 
         return Subject(run.name, Predictions(class_map, "float32"), History(run.settings, {}, run.events))

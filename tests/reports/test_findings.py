@@ -28,7 +28,7 @@ def test_image_mious_are_over_the_classes_of_each_image() -> None:
 def test_disagreement_is_the_union_over_all_pairs_and_leaves_void_out() -> None:
     source = stripes(2)
     source.label_maps[1][0, :6] = 255
-    gathered = findings(source, Run("a", [0, 0]), Run("b", [4, 4]), Run("c", [3, 9], says=1))
+    gathered = findings(source, Run("a", [0, 0]), Run("b", [4, 4]), Run("c", [3, 9], predicts=1))
     assert gathered.disputed_N.tolist() == [4, 3]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.html import Reader, cells, check_self_contained
+from helpers.html import Reader, cells, check_self_contained, render
 from PIL import Image
 
 from globalconv.errors import InputError
@@ -37,7 +37,6 @@ from globalconv.reports.page import (
     Tile,
     Tiles,
     embed,
-    render_block,
     render_page,
     signed,
     write_page,
@@ -109,14 +108,14 @@ def test_a_page_replaces_a_page_and_nothing_else(tmp_path: Path) -> None:
 def test_scores_have_three_digits_differences_a_sign_and_what_is_undefined_a_dash() -> None:
     undefined = float("nan")
     row = TableRow("x", ["3%", ScoreCell(1.0), ScoreCell(undefined), DifferenceCell(-0.5), DifferenceCell(undefined)])
-    assert cells(render_block(Table([], [row]))) == [["x", "3%", "1.000", "–", "−0.500", "–"]]
+    assert cells(render(Table([], [row]))) == [["x", "3%", "1.000", "–", "−0.500", "–"]]
     assert (signed(0.0123), signed(-0.5), signed(0.0), signed(-0.0004)) == ("+0.012", "−0.500", "0.000", "0.000")
 
 
 def test_a_table_has_a_head_only_for_columns_with_names() -> None:
     row = TableRow("a", ["1", "2"])
-    assert cells(render_block(Table([], [row], "words"))) == [["a", "1", "2"]]
-    assert cells(render_block(Table(["x", "y"], [row], "words"))) == [["", "x", "y"], ["a", "1", "2"]]
+    assert cells(render(Table([], [row], "words"))) == [["a", "1", "2"]]
+    assert cells(render(Table(["x", "y"], [row], "words"))) == [["", "x", "y"], ["a", "1", "2"]]
 
 
 def opened(image: EmbeddedImage) -> Image.Image:
@@ -136,7 +135,7 @@ def test_wide_images_are_reduced_and_small_ones_kept() -> None:
 
 def test_every_image_has_its_column_and_its_sample() -> None:
     image = embed(Image.new("RGB", (8, 6)))
-    page = Reader(render_block(Gallery(["Image", "Truth"], [GalleryRow("day/1", "3% wrong", [image, image])])))
+    page = Reader(render(Gallery(["Image", "Truth"], [GalleryRow("day/1", "3% wrong", [image, image])])))
     assert [image["alt"] for image in page.all("img")] == ["Image of day/1", "Truth of day/1"]
     assert all((image["width"], image["height"]) == ("8", "6") for image in page.all("img"))
     assert "day/1" in page.text and "3% wrong" in page.text

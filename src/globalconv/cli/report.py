@@ -21,7 +21,7 @@ class ReportOptions:
     out: Path | None = None
     """HTML file to write: by default report.html in the run, for several comparison.html beside the first."""
     data: DataOption = ()
-    """Root of the data set, or voc=PATH sbd=PATH ...; by default where the training noted it."""
+    """Root of the data set, or voc=PATH sbd=PATH ...; by default where the training recorded it."""
     layout: str | None = None
     """Layout of the data (docs/data.md); by default the training's."""
     split: str | None = None

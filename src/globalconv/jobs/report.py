@@ -25,7 +25,7 @@ def report(
 ) -> Path:
     """Write a page about a run, or about several side by side, and return its path; of a staged run, its stages.
 
-    `data` is by default where the trainings noted it. `out` is by default `report.html` in the run's folder, for
+    `data` is by default where the trainings recorded it. `out` is by default `report.html` in the run's folder, for
     several runs `comparison.html` beside the first run. `names` are what the page calls the runs.
     """
     folders = [Path(run) for run in runs]

@@ -135,15 +135,16 @@ def confused_classes(run: Evidence) -> NextStep | None:
     a, b = divmod(int(both_KK.argmax()), len(run.class_names))
     if both_KK[a, b] < CONFUSED:
         return None
-    one, other = run.class_names[a], run.class_names[b]
+    first, second = run.class_names[a], run.class_names[b]
     why = (
-        f"{shares_KK[a, b]:.0%} of {one} is taken for {other}, {shares_KK[b, a]:.0%} of {other} for {one}. If a person"
-        " can tell them apart in the images below, more context may help; if not, the labels or classes need care."
+        f"{shares_KK[a, b]:.0%} of {first} is taken for {second}, {shares_KK[b, a]:.0%} of {second} for {first}. If a"
+        " person can tell them apart in the images below, more context may help; if not, the labels or classes need"
+        " care."
     )
     kernels = run.settings.get("model.kernel_size") or [15]
     pointwise = "gcn" not in (run.settings.get("model.head") or ["gcn"])
     how = "--model.head gcn" if pointwise else "--model.kernel-size 15" if max(kernels) < 15 else ""
-    return NextStep(f"Separate {one} from {other}", why, how)
+    return NextStep(f"Separate {first} from {second}", why, how)
 
 
 def few_images(run: Evidence) -> NextStep | None:

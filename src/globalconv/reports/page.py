@@ -224,14 +224,9 @@ def render_page(title: str, lead: str, sections: Sequence[Section], footer: str 
     return template.render(title=title, lead=lead, sections=sections, footer=footer)
 
 
-def render_block(block: Block) -> str:
-    """Return the HTML of one block, as it stands in a page."""
-    show = _environment().get_template("blocks.html.j2").module.show  # type: ignore[attr-defined]  # a macro
-    return str(show(block))
-
-
 @cache
 def _environment() -> Environment:
+    """Return the templates, compiled once; a name that a template does not know is an error."""
     environment = Environment(
         loader=PackageLoader("globalconv.reports"),
         autoescape=True,

@@ -36,7 +36,7 @@ from globalconv.reports.sentences import confusions, error_rates
 from globalconv.visual.overlay import error_map, legend_entries, overlay
 
 WORST, BEST, DISPUTED = 4, 2, 5
-"""Images that are shown."""
+"""Numbers of images on the page."""
 
 MATRIX_SIDE = 24
 """Most classes that a confusion matrix shows one by one."""
@@ -230,7 +230,7 @@ def images(findings: Findings) -> Section:
             for index in chosen:
                 image, truth = findings.source.image(index), findings.source.label_map(index)
                 predicted = result.subject.predictions.class_map(index)
-                shown = [
+                panels = [
                     Image.fromarray(image),
                     *(
                         overlay(image, class_map, findings.source.labels, legend=False)
@@ -239,7 +239,7 @@ def images(findings: Findings) -> Section:
                     error_map(image, predicted, truth),
                 ]
                 note = f"{shares_N[index]:.1%} wrong, mIoU {mious_N[index]:.3f}"
-                rows.append(GalleryRow(findings.source.sample_name(index), note, list(map(embed, shown))))
+                rows.append(GalleryRow(findings.source.sample_name(index), note, list(map(embed, panels))))
                 classes.update(int(value) for value in np.unique([truth, predicted]))
             if rows:
                 blocks += [
