@@ -20,7 +20,7 @@ from globalconv.paper.statistics import SeedScores, bootstrap_scores, paired_dif
 
 GAIN = 0.03
 CLASSES = 4
-DOUBTS = {"seeds and images": (0.02, 0.02, 0.02), "images": (0.002, 0.1, 0.02), "single pairs": (0.002, 0.02, 0.15)}
+SPREADS = {"seeds and images": (0.02, 0.02, 0.02), "images": (0.002, 0.1, 0.02), "single pairs": (0.002, 0.02, 0.15)}
 """Standard deviations of the gain: between seeds, between images, and of one image in one training."""
 SIZES = ((5, 240, 0), (5, 60, 0), (3, 60, 0), (1, 60, 5), (3, 60, 5))
 """Seeds, images, and folds of these (0: the same trainings for all images)."""
@@ -35,15 +35,15 @@ class Settings:
     """Of each kind."""
 
 
-def experiment(rng: np.random.Generator, seeds: int, images: int, folds: int, doubt: str) -> list[Network]:
+def experiment(rng: np.random.Generator, seeds: int, images: int, folds: int, source: str) -> list[Network]:
     """Return the counts of both networks; of folds as well as of images."""
     unions_NK = rng.integers(200, 4000, (images, CLASSES)) * (rng.random((images, CLASSES)) < 0.7)
     unions_NK[:, 0] += 200
     trainings, places = folds or 1, folds or images
-    of_trainings, of_places, of_both = DOUBTS[doubt]
-    varying = of_trainings * rng.standard_normal((seeds, trainings)).repeat(images // trainings, axis=1)
-    varying += of_places * rng.standard_normal(places).repeat(images // places)
-    varying += of_both * rng.standard_normal((seeds, images))
+    training_spread, place_spread, pair_spread = SPREADS[source]
+    varying = training_spread * rng.standard_normal((seeds, trainings)).repeat(images // trainings, axis=1)
+    varying += place_spread * rng.standard_normal(places).repeat(images // places)
+    varying += pair_spread * rng.standard_normal((seeds, images))
     level_SN = np.clip(0.5 + 0.15 * rng.standard_normal(images), 0.1, 0.9) + 0.02 * rng.standard_normal((seeds, 1))
     both = [
         (share_SN[..., None] * unions_NK).round().astype(np.int64) for share_SN in (level_SN, level_SN + GAIN + varying)
@@ -76,16 +76,16 @@ def of(network: Network, folds: int) -> SeedScores:
     return bootstrap_scores(range(seeds), *network, names, folds=folds > 0)
 
 
-def row(seeds: int, images: int, folds: int, doubt: str, experiments: int) -> dict[str, Any]:
+def row(seeds: int, images: int, folds: int, source: str, experiments: int) -> dict[str, Any]:
     """Return how often both intervals hold the truth, and how wide they are."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(experiments):
-        one, other = experiment(rng, seeds, images, folds, doubt)
+        one, other = experiment(rng, seeds, images, folds, source)
         ours = paired_difference(of(one, folds), of(other, folds))
         assert ours and ours.interval
         found.append((percentiles(one, other, folds, rng), ours.interval))
-    facts: dict[str, Any] = {"seeds": seeds, "images": images, "folds": folds, "doubt of": doubt}
+    facts: dict[str, Any] = {"seeds": seeds, "images": images, "folds": folds, "variance from": source}
     for name, intervals in zip(("percentiles", "ours"), zip(*found, strict=True), strict=True):
         facts[f"{name} hold %"] = round(100 * float(np.mean([low <= GAIN <= high for low, high in intervals])), 1)
         facts[f"{name} width, points"] = round(100 * float(np.mean([high - low for low, high in intervals])), 2)
@@ -93,7 +93,7 @@ def row(seeds: int, images: int, folds: int, doubt: str, experiments: int) -> di
 
 
 def main(settings: Settings) -> None:
-    rows = [row(*size, doubt, settings.experiments) for size in SIZES for doubt in DOUBTS]
+    rows = [row(*size, source, settings.experiments) for size in SIZES for source in SPREADS]
     print_rows("95 % intervals", rows)
     report = {
         "command": "python benchmarks/intervals.py",

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from globalconv.model.blocks import build_head
-from globalconv.paper.tables import RANKINGS, TABLES, Table, Variant
+from globalconv.paper.tables import RANKINGS, TABLES, PaperTable, Variant
 from globalconv.training.recipes.index import RECIPES, STAGED
 
 
@@ -30,7 +30,7 @@ def test_scores_are_the_papers() -> None:
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
-def test_tables_are_consistent(table: Table) -> None:
+def test_tables_are_consistent(table: PaperTable) -> None:
     names = [variant.name for variant in table.variants]
     assert len(set(names)) == len(names)
     assert table.recipe in {**RECIPES, **STAGED}

@@ -12,8 +12,7 @@ from globalconv.data.roots import parse_data
 from globalconv.errors import InputError, print_line, suggest
 from globalconv.jobs.paper import TableSettings, list_runs, make_tables, write_reports
 from globalconv.paper.plan import check_overrides, on_fold, with_steps
-from globalconv.paper.table_text import ranking_text
-from globalconv.paper.tables import RANKINGS, TABLES
+from globalconv.paper.tables import RANKINGS, TABLES, ranking_text
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import Recipe, StagedRecipe
 from globalconv.training.recipes.index import recipe_named

@@ -13,9 +13,8 @@ from globalconv.data.roots import Root
 from globalconv.errors import InputError
 from globalconv.paper.keys import GridData, data_name, identity
 from globalconv.paper.plan import Run, plan
-from globalconv.paper.results import RunResult, read_results
-from globalconv.paper.table_text import list_text, table_text
-from globalconv.paper.tables import Table
+from globalconv.paper.results import RunResult, list_text, read_results, table_text
+from globalconv.paper.tables import PaperTable
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import Recipe, StagedRecipe
 
@@ -24,7 +23,7 @@ from globalconv.training.recipe import Recipe, StagedRecipe
 class TableSettings:
     """The tables to make, from which data and recipe, and with how many trainings."""
 
-    tables: Sequence[Table]
+    tables: Sequence[PaperTable]
     recipes: Sequence[Recipe | StagedRecipe]
     """One recipe, on one or several pairs of splits."""
     data: Root | None

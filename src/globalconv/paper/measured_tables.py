@@ -18,7 +18,7 @@ from globalconv.paper.keys import IRRELEVANT_FIELDS, canonical_model, without_la
 from globalconv.paper.plan import stack_width
 from globalconv.paper.results import RunResult
 from globalconv.paper.statistics import SeedScores, bootstrap_scores
-from globalconv.paper.tables import WIDTHS, Table, Variant
+from globalconv.paper.tables import WIDTHS, PaperTable, Variant
 
 CLIP = re.compile(r"0001TP|0006R0|0016E5|Seq05VD")
 """CamVid's drives, in the names of its frames."""
@@ -84,7 +84,7 @@ def clusters_of(result: RunResult, is_fold: bool) -> list[str]:
 class MeasuredTable:
     """A table of the paper with the results of one setting."""
 
-    table: Table
+    table: PaperTable
     rows: tuple[MeasuredRow, ...]
 
     @property
@@ -106,7 +106,7 @@ class MeasuredTable:
         return next(row for row in self.rows if row.variant.name == name)
 
 
-def measured_tables(table: Table, results: Sequence[RunResult]) -> list[MeasuredTable]:
+def measured_tables(table: PaperTable, results: Sequence[RunResult]) -> list[MeasuredTable]:
     """Return the results as this table, once for each setting that has at least two of its rows.
 
     Results of one setting that were scored on other images or regions, or trained on other images, are refused: they
@@ -172,7 +172,7 @@ def _belongs_to(variant: Variant, result: RunResult) -> bool:
     return canonical_model({**model, "stack_width": None, **expected}) == canonical_model(model)
 
 
-def _setting(table: Table, result: RunResult) -> str:
+def _setting(table: PaperTable, result: RunResult) -> str:
     """Return a string that is equal for results that can be compared in a table."""
     compared = {name for variant in table.variants for name in variant.model} | {"stack_width"}
     if "backbone" in compared:

@@ -22,8 +22,7 @@ from globalconv.paper.paper_sections import (
 )
 from globalconv.paper.results import RunResult, read_results
 from globalconv.paper.tables import TABLES
-from globalconv.reports.page import Block, Note, Section, Subheading, Text, render_page
-from globalconv.reports.page import Table as PageTable
+from globalconv.reports.page import Block, Note, Section, Subheading, Table, Text, render_page
 from globalconv.training.recipe import flatten
 
 TITLE = "The paper's tables, measured"
@@ -102,7 +101,7 @@ def report_markdown(datasets: Sequence[DatasetResults]) -> str:
                     paragraphs.append(f"### {words}")
                 case Text(words) | Note(words):
                     paragraphs.append(words)
-                case PageTable(columns, rows):
+                case Table(columns, rows):
                     lines = [[row.name, *map(str, row.cells)] for row in rows]
                     header = ["", *columns] if columns else [""] * len(lines[0])
                     lines = [header, ["---"] * len(header), *lines]

@@ -8,7 +8,7 @@ from functools import cache
 from globalconv.errors import InputError
 from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.paper.keys import identity, portable_json, stages_of
-from globalconv.paper.tables import WIDTHS, Table, Variant
+from globalconv.paper.tables import WIDTHS, PaperTable, Variant
 from globalconv.training.recipe import Recipe, StagedRecipe
 
 NEVER = 10**9
@@ -23,7 +23,7 @@ RES5_CHANNELS, NARROW_STACK = 2048, 210
 class Run:
     """A variant trained with one seed on one pair of splits."""
 
-    table: Table
+    table: PaperTable
     variant: Variant
     recipe: Recipe | StagedRecipe
     """With the variant's fields and the seed; of a staged recipe only the stages that the variant needs."""
@@ -47,7 +47,7 @@ class Run:
 
 
 def plan(
-    tables: Sequence[Table],
+    tables: Sequence[PaperTable],
     recipes: Sequence[Recipe | StagedRecipe],
     seeds: int,
     first_only: bool,
@@ -115,7 +115,9 @@ def _map_stages(recipe: Recipe | StagedRecipe, change: Callable[[Recipe], Recipe
     return StagedRecipe({name: change(stage) for name, stage in recipe.stages.items()})
 
 
-def check_overrides(tables: Sequence[Table], default: Recipe | StagedRecipe, recipe: Recipe | StagedRecipe) -> None:
+def check_overrides(
+    tables: Sequence[PaperTable], default: Recipe | StagedRecipe, recipe: Recipe | StagedRecipe
+) -> None:
     """Refuse a recipe that changes what a table sets itself, or that has too few stages for a table."""
     compared = sorted({name for table in tables for variant in table.variants for name in variant.model})
     for before, after in zip(stages_of(default).values(), stages_of(recipe).values(), strict=True):

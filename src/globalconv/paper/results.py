@@ -1,18 +1,23 @@
-"""The result of one training as a file: all numbers that tables, intervals and plots are made of. Imports no torch.
+"""Results of trainings, as files and as tables for the terminal; imports no torch.
 
-`RESULTS/KEY.json`, one for each training and way of prediction; files of other names in that folder are ignored.
+A file `RESULTS/KEY.json` for each training and way of prediction has all numbers that tables, intervals and plots are
+made of; files of other names in that folder are ignored.
 """
 
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from globalconv.errors import InputError
+from globalconv.paper.plan import Run
+from globalconv.paper.tables import PaperTable
 from globalconv.runtime.files import write_text
+from globalconv.runtime.text import align_columns
 
 SCORE_LABELS = {
     "miou": "mIoU", "pixel_accuracy": "pixels", "mean_accuracy": "classes",
@@ -99,3 +104,41 @@ def read_results(folder: Path) -> dict[str, RunResult]:
                 " scored again"
             ) from error
     return results
+
+
+def table_text(table: PaperTable, done: Sequence[tuple[Run, RunResult]], planned: Sequence[Run]) -> str:
+    """Return a table of the paper: the variants of all `planned` runs, with the results of those that are `done`.
+
+    A score is its mean over runs in per cent, ± its standard deviation where there are several, and the printed one.
+    """
+    header = ["", "runs", *(f"{SCORE_LABELS[score]} % (paper)" for score in table.scores), "loss", "head", "GMAC"]
+    rows = [header]
+    for variant in table.variants:
+        count = sum(run.table is table and run.variant is variant for run in planned)
+        if count == 0:
+            continue
+        results = [result for run, result in done if run.table is table and run.variant is variant]
+        diverged = sum(result.diverged for result in results)
+        row = [variant.name, f"{len(results)}/{count}" + (f", {diverged} diverged" if diverged else "")]
+        for score in table.scores:
+            values = [100 * value for result in results if (value := result.scores[score]) is not None]
+            measured = f"{statistics.fmean(values):.1f}" if values else "-"
+            spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+            printed = f"{variant.printed[score]:.1f}" if score in variant.printed else "-"
+            row.append(f"{measured + spread:>12} ({printed})")
+        losses = [result.final_loss for result in results if result.final_loss is not None and not result.diverged]
+        row.append(f"{statistics.fmean(losses):.3f}" if losses else "-")
+        row += [f"{results[0].head_parameters:,}", f"{results[0].multiply_adds / 1e9:.2f}"] if results else ["-", "-"]
+        rows.append(row)
+    return "\n".join([table.title, *align_columns(rows), *table.notes])
+
+
+def list_text(runs: Sequence[tuple[str, Run]], results: Mapping[str, RunResult]) -> str:
+    """Return runs in their order, each with its key, whether it is done, and the minutes that it took."""
+    rows = [["key", "", "minutes", "run"]]
+    for key, run in runs:
+        result = results.get(key)
+        state = "-" if result is None else "diverged" if result.diverged else "done"
+        minutes = "" if result is None else f"{result.minutes:.1f}"
+        rows.append([key, state, minutes, f"{run.table.name}: {run.description}"])
+    return "\n".join(align_columns(rows))

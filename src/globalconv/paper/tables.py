@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from globalconv.runtime.text import align_columns
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -31,7 +33,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Table:
+class PaperTable:
     """A table of the paper that is made of trainings."""
 
     name: str
@@ -101,13 +103,13 @@ def _predicted(name: str, stage: int, inference: Mapping[str, Any], score: float
 
 
 _TABLES = (
-    Table(
+    PaperTable(
         "table1",
         "Table 1: size of the kernel, Global Convolutional Network without refinement",
         "paper-ablation",
         (_baseline(miou=69.0), *(_head("gcn", k, score) for k, score in GCN_SCORES.items())),
     ),
-    Table(
+    PaperTable(
         "table2",
         "Table 2: GCN against one k x k convolution",
         "paper-ablation",
@@ -116,7 +118,7 @@ _TABLES = (
             *(_head("conv", k, CONV_SCORES[k], count) for k, count in KILO_PARAMETERS["conv"].items()),
         ),
     ),
-    Table(
+    PaperTable(
         "table3",
         "Table 3: GCN against a stack of 3 x 3 convolutions",
         "paper-ablation",
@@ -125,7 +127,7 @@ _TABLES = (
             *(_head("stack", k, score) for k, score in STACK_SCORES.items()),
         ),
     ),
-    Table(
+    PaperTable(
         "table4",
         "Table 4: width m of the stack, k = 7",
         "paper-ablation",
@@ -143,7 +145,7 @@ _TABLES = (
             _head("gcn", 7, 72.8, 608),
         ),
     ),
-    Table(
+    PaperTable(
         "table5",
         "Table 5: boundary and internal accuracy",
         "paper-ablation",
@@ -154,7 +156,7 @@ _TABLES = (
         ),
         ("boundary_accuracy", "internal_accuracy", "miou"),
     ),
-    Table(
+    PaperTable(
         "table6",
         "Table 6: backbones without and with large kernels inside",
         "table6",
@@ -168,7 +170,7 @@ _TABLES = (
         ),
         notes=("ImageNet top-5 error, printed: ResNet50 7.7, ResNet50-GCN 7.9 (globalconv pretrain measures ours)",),
     ),
-    Table(
+    PaperTable(
         "table7",
         "Table 7: PASCAL VOC 2012 val after each stage",
         "voc",
@@ -180,7 +182,7 @@ _TABLES = (
             _predicted("GCN + BR Stage-3-MS-CRF", 3, MULTI_SCALE_CRF, 81.0),
         ),
     ),
-    Table(
+    PaperTable(
         "table9",
         "Table 9: Cityscapes val after each stage, GCN + BR",
         "cityscapes",
@@ -193,7 +195,7 @@ _TABLES = (
     ),
 )
 
-TABLES: dict[str, Table] = {table.name: table for table in _TABLES}
+TABLES: dict[str, PaperTable] = {table.name: table for table in _TABLES}
 """The tables that are made of trainings, by name."""
 
 
@@ -230,3 +232,11 @@ RANKINGS: dict[str, Ranking] = {
     ),
 }  # fmt: skip
 """The tables that only a test server can add a row to."""
+
+
+def ranking_text(ranking: Ranking) -> str:
+    """Return the table of a test server as printed, and the command that makes a submission of one's own."""
+    rows = [[method, f"{score:.1f}"] for method, score in ranking.printed.items()]
+    command = f"globalconv submit {ranking.benchmark} RUN --data PATH --out {ranking.archive}"
+    own = f"ours: not submitted; RUN being a training of the recipe {ranking.recipe}:\n  {command}"
+    return "\n".join([f"{ranking.title}, mIoU % as printed", *align_columns(rows), own])
