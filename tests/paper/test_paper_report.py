@@ -32,7 +32,7 @@ def rows(text: str, name: str) -> list[list[str]]:
     return [line[1:] for line in lines if line[0] == name]
 
 
-def test_the_numbers_are_the_results() -> None:
+def test_the_numbers_are_those_of_the_results() -> None:
     results = simulated_results()
     text = markdown(results)
     first = rows(text, "GCN k=15")[0]
@@ -69,7 +69,7 @@ def test_page_and_markdown_have_the_same_content() -> None:
     ]
 
 
-def test_verdicts_of_all_data_sets_stand_side_by_side() -> None:
+def test_verdicts_on_all_data_sets_are_side_by_side() -> None:
     falling = {name: -gain for name, gain in GAINS.items()}
     few = {"Baseline": 0.0, "GCN": 0.05}  # "GCN" of Table 5 is the "GCN k=15" of Table 1
     datasets = [

@@ -62,7 +62,7 @@ def make_tables(settings: TableSettings, stop: StopRequest, log: Callable[[str],
         results = {run.identity: by_key[key] for key, run in zip(keys, runs, strict=True) if key in by_key}
     done = [(run, results[run.identity]) for run in runs if run.identity in results]
     if missing := len(runs) - len(done):
-        log(f"{missing} of {len(runs)} runs are not done: other processes are at them")
+        log(f"{missing} of {len(runs)} runs are not done: other processes work on them")
     return "\n\n".join(table_text(table, done, runs) for table in settings.tables)
 
 

@@ -10,8 +10,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,31 +66,24 @@ class TrainingGrid:
                 file = result_file(self.results, key)
                 if file.exists():
                     continue
-                with self._locked(run) as is_ours:
-                    if not is_ours or file.exists():
+                folder = self._folder(run)
+                folder.mkdir(parents=True, exist_ok=True)
+                lock = FolderLock(folder)
+                try:
+                    if not lock.try_take() or file.exists():
                         continue
                     self._log_start(run, by_key)
-                    try:
-                        write_result(self.results, self._result(key, run))
-                    except StoppedError as stopped:
-                        message = f"stopped; what is trained is kept in {self.runs}, and the same command goes on"
-                        raise StoppedError(message, stopped.exit_code - 128) from None
+                    write_result(self.results, self._result(key, run))
                     progressed = True
+                except StoppedError as stopped:
+                    message = f"stopped; what is trained is kept in {self.runs}, and the same command goes on"
+                    raise StoppedError(message, stopped.exit_code - 128) from None
+                finally:
+                    lock.release()
 
     def _folder(self, run: Run) -> Path:
+        """Return the folder of the trainings that share the run's first stage."""
         return self.runs / self.data.key(next(prefixes(run.recipe)), {})
-
-    @contextmanager
-    def _locked(self, run: Run) -> Iterator[bool]:
-        """Keep other processes from the trainings of the run's first stage; yield whether the lock is ours."""
-        folder = self._folder(run)
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FolderLock(folder)
-        is_ours = lock.try_take()
-        try:
-            yield is_ours
-        finally:
-            lock.release()
 
     def _log_start(self, run: Run, by_key: Mapping[str, Run]) -> None:
         """Log how many runs are done, which one starts now, and how long the rest takes if this process does it all."""

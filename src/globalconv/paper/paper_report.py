@@ -77,7 +77,7 @@ def read_results_of_datasets(folders: Sequence[Path]) -> list[DatasetResults]:
     for folder in folders:
         results = list(read_results(folder).values())
         if not results:
-            raise InputError(f"{folder}: holds no results; name the --results folder of globalconv paper table1 ...")
+            raise InputError(f"{folder}: holds no results; name the `results` folder of globalconv paper table1 ...")
         datasets.append(DatasetResults(folder.resolve().name, results))
     names = [dataset.name for dataset in datasets]
     if repeated := [name for name in names if names.count(name) > 1]:
@@ -138,7 +138,7 @@ def _sections(datasets: Sequence[DatasetResults], figures: Mapping[str, Sequence
 
 
 def _describe(table: MeasuredTable) -> str:
-    """Return in sentences what was trained and scored, and over what intervals are."""
+    """Return in sentences what was trained and scored, and what the intervals are over."""
     result = next((result for result in table.all_results if not result.diverged), table.all_results[0])
     stage, data = stages_of_result(result)[-1], result.data
     folds, seeds = table.rows[0].folds, len(table.seeds)
@@ -158,14 +158,14 @@ def _describe(table: MeasuredTable) -> str:
         return f"{trained} Every training diverged."
     if len(folds) > 1:
         names = ", ".join(fold.removesuffix(".val").rpartition("/")[2] for fold in folds)
-        drawn = f"{len(folds)} folds, each of trainings of its own, never over frames: {names}"
+        units = f"{len(folds)} folds, each of trainings of its own, never over frames: {names}"
     else:
         clusters = len(set(clusters_of(result, is_fold=False)))
-        drawn = f"seeds and {clusters} {'images' if clusters == len(result.images) else 'clips, never frames'}"
+        units = f"seeds and {clusters} {'images' if clusters == len(result.images) else 'clips, never frames'}"
     return (
         f"{trained} Scores are those of the last weights, never of the best ones on the validation split."
         f" Boundary: within {result.region['width']:g} pixels ({result.region['metric']}) of one."
-        f" Intervals are over {drawn}."
+        f" Intervals are over {units}."
     )
 
 

@@ -1,8 +1,9 @@
 """The blocks of the report on tested claims, measured tables and results, as plain data for the page."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from globalconv.geometry import STRIDE
 from globalconv.paper.claims import CLAIMS, TestedClaim
 from globalconv.paper.measured_tables import MeasuredRow, MeasuredTable
 from globalconv.paper.results import SCORE_LABELS, RunResult
@@ -17,9 +18,6 @@ NONE = "–"
 UNBROKEN = "\N{NO-BREAK SPACE}"
 """Between the words of an interval, which stay on one line of a table."""
 
-STRIDE = 32
-"""Pixels of the image to a cell of res-5."""
-
 PAPER_CELLS = 16
 """Cells along a side of the paper's res-5."""
 
@@ -33,22 +31,15 @@ GAINS = {"GCN over Baseline": ("Baseline", "GCN"), "BR over GCN": ("GCN", "GCN +
 """Gains of Table 5: label -> rows from and to."""
 
 
-def percent(estimate: Estimate) -> str:
-    """Return a score in per cent and its interval."""
-    low, high = (f"{100 * end:.1f}" for end in estimate.interval or (0, 0))
-    return f"{100 * estimate.value:.1f}{_interval(low, high) if estimate.interval else ''}"
-
-
-def points(estimate: Estimate | None) -> str:
-    """Return a difference of scores in points and its interval."""
+def with_interval(estimate: Estimate | None, number: Callable[[float], str]) -> str:
+    """Return a share or a difference of shares, times 100 and as the text `number`, with its interval."""
     if estimate is None:
         return NONE
-    low, high = (signed(100 * end) for end in estimate.interval or (0, 0))
-    return f"{signed(100 * estimate.value)}{_interval(low, high) if estimate.interval else ''}"
-
-
-def _interval(low: str, high: str) -> str:
-    return f" ({low}{UNBROKEN}to{UNBROKEN}{high})"
+    text = number(100 * estimate.value)
+    if estimate.interval is None:
+        return text
+    low, high = (number(100 * end) for end in estimate.interval)
+    return f"{text} ({low}{UNBROKEN}to{UNBROKEN}{high})"
 
 
 def signed(value: float) -> str:
@@ -64,7 +55,10 @@ def summary_blocks(claims: Mapping[str, Sequence[TestedClaim]]) -> list[Block]:
         tested = [claims_of_dataset[number] for claims_of_dataset in claims.values()]
         contrast = claim.contrast(TABLES[claim.table].variants)
         if contrast and any(one.contrast for one in tested):
-            verdicts = [f"{one.verdict}: {points(one.estimate)}" if one.contrast else one.missing for one in tested]
+            verdicts = [
+                f"{one.verdict}: {with_interval(one.estimate, signed)}" if one.contrast else one.missing
+                for one in tested
+            ]
             rows[claim.sentence] = [signed(contrast.printed), *verdicts]
         else:
             not_measured.append(claim.sentence)
@@ -86,7 +80,7 @@ def claims_table(claims: Sequence[TestedClaim]) -> Table:
         assert tested.contrast
         rows[tested.claim.sentence] = [
             f"{tested.verdict}: {tested.missing}" if tested.missing else tested.verdict,
-            points(tested.estimate),
+            with_interval(tested.estimate, signed),
             signed(tested.contrast.printed),
             tested.contrast.description,
         ]
@@ -103,7 +97,7 @@ def table_blocks(table: MeasuredTable) -> list[Block]:
         results, printed = row.all_results, row.variant.printed
         cells = []
         for score in table.table.scores:
-            cells.append(percent(mean_score(row.scores[score])) if score in row.scores else NONE)
+            cells.append(with_interval(mean_score(row.scores[score]), "{:.1f}".format) if score in row.scores else NONE)
             cells.append(f"{printed[score]:.1f}" if score in printed else NONE)
         cells.append(f"{len(row.seeds)} of {len(table.seeds)}")
         losses = [result.final_loss for result in results if result.final_loss is not None and not result.diverged]
