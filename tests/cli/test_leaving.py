@@ -1,4 +1,4 @@
-"""How the program ends: quickly, but not before all that is to be done at its end."""
+"""The end of the program: threads, exit functions, children and streams are finished; objects are not freed."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-LEAVING = """
+PROGRAM = """
 import atexit, sys, threading, time
 import globalconv.cli.main as program
 
@@ -24,49 +24,49 @@ program.command()
 IN_ORDER = "no new line a thread\nat exit\n"
 
 
-def leave(end: str, before: str = "") -> subprocess.CompletedProcess[str]:
+def run_command(end: str, before: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", LEAVING.format(end=end, before=before)], check=False, capture_output=True, text=True
+        [sys.executable, "-c", PROGRAM.format(end=end, before=before)], check=False, capture_output=True, text=True
     )
 
 
 @pytest.mark.parametrize("code", [0, 2, 143])
-def test_threads_and_what_is_to_be_done_at_exit_come_first(code: int) -> None:
-    left = leave(f"return {code}")
-    assert (left.returncode, left.stdout, left.stderr) == (code, IN_ORDER, "")
+def test_threads_and_exit_functions_are_finished_first(code: int) -> None:
+    process = run_command(f"return {code}")
+    assert (process.returncode, process.stdout, process.stderr) == (code, IN_ORDER, "")
 
 
-def test_what_was_registered_before_comes_too() -> None:
+def test_exit_functions_registered_before_are_called() -> None:
     """As logging's flushing and multiprocessing's waiting for children are, when modules are imported."""
-    left = leave("return 0", "atexit.register(lambda: print('registered before'))")
-    assert left.stdout == IN_ORDER + "registered before\n"
+    process = run_command("return 0", "atexit.register(lambda: print('registered before'))")
+    assert process.stdout == IN_ORDER + "registered before\n"
 
 
 def test_children_are_waited_for() -> None:
     work = "lambda: (time.sleep(0.5), print('a child', flush=True))"
     start = f"import multiprocessing as mp; mp.get_context('fork').Process(target={work}).start()"
-    assert "a child" in leave(f"{start}\n    return 0").stdout
+    assert "a child" in run_command(f"{start}\n    return 0").stdout
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_words_that_cannot_be_written_are_missed() -> None:
-    command = [sys.executable, "-c", LEAVING.format(end="return 0", before="")]
+def test_output_that_cannot_be_written_is_an_error() -> None:
+    command = [sys.executable, "-c", PROGRAM.format(end="return 0", before="")]
     with Path("/dev/full").open("w") as full:
-        left = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert left.returncode != 0 and "No space left" in left.stderr
+        process = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert process.returncode != 0 and "No space left" in process.stderr
 
 
 def test_a_command_that_raises_ends_as_any_program() -> None:
-    left = leave("raise ValueError('ours')")
-    assert left.returncode == 1 and left.stdout == IN_ORDER
-    assert left.stderr.startswith("Traceback") and "ValueError: ours" in left.stderr
+    process = run_command("raise ValueError('ours')")
+    assert process.returncode == 1 and process.stdout == IN_ORDER
+    assert process.stderr.startswith("Traceback") and "ValueError: ours" in process.stderr
 
 
-def test_nothing_that_was_loaded_is_taken_apart() -> None:
-    """A module's objects are deleted at the end of any other program, which is what takes long after torch."""
+def test_objects_are_not_freed() -> None:
+    """An ordinary exit deletes the objects of all modules, which takes long after torch."""
     kept = "class Kept:\n        def __del__(self, say=print): say('taken apart')\n    global kept; kept = Kept()"
-    assert "taken apart" not in leave(f"{kept}\n    return 0").stdout
-    assert "taken apart" in leave(f"{kept}\n    raise ValueError").stdout
+    assert "taken apart" not in run_command(f"{kept}\n    return 0").stdout
+    assert "taken apart" in run_command(f"{kept}\n    raise ValueError").stdout
 
 
 def test_help_ends_with_its_own_code() -> None:

@@ -1,27 +1,24 @@
-"""Options of a verb that takes a recipe, of which all fields are options; of a staged one, each stage's too.
+"""Options of a verb: a dataclass, or a union of them, read by tyro; what tyro refuses becomes one line.
 
-Options of a verb: a dataclass or a union of them, read by tyro; what it refuses becomes one line.
+Of a verb that takes a recipe, all fields of the recipe are options; of a staged one, those of each stage too.
 """
 
 import contextlib
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from typing import Any
 
 import tyro
 
 from globalconv.errors import InputError
+from globalconv.runtime.text import one_line
 from globalconv.training.recipe import Recipe, StagedRecipe
 from globalconv.training.recipes.index import first_line
 
 DataOption = tyro.conf.UseAppendAction[tuple[str, ...]]
 """`--data PATH`, or `--data voc=PATH sbd=PATH`: words for `parse_data`."""
-
-_OPTION = re.compile(r"--[\w.-]+")
-_PLACE = re.compile(r"^Error parsing \w+: (?=`)")
-"""Names a group of options, which nobody typed."""
 
 
 def read_options(kind: Any, verb: str, arguments: list[str], description: str) -> Any:
@@ -29,24 +26,24 @@ def read_options(kind: Any, verb: str, arguments: list[str], description: str) -
 
     `--help` prints and exits, as usual.
     """
-    refused = io.StringIO()
+    box = io.StringIO()
     try:
-        with contextlib.redirect_stderr(refused):
+        with contextlib.redirect_stderr(box):
             return tyro.cli(
                 kind,
                 prog=f"globalconv {verb}",
-                args=each_by_itself(arguments, "--data", r"\w+="),
+                args=repeat_option(arguments, "--data", r"\w+="),
                 description=description,
                 config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.CascadeSubcommandArgs),
             )
     except SystemExit as end:
         if not end.code:
             raise
-        raise InputError(_one_line(refused.getvalue(), verb)) from None
+        raise InputError(f"{verb}: {_read_box(box.getvalue())}; see globalconv {verb} --help") from None
 
 
 def with_value(arguments: list[str], option: str, value: str) -> list[str]:
-    """Return `arguments` with `value` after an `option` that stands alone."""
+    """Return `arguments` with `value` after an `option` that has none: `--crf` alone is `--crf default`."""
     filled: list[str] = []
     for place, word in enumerate(arguments):
         alone = word == option and all(following.startswith("--") for following in arguments[place + 1 : place + 2])
@@ -54,55 +51,54 @@ def with_value(arguments: list[str], option: str, value: str) -> list[str]:
     return filled
 
 
-def each_by_itself(arguments: list[str], option: str, own: str) -> list[str]:
-    """Return `arguments` with `option` before each word behind it: `--data voc=A sbd=B`, `--results A B`.
+def repeat_option(arguments: list[str], option: str, pattern: str) -> list[str]:
+    """Return `arguments` with `option` repeated before each of its words: `--data voc=A sbd=B`, `--results A B`.
 
-    Only words that begin as the pattern `own` says are taken for its own, so that what else stands behind keeps its
-    meaning. For options of `tyro.conf.UseAppendAction`, which take one word at a time and may be repeated.
+    Only words that match `pattern` belong to the option; others keep their meaning. For options of
+    `tyro.conf.UseAppendAction`, which take one word at a time.
     """
-    spread: list[str] = []
-    goes_on = False
+    repeated: list[str] = []
+    continues = False
     for word in arguments:
-        fits = re.match(own, word) is not None
-        if spread[-1:] == [option]:
-            goes_on = fits
-        elif goes_on and fits:
-            spread.append(option)
+        matches = re.match(pattern, word) is not None
+        if repeated[-1:] == [option]:
+            continues = matches
+        elif continues and matches:
+            repeated.append(option)
         else:
-            goes_on = re.match(f"{option}={own}", word) is not None
-        spread.append(word)
-    return spread
+            continues = re.match(f"{option}={pattern}", word) is not None
+        repeated.append(word)
+    return repeated
 
 
-def _one_line(box: str, verb: str) -> str:
-    """Return what tyro drew in a box as a sentence: the complaint, and the option or command it suggests instead."""
-    sections = _sections(box)
-    complaint, *others = sections if box.startswith("╭") else sections[1:]  # in ASCII the title is a section too
-    said = [_PLACE.sub("", complaint.rstrip("."))]
-    for section in others:
-        if section.startswith("Perhaps you meant") and (option := _OPTION.search(section)):
-            said.append(f"did you mean {option[0]}?")
-        elif section.startswith("Available subcommands"):
-            said.append(section)
-    return f"{verb}: {'; '.join(said)}; see globalconv {verb} --help"
+def _read_box(box: str) -> str:
+    """Return the text of tyro's box as a sentence: what was refused, and the option or command it suggests instead.
 
-
-def _sections(box: str) -> list[str]:
-    """Return the texts between the rules of a box, drawn in Unicode or, where the terminal has none, in ASCII."""
-    sections: list[list[str]] = [[]]
+    A box is drawn in Unicode or, where the terminal has none, in ASCII, and has sections between horizontal rules.
+    """
+    sections = [""]
     for line in box.splitlines():
         text = line.strip("│| ")
         if line.startswith(("╭", "╰")):
             continue
         if text and set(text) <= {"─", "-"}:
-            sections.append([])
+            sections.append("")
         else:
-            sections[-1].append(text)
-    return [" ".join(" ".join(section).split()) for section in sections]
+            sections[-1] += f" {text}"
+    refusal, *others = [one_line(text, limit=None) for text in sections][0 if box.startswith("╭") else 1 :]
+    sentence = [
+        re.sub(r"^Error parsing \w+: (?=`)", "", refusal.rstrip("."))
+    ]  # the name of a group, which nobody typed
+    for section in others:
+        if section.startswith("Perhaps you meant") and (option := re.search(r"--[\w.-]+", section)):
+            sentence.append(f"did you mean {option[0]}?")
+        elif section.startswith("Available subcommands"):
+            sentence.append(section)
+    return "; ".join(sentence)
 
 
 OptionsOf = Callable[[Recipe], Any]
-"""Returns the type of a verb's options, of which the fields of a recipe, with these defaults, are some: `recipe`."""
+"""Returns the type of a verb's options, one of which is `recipe`, whose fields have the given recipe as defaults."""
 
 
 def read_recipe(
@@ -112,47 +108,42 @@ def read_recipe(
     if isinstance(recipe, Recipe):
         options = read_options(options_of(recipe), verb, arguments, first_line(name))
         return options.recipe, options
-    _check_stage_options(recipe, options_of, arguments)
-    stages = ", ".join(recipe.stages)
-    about = (
-        f"{first_line(name)} Stages: {stages}; --FIELD is for all of them, --STAGE.FIELD for one. Below are the"
-        f" defaults of {next(iter(recipe.stages))}; globalconv recipes {name} has all."
-    )
 
-    def read_stage(stage: str) -> Any:
-        kind, words = options_of(recipe.stages[stage]), _of_stage(stage, recipe, arguments)
-        try:
-            return read_options(kind, verb, words, about)
-        except InputError as error:  # what is wrong with its own says whose they are
-            own = any(word.startswith(f"--{stage}.") for word in arguments)
-            raise InputError(f"{error} (of the stage {stage})" if own else str(error)) from None
-
-    read = {stage: read_stage(stage) for stage in recipe.stages}
-    return StagedRecipe({stage: options.recipe for stage, options in read.items()}), next(iter(read.values()))
-
-
-def _check_stage_options(recipe: StagedRecipe, options_of: OptionsOf, arguments: list[str]) -> None:
-    """Refuse what belongs to the whole training, or to nothing, behind the name of a stage."""
-    whole = {option.name.replace("_", "-") for option in fields(options_of(Recipe()))}
+    common = {option.name.replace("_", "-") for option in fields(options_of(Recipe()))}
     for word in arguments:
         stage, _, field = word.partition("=")[0].removeprefix("--").partition(".")
         if not word.startswith("--") or stage not in recipe.stages:
             continue
         if not field:
             raise InputError(f"{word}: is a stage; name a field of it, --{stage}.FIELD VALUE")
-        if (option := field.replace("_", "-").removeprefix("no-")) in whole:
+        if (option := field.replace("_", "-").removeprefix("no-")) in common:
             raise InputError(f"{word}: is of the whole training, not of a stage; give --{option}")
 
+    description = (
+        f"{first_line(name)} Stages: {', '.join(recipe.stages)}; --FIELD is for all of them, --STAGE.FIELD for one."
+        f" Below are the defaults of {next(iter(recipe.stages))}; globalconv recipes {name} has all."
+    )
+    options_by_stage = {}
+    for stage, defaults in recipe.stages.items():
+        words = _arguments_of_stage(stage, recipe.stages, arguments)
+        try:
+            options_by_stage[stage] = read_options(options_of(defaults), verb, words, description)
+        except InputError as error:
+            has_own = any(word.startswith(f"--{stage}.") for word in arguments)
+            raise InputError(f"{error} (of the stage {stage})" if has_own else str(error)) from None
+    stages = {stage: options.recipe for stage, options in options_by_stage.items()}
+    return StagedRecipe(stages), next(iter(options_by_stage.values()))
 
-def _of_stage(stage: str, recipe: StagedRecipe, arguments: list[str]) -> list[str]:
-    """Return the words that concern a stage: those for all, then, without its name, its own, so that these win."""
-    shared: list[str] = []
+
+def _arguments_of_stage(stage: str, stages: Collection[str], arguments: list[str]) -> list[str]:
+    """Return the arguments for all stages, then those of `stage` without its name: the last one wins."""
+    common: list[str] = []
     own: list[str] = []
-    group = shared
+    group = common
     for word in arguments:
         if word.startswith("--"):
-            named, _, field = word[2:].partition(".")
-            group = own if named == stage else [] if named in recipe.stages else shared
-            word = f"--{field}" if named == stage else word
+            prefix, _, field = word[2:].partition(".")
+            group = own if prefix == stage else [] if prefix in stages else common
+            word = f"--{field}" if prefix == stage else word
         group.append(word)
-    return shared + own
+    return common + own

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from globalconv.cli.options import DataOption, each_by_itself, read_options, read_recipe
+from globalconv.cli.options import DataOption, read_options, read_recipe, repeat_option
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError, print_line, suggest
 from globalconv.jobs.paper import TableSettings, list_runs, make_tables, write_reports
@@ -121,7 +121,7 @@ class PaperReportOptions:
 def _write_report(arguments: list[str]) -> int:
     """Write the report and print where it is."""
     about = "Compare the results of the paper's tables with its numbers."
-    options = read_options(PaperReportOptions, "paper report", each_by_itself(arguments, "--results", "(?!-)"), about)
+    options = read_options(PaperReportOptions, "paper report", repeat_option(arguments, "--results", "(?!-)"), about)
     if not options.results:
         raise InputError("paper report: name the folders of results, --results FOLDER ...")
     root = parse_data(options.data)

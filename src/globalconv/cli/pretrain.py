@@ -12,8 +12,6 @@ from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.recipe import PretrainRecipe
 
-RECIPE = PretrainRecipe()
-
 
 @dataclass(frozen=True)
 class PretrainOptions:
@@ -23,13 +21,13 @@ class PretrainOptions:
     """Folder with train/CLASS/ and val/CLASS/, as ImageNet is unpacked."""
     out: Path
     """Run folder to make (with --resume: to go on with)."""
-    recipe: Annotated[PretrainRecipe, tyro.conf.arg(name="")] = RECIPE
+    recipe: Annotated[PretrainRecipe, tyro.conf.arg(name="")] = PretrainRecipe()  # noqa: RUF009
     resume: bool = False
     """Go on where the run in --out stopped."""
 
 
 def run(arguments: list[str], stop: StopRequest) -> int:
-    """Pre-train; say at the end where the file is and how a segmentation network takes it."""
+    """Pre-train; print where the backbone is and how to train a segmentation network from it."""
     about = "Pre-train a backbone on images with a class each (docs/pretraining.md)."
     options = read_options(PretrainOptions, "pretrain", arguments, about)
     with fast_imports():

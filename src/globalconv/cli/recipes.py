@@ -1,6 +1,7 @@
 """`globalconv recipes [NAME]`: what there is, what each costs and reaches."""
 
 import json
+import textwrap
 from dataclasses import dataclass
 
 import tyro
@@ -23,16 +24,9 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     """Print the docstrings of all recipes, or one with its settings as JSON."""
     options = read_options(RecipesOptions, "recipes", arguments, "List the recipes.")
     for name in (*RECIPES, *STAGED) if options.name is None else [options.name]:
-        print(f"{name}{_stages(name)}\n{_indented(description(name))}\n")
+        recipe = recipe_named(name)
+        stages = f" (stages {', '.join(recipe.stages)})" if isinstance(recipe, StagedRecipe) else ""
+        print(f"{name}{stages}\n{textwrap.indent(description(name), '    ')}\n")
     if options.name is not None:
         print(json.dumps(recipe_named(options.name).to_json(), indent=2))
     return 0
-
-
-def _stages(name: str) -> str:
-    recipe = recipe_named(name)
-    return f" (stages {', '.join(recipe.stages)})" if isinstance(recipe, StagedRecipe) else ""
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"    {line}".rstrip() for line in text.splitlines())

@@ -24,8 +24,8 @@ globalconv train RECIPE --help lists all fields of a recipe; globalconv recipes 
 """
 
 
-def _options(default: Recipe) -> Any:
-    """Return the type of the options, of which all fields of the recipe are some."""
+def train_options(default: Recipe) -> Any:
+    """Return the type of the options, among them all fields of the recipe, with those of `default` as defaults."""
 
     @dataclass(frozen=True)
     class TrainOptions:
@@ -49,16 +49,16 @@ def _options(default: Recipe) -> Any:
 
 
 def run(arguments: list[str], stop: StopRequest) -> int:
-    """Train; say at the end where the network is and what to do with it."""
-    name, *rest = arguments or ["--help"]
+    """Train; print where the network is and what to do with it."""
+    name, *words = arguments or ["--help"]
+    names = [*RECIPES, *STAGED]
     if name in ("-h", "--help"):
-        known = {**RECIPES, **STAGED}
-        width = max(map(len, known))
-        print(USAGE.format(recipes="\n".join(f"  {name:<{width}}  {first_line(name)}" for name in known)), end="")
+        width = max(map(len, names))
+        print(USAGE.format(recipes="\n".join(f"  {name:<{width}}  {first_line(name)}" for name in names)), end="")
         return 0
     if name.startswith("-"):
-        raise InputError(f"train {name}: name a recipe first; {suggest(name, {**RECIPES, **STAGED})}")
-    recipe, options = read_recipe(recipe_named(name), f"train {name}", name, _options, rest)
+        raise InputError(f"train {name}: name a recipe first; {suggest(name, names)}")
+    recipe, options = read_recipe(recipe_named(name), f"train {name}", name, train_options, words)
     with fast_imports():
         from globalconv.jobs.train import train
 
