@@ -343,8 +343,8 @@ def page(lines: dict[str, str]) -> str:
     return (
         "# What `data check` says of broken data\n\n"
         "The test suite makes every one of these data sets and checks it; this page is its result:\n"
-        "`UPDATE_PAGES=1 make unit ARGS=tests/data/test_check.py`. The line is the one about what is broken; a data\n"
-        'set may get more. "refused" means that nothing can be reported on: the line comes alone, with exit code 2,\n'
-        'which any "error" gives too. Names of samples are left out: the check shows the first five, `--json` all.\n\n'
-        + "\n".join(tables)
+        "`UPDATE_PAGES=1 make unit ARGS=tests/jobs/test_check_data.py`. The line is the one about what is broken; a\n"
+        'data set may get more. "refused" means that nothing can be reported on: the line comes alone, with exit\n'
+        'code 2, which any "error" gives too. Names of samples are left out: the check lists the first five, `--json`\n'
+        "all.\n\n" + "\n".join(tables)
     )

@@ -11,7 +11,7 @@ from helpers.archives import tar_of, zip_of
 from helpers.official import cityscapes_tree, coco_tree, imagenet_tree, sbd_tree, voc_tree
 from scipy.io import savemat
 
-from globalconv.data.download.catalogue import DATA_SETS, DataSet, Package
+from globalconv.data.download.catalogue import OFFICIAL_DATASETS, OfficialDataset, Package
 
 Tree = dict[str, bytes]
 
@@ -36,7 +36,7 @@ def official_archives(name: str, scratch: Path) -> tuple[dict[str, bytes], Tree]
     if name == "imagenet":
         return _imagenet(tree)
     inner = {path.removeprefix(f"{name}/"): content for path, content in tree.items()}
-    archives = {package.file: zip_of(_members(package, inner)) for package in DATA_SETS[name].packages}
+    archives = {package.file: zip_of(_members(package, inner)) for package in OFFICIAL_DATASETS[name].packages}
     return {file: content for file, content in archives.items() if len(content) > 200}, tree
 
 
@@ -78,9 +78,9 @@ def _imagenet(tree: Tree) -> tuple[dict[str, bytes], Tree]:
     return archives, {**sorted_tree, **{f"imagenet/{path}": content for path, content in devkit.items()}}
 
 
-def table_for(name: str, archives: dict[str, bytes], tree: Tree) -> DataSet:
+def table_for(name: str, archives: dict[str, bytes], tree: Tree) -> OfficialDataset:
     """Return the description of a data set with sizes, digests and counts of its miniature."""
-    data_set = DATA_SETS[name]
+    data_set = OFFICIAL_DATASETS[name]
     inner = [path.removeprefix(f"{data_set.folder}/") for path in tree]
     packages = []
     for package in data_set.packages:

@@ -10,7 +10,7 @@ from typing import Literal
 import tyro
 
 from globalconv.cli.options import read_options
-from globalconv.data.roots import Root, parse_data
+from globalconv.data.roots import parse_data
 from globalconv.errors import InputError, as_options, suggest
 from globalconv.runtime.signals import StopRequest
 
@@ -72,7 +72,7 @@ class PrepareOptions:
 
 
 def run(arguments: list[str], stop: StopRequest) -> int:
-    """Hand over to the job."""
+    """Run the job that the first argument names."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: globalconv data JOB [options]\n")
         print("\n".join(f"  {job:<8} {line}" for job, (line, _) in JOBS.items()))
@@ -83,65 +83,64 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     return JOBS[job][1](rest)
 
 
-def _check(arguments: list[str]) -> int:
+def run_check(arguments: list[str]) -> int:
+    """Check a data set and print the report."""
     options = read_options(CheckOptions, "data check", arguments, "Read a whole data set; report what is wrong.")
-    _at_least_one(options.workers)
+    _require_worker(options.workers)
     if options.sheet is not None and options.sheet.suffix.lower() != ".png":
         raise InputError(
             f"--sheet {options.sheet}: is written as PNG; call it {options.sheet.with_suffix('.png').name}"
         )
-    from globalconv.data.checks.check_report import check, report_json, report_text, write_sheet
+    from globalconv.data.checks.check_report import format_report, report_to_json, write_sheet
+    from globalconv.jobs.check_data import check_data
 
-    report = check(_named(options.path), options.layout, options.splits, options.workers)
-    text = json.dumps(report_json(report), indent=2) if options.json else report_text(report)
-    print(as_options(text))
+    root = parse_data(options.path)
+    if root is None:
+        raise InputError("data check: name the root of the data set")
+    report = check_data(root, options.layout, options.splits, options.workers)
+    print(as_options(json.dumps(report_to_json(report), indent=2) if options.json else format_report(report)))
     if options.sheet is not None:
         write_sheet(report, options.sheet)
     return 0 if report.ready else 2
 
 
-def _named(words: tuple[str, ...]) -> Root:
-    root = parse_data(words)
-    if root is None:
-        raise InputError("data check: name the root of the data set")
-    return root
-
-
-def _scenes(arguments: list[str]) -> int:
+def run_scenes(arguments: list[str]) -> int:
+    """Write a data set of scenes."""
     options = read_options(ScenesOptions, "data scenes", arguments, "Write generated scenes as a folder data set.")
-    _at_least_one(options.workers)
+    _require_worker(options.workers)
     from globalconv.data.scenes.scene import Dial
     from globalconv.data.scenes.writing import SceneSet, write_scenes
     from globalconv.runtime.progress import Progress
 
     dial = Dial(options.cue, options.distance)
     scenes = SceneSet(options.train, options.val, options.size, dial, options.seed)
-    with Progress("drawn", len(scenes.jobs()), "scenes") as progress:
+    with Progress("drawn", len(scenes), "scenes") as progress:
         write_scenes(options.out, scenes, options.workers, lambda done, total: progress.update(done))
     print(f"done: {options.out}\nnext: globalconv train folder --data {shlex.quote(str(options.out))} --out RUN")
     return 0
 
 
-def _prepare(arguments: list[str]) -> int:
+def run_prepare(arguments: list[str]) -> int:
+    """Prepare an official data set and print what to do next with it."""
     options = read_options(
         PrepareOptions, "data prepare", arguments, "Download, check and unpack an official data set."
     )
-    from globalconv.jobs.prepare_data import prepare
+    from globalconv.jobs.prepare_data import prepare_data
 
-    root = prepare(options.name, options.out, options.archives, options.packages, options.mirror)
+    root = prepare_data(options.name, options.out, options.archives, options.packages, options.mirror, log=print)
     place = shlex.quote(str(root))
     use = f"pretrain --data {place} --out RUN" if options.name == "imagenet" else f"data check {place}"
     print(f"done: {root}\nnext: globalconv {use}")
     return 0
 
 
-def _at_least_one(workers: int | None) -> None:
+def _require_worker(workers: int | None) -> None:
     if workers is not None and workers < 1:
         raise InputError(f"--workers {workers}: give at least 1")
 
 
 JOBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {
-    "check": ("read a whole data set and report what is wrong with it", _check),
-    "prepare": ("download, check and unpack an official data set: voc, sbd, coco, cityscapes, imagenet", _prepare),
-    "scenes": ("write generated scenes as an ordinary folder data set", _scenes),
+    "check": ("read a whole data set and report what is wrong with it", run_check),
+    "prepare": ("download, check and unpack an official data set: voc, sbd, coco, cityscapes, imagenet", run_prepare),
+    "scenes": ("write generated scenes as an ordinary folder data set", run_scenes),
 }

@@ -69,7 +69,7 @@ def run_demo(out: Path, scenes: int, steps: int | None, stop: StopRequest, log: 
     check_page(out / PAGE)
 
     scene_set = SceneSet(train=scenes, val=VAL_SCENES)
-    with Progress("drawn", len(scene_set.jobs()), "scenes") as progress:
+    with Progress("drawn", len(scene_set), "scenes") as progress:
         write_scenes(out / DATA, scene_set, on_progress=lambda done, total: progress.update(done))
 
     for number, network in enumerate(NETWORKS, start=1):

@@ -1,4 +1,4 @@
-"""The data set in numbers: frequencies and object sizes per class, image sizes, and what they suggest."""
+"""The data set in numbers: frequencies and object sizes per class, image sizes, and the settings they suggest."""
 
 import statistics
 from collections import Counter
@@ -13,8 +13,8 @@ from globalconv.data.class_weights import ClassPixels, compute_class_weights
 from globalconv.geometry import STRIDE
 from globalconv.labels import IGNORE, LabelSpace
 
-PAPER_KERNEL, CROP_LIMIT = 15, 512
-"""The paper's k and the side it trains at: where suggestions end."""
+PAPER_KERNEL, MAX_CROP = 15, 512
+"""The paper's k and the side of its crops: the largest that are suggested."""
 
 IMBALANCE = 10
 """Ratio of the commonest to the rarest class from which class weights are suggested."""
@@ -32,7 +32,7 @@ class ClassFacts:
     typical_size: float
     """Square root of the median area of its connected parts, in pixels."""
     weight: float
-    """In the loss, by the class weights that are suggested."""
+    """Its weight in the loss with the class weights that are suggested."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,6 @@ class Summary:
     reasons: tuple[str, str, str]
     """Why this crop, this kernel and these weights."""
 
-    def options(self) -> list[tuple[str, str]]:
-        """Return the suggestions as options of `globalconv train`, each with its reason."""
-        options = (
-            f"--data.augmentation.crop {self.crop[0]} {self.crop[1]}",
-            f"--model.kernel-size {self.kernel_size}",
-            f"--optim.class-weights {self.class_weights}",
-        )
-        return list(zip(options, self.reasons, strict=True))
-
     def to_json(self) -> dict[str, Any]:
         return {
             "images": self.images,
@@ -77,68 +68,59 @@ class Summary:
 
 def summarise(samples: Sequence[Facts], labels: LabelSpace) -> Summary:
     """Return the numbers of all samples that could be read."""
-    sizes = Counter(sample.size for sample in samples if sample.size)
     pixels: Counter[int] = Counter()
     for sample in samples:
         pixels.update(sample.pixels or {})
-    counted = sum(count for value, count in pixels.items() if value != IGNORE)
-    uneven, why_weights = _imbalance([pixels[value] for value in range(labels.num_classes)])
-    weighting = "sqrt-median" if uneven else "none"
-    weights = _weights(samples, labels.num_classes, weighting)
-    classes = [
-        _class(value, name, samples, pixels[value] / max(1, counted), weights[value])
-        for value, name in enumerate(labels.class_names)
-    ]
-    crop, why_crop = _crop([size for size, count in sizes.items() for _ in range(count)])
-    kernel_size, why_kernel = _kernel_size(crop)
+    valid = sum(count for value, count in pixels.items() if value != IGNORE)
+
+    occurring = [pixels[value] for value in range(labels.num_classes) if pixels[value]]
+    ratio = max(occurring, default=1) / min(occurring, default=1)
+    class_weights = "sqrt-median" if ratio > IMBALANCE else "none"
+    weights = _class_weights(samples, labels.num_classes, class_weights)
+    classes = []
+    for value, name in enumerate(labels.class_names):
+        areas = [area for sample in samples for area in (sample.objects or {}).get(value, ())]
+        images = sum(value in (sample.pixels or {}) for sample in samples)
+        typical_size = float(np.sqrt(statistics.median(areas))) if areas else 0.0
+        share = pixels[value] / max(1, valid)
+        classes.append(ClassFacts(name, share, images, len(areas), round(typical_size, 1), round(weights[value], 2)))
+
+    sizes = Counter(sample.size for sample in samples if sample.size)
+    crop, crop_reason = _suggest_crop([size for size, count in sizes.items() for _ in range(count)])
+    # The kernel that connects the ends of a crop, and no larger one.
+    cells = max(crop) // STRIDE
+    kernel_size = max(3, min(PAPER_KERNEL, cells - (cells + 1) % 2))
+    kernel_reason = f"a crop is {cells} cells of the coarsest features ({STRIDE} pixels) long; odd, 3 to {PAPER_KERNEL}"
     return Summary(
         images=dict(Counter(sample.split for sample in samples)),
         sizes=sizes.most_common(),
-        void_share=pixels[IGNORE] / max(1, counted + pixels[IGNORE]),
+        void_share=pixels[IGNORE] / max(1, valid + pixels[IGNORE]),
         void_images=sum(IGNORE in (sample.pixels or ()) for sample in samples),
         classes=classes,
         crop=crop,
         kernel_size=kernel_size,
-        class_weights=weighting,
-        reasons=(why_crop, why_kernel, why_weights),
+        class_weights=class_weights,
+        reasons=(crop_reason, kernel_reason, f"the commonest class has {ratio:.3g} times the pixels of the rarest"),
     )
 
 
-def _class(value: int, name: str, samples: Sequence[Facts], share: float, weight: float) -> ClassFacts:
-    areas = [area for sample in samples for area in (sample.objects or {}).get(value, ())]
-    images = sum(value in (sample.pixels or {}) for sample in samples)
-    typical = float(np.sqrt(statistics.median(areas))) if areas else 0.0
-    return ClassFacts(name, share, images, len(areas), round(typical, 1), round(weight, 2))
-
-
-def _weights(samples: Sequence[Facts], classes: int, weighting: str) -> list[float]:
+def _class_weights(samples: Sequence[Facts], num_classes: int, kind: str) -> list[float]:
     """Return the weights that training would compute: from its own split, where there is one."""
     train = [sample.pixels for sample in samples if sample.pixels and sample.split == "train"]
-    class_pixels = ClassPixels(classes)
+    class_pixels = ClassPixels(num_classes)
     for pixels in train or [sample.pixels or {} for sample in samples]:
-        class_pixels.add(np.array([pixels.get(value, 0) for value in range(classes)]))
-    return [float(weight) for weight in compute_class_weights(class_pixels, weighting)]
+        class_pixels.add(np.array([pixels.get(value, 0) for value in range(num_classes)]))
+    return [float(weight) for weight in compute_class_weights(class_pixels, kind)]
 
 
-def _imbalance(pixels: Sequence[int]) -> tuple[bool, str]:
-    """Say whether classes are so uneven that weights help, and how uneven."""
-    occurring = [count for count in pixels if count]
-    ratio = max(occurring, default=1) / min(occurring, default=1)
-    return ratio > IMBALANCE, f"the commonest class has {ratio:.3g} times the pixels of the rarest"
+def _suggest_crop(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], str]:
+    """Return (height, width) and the reason: two thirds of the median image, so that crops vary and fit into images.
 
-
-def _crop(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], str]:
-    """Return two thirds of the median image, in whole cells and at most the paper's side: crops vary, and fit."""
+    In whole cells of the coarsest features, and at most the paper's side.
+    """
     if not sizes:
-        return (CROP_LIMIT // 2, CROP_LIMIT // 2), "no image could be read"
+        return (MAX_CROP // 2, MAX_CROP // 2), "no image could be read"
     sides = (statistics.median(height for _, height in sizes), statistics.median(width for width, _ in sizes))
-    height, width = (max(2 * STRIDE, min(CROP_LIMIT, round(side * 2 / 3 / STRIDE) * STRIDE)) for side in sides)
-    why = f"two thirds of the median image, {sides[1]:.0f}x{sides[0]:.0f}, from {2 * STRIDE} to {CROP_LIMIT}"
-    return (height, width), f"height and width: {why}"
-
-
-def _kernel_size(crop: tuple[int, int]) -> tuple[int, str]:
-    """Return the kernel that reaches over a crop: large enough to connect its ends, and no larger."""
-    cells = max(crop) // STRIDE
-    size = max(3, min(PAPER_KERNEL, cells - (cells + 1) % 2))
-    return size, f"a crop is {cells} cells of the coarsest features ({STRIDE} pixels) long; odd, 3 to {PAPER_KERNEL}"
+    height, width = (max(2 * STRIDE, min(MAX_CROP, round(side * 2 / 3 / STRIDE) * STRIDE)) for side in sides)
+    reason = f"two thirds of the median image, {sides[1]:.0f}x{sides[0]:.0f}, from {2 * STRIDE} to {MAX_CROP}"
+    return (height, width), f"height and width: {reason}"

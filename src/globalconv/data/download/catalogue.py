@@ -1,4 +1,4 @@
-"""What the official data sets consist of: archives, where they are to be had, how they are proven, what they hold.
+"""The official data sets: their archives, with address, size, digest and contents of each.
 
 Digests and sizes: VOC and SBD as in torchvision's `voc.py` and `sbd.py`, COCO as TensorFlow Datasets recorded them,
 ImageNet as in torchvision's `imagenet.py`. Nobody publishes digests of Cityscapes' archives outside its own pages, so
@@ -7,7 +7,7 @@ those are only tested for damage and for what they hold.
 
 from dataclasses import dataclass
 
-GB = 10**9
+MB, GB = 10**6, 10**9
 
 
 @dataclass(frozen=True)
@@ -23,44 +23,44 @@ class Package:
     digest: str
     """`md5:...` or `sha256:...`, empty where none is published."""
     keeps: str
-    """Members whose path begins so are unpacked, others are left out: licences that differ from archive to archive."""
+    """Members whose path begins so are unpacked. Others, such as a licence in every archive, are left out."""
     unpacked: int
-    """Bytes that it takes on disk, about."""
+    """Bytes on disk, about."""
     files: int
-    """Number of its files, about."""
+    """Number of files, about."""
     holds: tuple[tuple[str, int], ...]
-    """Globs below the data set's folder, and how many files each must find at least once it is unpacked."""
+    """Globs below the data set's folder, and how many files each must at least match once the package is unpacked."""
     address: str = ""
-    """Where it can be had without an account; empty where it cannot."""
+    """The address from which it can be downloaded without an account; empty if there is none."""
     nested: bool = False
     """It is an archive of archives, each of which becomes a folder of its name in `keeps`."""
 
     @property
-    def about(self) -> str:
-        """Name and size, for people."""
-        return self.file if self.size is None else f"{self.file} ({in_words(self.size)})"
+    def title(self) -> str:
+        """Name and size, for messages."""
+        return self.file if self.size is None else f"{self.file} ({format_bytes(self.size)})"
 
 
 @dataclass(frozen=True)
-class DataSet:
+class OfficialDataset:
     """A data set: its archives, and the folder below `out` in which they are unpacked."""
 
     packages: tuple[Package, ...]
     usual: tuple[str, ...]
-    """The packages that are prepared where none is named."""
+    """The packages that are prepared by default."""
     folder: str
     root: str
-    """What `data` takes, below `out`."""
+    """The root of the data set below `out`, as `data` takes it."""
     account: str = ""
-    """How to come by packages that have no address."""
+    """How to get the packages that have no address."""
 
 
-def in_words(size: float) -> str:
+def format_bytes(size: float) -> str:
     """Return a number of bytes as 3.1 GB or 250 MB."""
-    return f"{size / GB:.3g} GB" if size >= GB else f"{size / 10**6:.3g} MB"
+    return f"{size / GB:.3g} GB" if size >= GB else f"{size / MB:.3g} MB"
 
 
-_VOC = DataSet(
+_VOC = OfficialDataset(
     (
         Package(
             "trainval", "VOCtrainval_11-May-2012.tar", 1_999_639_040, "md5:6cd6e144f989b92b3379bac3b3de84fd",
@@ -85,7 +85,7 @@ _VOC = DataSet(
     "register at the evaluation server, http://host.robots.ox.ac.uk:8080, and download the VOC2012 test data there",
 )  # fmt: skip
 
-_SBD = DataSet(
+_SBD = OfficialDataset(
     (
         Package(
             "sbd", "benchmark.tgz", 1_419_539_633, "md5:82b4d87ceb2ed10f6038a1cba92111cb",
@@ -116,7 +116,7 @@ def _coco_annotations(year: int, size: int, sha256: str) -> Package:
     return Package(f"annotations{year}", file, size, f"sha256:{sha256}", "annotations/", GB, 6, holds, address)
 
 
-_COCO = DataSet(
+_COCO = OfficialDataset(
     (
         _coco_images(
             "train2017", 19_336_861_798, "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929", 118_287
@@ -137,20 +137,20 @@ _COCO = DataSet(
 )  # fmt: skip
 
 
-def _fine(kind: str) -> tuple[tuple[str, int], ...]:
+def _per_split(pattern: str) -> tuple[tuple[str, int], ...]:
     counts = {"train": 2_975, "val": 500, "test": 1_525}
-    return tuple((f"{kind.format(split)}", count) for split, count in counts.items())
+    return tuple((pattern.format(split), count) for split, count in counts.items())
 
 
-_CITYSCAPES = DataSet(
+_CITYSCAPES = OfficialDataset(
     (
         Package(
             "leftImg8bit", "leftImg8bit_trainvaltest.zip", None, "", "leftImg8bit/", 12 * GB, 5_000,
-            _fine("leftImg8bit/{}/*/*_leftImg8bit.png"),
+            _per_split("leftImg8bit/{}/*/*_leftImg8bit.png"),
         ),
         Package(
             "gtFine", "gtFine_trainvaltest.zip", None, "", "gtFine/", 2 * GB, 20_000,
-            _fine("gtFine/{}/*/*_gtFine_labelIds.png"),
+            _per_split("gtFine/{}/*/*_gtFine_labelIds.png"),
         ),
         Package(
             "trainextra", "leftImg8bit_trainextra.zip", None, "", "leftImg8bit/", 47 * GB, 20_000,
@@ -169,9 +169,9 @@ _CITYSCAPES = DataSet(
     " https://www.cityscapes-dataset.com/downloads/",
 )  # fmt: skip
 
-_IMAGENET = DataSet(
+_IMAGENET = OfficialDataset(
     (
-        Package(  # before val: it says which class a validation image has
+        Package(  # before val: it has the classes of the validation images
             "devkit", "ILSVRC2012_devkit_t12.tar.gz", None, "md5:fa75699e90414af021442c21a62c3abf",
             "ILSVRC2012_devkit_t12/", 10**8, 100,
             (
@@ -192,5 +192,5 @@ _IMAGENET = DataSet(
     "register at https://image-net.org/download.php, ask for access to ILSVRC2012 and download its task 1 and 2",
 )  # fmt: skip
 
-DATA_SETS = {"voc": _VOC, "sbd": _SBD, "coco": _COCO, "cityscapes": _CITYSCAPES, "imagenet": _IMAGENET}
+OFFICIAL_DATASETS = {"voc": _VOC, "sbd": _SBD, "coco": _COCO, "cityscapes": _CITYSCAPES, "imagenet": _IMAGENET}
 """The data sets that `globalconv data prepare` knows."""

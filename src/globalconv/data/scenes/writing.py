@@ -1,6 +1,6 @@
 """Scenes as an ordinary folder data set: `images/SPLIT/NAME.png`, `labels/SPLIT/NAME.png`, `classes.json`.
 
-`scenes.json` beside them says how they were made, so that a call that was stopped goes on where it ended.
+`scenes.json` beside them holds the settings of the set, so that a call that was stopped goes on where it ended.
 """
 
 import json
@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from globalconv.arrays import Uint8Array
 from globalconv.data.scenes.scene import SCENES, SIZE, SPLITS, Dial, scene
 from globalconv.errors import InputError
 from globalconv.runtime.files import write_atomic, write_json
@@ -24,7 +24,7 @@ SMALLEST, LARGEST = 48, 4096
 
 @dataclass(frozen=True)
 class SceneSet:
-    """A data set of scenes: how many, how large, and what the dial says."""
+    """A data set of scenes: how many, how large, and the setting of the dial."""
 
     train: int = 1000
     val: int = 100
@@ -41,11 +41,10 @@ class SceneSet:
             raise InputError(f"`size` {self.size}: scenes are {SMALLEST} to {LARGEST} pixels a side")
         self.dial.check(self.size)
 
-    def jobs(self) -> list[tuple[str, int]]:
-        """Return split and index of every scene."""
-        return [(split, index) for split, count in (("train", self.train), ("val", self.val)) for index in range(count)]
+    def __len__(self) -> int:
+        return self.train + self.val
 
-    def draw(self, split: str, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def draw(self, split: str, index: int) -> tuple[Uint8Array, Uint8Array]:
         """Return image and label map of one scene; the built-in streams are numbered 1 and 2, those after them on."""
         stream = SPLITS[split][1] + len(SPLITS) * self.seed
         return scene(stream, index, self.size, self.dial)
@@ -58,49 +57,43 @@ def write_scenes(
 
     `InputError` where `out` holds anything but the beginnings of the same set.
     """
-    _begin(out, scenes)
-    missing = [job for job in scenes.jobs() if not _file(out, "labels", *job).exists()]
-    done = len(scenes.jobs()) - len(missing)
-    count = min(workers or usable_cores(), len(missing))
-    write = partial(_write, out, scenes)
-    for _ in (
-        map(write, missing) if count <= 1 else map_in_processes(write, missing, count, "{0[0]} scene {0[1]}".format)
-    ):
-        done += 1
-        if on_progress is not None:
-            on_progress(done, len(scenes.jobs()))
-
-
-def _begin(out: Path, scenes: SceneSet) -> None:
-    """Make the folders and write the class list, unless an earlier call for the same set did."""
-    made_as, asked = out / "scenes.json", asdict(scenes)
+    settings_file, settings = out / "scenes.json", asdict(scenes)
     if out.exists() and not out.is_dir():
         raise InputError(f"`out` {out}: is a file; name a folder")
-    if out.is_dir() and any(out.iterdir()) and _read(made_as) != asked:
-        raise InputError(f"`out` {out}: is not empty, and holds no beginning of these scenes; name a new folder")
+    if out.is_dir() and any(out.iterdir()):
+        try:
+            begun = json.loads(settings_file.read_text())
+        except (OSError, ValueError):
+            begun = None
+        if begun != settings:
+            raise InputError(f"`out` {out}: is not empty, and holds no beginning of these scenes; name a new folder")
     for split in ("train", *(["val"] if scenes.val else [])):
         for kind in ("images", "labels"):
             (out / kind / split).mkdir(parents=True, exist_ok=True)
-    write_json(made_as, asked)
-    named = enumerate(zip(SCENES.class_names, SCENES.palette, strict=True))
-    write_json(out / "classes.json", [{"name": n, "index": index, "color": list(c)} for index, (n, c) in named])
+    write_json(settings_file, settings)
+    classes = zip(SCENES.class_names, SCENES.palette, strict=True)
+    entries = [{"name": name, "index": i, "color": list(colour)} for i, (name, colour) in enumerate(classes)]
+    write_json(out / "classes.json", entries)
 
-
-def _read(path: Path) -> object:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
+    places = [("train", index) for index in range(scenes.train)] + [("val", index) for index in range(scenes.val)]
+    missing = [place for place in places if not _file(out, "labels", *place).exists()]
+    count = min(workers or usable_cores(), len(missing))
+    write = partial(_write_scene, out, scenes)
+    name = "{0[0]} scene {0[1]}".format
+    written = map(write, missing) if count <= 1 else map_in_processes(write, missing, count, name)
+    for done, _ in enumerate(written, start=len(places) - len(missing) + 1):
+        if on_progress is not None:
+            on_progress(done, len(places))
 
 
 def _file(out: Path, kind: str, split: str, index: int) -> Path:
     return out / kind / split / f"scene-{index:05d}.png"
 
 
-def _write(out: Path, scenes: SceneSet, job: tuple[str, int]) -> None:
-    """Write one scene: the label map last, so that where it is, both are."""
-    image, label_map = scenes.draw(*job)
+def _write_scene(out: Path, scenes: SceneSet, place: tuple[str, int]) -> None:
+    """Write one scene, (split, index): the label map last, so that where it is, both are."""
+    image, label_map = scenes.draw(*place)
     mask = Image.fromarray(label_map)
     mask.putpalette(np.array(SCENES.colour_table(), np.uint8).tobytes())
-    write_atomic(_file(out, "images", *job), lambda file: Image.fromarray(image).save(file, "PNG"))
-    write_atomic(_file(out, "labels", *job), lambda file: mask.save(file, "PNG"))
+    write_atomic(_file(out, "images", *place), lambda file: Image.fromarray(image).save(file, "PNG"))
+    write_atomic(_file(out, "labels", *place), lambda file: mask.save(file, "PNG"))

@@ -19,10 +19,10 @@ from helpers.serving import Behaviour, Server, serving
 from globalconv.cli.main import main
 from globalconv.data.datasets import open_source
 from globalconv.data.download import fetch as fetch_module
-from globalconv.data.download.catalogue import DATA_SETS
-from globalconv.data.download.fetch import missing
+from globalconv.data.download.catalogue import OFFICIAL_DATASETS
+from globalconv.data.download.fetch import missing_files
 from globalconv.errors import InputError, StoppedError
-from globalconv.jobs.prepare_data import prepare
+from globalconv.jobs.prepare_data import prepare_data
 
 
 @dataclass
@@ -36,8 +36,8 @@ class Miniature:
     said: list[str]
 
     def prepare(self, out: Path, **options: object) -> Path:
-        options = {"mirror": f"{self.server.address}/pub/", "tell": self.said.append, **options}
-        return prepare(self.name, out, **options)  # type: ignore[arg-type]
+        options = {"mirror": f"{self.server.address}/pub/", "log": self.said.append, **options}
+        return prepare_data(self.name, out, **options)  # type: ignore[arg-type]
 
 
 Make = Callable[[str], Miniature]
@@ -51,7 +51,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 
         def miniature(name: str) -> Miniature:
             archives, tree = official_archives(name, tmp_path / "scratch")
-            monkeypatch.setitem(DATA_SETS, name, table_for(name, archives, tree))
+            monkeypatch.setitem(OFFICIAL_DATASETS, name, table_for(name, archives, tree))
             folder = tmp_path / "given"
             folder.mkdir()
             for file, content in archives.items():
@@ -76,11 +76,11 @@ def test_public_ones_are_downloaded_and_unpacked(make: Make, tmp_path: Path, nam
     test = {path for path in mini.tree if path.endswith("/test.txt") or "/2008_1000" in path}
     root = mini.prepare(tmp_path / "out")
     assert prepared(tmp_path / "out") == {p: c for p, c in mini.tree.items() if name != "voc" or p not in test}
-    assert root == tmp_path / "out" / DATA_SETS[name].root and root.is_dir()
+    assert root == tmp_path / "out" / OFFICIAL_DATASETS[name].root and root.is_dir()
     asked = len(mini.server.asked)
     mini.prepare(tmp_path / "out")
     assert len(mini.server.asked) == asked
-    packages = len(DATA_SETS[name].usual)
+    packages = len(OFFICIAL_DATASETS[name].usual)
     assert mini.said[packages].endswith("is not needed any more")
     assert all(line.endswith("complete, nothing to do") for line in mini.said[packages + 1 :])
 
@@ -226,7 +226,7 @@ def test_a_stop_at_any_moment_is_continued(
 
     with monkeypatch.context() as patch:
         if moment == "unpack":
-            patch.setattr("globalconv.data.download.unpack._Writer.wants", stopped)
+            patch.setattr("globalconv.data.download.unpack._Unpacker.locate", stopped)
         else:
             real = Path.rename
 
@@ -245,9 +245,9 @@ def test_a_stop_at_any_moment_is_continued(
 
 def test_too_little_room_is_said_before_anything(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mini = make("sbd")
-    table = DATA_SETS["sbd"]
+    table = OFFICIAL_DATASETS["sbd"]
     monkeypatch.setitem(
-        DATA_SETS, "sbd", replace(table, packages=(replace(table.packages[0], unpacked=10**18),))
+        OFFICIAL_DATASETS, "sbd", replace(table, packages=(replace(table.packages[0], unpacked=10**18),))
     )  # fmt: skip
     with pytest.raises(InputError, match=r"1\.05e\+09 GB are needed for sbd and .* GB are free; make room"):
         mini.prepare(tmp_path / "out")
@@ -305,7 +305,7 @@ def test_a_real_signal_in_a_download(make: Make, tmp_path: Path, number: int) ->
         from globalconv.data.download.catalogue import *
         from globalconv.cli.main import main
         fetch.CHUNK = 1024
-        DATA_SETS["sbd"] = {DATA_SETS["sbd"]!r}
+        OFFICIAL_DATASETS["sbd"] = {OFFICIAL_DATASETS["sbd"]!r}
         options = ["--out", {str(tmp_path / "out")!r}, "--mirror", "{mini.server.address}"]
         sys.exit(main(["data", "prepare", "sbd", *options]))
     """)
@@ -331,7 +331,7 @@ def test_a_real_signal_in_a_download(make: Make, tmp_path: Path, number: int) ->
 
 def test_the_table_is_sound() -> None:
     """Names are unique; what has an address has a size and a digest; each is unpacked below a folder of its own."""
-    for data_set in DATA_SETS.values():
+    for data_set in OFFICIAL_DATASETS.values():
         names = [package.name for package in data_set.packages]
         assert len(set(names)) == len(names) and set(data_set.usual) <= set(names)
         for package in data_set.packages:
@@ -349,7 +349,7 @@ def test_an_archive_whose_end_is_missing_is_noticed_by_what_it_lacks(make: Make,
     mini = make("voc")
     test = {path: content for path, content in mini.tree.items() if "2008_100001" in path or path.endswith("/test.txt")}
     (mini.folder / "VOC2012test.tar").write_bytes(tar_of(test)[:-1024])
-    voc = DATA_SETS["voc"]
-    assert missing(tmp_path, voc.packages[1])
+    voc = OFFICIAL_DATASETS["voc"]
+    assert missing_files(tmp_path, voc.packages[1])
     with pytest.raises(InputError, match=r"VOC2012test\.tar: holds 1 of \d+ files VOCdevkit/VOC2012/JPEGImages"):
         mini.prepare(tmp_path / "out", archives=mini.folder, packages=["test"])

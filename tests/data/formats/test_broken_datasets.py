@@ -24,12 +24,12 @@ from PIL import Image
 from scipy import io
 
 from globalconv.crf_tuning.halves import refuse_overlap
-from globalconv.data.checks.check_report import check
 from globalconv.data.checks.quick import quick_check
 from globalconv.data.datasets import image_identity, list_splits, open_source
 from globalconv.data.formats import official_counts
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError
+from globalconv.jobs.check_data import check_data
 
 VOC_HOME, SBD_HOME, FINE = "VOCdevkit/VOC2012", "benchmark_RELEASE/dataset", "cityscapes/gtFine/train/aachen"
 AACHEN = f"{FINE}/aachen_000000_000019_gtFine_labelIds.png"
@@ -102,7 +102,7 @@ def test_cocos_own_categories_are_read_by_the_usual_splits(tmp_path: Path) -> No
     assert list_splits(home) == ["train", "val"]
     assert [len(open_source(home, split)) for split in ("train", "val")] == [6, 3]
     assert open_source(home, "val").labels.class_names[:2] == ("background", "person")
-    assert "has the splits" not in str(check(home, workers=1).findings)
+    assert "has the splits" not in str(check_data(home, workers=1).findings)
     coco_tree(tmp_path, year=2014)
     assert list_splits(home) == ["train2014", "train2017", "val2014", "val2017"]
 

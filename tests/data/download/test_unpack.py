@@ -10,7 +10,7 @@ import pytest
 from helpers.archives import tar_member, tar_of, zip_of
 
 from globalconv.data.download.catalogue import Package
-from globalconv.data.download.place import place
+from globalconv.data.download.place import move_into_place
 from globalconv.data.download.unpack import unpack
 from globalconv.errors import InputError
 
@@ -177,9 +177,9 @@ def read(root: Path) -> dict[str, bytes]:
 
 
 def test_placing_moves_whole_and_into_what_is_there(tmp_path: Path) -> None:
-    place(write(tmp_path / "one", {"a/b/1": b"1", "a/2": b"2"}), tmp_path / "out")
+    move_into_place(write(tmp_path / "one", {"a/b/1": b"1", "a/2": b"2"}), tmp_path / "out")
     assert read(tmp_path / "out") == {"a/b/1": b"1", "a/2": b"2"}
-    place(write(tmp_path / "two", {"a/b/3": b"3", "a/2": b"2", "c/4": b"4"}), tmp_path / "out")
+    move_into_place(write(tmp_path / "two", {"a/b/3": b"3", "a/2": b"2", "c/4": b"4"}), tmp_path / "out")
     assert read(tmp_path / "out") == {"a/b/1": b"1", "a/2": b"2", "a/b/3": b"3", "c/4": b"4"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
@@ -188,7 +188,7 @@ def test_placing_moves_whole_and_into_what_is_there(tmp_path: Path) -> None:
 def test_placing_writes_over_nothing(tmp_path: Path, there: dict[str, bytes]) -> None:
     staged, out = write(tmp_path / "staged", {"a/1": b"1", "a/2": b"2"}), write(tmp_path / "out", there)
     with pytest.raises(InputError, match=r"a/2: is there already and is not that of the official archive"):
-        place(staged, out)
+        move_into_place(staged, out)
     assert read(out) == there and len(read(staged)) == 2
 
 
@@ -205,8 +205,8 @@ def test_placing_that_was_interrupted_goes_on(tmp_path: Path, monkeypatch: pytes
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Path, "rename", rename)
-        place(staged, out)
-    place(staged, out)
+        move_into_place(staged, out)
+    move_into_place(staged, out)
     assert read(out) == {**files, "a/mine": b""} and not staged.exists()
 
 

@@ -16,9 +16,10 @@ from helpers.datasets import mask
 from helpers.sleeping import Sleeping
 from PIL import Image
 
-from globalconv.data.checks.check import Finding, Report
-from globalconv.data.checks.check_report import check, report_json, report_text, write_sheet
+from globalconv.data.checks.check_report import Report, format_report, report_to_json, write_sheet
+from globalconv.data.checks.sample import Finding
 from globalconv.errors import InputError, StoppedError, as_options
+from globalconv.jobs.check_data import check_data
 from globalconv.runtime.signals import StopRequest
 
 
@@ -29,7 +30,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def checked(root: Path) -> Report:
-    return check(root, workers=1)
+    return check_data(root, workers=1)
 
 
 def found(root: Path) -> dict[str, Finding]:
@@ -39,14 +40,14 @@ def found(root: Path) -> dict[str, Finding]:
 def test_a_good_data_set_is_ready(data: Path) -> None:
     report = checked(data)
     assert report.ready and not report.findings
-    text = report_text(report)
+    text = format_report(report)
     assert text.endswith("\nready") and "layout folder, 3 classes; train 5, val 3" in text
     facts = report.summary.classes[1]
     assert facts.share == pytest.approx(1 / 3)
     assert (facts.images, facts.objects) == (8, 8 * 10)
     assert facts.typical_size == 6.0  # columns of 1 x 36 pixels
     assert report.summary.void_share == pytest.approx(0.25)
-    assert json.loads(json.dumps(report_json(report)))["ready"] is True
+    assert json.loads(json.dumps(report_to_json(report)))["ready"] is True
 
 
 LINES: dict[str, str] = {}
@@ -67,7 +68,7 @@ def test_what_is_broken_is_named(broken: Broken, tmp_path: Path) -> None:
         report = checked(root)
         said = {f"{f.message} {'; '.join(f.samples)}": f for f in report.findings if f.severity == broken.says}
         matching = [finding for text, finding in said.items() if re.search(broken.words, text)]
-        assert matching, report_text(report)
+        assert matching, format_report(report)
         assert report.ready == all(finding.severity != "error" for finding in report.findings)
         line = matching[0].message
     assert "\n" not in line and ";" in line, "one line, with a remedy"
@@ -90,9 +91,9 @@ def test_one_cause_in_many_files_is_one_line_with_a_count(data: Path) -> None:
     report = checked(data)
     (finding,) = [finding for finding in report.findings if finding.kind == "values"]
     assert finding.count == 8 and len(finding.samples) == 8
-    assert not report.ready and "not ready: 1 kind of error" in report_text(report)
+    assert not report.ready and "not ready: 1 kind of error" in format_report(report)
     assert "24" not in finding.message and "in 8 of 8 masks: 3 (3744 pixels in 8)" in finding.message
-    assert "[8 times]" in report_text(report) and "val/6" not in report_text(report), "five names are enough"
+    assert "[8 times]" in format_report(report) and "val/6" not in format_report(report), "five names are enough"
 
 
 def test_thousands_of_copies_are_few_words(data: Path) -> None:
@@ -104,16 +105,16 @@ def test_thousands_of_copies_are_few_words(data: Path) -> None:
 
 def test_several_processes_find_the_same(data: Path) -> None:
     mask(data / LABEL0, values(0, 7))
-    one, two = checked(data), check(data, workers=2)
+    one, two = checked(data), check_data(data, workers=2)
     assert one.findings == two.findings and one.samples == two.samples
 
 
 def test_who_stops_a_check_waits_for_no_sample(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("globalconv.data.checks.check.open_source", lambda *_, **__: Sleeping())
+    monkeypatch.setattr("globalconv.jobs.check_data.open_source", lambda *_, **__: Sleeping())
     with StopRequest().listening(), pytest.raises(StoppedError):
         signal.setitimer(signal.ITIMER_REAL, 1)
         signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
-        check(data, workers=2)
+        check_data(data, workers=2)
     deadline = time.monotonic() + 60
     while active_children() and time.monotonic() < deadline:  # the pool's own thread may be about to count them out
         time.sleep(0.02)

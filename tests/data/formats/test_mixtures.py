@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import io
 
-from globalconv.data.checks.check_report import check, report_json
+from globalconv.data.checks.check_report import report_to_json
 from globalconv.data.checks.quick import quick_check
 from globalconv.data.datasets import list_splits, open_source, recognise_layout
 from globalconv.data.formats import official_counts
@@ -33,6 +33,7 @@ from globalconv.data.roots import parse_data
 from globalconv.data.source import FileSource, Mixture
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
+from globalconv.jobs.check_data import check_data
 from globalconv.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, COCO_TO_VOC, IGNORE, VOC
 
 
@@ -45,7 +46,7 @@ def test_voc_by_its_folder_its_devkit_and_what_holds_it(place: str, root: Path) 
         assert (recognise_layout(folder), source.labels, names(source)) == ("voc", VOC, [*VOC_TRAIN])
     assert names(open_source(root, "trainval")) == names(open_source(root, "all")) == [*VOC_TRAIN, *VOC_VAL]
     assert list_splits(root) == ["train", "trainval", "val"], "test has no masks, which is nobody's mistake"
-    report = check(root, workers=1)
+    report = check_data(root, workers=1)
     assert report.layout == "voc" and "VOC publishes none" not in str(report.findings)
     with Image.open(root / f"VOCdevkit/VOC2012/SegmentationClass/{VOC_TRAIN[0]}.png") as stored:
         assert (np.asarray(stored) == open_source(root, "train").label_map(0)).all()
@@ -221,15 +222,15 @@ def test_mixtures_are_checked_like_other_data(made: Path) -> None:
     train = open_source(made, "coco:train+sbd:train+voc:train")
     assert len({*names(train)}) == len(train)
     quick_check(train, open_source(made, "voc:val"))
-    report = check({"voc": made, "sbd": made}, splits=("sbd:train+voc:train", "voc:val"), workers=1)
-    assert report_json(report)["root"] == {"voc": str(made), "sbd": str(made)}
+    report = check_data({"voc": made, "sbd": made}, splits=("sbd:train+voc:train", "voc:val"), workers=1)
+    assert report_to_json(report)["root"] == {"voc": str(made), "sbd": str(made)}
     assert [finding.message for finding in report.findings if finding.severity == "error"] == []
-    whole = check({"voc": made, "sbd": made}, workers=1)
+    whole = check_data({"voc": made, "sbd": made}, workers=1)
     assert whole.summary.images == {"sbd:train+sbd:val+voc:train": 8, "voc:val": 3}
     assert "more than one split" not in str(whole.findings), "SBD has images of VOC's, and both are learnt"
     alike = r"`splits` cityscapes:coarse\+cityscapes:train: has other classes .* with `splits` cityscapes:coarse\+city"
     with pytest.raises(InputError, match=alike):
-        check(made, workers=1)
+        check_data(made, workers=1)
 
 
 @pytest.mark.parametrize(
