@@ -1,13 +1,12 @@
-"""The passes over a lattice's values: machine code, the inner loop of everything.
+"""The compiled loops over a lattice's values, in which a CRF spends its time.
 
 M vertices, N pixels, K classes. Values are kept vertex by vertex (M, K) and beliefs pixel by pixel (N, K), so that the
-innermost loop runs over the classes of one row. Every thread writes rows of its own, in a fixed order, so the result
-does not depend on how many there are. K is padded to a multiple of 8.
+innermost loop runs over the classes of one row. Every thread writes rows of its own, in a fixed order, so that the
+result does not depend on the number of threads. K is padded to a multiple of 8.
 
-Eight floats at a time, for machine code whose innermost loop runs over the columns of a row.
-
-The compiler cannot know that two rows do not overlap, and so checks it before every row, or gives up; these operations
-say what is meant. They run on any processor: LLVM cuts a vector into what the hardware has.
+The loops work on vectors of eight floats. The compiler cannot know that two rows do not overlap, and so checks it
+before every row, or gives up; the vector operations below leave it no doubt. They run on any processor: LLVM cuts a
+vector into what the hardware has.
 """
 
 from collections.abc import Callable
@@ -25,6 +24,7 @@ WIDTH = 8
 """Rows are padded to a multiple of this many columns."""
 
 _ir = cgutils.ir  # numba's own, so that llvmlite is no dependency of ours
+_VECTOR = _ir.VectorType(_ir.FloatType(), WIDTH)
 _CONTRACT = ("contract",)
 """A product and a sum may become one rounded operation."""
 _LINE = 64
@@ -32,7 +32,7 @@ _LINE = 64
 
 
 class _Eight(types.Type):
-    """The type of eight floats."""
+    """numba's type of eight floats."""
 
 
 _eight = _Eight(name="eight floats")
@@ -43,10 +43,19 @@ class _EightModel(models.PrimitiveModel):  # type: ignore[misc]
     """Held in a vector register."""
 
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _ir.VectorType(_ir.FloatType(), WIDTH))
+        super().__init__(manager, kind, _VECTOR)
 
 
-def _place(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+def _operation(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function that returns a signature and emits machine code an operation of compiled functions.
+
+    Its first argument is numba's own; the others are those of the operation.
+    """
+    operation: Callable[..., Any] = intrinsic(function)
+    return operation
+
+
+def _address(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """Return the address of rows[row, column], the first three arguments."""
     array = context.make_array(signature.args[0])(context, builder, arguments[0])
     pairs = zip(arguments[1:3], signature.args[1:3], strict=True)
@@ -54,104 +63,95 @@ def _place(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     return cgutils.get_item_pointer(context, builder, signature.args[0], array, indices, wraparound=False)
 
 
-def _vector_place(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    place = _place(context, builder, signature, arguments)
-    return builder.bitcast(place, _ir.VectorType(_ir.FloatType(), WIDTH).as_pointer())
-
-
-def _load(typing_context: Any, rows: Any, row: Any, column: Any) -> Any:
-    """rows[row, column : column + 8]."""
+@_operation
+def load(typing_context: Any, rows: Any, row: Any, column: Any) -> Any:
+    """Return rows[row, column : column + 8]."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_vector_place(context, builder, signature, arguments), align=4)
+        address = _address(context, builder, signature, arguments)
+        return builder.load(builder.bitcast(address, _VECTOR.as_pointer()), align=4)
 
     return _eight(rows, row, column), emit
 
 
-def _store(typing_context: Any, rows: Any, row: Any, column: Any, values: Any) -> Any:
-    """rows[row, column : column + 8] = values."""
+@_operation
+def store(typing_context: Any, rows: Any, row: Any, column: Any, values: Any) -> Any:
+    """Set rows[row, column : column + 8] = values."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[3], _vector_place(context, builder, signature, arguments), align=4)
+        address = _address(context, builder, signature, arguments)
+        builder.store(arguments[3], builder.bitcast(address, _VECTOR.as_pointer()), align=4)
         return context.get_dummy_value()
 
     return types.void(rows, row, column, values), emit
 
 
-def _add_scaled(typing_context: Any, total: Any, factor: Any, values: Any) -> Any:
-    """total + factor * values."""
+@_operation
+def add_scaled(typing_context: Any, total: Any, factor: Any, values: Any) -> Any:
+    """Return total + factor * values."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        scaled = builder.fmul(_spread(builder, arguments[1]), arguments[2], flags=_CONTRACT)
-        return builder.fadd(arguments[0], scaled, flags=_CONTRACT)
+        total, factor, values = arguments
+        number = _ir.IntType(32)
+        first = builder.insert_element(_ir.Constant(_VECTOR, _ir.Undefined), factor, number(0))
+        everywhere = _ir.Constant(_ir.VectorType(number, WIDTH), [0] * WIDTH)
+        factors = builder.shuffle_vector(first, first, everywhere)
+        return builder.fadd(total, builder.fmul(factors, values, flags=_CONTRACT), flags=_CONTRACT)
 
     return _eight(total, types.float32, values), emit
 
 
-def _add_vectors(typing_context: Any, one: Any, other: Any) -> Any:
-    """one + other."""
+@_operation
+def add(typing_context: Any, first: Any, second: Any) -> Any:
+    """Return first + second."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fadd(arguments[0], arguments[1])
+        return builder.fadd(*arguments)
 
-    return _eight(one, other), emit
+    return _eight(first, second), emit
 
 
-def _zero(typing_context: Any) -> Any:
-    """Eight zeros."""
+@_operation
+def zero(typing_context: Any) -> Any:
+    """Return eight zeros."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _ir.Constant(_ir.VectorType(_ir.FloatType(), WIDTH), [0.0] * WIDTH)
+        return _ir.Constant(_VECTOR, [0.0] * WIDTH)
 
     return _eight(), emit
 
 
-def _spread(builder: Any, factor: Any) -> Any:
-    """Return a vector of one number."""
-    kind = _ir.VectorType(factor.type, WIDTH)
-    one = builder.insert_element(_ir.Constant(kind, _ir.Undefined), factor, _ir.IntType(32)(0))
-    return builder.shuffle_vector(one, one, _ir.Constant(_ir.VectorType(_ir.IntType(32), WIDTH), [0] * WIDTH))
-
-
-def _prefetch(typing_context: Any, rows: Any, row: Any, column: Any) -> Any:
-    """Ask for two cache lines from rows[row, column] on before they are needed. Reads nothing, so any place will do."""
+@_operation
+def prefetch(typing_context: Any, rows: Any, row: Any, column: Any) -> Any:
+    """Fetch two cache lines from rows[row, column] on before they are needed. Reads nothing, so any place will do."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        first = _place(context, builder, signature, arguments)
         byte, number = _ir.IntType(8).as_pointer(), _ir.IntType(32)
         kind = _ir.FunctionType(_ir.VoidType(), [byte, number, number, number])
-        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        start = builder.bitcast(first, byte)
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        start = builder.bitcast(_address(context, builder, signature, arguments), byte)
         for offset in (0, _LINE):
-            place = builder.gep(start, [_ir.IntType(64)(offset)])
-            builder.call(ask, [place, number(0), number(3), number(1)])  # for reading, keep it, data
+            address = builder.gep(start, [_ir.IntType(64)(offset)])
+            builder.call(fetch, [address, number(0), number(3), number(1)])  # for reading, keep it, data
         return context.get_dummy_value()
 
     return types.void(rows, row, column), emit
 
 
-load: Callable[..., Any] = intrinsic(_load)
-store: Callable[..., None] = intrinsic(_store)
-add_scaled: Callable[..., Any] = intrinsic(_add_scaled)
-add: Callable[..., Any] = intrinsic(_add_vectors)
-zero: Callable[[], Any] = intrinsic(_zero)
-prefetch: Callable[..., None] = intrinsic(_prefetch)
-
-
 _AHEAD = 16
-"""How many rows ahead memory is asked for."""
+"""Rows ahead that memory is fetched."""
 _THREE = 3 * WIDTH
 """Columns that are summed at a time where there are as many: 21 classes are one go."""
 
 
 def padded(columns: int) -> int:
-    """Return how many columns rows have that hold this many."""
+    """Return the columns of a padded row that holds this many."""
     return -(-columns // WIDTH) * WIDTH
 
 
 @compiled_fast
 def _plain(vertex: np.int32) -> np.int32:
-    """Return the vertex, which is held as ~vertex where something is to be said about it."""
+    """Return the vertex of an entry, which is ~vertex where it is marked."""
     return vertex ^ (vertex >> np.int32(31))
 
 
@@ -167,7 +167,7 @@ def splat(
 ) -> None:
     """values[place] = sum of weight * scale * rows[pixel] over pixels begin .. end-1.
 
-    Nothing has to be cleared: the first pixel that touches a place, which says so by ~place, does not add.
+    Nothing has to be cleared: the first pixel that touches a place, which is marked as ~place, does not add.
     """
     columns = values_MK.shape[1]
     for k in range(0, columns, _THREE):
@@ -198,7 +198,7 @@ def merge(values_MK: Float32Array, vertices: Int32Array, first: int) -> None:
 
 @compiled_fast
 def _add(values_MK: Float32Array, vertex: np.int32, k: int, weight: np.float32, row: Any, new: bool) -> None:
-    """Add weight * row to what lies at a vertex, or write it there if it is new."""
+    """Add weight * row to the values of a vertex, or write it there if the vertex is new."""
     before = zero() if new else load(values_MK, vertex, k)
     store(values_MK, vertex, k, add_scaled(before, weight, row))
 
@@ -207,8 +207,8 @@ def _add(values_MK: Float32Array, vertex: np.int32, k: int, weight: np.float32, 
 def blur(values_MK: Float32Array, order: Int32Array, begin: int, end: int) -> None:
     """values[v] += (values before v + values after v) / 2 along the chains order[begin:end] of one axis, in place.
 
-    Chains are short, and a branch at their ends is guessed wrong each time: so what lies beyond an end is multiplied by
-    0 instead. Whatever comes next in `order` is read once, as a neighbour now and as the vertex itself a turn later.
+    Chains are short, and a branch at their ends would be mispredicted each time: so the value beyond an end is
+    multiplied by 0 instead. The next vertex in `order` is read once, as a neighbour now and as the vertex itself later.
     """
     columns = values_MK.shape[1]
     for k in range(0, columns, _THREE):
@@ -218,7 +218,7 @@ def blur(values_MK: Float32Array, order: Int32Array, begin: int, end: int) -> No
 
 @compiled_fast
 def _blur_columns(values_MK: Float32Array, order: Int32Array, begin: int, end: int, k: int, b: int, c: int) -> None:
-    """Blur the columns from k, b and c on; where b or c is no new one, it is only read."""
+    """Blur 8 columns each from k, b and c on; where b or c repeats the one before it, its columns are only read."""
     if begin == end:
         return
     two, three = b > k, c > b
@@ -280,7 +280,7 @@ def gather(
 
 
 _TOGETHER = 32
-"""Rows whose exponentials are one loop, which is longer than a row."""
+"""Rows whose exponentials are computed in one loop, which is longer than a row."""
 
 
 @compiled_fast

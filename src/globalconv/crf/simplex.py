@@ -1,14 +1,14 @@
-"""Where every pixel lies in the permutohedral lattice: machine code that builds a lattice.
+"""The compiled loops that build a permutohedral lattice: the simplex of every pixel, and the neighbours of vertices.
 
 N pixels, d features, M vertices. A pixel lies in a simplex of d+1 vertices, one of each remainder 0 .. d: all
 coordinates of a vertex are equal modulo d+1, to its remainder. So each remainder is numbered on its own, in its own
 table, by whichever thread is free; a step along an axis leads from remainder r to r-1.
 
-A vertex is known by its key, sum over i < d of coordinate_i * multiplier_i (int64, wrapping), so that a step along an
-axis adds a constant. `lattice` chooses multipliers that make keys unique.
+A vertex is identified by its key, sum over i < d of coordinate_i * multiplier_i (int64, wrapping), so that a step along
+an axis adds a constant. `lattice` chooses multipliers that make keys unique.
 
 Source: Adams, Baek, Davis, "Fast High-Dimensional Filtering Using the Permutohedral Lattice", 2010, section 3. Rounding
-is float32 in the order of the reference implementation, so that the same vertices come to be.
+is float32 in the order of the reference implementation, so that the same vertices exist.
 """
 
 import numpy as np
@@ -95,7 +95,7 @@ def _sort(
     excess_rB: Float32Array,
     turns_rB: Int64Array,
 ) -> None:
-    """Write by rank how far a coordinate is from `near`, in steps of d+1, and its multiplier (0 of the last one)."""
+    """Write by rank the distance of a coordinate from `near`, in steps of d+1, and its multiplier (the last has 0)."""
     d = elevated_rB.shape[0] - 1
     down = np.float32(1) / np.float32(d + 1)
     for i in range(d + 1):
@@ -135,79 +135,74 @@ def _write(
 
 
 @compiled
-def _home(mask: int, key: np.int64) -> np.int64:
-    """Return the first place of a table where `key` may lie."""
-    place: np.int64 = key * _SPREAD
-    return (place ^ place >> 32) & mask
-
-
-@compiled
-def _find(table: Int32Array, known: Int64Array, key: np.int64) -> np.int64:
-    """Return the place in the table of the number that `key` has in `known`, or the free one (-1) where it belongs."""
+def _find(table: Int32Array, keys_M: Int64Array, key: np.int64) -> np.int64:
+    """Return the place in a hash table of the vertex with this `key`, or the free one (-1) where it belongs."""
     mask = table.shape[0] - 1
-    place = _home(mask, key)
-    while table[place] >= 0 and known[table[place]] != key:
+    place: np.int64 = key * _SPREAD
+    place = (place ^ place >> 32) & mask
+    while table[place] >= 0 and keys_M[table[place]] != key:
         place = (place + 1) & mask
     return place
 
 
 @compiled
 def number(keys_N: Int64Array, offsets_Nr: Int32Array, remainder: int) -> tuple[Int32Array, Int64Array]:
-    """Number the distinct keys in the order of first touch; return the table to find them in, and the keys by number.
+    """Number the distinct keys in the order of first touch; return a hash table of the numbers, and the keys by number.
 
-    Column `remainder` of `offsets_Nr` receives the number of each pixel's vertex. Keys beyond the pixels only count.
-    The table holds numbers alone and is a quarter full at most: small enough for the cache, few keys off their place.
+    Column `remainder` of `offsets_Nr` receives the number of each pixel's vertex. Keys beyond the pixels are numbered
+    only. The table holds numbers alone and is a quarter full at most: small enough for the cache, few collisions.
     """
-    table, known, count = np.full(1 << 12, -1, np.int32), np.empty(1 << 10, np.int64), 0
+    table, keys_M, count = np.full(1 << 12, -1, np.int32), np.empty(1 << 10, np.int64), 0
     for n in range(keys_N.shape[0]):
-        place = _find(table, known, keys_N[n])
+        place = _find(table, keys_M, keys_N[n])
         if table[place] < 0:
-            if count == known.shape[0]:
-                table, known = _grown(known)
-                place = _find(table, known, keys_N[n])
-            table[place], known[count] = count, keys_N[n]
+            if count == keys_M.shape[0]:
+                table, keys_M = _enlarge(keys_M)
+                place = _find(table, keys_M, keys_N[n])
+            table[place], keys_M[count] = count, keys_N[n]
             count += 1
         if n < offsets_Nr.shape[0]:
             offsets_Nr[n, remainder] = table[place]
-    return table, known[:count].copy()
+    return table, keys_M[:count].copy()
 
 
 @compiled
-def _grown(known: Int64Array) -> tuple[Int32Array, Int64Array]:
-    """Return a table and a list of keys with room for twice as many."""
-    count = known.shape[0]
+def _enlarge(keys_M: Int64Array) -> tuple[Int32Array, Int64Array]:
+    """Return a hash table and a list of keys with room for twice as many."""
+    count = keys_M.shape[0]
     more = np.empty(2 * count, np.int64)
-    more[:count] = known
+    more[:count] = keys_M
     table = np.full(8 * count, -1, np.int32)
     for vertex in range(count):
-        table[_find(table, known, known[vertex])] = vertex
+        table[_find(table, keys_M, keys_M[vertex])] = vertex
     return table, more
 
 
 @compiled
-def arrange(offsets_Nr: Int32Array, firsts: Int64Array, cuts: Int64Array) -> tuple[Int32Array, Int64Array]:
+def arrange(offsets_Nr: Int32Array, firsts: Int64Array, ends: Int64Array) -> tuple[Int32Array, Int64Array]:
     """Give every vertex its place among all: in the order of first touch, whatever its remainder.
 
-    So what is near in the image is near in memory. `offsets_Nr` holds numbers within a remainder, where the one to be
-    touched next is one more than the last. Returned are the place of each vertex, remainder after remainder from
-    `firsts` on, and how many vertices the pixels before each of `cuts` touch. Vertices that no pixel touches come last.
+    So vertices that are near in the image are near in memory. `offsets_Nr` holds numbers within a remainder, where the
+    one to be touched next is one more than the last. Returned are the place of each vertex, remainder after remainder
+    from `firsts` on, and how many vertices the pixels before each of `ends` touch. Vertices that no pixel touches come
+    last.
     """
-    places_M, known = np.empty(firsts[-1], np.int32), np.empty(cuts.shape[0], np.int64)
+    places_M, touched = np.empty(firsts[-1], np.int32), np.empty(ends.shape[0], np.int64)
     remainders, place = offsets_Nr.shape[1], 0
     following = np.zeros(remainders, np.int64)
-    for part in range(cuts.shape[0]):
-        for n in range(cuts[part - 1] if part else 0, cuts[part]):
+    for band in range(ends.shape[0]):
+        for n in range(ends[band - 1] if band else 0, ends[band]):
             for r in range(remainders):
                 if offsets_Nr[n, r] == following[r]:
                     places_M[firsts[r] + following[r]] = place
                     following[r] += 1
                     place += 1
-        known[part] = place
+        touched[band] = place
     for r in range(remainders):
         for vertex in range(firsts[r] + following[r], firsts[r + 1]):
             places_M[vertex] = place
             place += 1
-    return places_M, known
+    return places_M, touched
 
 
 @compiled
@@ -218,33 +213,34 @@ def move(offsets_Nr: Int32Array, remainder: int, places: Int32Array) -> None:
 
 
 @compiled
-def stand_in(offsets_Nr: Int32Array, begin: int, end: int, known: int, places_Nr: Int32Array) -> Int32Array:
-    """Give the vertices below `known` that pixels begin .. end-1 touch stand-ins, 0, 1, ...; return these vertices.
+def stand_in(offsets_Nr: Int32Array, begin: int, end: int, touched: int, places_Nr: Int32Array) -> Int32Array:
+    """Number stand-ins 0, 1, ... for the vertices below `touched` of pixels begin .. end-1; return these vertices.
 
-    `places_Nr` receives a pixel's stand-ins, and the other vertices as they are; ~place where none before touches it.
+    `places_Nr` receives the stand-ins of a pixel, and its other vertices as they are; marked as ~place where no pixel
+    before it touches it.
     """
-    number, found, count = np.full(known, -1, np.int32), np.empty(known, np.int32), np.int32(0)
-    following = known
+    number, vertices, count = np.full(touched, -1, np.int32), np.empty(touched, np.int32), np.int32(0)
+    following = touched
     for n in range(begin, end):
         for r in range(offsets_Nr.shape[1]):
             vertex = offsets_Nr[n, r]
-            if vertex >= known:
+            if vertex >= touched:
                 places_Nr[n, r] = ~vertex if vertex == following else vertex
                 following += vertex == following
             elif number[vertex] < 0:
-                number[vertex], found[count], places_Nr[n, r] = count, vertex, ~count
+                number[vertex], vertices[count], places_Nr[n, r] = count, vertex, ~count
                 count += np.int32(1)
             else:
                 places_Nr[n, r] = number[vertex]
-    return found[:count].copy()
+    return vertices[:count].copy()
 
 
 @compiled
-def shift(offsets_Nr: Int32Array, begin: int, end: int, known: int, first: int, places_Nr: Int32Array) -> None:
+def shift(offsets_Nr: Int32Array, begin: int, end: int, touched: int, first: int, places_Nr: Int32Array) -> None:
     """Let the stand-ins of pixels begin .. end-1 begin at row `first`."""
     for n in range(begin, end):
         for r in range(offsets_Nr.shape[1]):
-            if offsets_Nr[n, r] < known:
+            if offsets_Nr[n, r] < touched:
                 place = places_Nr[n, r]
                 places_Nr[n, r] = place + first if place >= 0 else place - first
 
@@ -262,15 +258,15 @@ def follow(
 ) -> None:
     """Write for each vertex of one remainder and each axis j the vertex one step on, or -1 where there is none.
 
-    `table`, `other_keys` and `other_places` are those of the remainder that a step leads to, whose vertices `led_jM`
-    receives if a step leads there.
+    `table`, `other_keys` and `other_places` are those of the remainder that a step leads to. `led_jM` becomes True for
+    its vertices that a step leads to.
     """
     for vertex in range(keys.shape[0]):
         for j in range(steps.shape[0]):
-            found, place = table[_find(table, other_keys, keys[vertex] + steps[j])], places[vertex]
-            next_jM[j, place] = other_places[found] if found >= 0 else -1
-            if found >= 0:
-                led_jM[j, other_places[found]] = True
+            number, place = table[_find(table, other_keys, keys[vertex] + steps[j])], places[vertex]
+            next_jM[j, place] = other_places[number] if number >= 0 else -1
+            if number >= 0:
+                led_jM[j, other_places[number]] = True
 
 
 @compiled

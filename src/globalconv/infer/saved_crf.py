@@ -1,4 +1,4 @@
-"""A DenseCRF by what a user calls it: a published setting, or the file that `globalconv crf-search` wrote."""
+"""A DenseCRF by the value of the setting `crf`: a published setting, or the file of a `globalconv crf-search`."""
 
 import json
 import warnings
@@ -14,7 +14,7 @@ PARAMETERS = (
 """The fields of a DenseCRF that its file holds."""
 
 USE: Final = "use it"
-"""The verdict of a search that showed a gain."""
+"""The verdict of a search whose CRF improves the score for sure."""
 
 
 def crf_from(text: str) -> DenseCRF:
@@ -30,12 +30,12 @@ def crf_from(text: str) -> DenseCRF:
             f"`crf` {text}: is neither a published setting nor the file of a search; {suggest(text, PRESETS)}"
         )
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        parameters, verdict = found["parameters"], found["verdict"]
-        crf = DenseCRF(**{name: _value(parameters[name]) for name in PARAMETERS})
-    except (ValueError, KeyError, TypeError) as error:  # so is an InputError
+        result = json.loads(path.read_text(encoding="utf-8"))
+        parameters, verdict = result["parameters"], result["verdict"]
+        crf = DenseCRF(**{name: parameters[name] for name in PARAMETERS})
+    except (ValueError, KeyError, TypeError) as error:  # an InputError is a ValueError
         reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
-        raise InputError(f"--crf {path}: is not what globalconv crf-search writes ({reason})") from error
+        raise InputError(f"`crf` {path}: is not what globalconv crf-search writes ({reason})") from error
     if verdict != USE:
         warnings.warn(f"{path}: the search that found this CRF says: {verdict}", stacklevel=2)
     return crf
@@ -44,7 +44,3 @@ def crf_from(text: str) -> DenseCRF:
 def parameters_of(crf: DenseCRF) -> dict[str, Any]:
     """Return the fields that `crf_from` reads."""
     return {name: getattr(crf, name) for name in PARAMETERS}
-
-
-def _value(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

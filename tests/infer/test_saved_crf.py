@@ -1,4 +1,4 @@
-"""A CRF by its name or its file; anything else is refused in a line."""
+"""A CRF by its name or its file; anything else is refused in one line."""
 
 import json
 import warnings
@@ -25,12 +25,12 @@ def test_presets_and_files(tmp_path: Path) -> None:
         assert crf_from(written(tmp_path)) == CRF
 
 
-def test_a_crf_without_a_gain_is_warned_of(tmp_path: Path) -> None:
+def test_a_crf_without_a_gain_warns(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"crf.json: the search that found this CRF says: do not use it"):
         crf_from(written(tmp_path, verdict="do not use it"))
 
 
-def test_what_is_neither(tmp_path: Path) -> None:
+def test_neither_a_preset_nor_a_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="did you mean 'example'"):
         crf_from("exampel")
     with pytest.raises(InputError, match="nor the file of a search"):
@@ -38,7 +38,7 @@ def test_what_is_neither(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"parameters": {}}, "iterations is missing"),
         ({"parameters": None}, "not what"),
@@ -46,10 +46,10 @@ def test_what_is_neither(tmp_path: Path) -> None:
         ({"parameters": {**parameters_of(CRF), "smoothness_weight": -1}}, "smoothness_weight=-1"),
     ],
 )
-def test_a_file_of_something_else(changes: dict[str, object], said: str, tmp_path: Path) -> None:
+def test_a_file_of_something_else(changes: dict[str, object], message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"crf\.json") as error:
         crf_from(written(tmp_path, **changes))
-    assert said in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value)
     (tmp_path / "crf.json").write_text("{")
     with pytest.raises(InputError, match="not what globalconv crf-search writes"):
         crf_from(str(tmp_path / "crf.json"))
