@@ -87,18 +87,6 @@ class Lattice:
 
             pool.run_on_each_thread(blur_share)
 
-    def gather(
-        self,
-        rows_nK: Float32Array,
-        more_nK: Float32Array,
-        values_MK: Float32Array,
-        scale_N: Float32Array,
-        begin: int,
-        end: int,
-    ) -> None:
-        """Write more + scale * sliced values of pixels begin .. end-1 into their rows; `more` may be the rows."""
-        kernels.gather(rows_nK, more_nK, values_MK, self.offsets_Nr, self.weights_Nr, scale_N, begin, end)
-
     def filter_ones(self, pool: ThreadPool) -> Float32Array:
         """Return the filter's response to 1 everywhere (N,), which normalisation divides by."""
         with Buffers() as buffers:
@@ -112,7 +100,7 @@ class Lattice:
 
             def gather(begin: int, end: int) -> None:
                 rows_nK = rows_NK[begin:end]
-                self.gather(rows_nK, rows_nK, values_MK, scale_N, begin, end)
+                kernels.gather(rows_nK, rows_nK, values_MK, self.offsets_Nr, self.weights_Nr, scale_N, begin, end)
 
             pool.run_ranges(len(rows_NK), gather)
             return rows_NK[:, 0].copy()
@@ -167,12 +155,7 @@ def build(features_Nd: Float32Array, pool: ThreadPool) -> Lattice:
         )
 
         # Number the vertices, first those of each remainder alone, then all of them in the order of first touch.
-        tables: list[tuple[Int32Array, Int64Array]] = [(offsets_Nr[:0, 0], keys_rN[0, :0])] * remainders
-
-        def number(r: int) -> None:
-            tables[r] = simplex.number(keys_rN[r], offsets_Nr, r)
-
-        pool.run_tasks(remainders, number)
+        tables = pool.run_tasks(remainders, lambda r: simplex.number(keys_rN[r], offsets_Nr, r))
         firsts = np.array([0, *np.cumsum([len(keys) for _, keys in tables])])
         ends = count * np.arange(1, _BANDS + 1) // _BANDS
         places_M, touched = simplex.arrange(offsets_Nr, firsts, ends)
@@ -189,12 +172,7 @@ def build(features_Nd: Float32Array, pool: ThreadPool) -> Lattice:
             simplex.move(offsets_Nr, r, places[r])
 
         pool.run_tasks(remainders, link)
-        orders = [next_jM[0]] * remainders
-
-        def chain(j: int) -> None:
-            orders[j] = simplex.chains(next_jM[j], led_jM[j])
-
-        pool.run_tasks(remainders, chain)
+        orders = pool.run_tasks(remainders, lambda j: simplex.chains(next_jM[j], led_jM[j]))
     places_Nr, bands = _bands(offsets_Nr, [0, *ends.tolist()], [0, *touched.tolist()], len(places_M), pool)
     alpha = 1 / (1 + 2.0**-d)
     return Lattice(
@@ -206,18 +184,11 @@ def _bands(
     offsets_Nr: Int32Array, edges: list[int], touched: list[int], vertices: int, pool: ThreadPool
 ) -> tuple[Int32Array, tuple[Band, ...]]:
     """Return the rows that pixels splat to, and the bands; `touched` vertices have a pixel before each of `edges`."""
-    places_Nr, shared = np.empty_like(offsets_Nr), [offsets_Nr[:0, 0]] * _BANDS
-
-    def stand_in(band: int) -> None:
-        shared[band] = simplex.stand_in(offsets_Nr, edges[band], edges[band + 1], touched[band], places_Nr)
-
-    pool.run_tasks(_BANDS, stand_in)
+    places_Nr = np.empty_like(offsets_Nr)
+    pixels = list(zip(edges, edges[1:], touched, strict=False))
+    shared = pool.run_tasks(_BANDS, lambda band: simplex.stand_in(offsets_Nr, *pixels[band], places_Nr))
     firsts = [vertices + sum(map(len, shared[:band])) for band in range(_BANDS)]
-
-    def shift(band: int) -> None:
-        simplex.shift(offsets_Nr, edges[band], edges[band + 1], touched[band], firsts[band], places_Nr)
-
-    pool.run_tasks(_BANDS, shift)
+    pool.run_tasks(_BANDS, lambda band: simplex.shift(offsets_Nr, *pixels[band], firsts[band], places_Nr))
     return places_Nr, tuple(Band(*fields) for fields in zip(edges, edges[1:], firsts, shared, strict=False))
 
 

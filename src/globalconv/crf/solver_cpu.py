@@ -158,11 +158,12 @@ class MeanField:
         sum_nK = self._scores_NK[begin:end]
         for term, values_MK, scale_N in zip(self._terms, self._values, self._scales, strict=True):
             lattice = term.kernel.lattice
+            slices = (values_MK, lattice.offsets_Nr, lattice.weights_Nr, scale_N, begin, end)
             if term.costs_KK is None:
-                lattice.gather(rows_nK, sum_nK, values_MK, scale_N, begin, end)
+                kernels.gather(rows_nK, sum_nK, *slices)
             else:
                 filtered_nK = np.zeros(rows_nK.shape, np.float32)
-                lattice.gather(filtered_nK, filtered_nK, values_MK, scale_N, begin, end)
+                kernels.gather(filtered_nK, filtered_nK, *slices)
                 rows_nK[:] = sum_nK
                 rows_nK[:, : self._classes] -= filtered_nK[:, : self._classes] @ term.costs_KK
             sum_nK = rows_nK

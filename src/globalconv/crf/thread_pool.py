@@ -9,12 +9,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from globalconv.runtime.processes import usable_cores
+
+R = TypeVar("R")
 
 KEPT_BYTES = 256 << 20
 """Bound of the memory that is kept while nobody uses it: that of calls for photographs, not for maps."""
@@ -111,14 +113,16 @@ class ThreadPool:
             for future in futures:
                 future.result()
 
-    def run_tasks(self, count: int, work: Callable[[int], object]) -> None:
-        """Call `work(task)` for every task 0 .. count-1, dealt out to the threads in turn."""
+    def run_tasks(self, count: int, work: Callable[[int], R]) -> list[R]:
+        """Return `work(task)` for every task 0 .. count-1, dealt out to the threads in turn."""
+        results: list[Any] = [None] * count
 
         def run(thread: int) -> None:
             for task in range(thread, count, self.threads):
-                work(task)
+                results[task] = work(task)
 
         self.run_on_each_thread(run)
+        return results
 
     def run_ranges(self, count: int, work: Callable[[int, int], object]) -> None:
         """Call `work(begin, end)` for equal ranges of 0 .. count-1, one per thread."""

@@ -24,7 +24,7 @@ from globalconv.training.distributed import ALONE, Cluster, Ranks, launch
 from globalconv.training.loop import Session, train_loop
 from globalconv.training.optim import MovingAverage, build_optimizer
 from globalconv.training.recipe import BaseRecipe, Recipe
-from globalconv.training.run_folder import ReadOnlyRunFolder, RunFolder
+from globalconv.training.run_folder import RunFolder
 from globalconv.training.segmentation import Segmentation, build_network, check_batch_norm, measure_class_weights
 from globalconv.training.task import Numerics, Task
 from globalconv.training.training_splits import describe_splits, open_splits
@@ -57,9 +57,9 @@ def run_training(
     hardware = choose_hardware(recipe.device, recipe.precision)
     fabric = launch(hardware, execution.cluster)
     ranks = Ranks(fabric)
-    run = ranks.first_does(
-        lambda: RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
-    ) or ReadOnlyRunFolder(out)
+    run = ranks.first_does(lambda: RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)) or RunFolder(
+        out, read_only=True
+    )
     if recipe.data.batch_size % ranks.count:
         ranks.refuse_together(
             f"`data.batch_size` {recipe.data.batch_size}: is that of all processes together, and cannot be divided"

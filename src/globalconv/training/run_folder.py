@@ -23,7 +23,10 @@ _NETWORK_FILES = (WEIGHTS_FILE, MODEL_FILE, BACKBONE_FILE)
 
 
 class RunFolder(ResumableFolder):
-    """The files of a run. `new` or `reopen` return one that a training may use."""
+    """The files of a run. `new` or `reopen` return one that a training may use.
+
+    Of several processes that train together only the first one writes; the others have a folder that is `read_only`.
+    """
 
     kind = "run"
     activity = "trains"
@@ -36,8 +39,9 @@ class RunFolder(ResumableFolder):
     )
     remedy = "train into another `out`"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, read_only: bool = False) -> None:
         super().__init__(path)
+        self.read_only = read_only
         self.dataset_file = path / "dataset.json"
         self.log_file = path / "metrics.jsonl"
         self.checkpoints = path / "checkpoints"
@@ -64,13 +68,16 @@ class RunFolder(ResumableFolder):
 
     def begin(self, recipe: BaseRecipe | StagedRecipe, dataset: dict[str, Any] | None = None) -> None:
         """Lock the folder, and write the recipe and what it is trained on, unless a resumed run has both."""
+        if self.read_only:
+            return
         self.open(recipe.to_json())
         if dataset is not None and not self.dataset_file.exists():
             write_json(self.dataset_file, dataset)
 
     def forget(self) -> None:
         """Undo `begin` where no stage has started, so that the run can be started again, with other settings too."""
-        self.settings_file.unlink(missing_ok=True)
+        if not self.read_only:
+            self.settings_file.unlink(missing_ok=True)
 
     def recipe(self, kind: type[R]) -> R:
         """Return the recipe the run was started with, which is of that kind."""
@@ -135,7 +142,8 @@ class RunFolder(ResumableFolder):
 
     def log(self, event: str, fields: dict[str, Any]) -> None:
         """Append one line to `metrics.jsonl`."""
-        self.append(self.log_file, {"event": event, **fields})
+        if not self.read_only:
+            self.append(self.log_file, {"event": event, **fields})
 
     def log_size(self) -> int:
         """Return the bytes written to the log so far."""
@@ -143,27 +151,8 @@ class RunFolder(ResumableFolder):
 
     def cut_log(self, size: int) -> None:
         """Cut the log back to `size` bytes: drop what was written after a checkpoint."""
-        if self.log_size() > size:
+        if not self.read_only and self.log_size() > size:
             os.truncate(self.log_file, size)
-
-
-class ReadOnlyRunFolder(RunFolder):
-    """The run folder of a process that is not the first one of a training: the first one does all the writing."""
-
-    def begin(self, recipe: BaseRecipe | StagedRecipe, dataset: dict[str, Any] | None = None) -> None:
-        """Write nothing."""
-
-    def log(self, event: str, fields: dict[str, Any]) -> None:
-        """Write nothing."""
-
-    def cut_log(self, size: int) -> None:
-        """Write nothing."""
-
-    def forget(self) -> None:
-        """Write nothing."""
-
-    def close(self) -> None:
-        """Hold no lock, so release none."""
 
 
 class TensorBoard:

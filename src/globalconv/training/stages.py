@@ -14,7 +14,7 @@ from globalconv.runtime.files import write_atomic
 from globalconv.runtime.processes import is_first_process
 from globalconv.training.assemble import Execution, run_training
 from globalconv.training.recipe import StagedRecipe, stage_folders
-from globalconv.training.run_folder import ReadOnlyRunFolder, RunFolder
+from globalconv.training.run_folder import RunFolder
 from globalconv.training.training_splits import open_splits
 from globalconv.weights import MODEL_FILE, WEIGHTS_FILE, load_weights
 
@@ -27,7 +27,9 @@ def run_stages(
     The data of all stages are opened before the first one trains, so that missing data are not noticed days later.
     """
     first, log = is_first_process(), execution.log
-    run = ReadOnlyRunFolder(out) if not first else RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
+    run = RunFolder(out, read_only=True)
+    if first:
+        run = RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
     folders = stage_folders(out, recipe.stages)
     waiting = [name for name, folder in folders.items() if not RunFolder(folder).is_finished()]
     for before, after in itertools.pairwise(folders):
