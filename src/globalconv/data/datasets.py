@@ -89,8 +89,8 @@ def open_source(
     with parsing(str(root)):
         samples = on_disk.read_split(require_folder(root), split, on_error)
     if on_disk.list_class_names is None:
-        # Whoever collects errors reads every mask later, and collects those of broken masks then.
-        on_mask_error = raise_error if on_error is raise_error else _ignore
+        # A caller that collects errors reads every mask later anyway, and collects those of broken masks then.
+        on_mask_error = raise_error if on_error is raise_error else _skip
         mask_labels, masks = _mask_classes(root, layout, samples, labels, on_mask_error)
         return FileSource(name, mask_labels, samples, masks)
     declared = read_class_list(root, *on_disk.class_lists)
@@ -101,8 +101,8 @@ def open_source(
     return DrawnSource(name, resolve_drawn_classes(names, drawn_labels, void_names), samples)
 
 
-def _ignore(error: InputError) -> None:
-    """Leave out what `error` is about: whoever reads the split is told of it."""
+def _skip(error: InputError) -> None:
+    """Leave out an incomplete sample without a word: opening its split reports it."""
 
 
 def _mask_classes(
@@ -128,7 +128,7 @@ def _all_pairs(root: Path, layout: str) -> Iterator[Pair]:
 
     A generator, so that nothing is listed before the first pair is asked for: most data sets need none.
     """
-    yield from {pair.label: pair for pair in LAYOUTS_ON_DISK[layout].read_split(root, ALL, _ignore)}.values()
+    yield from {pair.label: pair for pair in LAYOUTS_ON_DISK[layout].read_split(root, ALL, _skip)}.values()
 
 
 def recognise_layout(root: Path) -> str:
@@ -214,7 +214,7 @@ def sample_files(source: Source, index: int) -> tuple[Path, ...]:
 def used_files(root: Path, layout: str) -> set[Path]:
     """Return the images and masks of all complete samples of all splits."""
     with parsing(str(root)):
-        samples = LAYOUTS_ON_DISK[layout].read_split(root, ALL, _ignore)
+        samples = LAYOUTS_ON_DISK[layout].read_split(root, ALL, _skip)
     return {path for sample in samples for path in (sample.image, getattr(sample, "label", None)) if path}
 
 

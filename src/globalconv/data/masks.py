@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from globalconv.arrays import Uint8Array
+from globalconv.arrays import AnyArray, Int64Array, Uint8Array
 from globalconv.data.images import image_size, open_image, turn_upright
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE, Colour, LabelSpace
@@ -93,7 +93,7 @@ def read_label_map(path: Path, labels: LabelSpace, masks: MaskFormat = INDEX_MAS
     return label_map
 
 
-def read_mask(path: Path, masks: MaskFormat = INDEX_MASKS) -> NDArray[np.generic]:
+def read_mask(path: Path, masks: MaskFormat = INDEX_MASKS) -> AnyArray:
     """Return the mask `path` as it is stored: integers (H, W), or colours (H, W, 3) where `masks` declares some."""
     if path.suffix.lower() == MAT_SUFFIX:
         return read_mat(path)
@@ -170,7 +170,7 @@ def read_palette(path: Path) -> list[Colour]:
         return list(zip(channels[0::3], channels[1::3], channels[2::3], strict=True))
 
 
-def unique_values(values: NDArray[np.generic]) -> list[int]:
+def unique_values(values: AnyArray) -> list[int]:
     """Return the values that occur, in ascending order."""
     if values.dtype == np.uint8:  # `np.unique` sorts, which takes ten times as long.
         present: NDArray[np.integer] = np.flatnonzero(np.bincount(values.ravel().view(np.uint8), minlength=256))
@@ -201,7 +201,7 @@ def _holds_colours(image: Image.Image, masks: MaskFormat) -> bool:
     return any(palette.get(index) in declared and palette.get(index) != class_colours.get(index) for index in used)
 
 
-def _classify_colours(colours_HW3: NDArray[np.generic], masks: MaskFormat, path: Path) -> Uint8Array:
+def _classify_colours(colours_HW3: AnyArray, masks: MaskFormat, path: Path) -> Uint8Array:
     """Return the label map of a colour mask: exact colours class by class, the others by their distance."""
     codes_HW = _pack_colours(colours_HW3)
     label_map = np.full(codes_HW.shape, IGNORE, np.uint8)
@@ -225,7 +225,7 @@ def _classify_colours(colours_HW3: NDArray[np.generic], masks: MaskFormat, path:
     return label_map
 
 
-def _match_colours(colours_N3: Uint8Array, masks: MaskFormat) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _match_colours(colours_N3: Uint8Array, masks: MaskFormat) -> tuple[Int64Array, Int64Array]:
     """Return, for each colour, the class (or `IGNORE`) of the nearest declared one, and the distance to it.
 
     The distance is the largest difference in any channel, 0 .. 255; of equally near classes the first counts.
@@ -237,7 +237,7 @@ def _match_colours(colours_N3: Uint8Array, masks: MaskFormat) -> tuple[NDArray[n
     return classes_K[nearest_N], distance_NK[np.arange(len(nearest_N)), nearest_N]
 
 
-def _pack_colours(colours: NDArray[np.generic]) -> NDArray[np.uint32]:
+def _pack_colours(colours: AnyArray) -> NDArray[np.uint32]:
     """Return red, green and blue as one number, in as little memory as possible: masks may have 100 megapixels."""
     codes = colours[..., 0].astype(np.uint32)
     for channel in (1, 2):

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
+from globalconv.arrays import Uint8Array
 from globalconv.data.transform_settings import Augmentation
 from globalconv.labels import IGNORE, Colour
 
@@ -35,8 +35,8 @@ class CropWindow:
 
 
 def augment(
-    image: NDArray[np.uint8],
-    label_map: NDArray[np.uint8],
+    image: Uint8Array,
+    label_map: Uint8Array,
     settings: Augmentation,
     fill: Colour,
     rng: np.random.Generator,
