@@ -5,7 +5,7 @@ import re
 import pytest
 from helpers.html import Reader, check_self_contained, render
 
-from globalconv.reports.curves import POINTS, RUN_COLOURS, Curve, Curves, thinned
+from globalconv.reports.curves import POINTS, RUN_COLOURS, Curve, Curves, thin
 from globalconv.reports.page import RunLegend
 
 
@@ -42,6 +42,6 @@ def test_more_runs_than_colours_start_again() -> None:
 
 def test_long_curves_are_thinned_to_means() -> None:
     points = [(float(x), float(x % 2)) for x in range(10 * POINTS)]
-    thin = thinned(points)
-    assert len(thin) == POINTS and all(y == pytest.approx(0.5) for _, y in thin)
-    assert thinned(points[:POINTS]) == points[:POINTS]
+    thinner = thin(points)
+    assert len(thinner) == POINTS and all(y == pytest.approx(0.5) for _, y in thinner)
+    assert thin(points[:POINTS]) == points[:POINTS]

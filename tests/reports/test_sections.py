@@ -5,14 +5,14 @@ import math
 import numpy as np
 
 from globalconv.reports.page import DifferenceCell, ScoreCell, ShareCell
-from globalconv.reports.sections import MATRIX_SIDE, compared, confusion_matrix
+from globalconv.reports.sections import MATRIX_SIDE, compare, confusion_matrix
 
 
 def test_the_best_of_several_is_marked_and_a_tie_is_not() -> None:
-    assert compared([0.5, 0.25]) == [ScoreCell(0.5, best=True), ScoreCell(0.25), DifferenceCell(-0.25)]
-    assert compared([0.4, 0.40001])[:2] == [ScoreCell(0.4), ScoreCell(0.40001)]  # alike in three digits
-    assert compared([0.9]) == [ScoreCell(0.9)]
-    assert compared([math.nan, 0.2, 0.3])[1:3] == [ScoreCell(0.2), ScoreCell(0.3, best=True)]
+    assert compare([0.5, 0.25]) == [ScoreCell(0.5, best=True), ScoreCell(0.25), DifferenceCell(-0.25)]
+    assert compare([0.4, 0.40001])[:2] == [ScoreCell(0.4), ScoreCell(0.40001)]  # alike in three digits
+    assert compare([0.9]) == [ScoreCell(0.9)]
+    assert compare([math.nan, 0.2, 0.3])[1:3] == [ScoreCell(0.2), ScoreCell(0.3, best=True)]
 
 
 def test_the_matrix_has_shares_of_the_true_class() -> None:

@@ -44,14 +44,14 @@ class Curves:
 
 @dataclass(frozen=True)
 class SvgDrawing:
-    """What goes into an `svg` element, and its `viewBox`."""
+    """The content of an `svg` element, and its `viewBox`."""
 
     view_box: str
     content: str
 
 
-def drawing(curves: Curves) -> SvgDrawing:
-    """Return `curves` drawn in the page's colours and letters."""
+def draw_curves(curves: Curves) -> SvgDrawing:
+    """Draw `curves` in the page's colours and letters."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
@@ -69,7 +69,7 @@ def drawing(curves: Curves) -> SvgDrawing:
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         axes = figure.add_subplot()
         for line in curves.lines:
-            xs, ys = zip(*thinned(line.points), strict=True)
+            xs, ys = zip(*thin(line.points), strict=True)
             colour = colours[line.run % RUN_COLOURS]
             axes.plot(
                 xs, ys, color=colour, linewidth=1.8, marker="o" if line.marked else "", markersize=4,
@@ -104,7 +104,7 @@ def drawing(curves: Curves) -> SvgDrawing:
     return SvgDrawing(parts[1], parts[2].strip())
 
 
-def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Return at most `POINTS` points: means of neighbours."""
     size = -(-len(points) // POINTS)
     parts = [points[start : start + size] for start in range(0, len(points), size)]

@@ -22,7 +22,7 @@ from PIL import Image
 
 from globalconv.errors import InputError
 from globalconv.labels import Colour
-from globalconv.reports.curves import RUN_COLOURS, Curves, drawing
+from globalconv.reports.curves import RUN_COLOURS, Curves, draw_curves
 from globalconv.runtime.files import write_text
 from globalconv.visual.overlay import LegendEntry
 
@@ -235,7 +235,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.globals |= {"mark": MARK, "run_colours": RUN_COLOURS}
-    environment.filters |= {"signed": signed, "drawing": drawing, "class_name": lambda value: type(value).__name__}
+    environment.filters |= {"signed": signed, "draw": draw_curves, "class_name": lambda value: type(value).__name__}
     environment.tests["nan"] = math.isnan
     return environment
 

@@ -81,10 +81,10 @@ def render_report(findings: Findings, stages: bool = False) -> str:
         *([sections.disputed_images(findings)] if len(findings.results) > 1 else []),
         sections.confusion(findings, best),
         sections.images(findings),
-        data(findings),
-        cost(findings),
-        environment(findings),
-        all_settings(findings),
+        data_section(findings),
+        cost_section(findings),
+        environment_section(findings),
+        settings_section(findings),
     ]
     described = "; ".join(describe(result.subject) for result in findings.results)
     lead = f"{described}. Scored on {findings.source.name}: {len(findings.source)} images."
@@ -172,7 +172,7 @@ def changed_settings(results: Sequence[Result]) -> list[TableRow]:
     return [row for row in rows if len(set(row.cells)) > 1]
 
 
-def all_settings(findings: Findings) -> Section:
+def settings_section(findings: Findings) -> Section:
     """Return the recipe of each run that has one."""
     blocks = []
     for result in findings.results:
@@ -190,7 +190,7 @@ def _plain(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def data(findings: Findings) -> Section:
+def data_section(findings: Findings) -> Section:
     """Return what was scored, and what the networks were trained on."""
     sizes = [f"{width}x{height} ({count})" for (width, height), count in findings.sizes.most_common(4)]
     more = f" and {len(findings.sizes) - 4} other sizes" if len(findings.sizes) > 4 else ""
@@ -206,7 +206,7 @@ def data(findings: Findings) -> Section:
     return Section("Data", [Table([], [TableRow(name, [fact]) for name, fact in facts.items()], "words")])
 
 
-def cost(findings: Findings) -> Section:
+def cost_section(findings: Findings) -> Section:
     """Return what each network costs, in use and in training."""
     width, height = findings.sizes.most_common(1)[0][0]
     columns = []
@@ -234,7 +234,7 @@ def cost(findings: Findings) -> Section:
     return Section("Cost", [_facts(findings, columns)])
 
 
-def environment(findings: Findings) -> Section:
+def environment_section(findings: Findings) -> Section:
     """Return where and with what the trainings ran and the scores were made."""
     columns = []
     for result in findings.results:

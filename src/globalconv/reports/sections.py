@@ -51,8 +51,8 @@ def class_scores(findings: Findings) -> Section:
         note = "IoU of each class; the best of a row is marked. Pixels: the class's share of all that count."
         columns = [*findings.names, *_difference_titles(findings)]
         ious = [result.score.matrix.iou() for result in findings.results]
-        cells = [compared(values) for values in zip(*ious, strict=True)]
-        mean = TableRow("mIoU", ["", *compared([result.score.miou for result in findings.results])], strong=True)
+        cells = [compare(values) for values in zip(*ious, strict=True)]
+        mean = TableRow("mIoU", ["", *compare([result.score.miou for result in findings.results])], strong=True)
     else:
         note = (
             "IoU: right pixels among all that are of the class or were taken for it. Found: share of the class that was"
@@ -73,7 +73,7 @@ def class_scores(findings: Findings) -> Section:
     return Section("Scores per class", [Note(note), table])
 
 
-def compared(scores: Sequence[float]) -> list[Cell]:
+def compare(scores: Sequence[float]) -> list[Cell]:
     """Return cells for the scores of networks, the best one marked, and for what each has more than the first."""
     digits = {f"{score:.3f}" for score in scores if not math.isnan(score)}
     best = max(digits) if len(digits) > 1 else None  # none where all are alike
@@ -115,7 +115,7 @@ def regions(findings: Findings) -> Section:
     accuracies_S = zip(*(result.regions.internal_by_size()[0] for result in results), strict=True)
     pixels_S = results[0].regions.internal_by_size()[1]
     sizes = [
-        TableRow(f"{name} pixels", [f"{pixels / max(1, pixels_S.sum()):.1%}", *compared(scores)])
+        TableRow(f"{name} pixels", [f"{pixels / max(1, pixels_S.sum()):.1%}", *compare(scores)])
         for name, pixels, scores in zip(SIZE_NAMES, pixels_S, accuracies_S, strict=True)
     ]
     columns = ["internal pixels", *(names or ["internal accuracy"]), *_difference_titles(findings)]
