@@ -1,4 +1,4 @@
-"""Figure 3 remade: what the score at the middle of an object rests on, 1 x 1 heads beside GCN k = 15, at two scales.
+"""Figure 3 remade: the receptive field at the middle of an object, 1 x 1 heads beside GCN k = 15, at two scales.
 
     GLOBALCONV_DATA=... python benchmarks/figure3.py [--steps 500] [--occluders 5000] [--out runs/figure3]
 
@@ -50,16 +50,16 @@ def trained(data: Path, settings: Settings) -> dict[str, Path]:
     return folders
 
 
-def rows(data: Path, folders: dict[str, Path], settings: Settings) -> list[dict[str, Any]]:
+def measured_areas(data: Path, folders: dict[str, Path], settings: Settings) -> list[dict[str, Any]]:
     """Return the areas of all images, and write each as Figure 3."""
-    how = FieldSettings(scales=settings.scales, occluders=settings.occluders)
-    found = []
+    field_settings = FieldSettings(scales=settings.scales, occluders=settings.occluders)
+    rows = []
     for photo, (kind, at) in IMAGES.items():
         image, labels = data / f"images/val/{photo}.jpg", data / f"labels/val/{photo}.png"
         out = settings.out / f"{photo}.png"
-        fields = draw_fields(list(folders.values()), image, at, out, how, kind, labels, settings.device)
-        found += [{"image": photo, **row} for row in fields.to_json()["fields"]]
-    return found
+        fields = draw_fields(list(folders.values()), image, at, out, field_settings, kind, labels, settings.device)
+        rows += [{"image": photo, **row} for row in fields.to_json()["fields"]]
+    return rows
 
 
 def miou(folder: Path) -> float:
@@ -73,8 +73,8 @@ def main(settings: Settings) -> None:
     data = Path(os.environ["GLOBALCONV_DATA"]) / "MSRC21"
     settings.out.mkdir(parents=True, exist_ok=True)
     folders = trained(data, settings)
-    found = rows(data, folders, settings)
-    print_rows("valid receptive fields", found)
+    area_rows = measured_areas(data, folders, settings)
+    print_rows("valid receptive fields", area_rows)
     facts = {"steps": settings.steps, "occluders": settings.occluders}
     scores = {f"mIoU of {folder.name}": miou(folder) for folder in folders.values()}
     command = f"python benchmarks/figure3.py --steps {settings.steps} --occluders {settings.occluders}"
@@ -82,7 +82,7 @@ def main(settings: Settings) -> None:
         "command": command,
         "hardware": hardware(),
         "settings": {**facts, **scores},
-        "tables": {"valid receptive fields, as Figure 3": found},
+        "tables": {"valid receptive fields, as Figure 3": area_rows},
     }
     write_report(RESULTS / "figure3.json", report)
 

@@ -44,11 +44,11 @@ def main() -> None:
         image().save(options.image, optimize=True)
         return
     truth, prediction = maps()
-    matrix, tally = ConfusionMatrix(CLASSES), RegionScores(CLASSES)
+    matrix, region_scores = ConfusionMatrix(CLASSES), RegionScores(CLASSES)
     ours = {
         "confusion matrix alone": lambda: matrix.update(prediction, truth),
         "near and internal, 7 pixels": lambda: region_counts(prediction, truth),
-        "everything": lambda: tally.update(prediction, truth),
+        "everything": lambda: region_scores.update(prediction, truth),
     }
     parts = {
         "distance to the boundary": lambda: boundary_squares(truth, WIDEST),
@@ -115,9 +115,9 @@ def erosions_per_class(prediction: Uint8Array, truth: Uint8Array) -> list[float]
     ious, counted, steps = [], truth != 255, band_width(*truth.shape)
     square = np.ones((3, 3), bool)
     for k in range(CLASSES):
-        masks = [found == k for found in (prediction, truth)]
-        one, other = (mask & ~ndimage.binary_erosion(mask, square, steps) & counted for mask in masks)
-        ious.append(float((one & other).sum() / max(1, (one | other).sum())))
+        masks = [class_indices == k for class_indices in (prediction, truth)]
+        predicted_band, true_band = (mask & ~ndimage.binary_erosion(mask, square, steps) & counted for mask in masks)
+        ious.append(float((predicted_band & true_band).sum() / max(1, (predicted_band | true_band).sum())))
     return ious
 
 

@@ -1,4 +1,4 @@
-"""`globalconv evaluate WEIGHTS --data PATH`: mIoU and other scores of a network, or of class maps made by anything."""
+"""`globalconv evaluate WEIGHTS --data PATH`: mIoU and other scores of a network, or of a folder of class maps."""
 
 import json
 from dataclasses import dataclass, replace

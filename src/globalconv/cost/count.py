@@ -44,20 +44,20 @@ class NetworkCost:
     """What a network costs for one image of `height` x `width`.
 
     `multiply_adds` are those of convolutions, deconvolutions, matrix products and attention; sums, activations, norms,
-    pooling and interpolation are not counted, as everywhere in the literature. Of a network that pads its input they
-    are those of the padded image.
+    pooling and interpolation are not counted, as is usual in the literature. For a network that pads its input they are
+    those of the padded image.
     """
 
     height: int
     width: int
     rows: tuple[CostRow, ...]
-    """NetworkBlock by block, in the order of the forward pass; they add up to the whole."""
+    """Block by block, in the order of the forward pass; they add up to the whole."""
     inference_bytes: int
-    """Most bytes of activations that live at one time of a forward pass without gradients, in float32. The input and
-    the weights are not among them, nor what a convolution's algorithm needs to work in."""
+    """Most bytes of activations that are alive at one time in a forward pass without gradients, in float32. Input,
+    weights and the workspace of a convolution's algorithm are not included."""
     training_bytes: int
-    """Bytes of activations that a forward pass in training leaves for the backward pass, per image of a batch, in
-    float32. Gradients, the optimiser's state and the weights come on top."""
+    """Bytes of activations that a forward pass in training keeps for the backward pass, per image of a batch, in
+    float32. Weights, gradients and the optimiser's state come on top."""
 
     @property
     def weights(self) -> int:

@@ -1,1 +1,1 @@
-"""Scores: the confusion matrix (arrays only) and the one function that fills it from predictions over a source."""
+"""Scores of predictions against label maps: mIoU, accuracy by regions, Boundary IoU, bootstrap intervals."""

@@ -105,15 +105,15 @@ def _lower(best: Int32Array, line: Int32Array, first: int, reach: int, shift: in
 
 
 @compiled
-def cracks_in_columns(class_map: Uint8Array, most: int, ignored: int) -> tuple[Uint16Array, Uint16Array]:
+def cracks_in_columns(class_map: Uint8Array, limit: int, ignored: int) -> tuple[Uint16Array, Uint16Array]:
     """Return the distances to the nearest crack along the W + 1 lines between columns and the W lines through centres.
 
     A line between columns has 0 beside a crack of its own, else the distance to the nearest end of any crack; a centre
-    line has the distance to the nearest crack across it. Distances above `most` are `most`.
+    line has the distance to the nearest crack across it. Distances above `limit` are `limit`.
     """
     height, width = class_map.shape
-    lines = np.full((height, width + 1), np.uint16(most))
-    centres = np.full((height, width), np.uint16(most))
+    lines = np.full((height, width + 1), np.uint16(limit))
+    centres = np.full((height, width), np.uint16(limit))
     for y in range(height):
         for x in range(width):
             if x > 0 and _differ(class_map[y, x - 1], class_map[y, x], ignored):
@@ -144,7 +144,7 @@ def _pass_on(before: Uint16Array, row: Uint16Array) -> None:
 
 
 @compiled
-def near_unequal(class_map: Uint8Array, reach: int, ignored: int) -> BoolArray:
+def in_band(class_map: Uint8Array, reach: int, ignored: int) -> BoolArray:
     """Return the pixels (H, W) in the Boundary IoU band of their class, for all classes at once.
 
     These are the pixels that an erosion of their class by a square of `reach` pixels to every side removes: the square
@@ -152,18 +152,18 @@ def near_unequal(class_map: Uint8Array, reach: int, ignored: int) -> BoolArray:
     """
     height, width = class_map.shape
     lines, centres = cracks_in_columns(class_map, 2 * reach + 1, ignored)
-    near = np.empty((height, width), np.bool_)
+    band = np.empty((height, width), np.bool_)
     for y in range(height):
         outside = min(y, height - 1 - y) < reach
         since = 0
         for x in range(width):
             since = 0 if x == 0 or lines[y, x] < 2 * reach else since + 1
-            near[y, x] = outside or since < reach or centres[y, x] < 2 * reach
+            band[y, x] = outside or since < reach or centres[y, x] < 2 * reach
         since = 0
         for x in range(width - 1, -1, -1):
             since = 0 if x == width - 1 or lines[y, x + 1] < 2 * reach else since + 1
-            near[y, x] |= since < reach
-    return near
+            band[y, x] |= since < reach
+    return band
 
 
 @compiled
@@ -180,7 +180,8 @@ def object_areas(label_map: Uint8Array) -> Int32Array:
             points_to[pixel] = points_to[pixel - 1] if left else pixel
             above = y > 0 and labels[pixel - width] == labels[pixel]
             if above and not (left and labels[pixel - width - 1] == labels[pixel]):  # else the left one is joined to it
-                _join(points_to, pixel, pixel - width)
+                a, b = _root(points_to, pixel), _root(points_to, pixel - width)
+                points_to[max(a, b)] = min(a, b)
     areas = np.zeros(height * width, np.int32)
     for pixel in range(height * width):
         points_to[pixel] = points_to[points_to[pixel]]
@@ -188,12 +189,6 @@ def object_areas(label_map: Uint8Array) -> Int32Array:
     for pixel in range(height * width):
         areas[pixel] = areas[points_to[pixel]]
     return areas.reshape(height, width)
-
-
-@compiled
-def _join(points_to: Int32Array, a: int, b: int) -> None:
-    a, b = _root(points_to, a), _root(points_to, b)
-    points_to[max(a, b)] = min(a, b)
 
 
 @compiled

@@ -135,13 +135,13 @@ def boundary_overlap(class_map: Uint8Array, label_map: Uint8Array, num_classes: 
     of each class. Void is in no band: in the truth it is filled with the nearest class, and predictions on it give way
     to the nearest predicted class.
     """
-    from globalconv.evaluation.region_kernels import count_edges, near_unequal
+    from globalconv.evaluation.region_kernels import count_edges, in_band
 
     width = band_width(*label_map.shape)
     fill_reach = math.ceil(width * math.sqrt(2)) + 1
     predicted = np.where(label_map == IGNORE, np.uint8(IGNORE), class_map)
     in_prediction, in_truth = (
-        near_unequal(_filled(class_indices, fill_reach), width, IGNORE) for class_indices in (predicted, label_map)
+        in_band(_filled(class_indices, fill_reach), width, IGNORE) for class_indices in (predicted, label_map)
     )
     hits_K, unions_K = np.zeros((2, num_classes), np.int64)
     count_edges(in_prediction, in_truth, class_map, label_map, hits_K, unions_K)
