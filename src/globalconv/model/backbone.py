@@ -1,6 +1,6 @@
 """One contract for every backbone: feature maps at strides 4, 8, 16, 32, and how many channels each has.
 
-timm is behind it, so any of its models that yields those four strides will do; ResNet-GCN is made known to it here.
+Any timm model that yields those four strides will do; importing this module registers ResNet-GCN with timm.
 """
 
 import difflib
@@ -22,24 +22,28 @@ STRIDES = (4, 8, 16, STRIDE)
 """Pixels per cell of the levels res-2, res-3, res-4, res-5."""
 
 PROBE = (STRIDE, 3 * STRIDE)
-"""Height and width of the image that a backbone is tried on: one cell at res-5, and not square."""
+"""Height and width of the image that tries out a backbone: one cell high at res-5, and not square."""
 
 
 class Backbone(nn.Module):
     """A timm model cut into the levels res-2 .. res-5 (Figure 2A), without its classifier.
 
     `channels` holds four numbers, fine to coarse; `mean` and `std` (R, G, B of images in [0, 1]) are timm's for it.
-    A tag in the name ("resnet50.a1_in1k") chooses whose mean and standard deviation, not whose weights; weights that
-    are loaded by their tag bring their own.
+    A tag in the name ("resnet50.a1_in1k") chooses mean and standard deviation, not weights; weights that are loaded by
+    their tag bring their own.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        _check_name(name)
+        requested: Any = name  # settings come from files as well
+        if not isinstance(requested, str) or not timm.is_model(requested):
+            close = difflib.get_close_matches(str(name).partition(".")[0].lower(), timm.list_models(), n=3)
+            hint = f"did you mean {', '.join(map(repr, close))}?" if close else "timm.list_models() names them all"
+            raise InputError(f"backbone={name!r}: timm knows no such model; {hint}")
         self.name = name
-        self._normalise_as(pretrained_config(name))
+        self._set_normalisation(pretrained_config(name))
         self.norm_frozen = False
-        self.body = _cut(name, out_indices=_levels(name))
+        self.body = _create_cut(name, out_indices=_level_indices(name))
         self.channels: tuple[int, ...] = tuple(self.body.feature_info.channels())
 
     def forward(self, images_N3PQ: Tensor) -> list[Tensor]:
@@ -51,21 +55,27 @@ class Backbone(nn.Module):
         names; `InputError` where they cannot be had or do not fit."""
         config = load_pretrained(self.body, self.name, weights)
         if config is not None:
-            self._normalise_as(config)
+            self._set_normalisation(config)
 
-    def _normalise_as(self, config: Any) -> None:
+    def _set_normalisation(self, config: Any) -> None:
+        """Take mean and standard deviation from timm's configuration; None stands for ImageNet's."""
         self.mean: tuple[float, ...] = tuple(map(float, config.mean if config else IMAGENET_DEFAULT_MEAN))
         self.std: tuple[float, ...] = tuple(map(float, config.std if config else IMAGENET_DEFAULT_STD))
 
     def freeze_norm(self) -> None:
         """Fix the statistics and the affine weights of every batch norm; `train()` leaves them fixed.
 
-        Raises `InputError` where there is no batch norm, or none whose statistics were ever learnt or loaded.
+        Raises `InputError` where there is no batch norm, or none with statistics that were learned or loaded.
         """
         norms = batch_norms(self)
         if not norms:
             raise InputError(f"backbone_norm='frozen': {self.name!r} has no batch norm; use backbone_norm='train'")
-        if not any(map(_has_statistics, norms)):
+        if all(
+            layer.running_mean is None
+            or layer.running_var is None
+            or bool((layer.running_mean == 0).all() and (layer.running_var == 1).all())
+            for layer in norms
+        ):
             raise InputError(
                 "backbone_norm='frozen': no statistics were loaded, and fresh ones (mean 0, variance 1) normalise"
                 " nothing; give backbone_weights or the weights of a trained network, or use backbone_norm='train'"
@@ -90,43 +100,31 @@ def batch_norms(module: nn.Module) -> list[_BatchNorm]:
     return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
 
 
-def _has_statistics(layer: _BatchNorm) -> bool:
-    if layer.running_mean is None or layer.running_var is None:
-        return False
-    return bool((layer.running_mean != 0).any() or (layer.running_var != 1).any())
-
-
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not timm.is_model(name):
-        close = difflib.get_close_matches(str(name).partition(".")[0].lower(), timm.list_models(), n=3)
-        hint = f"did you mean {', '.join(map(repr, close))}?" if close else "timm.list_models() names them all"
-        raise InputError(f"backbone={name!r}: timm knows no such model; {hint}")
-
-
-def _cut(name: str, **options: Any) -> Any:
-    """Return the timm model `name`, untrained, as one that gives feature maps and declares them."""
+def _create_cut(name: str, **options: Any) -> Any:
+    """Return the timm model `name`, untrained, cut so that it returns feature maps and declares their strides."""
     return timm.create_model(name, features_only=True, pretrained=False, **options)
 
 
-def _levels(name: str) -> list[int]:
+def _level_indices(name: str) -> list[int]:
     """Return the timm feature indices of strides 4, 8, 16, 32; `InputError` for a model that lacks one.
 
-    The model is made twice on the meta device, which costs milliseconds: once to ask which strides it declares, once
-    to see that shapes really come out so. Declarations can be wrong (dla34), and many transformers take one size only.
+    The model is built twice on the meta device, without memory or arithmetic: once to read which strides it declares,
+    once to see that shapes really come out so. Declarations can be wrong (dla34), and many transformers take one size
+    only.
     """
     try:
         with torch.device("meta"):
-            reductions = _cut(name).feature_info.reduction()
+            reductions = _create_cut(name).feature_info.reduction()
             levels = [reductions.index(stride) for stride in STRIDES if stride in reductions]
-            body = _cut(name, out_indices=levels).eval()
+            body = _create_cut(name, out_indices=levels).eval()
             shapes = [tuple(level.shape[1:]) for level in _features(body, torch.empty(1, 3, *PROBE))]
     except (RuntimeError, AttributeError, AssertionError, TypeError, ValueError) as error:
         raise InputError(
             f"backbone={name!r} cannot give feature maps of an image of any size ({one_line(error)});"
             f" choose a convolutional model"
         ) from error
-    wanted = [(PROBE[0] // stride, PROBE[1] // stride) for stride in STRIDES]
-    if [shape[1:] for shape in shapes] != wanted or [shape[0] for shape in shapes] != body.feature_info.channels():
+    expected = [(PROBE[0] // stride, PROBE[1] // stride) for stride in STRIDES]
+    if [shape[1:] for shape in shapes] != expected or [shape[0] for shape in shapes] != body.feature_info.channels():
         raise InputError(
             f"backbone={name!r} does not give the strides 4, 8, 16 and 32 (timm declares {reductions}; an image of"
             f" {PROBE} comes out as {shapes}); choose another"

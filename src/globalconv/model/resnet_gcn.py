@@ -1,4 +1,4 @@
-"""ResNet-GCN: a ResNet whose deep blocks see globally (Figure 5, Table 11). Importing this makes timm know it by name.
+"""ResNet-GCN: a ResNet whose deep blocks see globally (Figure 5, Table 11). Importing this registers it with timm.
 
 Shapes: N images, C channels of a level, M = the width inside a block, h x w the level's resolution.
 
@@ -6,10 +6,10 @@ conv-1, res-2 and res-3 are timm's ResNet. In res-4 (k = 5, width 85) and res-5 
 convolutions of every bottleneck are a Global Convolutional Network module. The depths of res-4 and res-5 are the
 ResNet's, so `resnet101_gcn` and `resnet152_gcn` follow by the same rule; the paper has ResNet50-GCN alone.
 
-The paper does not state where the stride of the first block of res-4 and res-5 sits. Here it is in the first
-convolution of each branch, both ways at once, as Caffe's ResNet has it in the first convolution of a bottleneck; res-3
-strides in its 3 x 3, as timm's ResNet does. Million multiply-adds of the convolutions at 224 x 224, of which the paper
-prints 3,700:
+The paper does not state where the stride of the first block of res-4 and res-5 lies. Here it is in the first
+convolution of each branch, vertical and horizontal at once, as Caffe's ResNet has it in the first convolution of a
+bottleneck; res-3 strides in its 3 x 3, as timm's ResNet does. Million multiply-adds of the convolutions at 224 x 224,
+of which the paper prints 3,700:
 
 |                                                     | res-3 strides in its 3 x 3 | in its first 1 x 1 (Caffe) |
 |---|---|---|
@@ -39,7 +39,7 @@ __all__: list[str] = ["GlobalBottleneck", "GlobalConvNorm"]
 
 
 class _Place(TypedDict, total=False):
-    """Where parameters are made, as timm hands it down."""
+    """Device and type of new parameters, as timm passes them on."""
 
     device: torch.device | None
     dtype: torch.dtype | None
@@ -81,14 +81,14 @@ _FIXED = {
     "cardinality": 1, "base_width": 64, "reduce_first": 1, "dilation": 1, "first_dilation": 1, "act_layer": nn.ReLU,
     "norm_layer": nn.BatchNorm2d, "aa_layer": None, "drop_block": None,
 }  # fmt: skip
-"""What timm's ResNet tells its blocks and these do not vary."""
+"""Arguments that timm's ResNet passes to its blocks, with the only values that ResNet-GCN has."""
 
 
 class GlobalBottleneck(nn.Module):
     """A block of ResNet-GCN (Figure 5): global module, 1 x 1 convolution and batch norm, plus the shortcut, ReLU.
 
-    Its subclasses are the two blocks of Table 11. timm's ResNet makes it: `planes * 4` channels come out, `downsample`
-    brings the shortcut to them, `drop_path` (stochastic depth) may drop the rest.
+    Its subclasses are the two blocks of Table 11. timm's ResNet builds it: its output has `planes * 4` channels, to
+    which `downsample` brings the shortcut; `drop_path` (stochastic depth) may drop the residual.
     """
 
     expansion: ClassVar[int] = 4
@@ -150,7 +150,7 @@ _CONFIG = {
 }  # fmt: skip
 
 default_cfgs = generate_default_cfgs(dict.fromkeys(("resnet50_gcn", "resnet101_gcn", "resnet152_gcn"), _CONFIG))
-"""What timm wants to know of a model: here, that there are no weights to download, and ImageNet's colours."""
+"""timm's description of the models: no weights to download, ImageNet's mean and standard deviation."""
 
 
 def _resnet_gcn(variant: str, layers: tuple[int, ...], pretrained: bool, **options: Any) -> ResNet:

@@ -232,7 +232,7 @@ def test_the_input_is_overwritten_where_it_is_spare() -> None:
     before = x.clone()
     expected = block(x)
     torch.testing.assert_close(x, before)
-    add_in_place(graph, input_is_spare=True)
+    add_in_place(graph, owns_input=True)
     torch.testing.assert_close(block(x), expected)
     assert in_place(block) == [False, True] and not torch.equal(x, before)
 

@@ -1,4 +1,4 @@
-"""Convolutions as oneDNN likes them: with the sum and the ReLU that follow, and with narrow outputs side by side.
+"""Faster convolutions by oneDNN: fused with the sum and the ReLU after them, and with narrow outputs side by side.
 
 Shapes: N images, C channels, h x w cells, K output channels. Everything is channels-last.
 """
@@ -16,24 +16,24 @@ from globalconv.model.blocks import RowConv
 _onednn = torch.ops.mkldnn
 
 LANES = 16
-"""Output channels that are computed together, whether there are so many or not (AVX-512 and AMX; AVX2 has half)."""
+"""Output channels that are computed together, even if there are fewer (AVX-512 and AMX; AVX2 has half)."""
 
 SIDE_BY_SIDE = 6
-"""Most neighbours that are computed together."""
+"""Most neighbouring outputs that are computed together."""
 
-WORTH = 0.9
+WORTHWHILE = 0.9
 """Share of the multiply-adds, padded ones included, up to which computing neighbours together pays."""
 
 
 def is_available(dtype: torch.dtype) -> bool:
     """Return whether this machine has oneDNN's fused convolutions, which torch.compile uses as well, in `dtype`.
 
-    Elsewhere than on x86 they have not been tried.
+    They have been tried on x86 only.
     """
     if platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available():
         return False
-    known = hasattr(_onednn, "_convolution_pointwise") and hasattr(_onednn, "_is_mkldnn_bf16_supported")
-    return known and (dtype == torch.float32 or bool(_onednn._is_mkldnn_bf16_supported()))
+    exists = hasattr(_onednn, "_convolution_pointwise") and hasattr(_onednn, "_is_mkldnn_bf16_supported")
+    return exists and (dtype == torch.float32 or bool(_onednn._is_mkldnn_bf16_supported()))
 
 
 def is_fusable(layer: nn.Module) -> bool:
@@ -45,8 +45,8 @@ def is_fusable(layer: nn.Module) -> bool:
 class FusedConvolution(nn.Module):
     """relu(convolution(features_NChw) + other_NKhw) in one call, where sum and ReLU are optional.
 
-    Weights are stored in the order that oneDNN picks for the shape of its input, and reordered when another shape
-    comes. Inputs are taken in `dtype`, whatever autocast says. With `in_place` a sum is put where `other` was.
+    Weights are stored in the order that oneDNN picks for the shape of the input, and reordered for another shape.
+    Inputs are converted to `dtype`, whatever autocast says. With `in_place` a sum overwrites `other`.
     """
 
     in_place = False
@@ -65,11 +65,20 @@ class FusedConvolution(nn.Module):
             return self.padded(features_NChw, self.padding)
         features_NChw, other_NKhw = features_NChw.to(self.weight.dtype), other_NKhw.to(self.weight.dtype)
         # A sum that broadcasts cannot be fused, nor one after a convolution of groups, which in bfloat16 would raise.
-        if self.groups > 1 or other_NKhw.shape != self._shape_of(features_NChw.shape):
+        cells = [
+            (size + 2 * pad - step * (kernel - 1) - 1) // stride + 1
+            for size, pad, step, kernel, stride in zip(
+                features_NChw.shape[2:], self.padding, self.dilation, self.weight.shape[2:], self.stride, strict=True
+            )
+        ]
+        if self.groups > 1 or other_NKhw.shape != (len(features_NChw), len(self.weight), *cells):
             total_NKhw = self._call(features_NChw, self.padding, "none") + other_NKhw
             return F.relu(total_NKhw) if self.relu else total_NKhw
-        weight, how = self._weight_for(features_NChw.shape, self.padding), (self.stride, self.dilation, self.groups)
-        rest: tuple[Any, ...] = (self.bias, self.padding, *how, "add", 1.0, "relu" if self.relu else None, [], None)
+        weight = self._weight_for(features_NChw.shape, self.padding)
+        rest: tuple[Any, ...] = (
+            self.bias, self.padding, self.stride, self.dilation, self.groups, "add", 1.0,
+            "relu" if self.relu else None, [], None,
+        )  # fmt: skip
         summed_NKhw: Tensor
         if self.in_place and other_NKhw.is_contiguous(memory_format=torch.channels_last):  # else bfloat16 may raise
             summed_NKhw = _onednn._convolution_pointwise_.binary(other_NKhw, features_NChw, weight, *rest)
@@ -82,30 +91,21 @@ class FusedConvolution(nn.Module):
         return self._call(features_NChw.to(self.weight.dtype), padding, "relu" if self.relu else "none")
 
     def _call(self, features_NChw: Tensor, padding: Sequence[int], after: str) -> Tensor:
-        weight, how = self._weight_for(features_NChw.shape, padding), (self.stride, self.dilation, self.groups)
+        weight = self._weight_for(features_NChw.shape, padding)
         output_NKhw: Tensor = _onednn._convolution_pointwise(
-            features_NChw, weight, self.bias, padding, *how, after, [], ""
+            features_NChw, weight, self.bias, padding, self.stride, self.dilation, self.groups, after, [], ""
         )
         return output_NKhw
 
     def _weight_for(self, shape: torch.Size, padding: Sequence[int]) -> Tensor:
-        """Return the weights in the best order for an input; in that for another one they are as right, but slow."""
+        """Return the weights in the best order for an input shape; in the order for another one they are slower."""
         packed_for, packed = self._packed
         if packed_for != (shape, *padding):
-            how = padding, self.stride, self.dilation, self.groups
-            packed = _onednn._reorder_convolution_weight(self.weight, *how, list(shape))
-            self._packed = ((shape, *padding), packed)  # at once, for other threads
-        return packed
-
-    def _shape_of(self, shape: torch.Size) -> tuple[int, ...]:
-        """Return the shape of the output."""
-        cells = (
-            (size + 2 * pad - step * (kernel - 1) - 1) // stride + 1
-            for size, pad, step, kernel, stride in zip(
-                shape[2:], self.padding, self.dilation, self.weight.shape[2:], self.stride, strict=True
+            packed = _onednn._reorder_convolution_weight(
+                self.weight, padding, self.stride, self.dilation, self.groups, list(shape)
             )
-        )
-        return (shape[0], len(self.weight), *cells)
+            self._packed = ((shape, *padding), packed)  # both at once, for other threads
+        return packed
 
 
 class SideBySide(nn.Module):
@@ -133,7 +133,8 @@ class SideBySide(nn.Module):
 
     def forward(self, features_NChw: Tensor) -> Tensor:
         length = features_NChw.shape[self.axis + 2]
-        shift = self._shift(length)
+        # Outputs too many in front, so that equal padding at both ends reaches the last output.
+        shift = next(s for s in range(self.count) if (length + 2 * s) // self.count * self.count - s >= length)
         padding = [0, 0]
         padding[self.axis] = self.padding + shift
         groups_NhwM = self.wide.padded(features_NChw, padding).permute(0, 2, 3, 1)
@@ -143,10 +144,6 @@ class SideBySide(nn.Module):
         scores_NhwK = groups_NhwpK.flatten(self.axis + 1, self.axis + 2).narrow(self.axis + 1, shift, length)
         scores_NKhw: Tensor = scores_NhwK.permute(0, 3, 1, 2)
         return scores_NKhw.contiguous(memory_format=torch.channels_last)
-
-    def _shift(self, length: int) -> int:
-        """Return how many outputs too many to compute in front, so that equal padding at both ends reaches the last."""
-        return next(s for s in range(self.count) if (length + 2 * s) // self.count * self.count - s >= length)
 
 
 def neighbours(layer: nn.Conv2d) -> int:
@@ -161,4 +158,4 @@ def neighbours(layer: nn.Conv2d) -> int:
         return -(-count * outputs // LANES) * LANES / count * (k + count - 1) / k
 
     best = min(range(1, SIDE_BY_SIDE + 1), key=cost)
-    return best if cost(best) <= WORTH * cost(1) else 1
+    return best if cost(best) <= WORTHWHILE * cost(1) else 1

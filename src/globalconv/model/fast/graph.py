@@ -1,4 +1,4 @@
-"""A module's forward as a graph of layers, in which batch norms, sums and ReLUs become part of convolutions."""
+"""A module's forward as a graph of layers (torch.fx), in which batch norms, sums and ReLUs join convolutions."""
 
 import copy
 import operator
@@ -15,9 +15,9 @@ from globalconv.model.fast.convolutions import FusedConvolution, SideBySide, is_
 _NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 
 _IDENTITIES = (nn.Identity, nn.Dropout, nn.Dropout2d)
-"""In eval mode."""
+"""Layers that change nothing in eval mode."""
 
-_IN_PLACE = {
+_OUT_OF_PLACE = {
     operator.iadd: operator.add,
     operator.isub: operator.sub,
     operator.imul: operator.mul,
@@ -30,23 +30,23 @@ _RELUS = (F.relu, torch.relu)
 
 
 class _Tracer(fx.Tracer):
-    """Takes for one layer what can be fused, and timm's batch norm with its activation."""
+    """Traces through everything but layers that can be fused, and timm's batch norm with its activation."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return type(m) is BatchNormAct2d or is_fusable(m) or super().is_leaf_module(m, module_qualified_name)
 
 
 def fused(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Return `module`, which is used up, with convolutions of `dtype` that do what follows them as well.
+    """Return `module`, changed in place, with convolutions of `dtype` that compute what follows them as well.
 
-    A module that can be traced keeps its attributes, for others may ask for them, and has the graph for its only part;
-    of one that cannot, or whose layers somebody listens to, the parts are tried one by one.
+    A module that can be traced keeps its attributes, which others may read, and has the graph as its only part. Of a
+    module that cannot be traced, or whose layers have hooks, the parts are tried one by one.
     """
-    if is_fusable(module) and not listened_to(module):
+    if is_fusable(module) and not has_hooks(module):
         assert isinstance(module, nn.Conv2d)
         return _fast(module, False, False, dtype)
     try:
-        graph = _traced(module)
+        graph = _trace(module)
     except Exception:  # whatever a forward raises that looks at values which are not there yet
         for name, child in module.named_children():
             setattr(module, name, fused(child, dtype))
@@ -65,48 +65,55 @@ def fused(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     return module
 
 
-def listened_to(module: nn.Module) -> bool:
-    """Return whether a hook waits for what a module, or a part of it, gets or gives."""
+def has_hooks(module: nn.Module) -> bool:
+    """Return whether a hook of the user's is called with the inputs or outputs of a module or of a part of it."""
     return any(layer._forward_hooks or layer._forward_pre_hooks for layer in module.modules())
 
 
-def add_in_place(graph: fx.GraphModule, input_is_spare: bool = False) -> None:
-    """Let convolutions put a sum where its other summand was, which saves a copy of that.
+def add_in_place(graph: fx.GraphModule, owns_input: bool = False) -> None:
+    """Let convolutions write a sum over its other summand, which saves a copy of that.
 
-    It has to be a convolution's output, or where nobody else reads that the graph's input, and it has to be read by
-    convolutions alone, which hand on no view of it, and by none later.
+    The summand has to be the output of a convolution of ours, or with `owns_input` the graph's input. It may be read by
+    convolutions alone, which return no view of it, and by none after the sum.
     """
     layers = {node: graph.get_submodule(str(node.target)) for node in graph.graph.nodes if node.op == "call_module"}
-    order = {node: place for place, node in enumerate(graph.graph.nodes)}
-
-    def is_ours(node: fx.Node) -> bool:
-        return isinstance(layers.get(node), FusedConvolution) or (input_is_spare and node.op == "placeholder")
-
-    def is_read_by(reader: fx.Node, last: fx.Node) -> bool:
-        return isinstance(layers.get(reader), FusedConvolution) and order[reader] <= order[last]
-
+    order = {node: position for position, node in enumerate(graph.graph.nodes)}
     for node, layer in layers.items():
         if isinstance(layer, FusedConvolution) and len(node.args) == 2 and node.args[0] is not node.args[1]:
-            other = node.args[1]
-            assert isinstance(other, fx.Node)
-            layer.in_place = is_ours(other) and all(is_read_by(reader, node) for reader in other.users)
+            summand = node.args[1]
+            assert isinstance(summand, fx.Node)
+            is_ours = isinstance(layers.get(summand), FusedConvolution)
+            layer.in_place = (is_ours or (owns_input and summand.op == "placeholder")) and all(
+                isinstance(layers.get(reader), FusedConvolution) and order[reader] <= order[node]
+                for reader in summand.users
+            )
 
 
-def _traced(module: nn.Module) -> fx.GraphModule:
-    """Return the graph of `module`, in which nothing is changed in place: what is moved must not see other values.
+def _trace(module: nn.Module) -> fx.GraphModule:
+    """Return the graph of `module` without operations in place, so that its nodes may be moved.
 
-    Raises `ValueError` where something else sees the change, or a hook would no longer be called.
+    Raises `ValueError` where something else sees the change in place, or a hook would no longer be called.
     """
-    if listened_to(module):
-        raise ValueError("somebody listens to a layer")
+    if has_hooks(module):
+        raise ValueError("a layer has a hook")
     graph = _Tracer().trace(module)
     traced = fx.GraphModule(module, graph)
-    in_place = [node for node in graph.nodes if _is_in_place(traced, node)]
+
+    def is_in_place(node: fx.Node) -> bool:
+        if node.op == "call_module":
+            return getattr(traced.get_submodule(str(node.target)), "inplace", False) is True
+        if not node.op.startswith("call_"):
+            return False
+        name = str(getattr(node.target, "__name__", node.target))
+        flagged = node.kwargs.get("inplace") is True or (node.target is F.relu and True in node.args[1:])
+        return flagged or name.endswith("_") or node.target in _OUT_OF_PLACE
+
+    in_place = [node for node in graph.nodes if is_in_place(node)]
     for node in in_place:
         changed = node.args[0]
         if not isinstance(changed, fx.Node) or changed.op == "placeholder" or len(changed.users) > 1:
             raise ValueError(f"{node} changes what others use")
-        if node.op != "call_module" and node.target not in (F.relu, *_IN_PLACE):
+        if node.op != "call_module" and node.target not in (F.relu, *_OUT_OF_PLACE):
             raise ValueError(f"{node} changes its input")
     for node in in_place:
         if node.op == "call_module":
@@ -114,22 +121,12 @@ def _traced(module: nn.Module) -> fx.GraphModule:
         elif node.target is F.relu:
             node.args, node.kwargs = node.args[:1], {}
         else:
-            node.target = _IN_PLACE[node.target]
+            node.target = _OUT_OF_PLACE[node.target]
     return traced
 
 
-def _is_in_place(traced: fx.GraphModule, node: fx.Node) -> bool:
-    if node.op == "call_module":
-        return getattr(traced.get_submodule(str(node.target)), "inplace", False) is True
-    if not node.op.startswith("call_"):
-        return False
-    name = str(getattr(node.target, "__name__", node.target))
-    flagged = node.kwargs.get("inplace") is True or (node.target is F.relu and True in node.args[1:])
-    return flagged or name.endswith("_") or node.target in _IN_PLACE
-
-
 class _Rewriting:
-    """Works on one graph."""
+    """The steps that fuse the layers of one graph."""
 
     def __init__(self, module: fx.GraphModule, dtype: torch.dtype) -> None:
         self.module, self.graph, self.dtype = module, module.graph, dtype
@@ -157,7 +154,7 @@ class _Rewriting:
             self.module.set_submodule(str(node.target), norm.act if type(norm) is BatchNormAct2d else nn.Identity())
 
     def drop_identities(self) -> None:
-        """Drop layers that pass on what they get."""
+        """Drop layers that return their input."""
         for node in list(self.graph.nodes):
             if type(self._layer(node)) in _IDENTITIES:
                 node.replace_all_uses_with(node.args[0])
@@ -169,28 +166,33 @@ class _Rewriting:
             layer = self._layer(node)
             if layer is None or not is_fusable(layer) or len(node.args) != 1 or node.kwargs:
                 continue
-            chain, inputs = [node], list(node.args)
-            if (after := _only_user(node)) is not None and (other := _summand(after, node)) is not None:
-                chain, inputs = [*chain, after], [*inputs, other]
-            if relu := (after := _only_user(chain[-1])) is not None and self._is_relu(after):
-                chain.append(after)
             assert isinstance(layer, nn.Conv2d)
+            chain, inputs = [node], list(node.args)
+            after = _only_user(node)
+            # A sum of this convolution's output and one other tensor.
+            if after is not None and after.op == "call_function" and after.target in _SUMS and not after.kwargs:
+                others = [part for part in after.args if part is not node]
+                if len(after.args) == 2 and len(others) == 1 and isinstance(others[0], fx.Node):
+                    chain, inputs = [node, after], [*inputs, others[0]]
+                    after = _only_user(after)
+            relu = after is not None and (
+                type(self.module.get_submodule(str(after.target))) is nn.ReLU
+                if after.op == "call_module"
+                else after.op == "call_function" and after.target in _RELUS
+            )
+            if relu and after is not None:
+                chain.append(after)
             self.module.set_submodule(str(node.target), _fast(layer, relu, len(inputs) > 1, self.dtype))
             with self.graph.inserting_before(chain[-1]):
                 chain[-1].replace_all_uses_with(self.graph.call_module(str(node.target), tuple(inputs)))
-            for gone in reversed(chain):
-                self.graph.erase_node(gone)
+            for replaced in reversed(chain):
+                self.graph.erase_node(replaced)
 
     def _layer(self, node: fx.Node) -> nn.Module | None:
         """Return the layer that is called by `node` and by no other."""
         if node.op != "call_module" or self.uses[node.target] > 1:
             return None
         return self.module.get_submodule(str(node.target))
-
-    def _is_relu(self, node: fx.Node) -> bool:
-        if node.op == "call_module":
-            return type(self.module.get_submodule(str(node.target))) is nn.ReLU
-        return node.op == "call_function" and node.target in _RELUS
 
 
 def _fast(layer: nn.Conv2d, relu: bool, summed: bool, dtype: torch.dtype) -> nn.Module:
@@ -200,11 +202,3 @@ def _fast(layer: nn.Conv2d, relu: bool, summed: bool, dtype: torch.dtype) -> nn.
 
 def _only_user(node: fx.Node) -> fx.Node | None:
     return next(iter(node.users)) if len(node.users) == 1 else None
-
-
-def _summand(node: fx.Node, one: fx.Node) -> fx.Node | None:
-    """Return what a sum adds to `one`; None where it is no sum of two different tensors."""
-    if node.op != "call_function" or node.target not in _SUMS or node.kwargs or len(node.args) != 2:
-        return None
-    others = [part for part in node.args if part is not one]
-    return others[0] if len(others) == 1 and isinstance(others[0], fx.Node) else None
