@@ -183,8 +183,9 @@ def test_stages_go_on_from_each_other_and_are_trained_once(
 
 
 def test_tables_of_servers_say_how_to_get_a_row(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["paper", "table8", "table10"]) == 0
+    assert main(["paper", "table8", "table10", "table8"]) == 0
     out = capsys.readouterr().out
+    assert out.count("Table 8:") == out.count("Table 10:") == 1
     assert "globalconv submit voc RUN" in out and "globalconv submit cityscapes RUN" in out
     assert "82.2" in out and "71.8" in out
 

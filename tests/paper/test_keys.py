@@ -10,6 +10,7 @@ from helpers.training import small_recipe
 
 from globalconv.model.blocks import build_head
 from globalconv.paper.keys import data_name, identity, portable_json, run_key
+from globalconv.paper.results import read_results
 from globalconv.training.recipe import Recipe, StagedRecipe
 
 FACTS = {"name": "blobs", "class_names": ["grey", "red"], "fingerprint": "abc", "val_images": 3}
@@ -27,6 +28,14 @@ def with_model(**fields: Any) -> Recipe:
 def test_a_key_is_stable() -> None:
     """A changed key loses every result that anybody has."""
     assert run_key(identity_of(small_recipe()), FACTS) == "2c43151c31c1"
+
+
+def test_committed_results_have_the_keys_that_they_are_named_after() -> None:
+    folders = (Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "paper").iterdir()
+    results = [item for folder in folders for item in read_results(folder).items()]
+    assert len(results) > 100
+    for key, result in results:
+        assert run_key(identity(result.recipe, result.inference), result.data) == key == result.key
 
 
 @pytest.mark.parametrize(

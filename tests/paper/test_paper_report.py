@@ -22,8 +22,8 @@ def simulated_results(**fields: object) -> list[RunResult]:
     return list({result.key: result for table in tables for result in trainings.results(table)}.values())
 
 
-def markdown(results: list[RunResult], name: str = "blobs") -> str:
-    return report_markdown([DatasetResults(name, results)])
+def markdown(results: list[RunResult]) -> str:
+    return report_markdown([DatasetResults("blobs", results)])
 
 
 def rows(text: str, name: str) -> list[list[str]]:

@@ -3,6 +3,7 @@
 Loads torch only where something is trained, scored, or shown in images: finished tables print at once.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,18 +49,14 @@ def make_tables(settings: TableSettings, stop: StopRequest, log: Callable[[str],
     data = GridData(settings.data)
     is_finished = all(run.identity in results for run in runs)
     if is_finished:
-        try:  # other data of the same name make other runs
-            keys = [data.key(run.recipe, run.inference.changes()) for run in runs]
-            is_finished = all(key == results[run.identity].key for key, run in zip(keys, runs, strict=True))
-        except InputError:
-            pass  # the data are gone, and the results stand
+        with contextlib.suppress(InputError):  # where the data are gone, the results stand
+            is_finished = all(run.key(data) == results[run.identity].key for run in runs)  # not of other data
     if not is_finished:
         from globalconv.paper.grid import TrainingGrid
 
         TrainingGrid(data, settings.runs, settings.results, stop, log).complete(runs)
         by_key = read_results(settings.results)
-        keys = [data.key(run.recipe, run.inference.changes()) for run in runs]
-        results = {run.identity: by_key[key] for key, run in zip(keys, runs, strict=True) if key in by_key}
+        results = {run.identity: by_key[key] for run in runs if (key := run.key(data)) in by_key}
     done = [(run, results[run.identity]) for run in runs if run.identity in results]
     if missing := len(runs) - len(done):
         log(f"{missing} of {len(runs)} runs are not done: other processes work on them")
@@ -70,8 +67,7 @@ def list_runs(settings: TableSettings) -> str:
     """Return the runs of the tables in their order as text: key, whether it is done, how long it took."""
     runs, _ = _plan_runs(settings)
     data = GridData(settings.data)
-    keys = [data.key(run.recipe, run.inference.changes()) for run in runs]
-    return list_text(list(zip(keys, runs, strict=True)), read_results(settings.results))
+    return list_text([(run.key(data), run) for run in runs], read_results(settings.results))
 
 
 def _plan_runs(settings: TableSettings) -> tuple[list[Run], dict[str, RunResult]]:

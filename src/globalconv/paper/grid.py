@@ -58,7 +58,7 @@ class TrainingGrid:
         """Make every missing result, but for those that other processes are working on."""
         by_key: dict[str, Run] = {}
         for run in runs:  # tables share runs
-            by_key.setdefault(self.data.key(run.recipe, run.inference.changes()), run)
+            by_key.setdefault(run.key(self.data), run)
         progressed = True
         while progressed:  # once more: another process may have left unfinished what it was working on
             progressed = False

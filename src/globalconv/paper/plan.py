@@ -7,7 +7,7 @@ from functools import cache
 
 from globalconv.errors import InputError
 from globalconv.infer.inference_settings import InferenceSettings
-from globalconv.paper.keys import identity, portable_json, stages_of
+from globalconv.paper.keys import GridData, identity, portable_json, stages_of
 from globalconv.paper.tables import WIDTHS, PaperTable, Variant
 from globalconv.training.recipe import Recipe, StagedRecipe
 
@@ -38,6 +38,10 @@ class Run:
     def identity(self) -> str:
         """The same string for all runs with the same result on the same data."""
         return identity(portable_json(self.recipe), self.inference.changes())
+
+    def key(self, data: GridData) -> str:
+        """Return the key of the run's result on `data`."""
+        return data.key(self.recipe, self.inference.changes())
 
     @property
     def description(self) -> str:
