@@ -38,7 +38,7 @@ from globalconv import DenseCRF
 from globalconv.crf import inputs, solver_cpu
 from globalconv.crf.solver_cpu import MeanField
 from globalconv.crf.thread_pool import ThreadPool
-from globalconv.data.scenes.scene import scene
+from globalconv.data.scenes.scene import draw_scene
 
 OWN, PEER = "globalconv", "pydensecrf2"
 IMAGES = 4
@@ -113,7 +113,7 @@ def photo(case: Case, number: int) -> tuple[Any, Any]:
     """Return an image (H, W, 3) and probabilities (K, H, W)."""
     random = np.random.default_rng(number)
     files = photographs()
-    photo = Image.open(files[number % len(files)]) if files else Image.fromarray(scene(0, number)[0])
+    photo = Image.open(files[number % len(files)]) if files else Image.fromarray(draw_scene(0, number)[0])
     image = np.array(photo.convert("RGB").resize((case.width, case.height)))
     coarse = random.normal(0, 3, (case.classes, case.height // 24 + 2, case.width // 24 + 2)).astype(np.float32)
     size = (case.width, case.height)

@@ -23,7 +23,7 @@ from scipy import io, ndimage, sparse
 from globalconv.arrays import Uint8Array
 from globalconv.data.datasets import open_source
 from globalconv.data.roots import Root
-from globalconv.data.scenes.scene import scene
+from globalconv.data.scenes.scene import draw_scene
 from globalconv.data.source import Source
 from globalconv.errors import InputError
 from globalconv.labels import VOC
@@ -286,7 +286,7 @@ def _window(whole: Sample, size: tuple[int, int], number: int, share: float) -> 
 
 
 def _scene(number: int, size: tuple[int, int], classes: Sequence[int]) -> Sample:
-    image, labels = scene(7, number)
+    image, labels = draw_scene(7, number)
     known = np.where(labels == 255, 0, labels)
     return _window(Sample(image, np.array(classes, np.uint8)[known]), size, number, share=0.8)
 

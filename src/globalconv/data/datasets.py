@@ -27,7 +27,7 @@ from globalconv.data.formats.mixtures import (
 )
 from globalconv.data.masks import MaskFormat
 from globalconv.data.roots import Root, format_root, require_folder
-from globalconv.data.scenes.scene import SCENES, scene_source
+from globalconv.data.scenes.scene import SCENES, open_scenes
 from globalconv.data.source import FileSource, Pair, Source, Subset, resolve_sample
 from globalconv.data.splits import ALL, uses_hold_out
 from globalconv.errors import InputError, OnError, raise_error, suggest
@@ -82,7 +82,7 @@ def open_source(
         if root is not None:
             raise InputError(f"{root}: the built-in scenes are generated and lie in no folder; leave the path out")
         require_same_classes(SCENES, labels, "the built-in scenes")
-        return scene_source(split)
+        return open_scenes(split)
 
     layout = layout or recognise_layout(root)
     name, on_disk = f"{layout} {root} ({split})", LAYOUTS_ON_DISK[layout]

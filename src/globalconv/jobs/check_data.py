@@ -96,11 +96,11 @@ def _examine_all(sources: Mapping[str, Source], workers: int | None) -> tuple[Fa
         facts = (examine(sources[split], index, split) for split, index in places)
     else:
         facts = map_in_processes(
-            _examine,
+            examine_in_worker,
             places,
             count,
             name=lambda place: sources[place[0]].sample_name(place[1]),
-            initializer=_set_worker_sources,
+            initializer=set_worker_sources,
             arguments=(sources,),
         )
     samples = []
@@ -115,11 +115,12 @@ _worker_sources: dict[str, Source] = {}
 """The splits that a worker process reads from."""
 
 
-def _set_worker_sources(sources: Mapping[str, Source]) -> None:
+def set_worker_sources(sources: Mapping[str, Source]) -> None:
+    """Set the splits that this process, a worker, reads from."""
     _worker_sources.update(sources)
 
 
-def _examine(place: tuple[str, int]) -> Facts:
+def examine_in_worker(place: tuple[str, int]) -> Facts:
     """Return the facts of a sample, (split, index), in a worker process."""
     split, index = place
     return examine(_worker_sources[split], index, split)

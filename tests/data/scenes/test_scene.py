@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from globalconv.data.scenes import objects
-from globalconv.data.scenes.canvas import Canvas, Light, Thing
+from globalconv.data.scenes.canvas import Canvas, Light, SceneObject
 from globalconv.data.scenes.objects import PAIRS, Pose
-from globalconv.data.scenes.scene import SCENES, SPLITS, Dial, SceneSource, scene, scene_source
+from globalconv.data.scenes.scene import SCENES, SPLITS, Dial, SceneSource, draw_scene, open_scenes
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE
 
@@ -15,21 +15,21 @@ TOOLS = [objects.PENCIL, objects.BRUSH, objects.SPOON, objects.FORK]
 
 @pytest.mark.parametrize("size", [48, 192, 321])
 def test_a_scene_is_a_function_of_seed_index_and_size(size: int) -> None:
-    image, label_map = scene(5, 7, size)
-    again, labels_again = scene(5, 7, size)
+    image, label_map = draw_scene(5, 7, size)
+    again, labels_again = draw_scene(5, 7, size)
     assert (image.shape, label_map.shape) == ((size, size, 3), (size, size))
     assert image.dtype == label_map.dtype == np.uint8
     assert (image == again).all()
     assert (label_map == labels_again).all()
-    assert (image != scene(5, 8, size)[0]).any()
-    assert (image != scene(6, 7, size)[0]).any()
+    assert (image != draw_scene(5, 8, size)[0]).any()
+    assert (image != draw_scene(6, 7, size)[0]).any()
 
 
 @pytest.mark.filterwarnings("error")
 def test_every_class_occurs_and_images_are_rich() -> None:
     counts = np.zeros(256, np.int64)
     for index in range(40):
-        image, label_map = scene(1, index)
+        image, label_map = draw_scene(1, index)
         counts += np.bincount(label_map.ravel(), minlength=256)
         assert 30 < image.mean() < 225, "neither black nor white"
         assert image.std() > 8
@@ -43,13 +43,13 @@ def test_every_class_occurs_and_images_are_rich() -> None:
 
 def test_a_void_strip_lies_between_any_two_labels() -> None:
     for index in range(10):
-        label_map = scene(1, index)[1].astype(int)
+        label_map = draw_scene(1, index)[1].astype(int)
         for one, two in ((label_map[1:], label_map[:-1]), (label_map[:, 1:], label_map[:, :-1])):
             touching = (one != two) & (one != IGNORE) & (two != IGNORE)
             assert not touching.any()
 
 
-def head_free_body(thing: Thing) -> np.ndarray:
+def head_free_body(thing: SceneObject) -> np.ndarray:
     """Return the cover of a tool beyond 40 % of its length, where no head reaches."""
     return thing.cover() * (thing.where.along > 60)
 
@@ -93,7 +93,7 @@ def spied(monkeypatch: pytest.MonkeyPatch, count: int, dial: Dial) -> list[tuple
         return original(canvas)
 
     monkeypatch.setattr(Canvas, "label_map", spy)
-    maps = [scene(1, index, dial=dial)[1] for index in range(count)]
+    maps = [draw_scene(1, index, dial=dial)[1] for index in range(count)]
     return list(zip(kept, maps, strict=True))
 
 
@@ -129,9 +129,9 @@ def test_the_source_draws_each_scene_once(monkeypatch: pytest.MonkeyPatch) -> No
 
     def counted(seed: int, index: int, size: int, dial: Dial) -> tuple[np.ndarray, np.ndarray]:
         drawn.append(index)
-        return scene(seed, index, size, dial)
+        return draw_scene(seed, index, size, dial)
 
-    monkeypatch.setattr("globalconv.data.scenes.scene.scene", counted)
+    monkeypatch.setattr("globalconv.data.scenes.scene.draw_scene", counted)
     source = SceneSource(3, 48, 9)
     for index in (0, 1, 2, 0):
         image, label_map = source.image(index), source.label_map(index)
@@ -142,7 +142,7 @@ def test_the_source_draws_each_scene_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_splits_are_different_scenes() -> None:
-    train, val = scene_source("train"), scene_source("val")
+    train, val = open_scenes("train"), open_scenes("val")
     assert (len(train), len(val)) == (SPLITS["train"][0], SPLITS["val"][0])
     assert train.seed != val.seed
     assert (train.image(0) != val.image(0)).any()
@@ -156,7 +156,7 @@ def test_a_tool_counts_at_its_head_and_beyond_the_distance_only(monkeypatch: pyt
             if label not in TOOLS:
                 continue
             heads = np.argwhere(canvas.cues_HW == number)
-            asked = np.argwhere((canvas.things_HW == number) & (canvas.cues_HW == 0) & (label_map != IGNORE))
+            asked = np.argwhere((canvas.objects_HW == number) & (canvas.cues_HW == 0) & (label_map != IGNORE))
             assert len(heads)
             if len(asked):
                 gaps = np.hypot(*(asked[:, None] - heads[None]).transpose(2, 0, 1)).min(axis=1)
@@ -167,7 +167,7 @@ def test_a_tool_counts_at_its_head_and_beyond_the_distance_only(monkeypatch: pyt
 
 def test_a_scene_holds_at_most_one_tool_of_a_pair() -> None:
     for index in range(40):
-        found = set(np.unique(scene(1, index)[1]))
+        found = set(np.unique(draw_scene(1, index)[1]))
         assert not {objects.PENCIL, objects.BRUSH} <= found
         assert not {objects.SPOON, objects.FORK} <= found
 
@@ -175,8 +175,8 @@ def test_a_scene_holds_at_most_one_tool_of_a_pair() -> None:
 @pytest.mark.parametrize("distance", [0, 64])
 def test_the_control_is_the_same_scene_with_marks_on_the_bodies(distance: int) -> None:
     for index in range(12):
-        far, labels = scene(1, index, dial=Dial("far", distance))
-        local, labels_too = scene(1, index, dial=Dial("local", distance))
+        far, labels = draw_scene(1, index, dial=Dial("far", distance))
+        local, labels_too = draw_scene(1, index, dial=Dial("local", distance))
         assert (labels == labels_too).all()
         changed = (far != local).any(axis=2)
         tool = np.isin(labels, TOOLS) | (labels == IGNORE)

@@ -7,7 +7,7 @@ import pytest
 
 from globalconv.cli.main import main
 from globalconv.data.datasets import open_source, recognise_layout
-from globalconv.data.scenes.scene import SCENES, Dial, scene, scene_source
+from globalconv.data.scenes.scene import SCENES, Dial, draw_scene, open_scenes
 from globalconv.data.scenes.writing import SceneSet, write_scenes
 from globalconv.errors import InputError
 
@@ -22,13 +22,13 @@ def test_written_scenes_read_back_as_drawn(tmp_path: Path) -> None:
         assert (source.labels.class_names, source.labels.palette) == (SCENES.class_names, SCENES.palette)
         assert len(source) == count
         for index in range(count):
-            image, label_map = scene(stream, index, 64, SMALL.dial)
+            image, label_map = draw_scene(stream, index, 64, SMALL.dial)
             assert (source.image(index) == image).all()
             assert (source.label_map(index) == label_map).all()
 
 
 def test_the_first_seed_writes_the_scenes_that_are_built_in_and_others_write_others(tmp_path: Path) -> None:
-    built_in = scene_source("val")
+    built_in = open_scenes("val")
     assert (SceneSet().draw("val", 0)[0] == built_in.image(0)).all()
     images = [SceneSet(seed=seed).draw(split, 0)[0] for seed in range(3) for split in ("train", "val")]
     assert len({image.tobytes() for image in images}) == len(images)

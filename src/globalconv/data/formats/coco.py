@@ -180,5 +180,8 @@ def _read_file(root: Path, split: str, file: Path, on_error: OnError) -> tuple[D
 def _read_shapes(
     size: tuple[int, int], objects: Sequence[tuple[str, Any]], where: str
 ) -> tuple[tuple[int, int], list[tuple[str, Shape]]]:
-    masks = [(name, rasterise([segmentation], size, where)) for name, segmentation in objects]
-    return size, [(name, Shape("mask", ((0.0, 0.0),), mask)) for name, mask in masks]
+    shapes = []
+    for name, segmentation in objects:
+        mask_HW = rasterise([segmentation], size, where)
+        shapes.append((name, Shape("mask", ((0.0, 0.0),), mask_HW)))
+    return size, shapes

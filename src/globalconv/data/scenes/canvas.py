@@ -1,4 +1,4 @@
-"""The desk on which a scene is laid out: local coordinates, light, soft shadows, and who covers whom.
+"""The desk on which a scene is laid out: local coordinates, light, soft shadows, and which object covers which.
 
 Shapes: H x W pixels of the image, h x w of the patch that an object covers. Colours are float32 in [0, 1].
 An object is a list of parts; a part is a cover (0 outside, 1 inside, smooth at the edge) with colours and a surface
@@ -9,18 +9,17 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from globalconv.arrays import FloatArray
+from globalconv.arrays import BoolArray, FloatArray, Uint8Array
 from globalconv.labels import IGNORE
 
 Level = FloatArray | float
 
 AMBIENT, DIFFUSE, SHININESS = 0.42, 0.68, 24
 SHADOW, CONTACT = 0.55, 0.35
-HIDDEN = 0.2
-"""Share of a cue, or of a whole object, that later objects may cover."""
+MAX_CUE_HIDDEN, MAX_OBJECT_HIDDEN = 0.1, 0.4
+"""Shares of a cue and of a whole object that later objects may cover."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def _clipped(values: list[float], size: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Part:
+class ObjectPart:
     """One piece of an object: where it is, its colour, how its surface leans (unit normal) and shines."""
 
     cover: FloatArray
@@ -96,19 +95,19 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Thing:
+class SceneObject:
     """An object ready to be put down: class, parts from below to above, thickness in pixels, and its cue.
 
-    `cue` is the cover of the part that alone tells the class; nothing may hide it. Where `void` is true, nobody is
-    asked for the class.
+    `cue` is the cover of the part that alone shows the class; nothing may hide it. Where `void` is true, the object's
+    pixels do not count.
     """
 
     label: int
     where: Patch
-    parts: list[Part]
+    parts: list[ObjectPart]
     thickness: float
     cue: FloatArray | None = None
-    void: NDArray[np.bool_] | None = None
+    void: BoolArray | None = None
 
     def cover(self) -> FloatArray:
         gap = np.ones_like(self.where.along)
@@ -119,19 +118,19 @@ class Thing:
 
 @dataclass
 class Canvas:
-    """The image so far, and for every pixel which object lies on top."""
+    """The image so far, and for every pixel the object on top: its number, 0 for the desk."""
 
     image_HW3: FloatArray
     light: Light
-    things_HW: NDArray[np.uint8] = field(init=False)
-    cues_HW: NDArray[np.uint8] = field(init=False)
-    void_HW: NDArray[np.bool_] = field(init=False)
+    objects_HW: Uint8Array = field(init=False)
+    cues_HW: Uint8Array = field(init=False)
+    void_HW: BoolArray = field(init=False)
     labels: list[int] = field(default_factory=lambda: [0])
     areas: list[int] = field(default_factory=lambda: [0])
     cue_areas: list[int] = field(default_factory=lambda: [0])
 
     def __post_init__(self) -> None:
-        self.things_HW = np.zeros(self.image_HW3.shape[:2], np.uint8)
+        self.objects_HW = np.zeros(self.image_HW3.shape[:2], np.uint8)
         self.cues_HW = np.zeros(self.image_HW3.shape[:2], np.uint8)
         self.void_HW = np.zeros(self.image_HW3.shape[:2], np.bool_)
 
@@ -139,61 +138,39 @@ class Canvas:
     def size(self) -> int:
         return len(self.image_HW3)
 
-    def put(self, thing: Thing) -> bool:
-        """Lay `thing` on top, unless it would hide too much of what lies there; say whether it was laid."""
-        cover = thing.cover()
+    def put(self, item: SceneObject) -> bool:
+        """Lay `item` on top and return True, unless it would hide too much of another object or of its cue."""
+        cover, place = item.cover(), item.where.place
         inside = cover > 0.5
-        if not inside.any() or self._hides(thing.where, inside):
+        if not inside.any():
             return False
-        self.paint(thing.where, thing.parts, cover, thing.thickness)
-        self.labels.append(thing.label)
+        count = len(self.labels)
+        for layer_HW, areas, share in (
+            (self.cues_HW, self.cue_areas, MAX_CUE_HIDDEN),
+            (self.objects_HW, self.areas, MAX_OBJECT_HIDDEN),
+        ):
+            hidden = np.bincount(layer_HW[place][inside], minlength=count)
+            left = np.bincount(layer_HW.ravel(), minlength=count) - hidden
+            if any(hidden[i] and left[i] < (1 - share) * areas[i] for i in range(1, count)):
+                return False
+        self.paint(item.where, item.parts, cover, item.thickness)
+        cue = inside & (item.cue > 0.5) if item.cue is not None else np.zeros_like(inside)
+        self.labels.append(item.label)
         self.areas.append(int(inside.sum()))
-        self.things_HW[thing.where.place][inside] = len(self.labels) - 1
-        cue = inside & (thing.cue > 0.5) if thing.cue is not None else np.zeros_like(inside)
         self.cue_areas.append(int(cue.sum()))
-        self.cues_HW[thing.where.place][inside] = 0
-        self.cues_HW[thing.where.place][cue] = len(self.labels) - 1
-        self.void_HW[thing.where.place][inside] = False if thing.void is None else thing.void[inside]
+        self.objects_HW[place][inside] = count
+        self.cues_HW[place][inside] = 0
+        self.cues_HW[place][cue] = count
+        self.void_HW[place][inside] = False if item.void is None else item.void[inside]
         return True
 
-    def paint(self, where: Patch, parts: list[Part], cover: FloatArray, thickness: float) -> None:
+    def paint(self, where: Patch, parts: list[ObjectPart], cover: FloatArray, thickness: float) -> None:
         """Draw shadow and parts without a label (clutter is background)."""
-        self._shade(where, cover, thickness)
-        target = self.image_HW3[where.place]
-        for part in parts:
-            target += part.cover[..., None] * (part.lit(where, self.light) - target)
-
-    def label_map(self) -> NDArray[np.uint8]:
-        """Return the classes, with a void strip of two pixels wherever two objects meet."""
-        label_map = np.asarray(self.labels, np.uint8)[self.things_HW]
-        label_map[self.void_HW] = IGNORE
-        for axis in (0, 1):
-            things, out = np.swapaxes(self.things_HW, 0, axis), np.swapaxes(label_map, 0, axis)
-            edge = things[1:] != things[:-1]
-            out[1:][edge] = IGNORE
-            out[:-1][edge] = IGNORE
-        return label_map
-
-    def _hides(self, where: Patch, inside: NDArray[np.bool_]) -> bool:
-        """Say whether something laid over `inside` would leave too little of a cue or of an object."""
-        count = len(self.labels)
-        for layer, areas, share in (
-            (self.cues_HW, self.cue_areas, HIDDEN / 2),
-            (self.things_HW, self.areas, 2 * HIDDEN),
-        ):
-            covered = np.bincount(layer[where.place][inside], minlength=count)
-            left = np.bincount(layer.ravel(), minlength=count) - covered
-            if any(covered[i] and left[i] < (1 - share) * areas[i] for i in range(1, count)):
-                return True
-        return False
-
-    def _shade(self, where: Patch, cover: FloatArray, thickness: float) -> None:
-        """Darken what lies around: a soft shadow away from the light and a tight one at the contact."""
-        size = self.size
+        # A soft shadow away from the light, and a tight one at the contact.
         margin = int(3 * thickness) + 4
         top, left = max(where.top - margin, 0), max(where.left - margin, 0)
-        bottom = min(where.top + cover.shape[0] + margin, size)
-        right = min(where.left + cover.shape[1] + margin, size)
+        bottom = min(where.top + cover.shape[0] + margin, self.size)
+        right = min(where.left + cover.shape[1] + margin, self.size)
         stamp = Image.fromarray((cover * 255).astype(np.uint8))
         shade = np.ones((bottom - top, right - left), np.float32)
         for strength, shift, blur in ((SHADOW, thickness, 0.6 * thickness + 0.8), (CONTACT, 0.0, 1.5)):
@@ -203,3 +180,17 @@ class Canvas:
             mask.paste(stamp, (where.left - left + away[0], where.top - top + away[1]))
             shade *= 1 - strength / 255 * np.asarray(mask.filter(ImageFilter.GaussianBlur(blur)), np.float32)
         self.image_HW3[top:bottom, left:right] *= shade[..., None]
+        target = self.image_HW3[where.place]
+        for part in parts:
+            target += part.cover[..., None] * (part.lit(where, self.light) - target)
+
+    def label_map(self) -> Uint8Array:
+        """Return the classes, with a void strip of two pixels wherever two objects meet."""
+        label_map = np.asarray(self.labels, np.uint8)[self.objects_HW]
+        label_map[self.void_HW] = IGNORE
+        for axis in (0, 1):
+            numbers, out = np.swapaxes(self.objects_HW, 0, axis), np.swapaxes(label_map, 0, axis)
+            edge = numbers[1:] != numbers[:-1]
+            out[1:][edge] = IGNORE
+            out[:-1][edge] = IGNORE
+        return label_map

@@ -1,9 +1,9 @@
-"""The catalogue of things on the desk: one function per class, each returning a `Thing` at a given place.
+"""The catalogue of objects on the desk: one function per class, each returning a `SceneObject` at a given place.
 
 Two pairs share their bodies: pencil and paintbrush have the same painted shaft, spoon and fork the same handle, drawn
-from the same distributions. What tells them apart is the head alone, at one end, up to a whole object's length away
-from the pixel to be labelled; only where a tool is `marked` does its whole body say what it is, by rings or by lines.
-A tool lies with its head at u = 0 and its body along u > 0.
+from the same distributions. They differ only in the head, at one end, up to a whole object's length away from the pixel
+to be labelled. A tool that is `marked` shows its class along its whole body too, by rings or by lines. A tool lies with
+its head at u = 0 and its body along u > 0.
 Lengths are multiples of `unit`, the side of the image over 192. Coordinates: u along, v across, r from the centre.
 """
 
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from globalconv.arrays import FloatArray
-from globalconv.data.scenes.canvas import Level, Part, Patch, Thing, patch
+from globalconv.data.scenes.canvas import Level, ObjectPart, Patch, SceneObject, patch
 from globalconv.data.scenes.surfaces import colour, vary
 
 HEAD = 30
-"""No head is longer than this many units: beyond it a tool is nothing but its body."""
+"""No head is longer than this many units: beyond them a tool is nothing but its body."""
 RINGS, LINES = "rings", "lines"
 """Marks along a body: across it every few units, or two lines along it."""
 
@@ -36,7 +36,7 @@ DRINKS = ((58, 34, 22), (128, 82, 48), (150, 92, 34), (224, 208, 184))
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a thing lies: a point of it, the direction of its axis, and the scale of its lengths."""
+    """Where an object lies: a point of it, the direction of its axis, and the scale of its lengths."""
 
     size: int
     x: float
@@ -96,7 +96,7 @@ def _marks(
 
 def _shaft(
     where: Patch, start: float, length: float, half: float, rng: np.random.Generator, unit: float, marks: str | None
-) -> Part:
+) -> ObjectPart:
     """Return the painted six-sided shaft, from `start` to a rounded end: the same for pencil and paintbrush."""
     u, v = where.along, where.across
     beyond = np.maximum(u - (length - half), 0)
@@ -107,10 +107,10 @@ def _shaft(
     stripes = [(_inside(period / 4 - np.abs(u - first - number * period)), band) for number in range(count)]
     stripes += _marks(where, half, unit, marks, paint)
     facets = np.round(np.clip(v / half, -1, 1) * 1.4) / 1.4 * 0.75 + 0.15 * np.clip(v / half, -1, 1)
-    return Part(_inside(distance), _banded(paint, stripes), 0.0, facets, 0.35)
+    return ObjectPart(_inside(distance), _banded(paint, stripes), 0.0, facets, 0.35)
 
 
-def pencil(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
+def pencil(pose: Pose, rng: np.random.Generator, marked: bool = False) -> SceneObject:
     """A shaft with a sharpened cone: wood, then lead."""
     half, head = 6.2 * pose.unit * rng.uniform(0.85, 1.15), 24 * pose.unit
     where = pose.patch(0, pose.length, half + 1)
@@ -121,11 +121,11 @@ def pencil(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
     cover = _inside(np.minimum(np.minimum(cone + 0.15 - np.abs(v), u + 0.5), scallop - u))
     lead = _inside(0.36 * head - u)
     colours = _banded(vary(colour(222, 182, 132), rng, 0.03), [(lead, vary(colour(46, 46, 50), rng, 0.03))])
-    point = Part(cover, colours, -0.2, 0.85 * np.clip(v / np.maximum(cone, 0.5), -1, 1), 0.1)
-    return Thing(PENCIL, where, [shaft, point], 2.2 * half, cover)
+    point = ObjectPart(cover, colours, -0.2, 0.85 * np.clip(v / np.maximum(cone, 0.5), -1, 1), 0.1)
+    return SceneObject(PENCIL, where, [shaft, point], 2.2 * half, cover)
 
 
-def brush(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
+def brush(pose: Pose, rng: np.random.Generator, marked: bool = False) -> SceneObject:
     """A shaft with a metal ferrule and a tuft of hair."""
     half, head = 6.2 * pose.unit * rng.uniform(0.85, 1.15), 25 * pose.unit
     hair_end = 0.84 * head
@@ -138,17 +138,17 @@ def brush(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
     strands = 0.88 + 0.12 * np.sin(v * 5.3 / pose.unit + np.sin(u / pose.unit))
     wet = (_inside(hair_end * rng.uniform(0.3, 0.6) - u), _paint(PAINTS, rng))
     colours = _banded(vary(colour(110, 70, 40), rng, 0.05), [wet]) * strands[..., None].astype(np.float32)
-    tuft = Part(hair, colours, -0.1, 0.8 * np.clip(v / np.maximum(belly, 0.5), -1, 1), 0.08)
+    tuft = ObjectPart(hair, colours, -0.1, 0.8 * np.clip(v / np.maximum(belly, 0.5), -1, 1), 0.08)
     metal = _inside(np.minimum(half * 1.06 - np.abs(v), np.minimum(u - hair_end, head + 5 * pose.unit - u)))
     rings = 1 - 0.35 * (np.abs(np.sin((u - hair_end) * 0.55 / pose.unit)) < 0.25)
     steel = _paint(METALS[:2], rng) * rings[..., None].astype(np.float32)
-    ferrule = Part(metal, steel, 0.0, 0.92 * np.clip(v / half, -1, 1), 0.7)
-    return Thing(BRUSH, where, [shaft, tuft, ferrule], 2.2 * half, np.maximum(hair, metal))
+    ferrule = ObjectPart(metal, steel, 0.0, 0.92 * np.clip(v / half, -1, 1), 0.7)
+    return SceneObject(BRUSH, where, [shaft, tuft, ferrule], 2.2 * half, np.maximum(hair, metal))
 
 
 def _handle(
     where: Patch, start: float, length: float, unit: float, rng: np.random.Generator, marks: str | None
-) -> tuple[Part, FloatArray]:
+) -> tuple[ObjectPart, FloatArray]:
     """Return the metal handle that widens towards its rounded end, and its metal: the same for spoon and fork."""
     u, v = where.along, where.across
     metal = _paint(METALS, rng)
@@ -160,10 +160,10 @@ def _handle(
     )  # asymmetric: a ridge of light
     grip = _inside(u - start - rng.uniform(0.35, 0.5) * (length - start)) * (rng.random() < 0.35)
     colours = _banded(metal, [(grip, _paint(PAINTS, rng)), *_marks(where, half, unit, marks, metal)])
-    return Part(cover, colours, 0.0, np.clip(groove, -0.95, 0.95), 0.75), metal
+    return ObjectPart(cover, colours, 0.0, np.clip(groove, -0.95, 0.95), 0.75), metal
 
 
-def spoon(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
+def spoon(pose: Pose, rng: np.random.Generator, marked: bool = False) -> SceneObject:
     """A handle with a bowl."""
     unit = pose.unit
     half, depth = 9.5 * unit * rng.uniform(0.9, 1.1), 14 * unit
@@ -175,11 +175,11 @@ def spoon(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
     cover = _inside((1 - ring) * half)
     rim = ring > 0.86
     lean = np.where(rim, 0.55, -0.85 * ring).astype(np.float32)
-    bowl = Part(cover, metal, du * lean, dv * lean, 0.8)
-    return Thing(SPOON, where, [handle, bowl], 2.6 * unit, cover)
+    bowl = ObjectPart(cover, metal, du * lean, dv * lean, 0.8)
+    return SceneObject(SPOON, where, [handle, bowl], 2.6 * unit, cover)
 
 
-def fork(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
+def fork(pose: Pose, rng: np.random.Generator, marked: bool = False) -> SceneObject:
     """A handle with three tines."""
     unit = pose.unit
     half = 8 * unit * rng.uniform(0.92, 1.08)
@@ -195,10 +195,12 @@ def fork(pose: Pose, rng: np.random.Generator, marked: bool = False) -> Thing:
     cover = _inside(np.maximum(tines, root))
     body = u > 16 * unit
     lean = np.where(body, 0.7 * v / np.maximum(shoulder, 0.5), 0.5 * np.sign(v))
-    return Thing(FORK, where, [handle, Part(cover, metal, -0.15, np.clip(lean, -0.9, 0.9), 0.75)], 2.6 * unit, cover)
+    return SceneObject(
+        FORK, where, [handle, ObjectPart(cover, metal, -0.15, np.clip(lean, -0.9, 0.9), 0.75)], 2.6 * unit, cover
+    )
 
 
-def leaf(pose: Pose, rng: np.random.Generator) -> Thing:
+def leaf(pose: Pose, rng: np.random.Generator) -> SceneObject:
     """A curved leaf with veins, a fold along the midrib, and a stalk."""
     unit = pose.unit
     length, width = rng.uniform(34, 62) * unit, rng.uniform(0.19, 0.29)
@@ -218,10 +220,12 @@ def leaf(pose: Pose, rng: np.random.Generator) -> Thing:
     colours = _banded(green * spots[..., None].astype(np.float32), [(veins.astype(np.float32), pale), (midrib, pale)])
     fold = np.clip(0.5 * np.sign(v) * (1 - np.abs(v) / np.maximum(half, 1)) + 0.25 * v / np.maximum(half, 1), -0.8, 0.8)
     stem = _inside(np.minimum(1.1 * unit - np.abs(v), np.minimum(u + stalk, 0.15 * length - u)))
-    return Thing(LEAF, where, [Part(stem, pale * np.float32(0.8)), Part(blade, colours, 0.1, fold, 0.18)], 3 * unit)
+    return SceneObject(
+        LEAF, where, [ObjectPart(stem, pale * np.float32(0.8)), ObjectPart(blade, colours, 0.1, fold, 0.18)], 3 * unit
+    )
 
 
-def coin(pose: Pose, rng: np.random.Generator) -> Thing:
+def coin(pose: Pose, rng: np.random.Generator) -> SceneObject:
     """A struck disc: rim, ring of beads, a star."""
     radius = rng.uniform(7.5, 13) * pose.unit
     where = pose.patch(-radius, radius, radius)
@@ -234,11 +238,11 @@ def coin(pose: Pose, rng: np.random.Generator) -> Thing:
     slope += 0.75 * np.exp(-np.square(star * 12))
     unit_u, unit_v = where.along / np.maximum(r, 0.5), where.across / np.maximum(r, 0.5)
     metal = _paint(METALS[:3], rng) * (1 - 0.1 * (share < 0.8) * (star > 0))[..., None].astype(np.float32)
-    disc = Part(_inside(radius - r), metal, slope * unit_u, slope * unit_v, 0.45)
-    return Thing(COIN, where, [disc], 1.8 * pose.unit)
+    disc = ObjectPart(_inside(radius - r), metal, slope * unit_u, slope * unit_v, 0.45)
+    return SceneObject(COIN, where, [disc], 1.8 * pose.unit)
 
 
-def mug(pose: Pose, rng: np.random.Generator) -> Thing:
+def mug(pose: Pose, rng: np.random.Generator) -> SceneObject:
     """A mug from above, with a drink in it and a handle at one side."""
     unit = pose.unit
     radius = rng.uniform(19, 29) * unit
@@ -246,21 +250,21 @@ def mug(pose: Pose, rng: np.random.Generator) -> Thing:
     u, v, r = where.along, where.across, _radius(where)
     glaze = _paint(CUPS, rng)
     bow = np.hypot((u - radius - 1 * unit) / 1.15, v)
-    arm = Part(_inside(2.6 * unit - np.abs(bow - 8.5 * unit)), glaze, 0.0, 0.5 * np.sign(bow - 8.5 * unit), 0.4)
+    arm = ObjectPart(_inside(2.6 * unit - np.abs(bow - 8.5 * unit)), glaze, 0.0, 0.5 * np.sign(bow - 8.5 * unit), 0.4)
     unit_u, unit_v = u / np.maximum(r, 0.5), v / np.maximum(r, 0.5)
     rim = 0.9 * np.clip((r - 0.91 * radius) / (0.09 * radius), -1, 1)
-    wall = Part(_inside(radius - r), glaze, rim * unit_u, rim * unit_v, 0.55)
+    wall = ObjectPart(_inside(radius - r), glaze, rim * unit_u, rim * unit_v, 0.55)
     inner = np.where(r > 0.72 * radius, -0.8, 0.0)
-    deep = Part(_inside(0.84 * radius - r), glaze * np.float32(0.66), inner * unit_u, inner * unit_v, 0.1)
+    deep = ObjectPart(_inside(0.84 * radius - r), glaze * np.float32(0.66), inner * unit_u, inner * unit_v, 0.1)
     drink = _paint(DRINKS, rng)
     foam = np.exp(-np.square((r - 0.7 * radius) / (1.6 * unit))) * 0.5
     swirl = 0.14 * np.sin(3 * np.arctan2(v, u) + r / (3.2 * unit)) * np.clip(r / radius, 0, 1)
     shades = _banded(drink * (1 + swirl)[..., None].astype(np.float32), [(foam.astype(np.float32), drink * 0.5 + 0.42)])
-    pool = Part(_inside(0.74 * radius - r), shades, 0.12 * unit_u, 0.12 * unit_v, 0.3)
-    return Thing(MUG, where, [arm, wall, deep, pool], 6.5 * unit)
+    pool = ObjectPart(_inside(0.74 * radius - r), shades, 0.12 * unit_u, 0.12 * unit_v, 0.3)
+    return SceneObject(MUG, where, [arm, wall, deep, pool], 6.5 * unit)
 
 
-def book(pose: Pose, rng: np.random.Generator) -> Thing:
+def book(pose: Pose, rng: np.random.Generator) -> SceneObject:
     """A closed book: spine, title field, and sometimes an elastic band."""
     unit = pose.unit
     tall, wide = rng.uniform(34, 50) * unit, rng.uniform(24, 34) * unit
@@ -281,9 +285,9 @@ def book(pose: Pose, rng: np.random.Generator) -> Thing:
     )
     fold = 0.6 * np.exp(-np.square((v + 0.82 * wide) / (1.2 * unit)))
     hinge = np.clip(fold + 0.5 * np.clip(1 - edge / (2 * unit), 0, 1) * np.sign(v), -0.9, 0.9)
-    return Thing(BOOK, where, [Part(_inside(edge), colours, 0.0, hinge, 0.12)], 5.5 * unit)
+    return SceneObject(BOOK, where, [ObjectPart(_inside(edge), colours, 0.0, hinge, 0.12)], 5.5 * unit)
 
 
-Tool = Callable[[Pose, np.random.Generator, bool], Thing]
+Tool = Callable[[Pose, np.random.Generator, bool], SceneObject]
 PAIRS: tuple[tuple[Tool, Tool], ...] = ((pencil, brush), (spoon, fork))
-"""Tools that are told apart by their heads (or, marked, by their marks)."""
+"""Tools that differ in their heads only (or, marked, in their marks too)."""

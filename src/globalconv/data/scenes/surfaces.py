@@ -1,4 +1,4 @@
-"""What the desk is made of: wood, stone, cloth, tiles, paper; smooth random fields are the material of them all.
+"""The surfaces of the desk: wood, stone, cloth, tiles, paper, all made of smooth random fields.
 
 Shapes: H x W pixels. Colours are float32 (3,) or (H, W, 3) in [0, 1].
 """

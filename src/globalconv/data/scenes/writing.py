@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from globalconv.arrays import Uint8Array
-from globalconv.data.scenes.scene import SCENES, SIZE, SPLITS, Dial, scene
+from globalconv.data.scenes.scene import SCENES, SIZE, SPLITS, Dial, draw_scene
 from globalconv.errors import InputError
 from globalconv.runtime.files import write_atomic, write_json
 from globalconv.runtime.processes import map_in_processes, usable_cores
@@ -47,7 +47,7 @@ class SceneSet:
     def draw(self, split: str, index: int) -> tuple[Uint8Array, Uint8Array]:
         """Return image and label map of one scene; the built-in streams are numbered 1 and 2, those after them on."""
         stream = SPLITS[split][1] + len(SPLITS) * self.seed
-        return scene(stream, index, self.size, self.dial)
+        return draw_scene(stream, index, self.size, self.dial)
 
 
 def write_scenes(
