@@ -13,15 +13,6 @@ from globalconv.data.datasets import open_source
 from globalconv.labels import IGNORE, LabelSpace, voc_palette
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for number in range(30):
-        put_pair(tmp_path, f"images/{number:02}.jpg", f"labels/{number:02}.png")
-    classes = [{"name": "sky", "index": 0, "color": [1, 2, 3]}, {"name": "tree", "index": 1, "color": [4, 5, 6]}]
-    (tmp_path / "classes.json").write_text(json.dumps(classes))
-    return tmp_path
-
-
 @pytest.mark.parametrize(
     ("file", "text"),
     [

@@ -41,9 +41,10 @@ def put_pair(
 
 
 def refused(root: Path, message: str, split: str = "train", **options: Any) -> None:
-    """Assert that opening a split, or reading a label map of it, is refused with one line that matches `message`."""
+    """Assert that opening a split, or reading a sample of it, is refused with one line that matches `message`."""
     with pytest.raises(InputError, match=message) as error:
         source = open_source(root, split, **options)
         for index in range(len(source)):
+            source.image(index)
             source.label_map(index)
     assert "\n" not in str(error.value)
