@@ -23,7 +23,7 @@ import torch
 import tyro
 from common import print_rows, write_results
 
-from globalconv.data.datasets import open_source, sample_files
+from globalconv.data.datasets import list_sample_files, open_source
 from globalconv.data.source import Source
 
 COCO, SBD, VOC = 109_892 - 10_582, 10_582 - 1_464, 1_464
@@ -70,7 +70,7 @@ def image(source: Source, index: int) -> None:
 
 def kilobytes(source: Source) -> int:
     """Return the mean size of an image's file."""
-    files = [sample_files(source, index)[0] for index in range(len(source))]
+    files = [list_sample_files(source, index)[0] for index in range(len(source))]
     return round(sum(file.stat().st_size for file in files) / len(files) / 1000)
 
 

@@ -201,7 +201,7 @@ def open_held_out(root: Path, names: Collection[str], layout: str | None, labels
     return Subset(f"{source.name}, held out in training", source, tuple(sorted(indices[name] for name in names)))
 
 
-def sample_files(source: Source, index: int) -> tuple[Path, ...]:
+def list_sample_files(source: Source, index: int) -> tuple[Path, ...]:
     """Return the files that hold one sample and nothing else, its image first; a generated sample has none."""
     source, index = resolve_sample(source, index)
     if isinstance(source, FileSource):
@@ -211,7 +211,7 @@ def sample_files(source: Source, index: int) -> tuple[Path, ...]:
     return (source.file(index),) if isinstance(source, CocoVocSource) else ()
 
 
-def used_files(root: Path, layout: str) -> set[Path]:
+def list_used_files(root: Path, layout: str) -> set[Path]:
     """Return the images and masks of all complete samples of all splits."""
     with parsing(str(root)):
         samples = LAYOUTS_ON_DISK[layout].read_split(root, ALL, _skip)
@@ -229,5 +229,5 @@ def image_identity(source: Source, index: int) -> str:
         return f"coco {image_number(name)}"
     if source.labels.class_names == VOC.class_names and voc.VOC_NAME.fullmatch(name):
         return f"voc {name}"
-    files = sample_files(source, index)
+    files = list_sample_files(source, index)
     return os.path.realpath(files[0]) if files else name

@@ -9,7 +9,7 @@ import numpy as np
 
 from globalconv.data.checks.rules import find_problems
 from globalconv.data.checks.sample import Facts, examine
-from globalconv.data.datasets import image_identity, sample_files
+from globalconv.data.datasets import image_identity, list_sample_files
 from globalconv.data.images import image_size
 from globalconv.data.masks import mask_size
 from globalconv.data.source import Source, size_mismatch, spread_evenly
@@ -24,7 +24,7 @@ REPORTED = ("binary", "small", "tolerance", "undrawn", "void-only")
 
 def quick_check(train: Source, val: Source) -> list[str]:
     """Return warnings about the data of a training; data that would stop it on its way are an `InputError` now."""
-    if not sample_files(train, 0) or not sample_files(val, 0):
+    if not list_sample_files(train, 0) or not list_sample_files(val, 0):
         return []  # generated scenes
     errors = [message for source in (train, val) for message in _check_headers(source)]
     samples = [] if errors else _examine_some(train, "train") + _examine_some(val, "val")
@@ -52,7 +52,7 @@ def _check_headers(source: Source) -> list[str]:
     for index in np.random.default_rng(0).permutation(len(source)).tolist():
         if time.monotonic() > end:
             break
-        image, *masks = sample_files(source, index)
+        image, *masks = list_sample_files(source, index)
         try:
             size = image_size(image)
             if masks and (of_mask := mask_size(masks[0])) != size:

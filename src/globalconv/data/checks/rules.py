@@ -13,7 +13,7 @@ from pathlib import Path
 from globalconv.data.annotations import DrawnSource
 from globalconv.data.checks.duplicates import find_duplicates
 from globalconv.data.checks.sample import Facts, Finding, count_of
-from globalconv.data.datasets import used_files
+from globalconv.data.datasets import list_used_files
 from globalconv.data.formats.pairing import is_image, list_files
 from globalconv.data.masks import CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID, describe_valid_values, explain_wrong_values
 from globalconv.data.source import Source
@@ -172,7 +172,7 @@ def find_unused_images(root: Path, layout: str, drawn: bool) -> list[Finding]:
     It is a warning where the annotations are drawn: nobody may have drawn on these images yet.
     """
     try:
-        used = used_files(root, layout)
+        used = list_used_files(root, layout)
     except InputError:  # reported where the splits are read
         return []
     others = [path for path in list_files(root) if is_image(path) and path not in used]

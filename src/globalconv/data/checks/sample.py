@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from globalconv.data.datasets import sample_files
+from globalconv.data.datasets import list_sample_files
 from globalconv.data.images import count_frames
 from globalconv.data.masks import MAT_SUFFIX, count_inexact_pixels, count_stored_values
 from globalconv.data.source import FileSource, Source, resolve_sample
@@ -97,7 +97,7 @@ def examine(source: Source, index: int, split: str) -> Facts:
         grey = Image.fromarray(image).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
         digest = hashlib.sha256(f"{width}x{height}".encode() + image.tobytes()).hexdigest()
         facts |= {"size": (width, height), "digest": digest, "thumbnail": grey.tobytes()}
-        images = (file for file in sample_files(source, index) if file.suffix != MAT_SUFFIX)
+        images = (file for file in list_sample_files(source, index) if file.suffix != MAT_SUFFIX)
         facts["frames"] = max(map(count_frames, images), default=1)
     except Exception as error:  # one odd file must not cost the report on all others
         add_problem(error, "image")
