@@ -1,4 +1,4 @@
-"""The DenseCRF as its users meet it: what comes out, what is refused, and 2,000 random calls."""
+"""The DenseCRF as its users call it: its results, its refusals, and 2,000 random calls."""
 
 from dataclasses import replace
 from typing import Any
@@ -91,8 +91,8 @@ def test_a_deviation_per_channel() -> None:
 
 @pytest.mark.parametrize("offset", [1e6, -1e6, 1e12, (0, 1e6, -1e7)])
 @pytest.mark.parametrize("kind", [np.float64, np.int64])
-def test_what_all_pixels_share_makes_no_difference(offset: Any, kind: type) -> None:
-    """Kernels know differences alone; float32 could not place such pixels where they are."""
+def test_an_offset_of_all_pixels_changes_nothing(offset: Any, kind: type) -> None:
+    """Kernels depend on differences only; float32 could not place such pixels where they are."""
     image, probabilities = sample()
     image = image - image.min((0, 1))  # the channels' values nearest to 0 are where others are moved to
     if np.max(offset) <= 0:
@@ -123,7 +123,7 @@ def test_energies_and_labels() -> None:
     assert start[labels[1, 2], 1, 2] == pytest.approx(0.7) and start[:, 1, 2].sum() == pytest.approx(1)
 
 
-def test_numbers_as_large_as_are_taken_stay_finite() -> None:
+def test_the_largest_numbers_give_finite_results() -> None:
     image, probabilities = sample()
     costs = np.full((3, 3), inputs.LARGEST) * (1 - np.eye(3))
     for compatibility in (None, costs):
@@ -134,17 +134,17 @@ def test_numbers_as_large_as_are_taken_stay_finite() -> None:
     assert wide(image, probabilities).sum(0) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_rounding_below_zero_is_no_mistake() -> None:
+def test_a_rounding_below_zero_is_accepted() -> None:
     image, probabilities = sample()
     probabilities[0], probabilities[1] = -1e-7, 1 + 1e-7 - probabilities[2]
     assert (DenseCRF()(image, probabilities) == DenseCRF()(image, probabilities.clip(0, 1))).all()
 
 
-def test_deviations_and_devices_in_other_words() -> None:
+def test_deviations_and_devices_of_other_types() -> None:
     image, probabilities = sample()
     expected = DenseCRF(appearance_rgb=(3, 4, 5))
-    for given in ([3, 4, 5], np.array([3, 4, 5]), (number for number in (3, 4, 5))):
-        crf = DenseCRF(appearance_rgb=given)  # type: ignore[arg-type]
+    for deviations in ([3, 4, 5], np.array([3, 4, 5]), (number for number in (3, 4, 5))):
+        crf = DenseCRF(appearance_rgb=deviations)  # type: ignore[arg-type]
         assert crf == expected and (crf(image, probabilities) == expected(image, probabilities)).all()
     crf = DenseCRF(device=torch.device("cpu"))  # type: ignore[arg-type]
     assert (crf(image, probabilities) == DenseCRF()(image, probabilities)).all()
@@ -174,7 +174,7 @@ def test_a_crf_is_equal_to_one_of_the_same_costs_only() -> None:
 
 
 def test_a_crf_keeps_its_costs() -> None:
-    """It is frozen, so neither what was handed in nor what it holds can change it."""
+    """It is frozen: changing the argument does not change it, and its own matrix is read-only."""
     costs = (1 - np.eye(3)).astype(np.float32)
     crf = DenseCRF(compatibility=costs)
     costs[0, 1] = 7
@@ -183,13 +183,13 @@ def test_a_crf_keeps_its_costs() -> None:
         crf.compatibility[0, 1] = 7
 
 
-def test_the_room_has_a_face() -> None:
+def test_the_package_exports_the_crf() -> None:
     import globalconv.crf
 
     assert globalconv.crf.DenseCRF is globalconv.DenseCRF and globalconv.crf.PRESETS is PRESETS
 
 
-def test_divergence_is_told_per_iteration_and_falls() -> None:
+def test_the_divergence_of_every_iteration_falls() -> None:
     image, probabilities = sample()
     refined, divergences = DenseCRF().trace(image, probabilities)
     assert (refined == DenseCRF()(image, probabilities)).all()
@@ -200,11 +200,11 @@ def test_batches() -> None:
     pairs = [sample(seed=seed) for seed in range(2)]
     images, probabilities = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     single = [DenseCRF()(*pair) for pair in pairs]
-    listed = DenseCRF()(images, probabilities)
-    assert isinstance(listed, list)
+    refined = DenseCRF()(images, probabilities)
+    assert isinstance(refined, list)
     stacked = DenseCRF()(np.stack(images), np.stack(probabilities))
     for index in range(2):
-        assert (listed[index] == single[index]).all() and (stacked[index] == single[index]).all()
+        assert (refined[index] == single[index]).all() and (stacked[index] == single[index]).all()
     tensors = DenseCRF()(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(probabilities)))
     assert torch.is_tensor(tensors) and (tensors.numpy() == stacked).all()
     assert DenseCRF()([], []) == []
@@ -215,11 +215,11 @@ def test_batches() -> None:
 
 def test_tensors_in_tensor_out() -> None:
     image, probabilities = sample()
-    given = torch.from_numpy(probabilities).requires_grad_()
-    refined = DenseCRF()(image, given)
+    tensor = torch.from_numpy(probabilities).requires_grad_()
+    refined = DenseCRF()(image, tensor)
     assert torch.is_tensor(refined) and refined.dtype == torch.float32
     assert (refined.numpy() == DenseCRF()(image, probabilities)).all()
-    assert DenseCRF()(torch.from_numpy(image), given.bfloat16()).shape == (3, 13, 17)
+    assert DenseCRF()(torch.from_numpy(image), tensor.bfloat16()).shape == (3, 13, 17)
 
 
 def test_presets_are_the_published_settings() -> None:
@@ -247,7 +247,7 @@ def test_kept_kernels_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_keys_that_do_not_fit_are_scattered() -> None:
-    """With 12 channels of tiny deviations, keys do not fit 63 bits; the answer stays that of the torch path."""
+    """With 12 channels of tiny deviations, keys do not fit 63 bits; the result stays that of the torch path."""
     random = np.random.default_rng(0)
     image = random.normal(0, 1, (9, 11, 12))
     crf = DenseCRF(appearance_rgb=0.05, appearance_xy=5)
@@ -345,7 +345,7 @@ def anything(random: np.random.Generator) -> tuple[dict[str, Any], Any, Any]:
 
 def test_two_thousand_random_calls() -> None:
     random = np.random.default_rng(0)
-    answered, refused = 0, 0
+    refined_count, refused = 0, 0
     for _ in range(2000):
         settings, image, probabilities = anything(random)
         try:
@@ -354,10 +354,10 @@ def test_two_thousand_random_calls() -> None:
         except InputError:
             refused += 1
             continue
-        answered += 1
+        refined_count += 1
         assert refined.shape == probabilities.shape and refined.dtype == np.float32
         assert np.isfinite(refined).all() and np.abs(refined.sum(0) - 1).max() < 1e-4, settings
-    assert answered > 1000 and answered + refused == 2000
+    assert refined_count > 1000 and refined_count + refused == 2000
 
 
 def test_settings_are_replaced_one_by_one() -> None:

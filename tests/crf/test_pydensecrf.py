@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from globalconv.crf import compat
 from globalconv.crf import pydensecrf as dcrf
 from globalconv.crf.dense import DenseCRF
 from globalconv.errors import InputError
@@ -41,7 +42,7 @@ def peers() -> tuple[ModuleType, ModuleType]:
     return pytest.importorskip("pydensecrf.densecrf", reason=reason), pytest.importorskip("pydensecrf.utils")
 
 
-def test_features_by_hand_equal_those_of_a_image(either: tuple[ModuleType, ModuleType]) -> None:
+def test_features_by_hand_equal_those_of_an_image(either: tuple[ModuleType, ModuleType]) -> None:
     package, utils = either
     energies, image = square()
     general, flat = package.DenseCRF(100, 2), package.DenseCRF2D(10, 10, 2)
@@ -183,7 +184,7 @@ def test_unary_of_labels_by_hand(either: tuple[ModuleType, ModuleType]) -> None:
         assert function(np.array([[0, 1, 2, 3], [3, 2, 1, 0]]), 3, 0.8) == pytest.approx(expected, abs=1e-6)
 
 
-def test_names_of_old(either: tuple[ModuleType, ModuleType]) -> None:
+def test_the_former_names_of_the_helpers(either: tuple[ModuleType, ModuleType]) -> None:
     package, utils = either
     shares = np.ascontiguousarray(np.random.default_rng(0).dirichlet(np.ones(3), 8).T)
     assert utils.softmax_to_unary(shares) == pytest.approx(-np.log(shares), abs=1e-6)
@@ -197,7 +198,7 @@ def test_names_of_old(either: tuple[ModuleType, ModuleType]) -> None:
         assert np.array(model.inference(1)) == pytest.approx(expected, abs=1e-5)
 
 
-def test_what_is_handed_over_is_kept_and_comes_back_as_a_matrix(either: tuple[ModuleType, ModuleType]) -> None:
+def test_energies_come_back_as_a_matrix(either: tuple[ModuleType, ModuleType]) -> None:
     """What pydensecrf's test of its matrices shows: values survive, float32, two dimensions, rows before columns."""
     energies = np.random.default_rng(0).normal(0, 1, (3, 4)).astype(np.float32)
     model = either[0].DenseCRF(4, 3)
@@ -213,14 +214,14 @@ NO_MATRIX = {"three dimensions": np.ones((3, 4, 1), np.float32), "one": np.ones(
 
 
 @pytest.mark.parametrize("kind", NO_MATRIX)
-def test_what_is_no_matrix_is_refused(either: tuple[ModuleType, ModuleType], kind: str) -> None:
+def test_energies_that_are_no_matrix_are_refused(either: tuple[ModuleType, ModuleType], kind: str) -> None:
     model = either[0].DenseCRF(4, 3)
-    for call in (model.setUnaryEnergy, lambda given: model.addPairwiseEnergy(given, 3)):
+    for call in (model.setUnaryEnergy, lambda features: model.addPairwiseEnergy(features, 3)):
         with pytest.raises((ValueError, TypeError)):
             call(NO_MATRIX[kind])
 
 
-def test_wider_numbers_are_taken() -> None:
+def test_float64_is_accepted() -> None:
     """pydensecrf refuses float64, "a pretty common user error": here they are what they look like."""
     energies, features = np.random.default_rng(0).normal(0, 1, (2, 3, 4))
     beliefs = []
@@ -286,15 +287,15 @@ def test_helpers_are_the_same(peers: tuple[ModuleType, ModuleType], scale: float
 
 
 @pytest.mark.parametrize(
-    ("labels", "zero_unsure", "said"), [([4], True, "4: expected 0 to 3"), ([-1], True, "-1: expected 0 to 3"),
+    ("labels", "zero_unsure", "message"), [([4], True, "4: expected 0 to 3"), ([-1], True, "-1: expected 0 to 3"),
                                         ([3], False, "3: expected 0 to 2")]
 )  # fmt: skip
-def test_labels_are_named_as_they_were_given(labels: list[int], zero_unsure: bool, said: str) -> None:
-    with pytest.raises(InputError, match=f"^labels hold {said}$"):
+def test_wrong_labels_are_named(labels: list[int], zero_unsure: bool, message: str) -> None:
+    with pytest.raises(InputError, match=f"^labels hold {message}$"):
         dcrf.unary_from_labels(labels, 3, 0.7, zero_unsure)
 
 
-def test_what_all_features_share_makes_no_difference() -> None:
+def test_an_offset_of_all_features_changes_nothing() -> None:
     features = np.random.default_rng(0).integers(0, 9, (3, 50)).astype(np.float64)
     features[:, 0] = 0
     beliefs = []
@@ -315,6 +316,11 @@ def test_a_model_is_the_crf(tmp_path: Path) -> None:
     model.addPairwiseBilateral(67, 3, image, 4)
     model.addPairwiseGaussian(1, 3)
     assert np.abs(model.inference(10).reshape(3, 21, 19) - DenseCRF()(image, probabilities)).max() < 1e-6
+
+
+def test_the_former_name_of_the_module() -> None:
+    assert {"DenseCRF", "DenseCRF2D", "unary_from_softmax", "NORMALIZE_SYMMETRIC"} < {*compat.__all__}
+    assert all(getattr(compat, name) is getattr(dcrf, name) for name in compat.__all__)
 
 
 REFUSED: dict[str, Any] = {

@@ -116,10 +116,10 @@ def stopping_after(calls: int) -> Iterator[None]:
     """Let a signal strike after so many images were refined."""
     real, count = trials._class_map, itertools.count(1)
 
-    def call(*given: Any) -> Any:
+    def call(*arguments: Any) -> Any:
         if next(count) > calls:
             raise StoppedError("stopped by SIGINT", 2)
-        return real(*given)
+        return real(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trials, "_class_map", call)
@@ -230,12 +230,12 @@ def test_two_searches_in_one_folder_are_refused(
     """The second comes while the first one works: neither may write into the other's lines."""
     real, refused = trials.keep_probabilities, list[str]()
 
-    def meanwhile(*given: Any) -> Any:
+    def meanwhile(*arguments: Any) -> Any:
         monkeypatch.setattr(search_module, "keep_probabilities", real)
         with pytest.raises(InputError) as error:
             run(brightest, helps, tmp_path / "out", resume=True)
         refused.append(str(error.value))
-        return real(*given)
+        return real(*arguments)
 
     monkeypatch.setattr(search_module, "keep_probabilities", meanwhile)
     verdict = run(brightest, helps, tmp_path / "out")

@@ -51,7 +51,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def tape(archive: Path) -> Files:
+def tar_members(archive: Path) -> Files:
     """Return the plain files of a tar file."""
     with tarfile.open(archive) as opened:
         members = opened.getmembers()
@@ -59,7 +59,7 @@ def tape(archive: Path) -> Files:
         return {member.name: opened.extractfile(member).read() for member in members}  # type: ignore[union-attr]
 
 
-def heap(archive: Path) -> Files:
+def zip_members(archive: Path) -> Files:
     with zipfile.ZipFile(archive) as opened:
         assert opened.testzip() is None
         return {name: opened.read(name) for name in opened.namelist()}
@@ -81,7 +81,7 @@ def submit(place: Path, out: Path, benchmark: str = "voc", **options: Any) -> in
 @pytest.mark.parametrize("file", ["voc.tgz", "voc.tar.gz", "voc.tar"])
 def test_voc_is_the_servers_tree(place: Path, tmp_path: Path, file: str) -> None:
     assert submit(place, tmp_path / "new" / file) == 2
-    files = tape(tmp_path / "new" / file)
+    files = tar_members(tmp_path / "new" / file)
     assert list(files) == [f"results/VOC2012/Segmentation/comp6_test_cls/{name}.png" for name in VOC_TEST]
     assert ((tmp_path / "new" / file).read_bytes()[:2] == b"\x1f\x8b") == (file != "voc.tar")
     predictor = globalconv.load(place / "voc", "cpu", "float32")
@@ -104,21 +104,21 @@ def test_data_are_named_as_for_a_training(place: Path, tmp_path: Path) -> None:
     streets, out = {"cityscapes": place / "cityscapes"}, tmp_path / "a.zip"
     assert globalconv.submit("cityscapes", place / "streets", streets, out, device="cpu", trial=True) == 2
     wrong: list[Any] = [{"sbd": base}, None, tmp_path / "x"]
-    for data, said in zip(wrong, ["add voc=PATH", "`data` is missing", "no such folder"], strict=True):
-        with pytest.raises(InputError, match=said):
+    for data, message in zip(wrong, ["add voc=PATH", "`data` is missing", "no such folder"], strict=True):
+        with pytest.raises(InputError, match=message):
             globalconv.submit("voc", place / "voc", data, tmp_path / "b.tgz", device="cpu")
 
 
 def test_voc_val_and_comp5(place: Path, tmp_path: Path) -> None:
     submit(place, tmp_path / "voc.tgz", split="val", competition="comp5")
-    assert list(tape(tmp_path / "voc.tgz")) == [
+    assert list(tar_members(tmp_path / "voc.tgz")) == [
         f"results/VOC2012/Segmentation/comp5_val_cls/{name}.png" for name in VOC_VAL
     ]
 
 
 def test_cityscapes_holds_label_ids(place: Path, tmp_path: Path) -> None:
     assert submit(place, tmp_path / "streets.zip", "cityscapes") == 2
-    files = heap(tmp_path / "streets.zip")
+    files = zip_members(tmp_path / "streets.zip")
     assert list(files) == [f"{name}_pred_labelIds.png" for name in CITIES["test"]]
     predictor = globalconv.load(place / "streets", "cpu", "float32")
     for name, content in zip(CITIES["test"], files.values(), strict=True):
@@ -150,17 +150,17 @@ def test_the_official_evaluator_finds_and_scores_every_prediction(
     arguments.evalInstLevelScore, arguments.quiet, arguments.JSONOutput = False, True, False
     arguments.predictionPath = arguments.predictionWalk = None
     truths = sorted(map(str, (place / "cityscapes/gtFine/val").glob("*/*_labelIds.png")))
-    found = [official.getPrediction(arguments, truth) for truth in truths]
-    assert len(set(found)) == len(truths) == len(CITIES["val"])
-    scores = official.evaluateImgLists(found, truths, arguments)
+    predictions = [official.getPrediction(arguments, truth) for truth in truths]
+    assert len(set(predictions)) == len(truths) == len(CITIES["val"])
+    scores = official.evaluateImgLists(predictions, truths, arguments)
     matrix = globalconv.ConfusionMatrix(19)
     trains = np.full(256, 255, np.uint8)
     trains[list(CITYSCAPES_LABEL_IDS)] = range(19)
-    for prediction, truth in zip(found, truths, strict=True):
+    for prediction, truth in zip(predictions, truths, strict=True):
         with Image.open(prediction) as predicted, Image.open(truth) as drawn:
             matrix.update(trains[np.asarray(predicted)], trains[np.asarray(drawn)])
-    theirs = np.array([scores["classScores"][name] for name in CITYSCAPES.class_names])
-    np.testing.assert_allclose(matrix.iou(), theirs, rtol=0, atol=1e-12)
+    official_iou = np.array([scores["classScores"][name] for name in CITYSCAPES.class_names])
+    np.testing.assert_allclose(matrix.iou(), official_iou, rtol=0, atol=1e-12)
 
 
 def test_equal_calls_write_equal_archives(place: Path, tmp_path: Path) -> None:
@@ -199,10 +199,10 @@ def test_a_stop_keeps_what_is_predicted(place: Path, tmp_path: Path, written: li
     assert (tmp_path / "voc.tgz").read_bytes() == (tmp_path / "other.tgz").read_bytes()
     written.clear()
     submit(place, tmp_path / "voc.tgz", competition="comp5")  # the predictions are the same
-    assert not written and all("comp5" in name for name in tape(tmp_path / "voc.tgz"))
+    assert not written and all("comp5" in name for name in tar_members(tmp_path / "voc.tgz"))
 
 
-def test_a_prediction_that_was_damaged_is_made_anew(place: Path, tmp_path: Path, written: list[str]) -> None:
+def test_a_damaged_prediction_is_predicted_again(place: Path, tmp_path: Path, written: list[str]) -> None:
     submit(place, tmp_path / "voc.tgz")
     folder = tmp_path / "voc.tgz.predictions"
     (folder / f"{VOC_TEST[0]}.png").write_bytes(b"")
@@ -223,7 +223,7 @@ def test_a_prediction_with_other_values_is_refused(place: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (
             {"settings": InferenceSettings(scales=(0.5, 1.0), flip=True)},
@@ -233,12 +233,12 @@ def test_a_prediction_with_other_values_is_refused(place: Path, tmp_path: Path) 
         ({"split": "val"}, r'split \("test", now "val"\)'),
     ],
 )
-def test_predictions_made_otherwise_are_not_mixed(
-    place: Path, tmp_path: Path, options: dict[str, Any], said: str
+def test_predictions_of_other_settings_are_not_mixed(
+    place: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     submit(place, tmp_path / "voc.tgz")
     with pytest.raises(
-        InputError, match=rf"voc\.tgz\.predictions: holds predictions that were made otherwise \({said}"
+        InputError, match=rf"voc\.tgz\.predictions: holds predictions that were made otherwise \({message}"
     ):
         submit(place, tmp_path / "voc.tgz", **options)
 
@@ -268,11 +268,11 @@ def test_batches_and_settings_give_what_the_predictor_gives(place: Path, tmp_pat
     settings = InferenceSettings(tile=64, overlap=32, flip=True)
     submit(place, tmp_path / "val.zip", "cityscapes", split="val", settings=settings)
     predictor = globalconv.load(place / "streets", "cpu", "float32", settings=settings)
-    for name, content in zip(CITIES["val"], heap(tmp_path / "val.zip").values(), strict=True):
+    for name, content in zip(CITIES["val"], zip_members(tmp_path / "val.zip").values(), strict=True):
         image = read_image(place / f"cityscapes/leftImg8bit/val/{name.split('_')[0]}/{name}_leftImg8bit.png")
         np.testing.assert_array_equal(decoded(content)[1], np.array(CITYSCAPES_LABEL_IDS)[predictor.class_map(image)])
     submit(place, tmp_path / "batch.zip", "cityscapes", split="val", settings=InferenceSettings(batch_size=2))
-    assert len(heap(tmp_path / "batch.zip")) == 3
+    assert len(zip_members(tmp_path / "batch.zip")) == 3
 
 
 def test_an_incomplete_split_is_refused_before_anything(place: Path, tmp_path: Path) -> None:
@@ -300,11 +300,11 @@ def test_a_complete_split_of_full_size_is_accepted(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("globalconv.jobs.submit.BENCHMARKS", {"cityscapes": _with_count(1)})
     weights = network(tmp_path / "weights", CITYSCAPES)
     globalconv.submit("cityscapes", weights, tmp_path, tmp_path / "streets.zip", device="cpu")
-    assert [decoded(c)[1].shape for c in heap(tmp_path / "streets.zip").values()] == [(1024, 2048)]
+    assert [decoded(c)[1].shape for c in zip_members(tmp_path / "streets.zip").values()] == [(1024, 2048)]
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
+    ("labels", "message"),
     [
         (LabelSpace(("a", "b")), "it has 2, PASCAL VOC 2012 has 21"),
         (
@@ -313,12 +313,12 @@ def test_a_complete_split_of_full_size_is_accepted(tmp_path: Path, monkeypatch: 
         ),
     ],
 )
-def test_other_classes_are_refused(labels: LabelSpace, said: str) -> None:
-    with pytest.raises(InputError, match=rf"weights: its classes are not those of PASCAL VOC 2012 \({said}\)"):
+def test_other_classes_are_refused(labels: LabelSpace, message: str) -> None:
+    with pytest.raises(InputError, match=rf"weights: its classes are not those of PASCAL VOC 2012 \({message}\)"):
         check_classes(BENCHMARKS["voc"], labels, Path("weights"))
 
 
-def test_what_is_there_already_is_never_written_over(place: Path, tmp_path: Path) -> None:
+def test_existing_files_are_never_overwritten(place: Path, tmp_path: Path) -> None:
     (tmp_path / "voc.tgz").write_text("mine")
     with pytest.raises(InputError, match=r"`out` .*voc\.tgz: is there already and was not written here"):
         submit(place, tmp_path / "voc.tgz")
@@ -360,8 +360,8 @@ def test_the_command_line(place: Path, tmp_path: Path, capsys: pytest.CaptureFix
     data = ["--data", f"voc={place}/VOCdevkit", f"sbd={place}"]
     command = ["submit", "voc", f"{place}/voc", *data, "--out", f"{tmp_path}/voc.tgz"]
     assert main([*command, "--trial", "--scales", "0.5", "1", "--flip"]) == 0
-    said = capsys.readouterr()
-    assert "voc.tgz with 2 predictions" in said.out and "1456 images" in said.out.splitlines()[-1]
-    assert "2 images in" in said.err and "of the time: decode" in said.err
+    output = capsys.readouterr()
+    assert "voc.tgz with 2 predictions" in output.out and "1456 images" in output.out.splitlines()[-1]
+    assert "2 images in" in output.err and "of the time: decode" in output.err
     note = json.loads((tmp_path / "voc.tgz.predictions/submission.json").read_text())
     assert note["inference"] == {"scales": [0.5, 1.0], "flip": True} and len(note["weights"]) == 64

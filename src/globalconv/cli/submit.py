@@ -40,8 +40,8 @@ class SubmitOptions:
 
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Predict, check and pack; say where to upload it."""
-    given = with_value(arguments, "--crf", CRF)
-    options = read_options(SubmitOptions, "submit", given, "Predict a test split for a benchmark's server.")
+    arguments = with_value(arguments, "--crf", CRF)
+    options = read_options(SubmitOptions, "submit", arguments, "Predict a test split for a benchmark's server.")
     with fast_imports():
         from globalconv.jobs.submit import submit
         from globalconv.submission.servers import BENCHMARKS

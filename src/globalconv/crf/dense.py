@@ -28,24 +28,24 @@ class DenseCRF:
     As in the authors' own code, whose marginals this gives: kernels are evaluated on the permutohedral lattice, divided
     symmetrically by the square roots of their sums, and hold the pixel itself (i = j).
 
-    Raises `InputError` for values that cannot be meant.
+    Raises `InputError` for invalid values.
     """
 
     iterations: int = 10
     """Mean-field updates; 0 returns softmax(-energies)."""
     appearance_weight: float = 4.0
-    """Cost of different classes at near and alike pixels; 0 switches the kernel off."""
+    """Cost of different classes at near pixels of similar colours; 0 switches the kernel off."""
     appearance_xy: float = 67.0
     """How far "near" reaches, a standard deviation in pixels."""
     appearance_rgb: float | tuple[float, ...] = 3.0
-    """How different "alike" may be, a standard deviation in the image's own units: one for all channels or one each."""
+    """How different "similar" colours may be: a standard deviation in units of the image, for all channels or each."""
     smoothness_weight: float = 3.0
     """Cost of different classes at near pixels, whatever their colours; 0 switches the kernel off."""
     smoothness_xy: float = 1.0
     """Its standard deviation in pixels."""
     compatibility: Any = None
-    """What it costs to have class k beside class l (K, K), times the weights; averaged with its transpose, as the
-    reference does, and read-only. None is Potts: 1 for different classes, 0 for the same."""
+    """Cost of class k beside class l (K, K), times the weights; averaged with its transpose, as the reference does, and
+    read-only. None is Potts: 1 for different classes, 0 for the same."""
     device: str = "auto"
     """"auto" works where the probabilities are (arrays: on the CPU); "cpu" and "cuda" (or "cuda:1") there."""
 
@@ -59,7 +59,7 @@ class DenseCRF:
             raise InputError("appearance_rgb is empty: give one standard deviation, or one per channel")
         for value in deviations:
             inputs.check_deviation("appearance_rgb", value)
-        if self.appearance_rgb is not deviations[0]:  # a list or an array: as what can be compared
+        if self.appearance_rgb is not deviations[0]:  # a list or an array, which cannot be hashed
             object.__setattr__(self, "appearance_rgb", deviations)
         if self.compatibility is not None:
             object.__setattr__(self, "compatibility", inputs.as_costs(self.compatibility))
@@ -74,7 +74,7 @@ class DenseCRF:
         return hash(self._values())
 
     def _values(self) -> tuple[Any, ...]:
-        """Return all fields, the matrix as what can be compared and hashed."""
+        """Return all fields, with the matrix as a tuple, so that they can be compared and hashed."""
         values = (getattr(self, field.name) for field in fields(self))
         return tuple(tuple(value.ravel().tolist()) if isinstance(value, np.ndarray) else value for value in values)
 
@@ -160,7 +160,7 @@ class DenseCRF:
     def _solve(
         self, problem: inputs.CrfProblem, pool: ThreadPool, values: Any, divergences: list[float] | None = None
     ) -> Any:
-        """Solve where `device` says; return a tensor on the device of `values` if these are one, else an array."""
+        """Solve where `device` says; return a tensor on the device of `values` if they are one, else an array."""
         home = str(values.device) if _is_tensor(values) else None
         device = (home or "cpu") if self.device == "auto" else self.device
         if device == "cpu":

@@ -35,7 +35,7 @@ def check_whole(name: str, value: Any, least: int) -> int:
 
 
 def check_number(name: str, value: Any) -> float:
-    """Return `value` if it is a number of a size that can be meant."""
+    """Return `value` if it is a finite number, of at most `LARGEST`."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise InputError(f"{name}={value!r}: give a number")
     if not -LARGEST <= value <= LARGEST:  # nan is refused, too
@@ -173,7 +173,7 @@ def scores_from_energies(energies_KHW: npt.NDArray[np.generic]) -> Float32Array:
 def scores_from_labels(
     labels_HW: npt.NDArray[np.generic], num_classes: int, confidence: float, unknown: int
 ) -> Float32Array:
-    """Return the logarithms of probabilities (N, K): `confidence` for a pixel's label, the rest for all others alike.
+    """Return the logarithms of probabilities (N, K): `confidence` for a pixel's label, the rest shared by the others.
 
     Pixels labelled `unknown` have the same probability of every class. `InputError` for any other label.
     """

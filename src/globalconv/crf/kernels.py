@@ -5,7 +5,7 @@ innermost loop runs over the classes of one row. Every thread writes rows of its
 result does not depend on the number of threads. K is padded to a multiple of 8.
 
 The loops work on vectors of eight floats. The compiler cannot know that two rows do not overlap, and so checks it
-before every row, or gives up; the vector operations below leave it no doubt. They run on any processor: LLVM cuts a
+before every row, or gives up; with the vector operations below it need not. They run on any processor: LLVM splits a
 vector into what the hardware has.
 """
 

@@ -84,7 +84,7 @@ class PyDenseCRF:
         """Add a Gaussian kernel over features (d, N), already divided by their standard deviations.
 
         `compat`: a number is the weight of Potts; (M,) and (M, M) are added to the energies as they are, so that costs
-        of being alike are negative (pydensecrf's meaning). A matrix is averaged with its transpose.
+        of equal labels are negative (pydensecrf's meaning). A matrix is averaged with its transpose.
         """
         array = inputs.as_numbers("features", features)
         if array.ndim != 2 or array.shape[1] != self._nvar or not len(array):
@@ -133,7 +133,7 @@ class PyDenseCRF:
         return rows_NK
 
     def _field(self, pool: ThreadPool) -> MeanField:
-        """Return the mean field of what was added so far; without unary energies all labels are alike."""
+        """Return the mean field of what was added so far; without unary energies all labels are equally likely."""
         if self._scores_NK is None:
             self.setUnaryEnergy(np.zeros((self._nlabels, self._nvar), np.float32))
         assert self._scores_NK is not None

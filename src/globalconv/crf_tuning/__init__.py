@@ -1,1 +1,1 @@
-"""Search for the parameters of a DenseCRF: found on one part of a data set, reported on another."""
+"""The search for the parameters of a DenseCRF, on one part of a data set, and the report on another."""

@@ -15,11 +15,11 @@ class ParameterGrid:
     """The values that are tried, all with all. The defaults are DeepLab's (Chen et al., arXiv:1606.00915, 4.1.1)."""
 
     appearance_weight: tuple[float, ...] = (3, 4, 5, 6)
-    """Costs of different classes at near and alike pixels."""
+    """Costs of different classes at near pixels of similar colours."""
     appearance_xy: tuple[float, ...] = (30, 40, 50, 60, 70, 80, 90, 100)
     """How far "near" reaches, in pixels."""
     appearance_rgb: tuple[float, ...] = (3, 4, 5, 6)
-    """How different "alike" colours may be, of 255."""
+    """How different "similar" colours may be, of 255."""
     smoothness_weight: tuple[float, ...] = (3,)
     """Costs of different classes at near pixels of any colour."""
     smoothness_xy: tuple[float, ...] = (3,)

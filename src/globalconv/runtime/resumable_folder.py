@@ -13,10 +13,10 @@ LONGEST_VALUE = 60
 
 
 class ResumableFolder:
-    """A folder whose settings file says what its work was started with.
+    """A folder with a settings file, which holds the settings that the work in it was started with.
 
-    Work that was started can be resumed, with the same settings only. While it goes on, a lock keeps other processes
-    and other threads out. Subclasses fill in the class variables and add their own files.
+    Work is resumed with the same settings only. While it runs, a lock keeps other processes and other threads out.
+    Subclasses set the class variables and add their own files.
     """
 
     kind: ClassVar[str]
