@@ -4,7 +4,7 @@ A label map in memory is always uint8 with the class indices 0 .. K-1 and `IGNOR
 what a data set writes on disk instead is described by its `LabelSpace` and translated once, when a file is decoded.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +23,14 @@ VOID_COLOUR: Colour = (224, 224, 192)
 
 def voc_palette(size: int = 256) -> tuple[Colour, ...]:
     """Return the first `size` colours of PASCAL VOC's palette (the bits of the index spread over R, G, B)."""
-    return tuple(_voc_colour(index) for index in range(size))
-
-
-def _voc_colour(index: int) -> Colour:
-    channels = [0, 0, 0]
-    for bit in range(8):
-        for channel in range(3):
-            channels[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
-    return (channels[0], channels[1], channels[2])
+    palette = []
+    for index in range(size):
+        channels = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                channels[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
+        palette.append((channels[0], channels[1], channels[2]))
+    return tuple(palette)
 
 
 @dataclass(frozen=True)
@@ -78,14 +77,9 @@ class LabelSpace:
     def from_json(cls, fields: Mapping[str, Any]) -> "LabelSpace":
         return cls(
             class_names=tuple(map(str, fields["class_names"])),
-            palette=tuple(_colour(colour) for colour in fields.get("palette", ())),
+            palette=tuple((int(red), int(green), int(blue)) for red, green, blue in fields.get("palette", ())),
             void_values=tuple(map(int, fields.get("void_values", ()))),
         )
-
-
-def _colour(values: Sequence[int]) -> Colour:
-    red, green, blue = (int(value) for value in values)
-    return (red, green, blue)
 
 
 CAMVID = LabelSpace(

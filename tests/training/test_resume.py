@@ -121,7 +121,7 @@ def test_a_sample_that_cannot_be_read_stops_with_the_state_saved(
 def test_two_processes_do_not_train_one_run(blobs: Path, tmp_path: Path) -> None:
     train_until_killed(small_recipe(), blobs, tmp_path / "run", 1)
     other = RunFolder.reopen(tmp_path / "run", small_recipe())
-    other.begin(small_recipe(), {})
+    other.open(small_recipe().to_json())
     with pytest.raises(InputError, match="another process trains there"):
         train(small_recipe(), blobs, tmp_path / "run", resume=True)
     other.close()

@@ -77,10 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # file names need not be text in any encoding
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+    def print_warning(message: Warning | str, *_: object, **__: object) -> None:
+        if is_first_process():
+            print_line(f"warning: {one_line(message, limit=None)}")
+
     with settings_named_as_options():
         try:
             with StopRequest().listening() as stop, warnings.catch_warnings():
-                warnings.showwarning = _print_warning
+                warnings.showwarning = print_warning
                 if verb in ("-h", "--help", "help"):
                     width = max(map(len, VERBS))
                     verbs = "\n".join(f"  {name:<{width}}  {line}" for name, line in VERBS.items())
@@ -107,12 +112,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             message, code = f"{place}{error.strerror or error}; check the path, its permissions and the disk", 2
         print_line(f"globalconv: {one_line(message, limit=None)}")
         return code
-
-
-def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
-    """Print a warning as one line, without the place in the code; a function for `warnings.showwarning`."""
-    if is_first_process():
-        print_line(f"warning: {one_line(message, limit=None)}")
 
 
 if __name__ == "__main__":

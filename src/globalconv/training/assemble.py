@@ -57,9 +57,11 @@ def run_training(
     hardware = choose_hardware(recipe.device, recipe.precision)
     fabric = launch(hardware, execution.cluster)
     ranks = Ranks(fabric)
-    run = ranks.first_does(lambda: RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)) or RunFolder(
-        out, read_only=True
-    )
+
+    def check_folder() -> RunFolder:
+        return RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
+
+    run = ranks.first_does(check_folder) or RunFolder(out, read_only=True)
     if recipe.data.batch_size % ranks.count:
         ranks.refuse_together(
             f"`data.batch_size` {recipe.data.batch_size}: is that of all processes together, and cannot be divided"
@@ -143,7 +145,12 @@ def carry_out(
     """Train to the end in the run folder, from the checkpoint `saved` on where the run is resumed."""
     recipe, run, task, ranks, board = session.recipe, session.run, session.task, session.ranks, session.board
     log = execution.log
-    ranks.first_does(lambda: run.begin(recipe, dataset))
+
+    def begin() -> None:
+        run.open(recipe.to_json())
+        run.record_dataset(dataset)
+
+    ranks.first_does(begin)
     try:
         if resume:
             session.restore(saved)

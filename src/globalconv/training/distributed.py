@@ -1,6 +1,6 @@
-"""The processes that train together, as one of them sees the others; a process alone is the usual case.
+"""Several processes that train together; one alone is the usual case.
 
-All of them run the same code on the same global batch, each on its share of it. The first one writes.
+All of them run the same code on the same global batch, each on its shard of it. The first one writes and prints.
 """
 
 import logging
@@ -27,25 +27,25 @@ class Cluster:
     """How many processes train together."""
 
     devices: int | None = None
-    """Processes on this machine, one per GPU or so many on the CPU; torchrun says it by itself."""
+    """Processes on this machine, one per GPU, or so many on the CPU; None: as torchrun says, else one."""
     nodes: int | None = None
     """Machines; each runs the same command (with MASTER_ADDR, MASTER_PORT and NODE_RANK set, or under torchrun)."""
     strategy: Literal["ddp", "ddp_find_unused_parameters_true"] = "ddp"
-    """How they share a step; the second is for networks parts of which take no part in the loss."""
+    """How they share a step; the second is for networks with parameters that do not influence the loss."""
 
     def size(self) -> tuple[int, int]:
-        """Return the processes per machine and the machines: as given, else as torchrun says, else one."""
-        started = "LOCAL_WORLD_SIZE" in os.environ  # by torchrun
-        here = int(os.environ["LOCAL_WORLD_SIZE"]) if started else 1
-        machines = max(1, int(os.environ.get("WORLD_SIZE", "1")) // here) if started else 1
-        devices = here if self.devices is None else self.devices
+        """Return the number of processes per machine and of machines: as set here, else as torchrun says, else one."""
+        under_torchrun = "LOCAL_WORLD_SIZE" in os.environ
+        local = int(os.environ["LOCAL_WORLD_SIZE"]) if under_torchrun else 1
+        machines = max(1, int(os.environ.get("WORLD_SIZE", "1")) // local) if under_torchrun else 1
+        devices = local if self.devices is None else self.devices
         nodes = machines if self.nodes is None else self.nodes
-        for option, number in {"`devices`": devices, "`nodes`": nodes}.items():
+        for setting, number in {"`devices`": devices, "`nodes`": nodes}.items():
             if number < 1:
-                raise InputError(f"{option} {number}: must be at least 1")
-        if started and (devices, nodes) != (here, machines):
+                raise InputError(f"{setting} {number}: must be at least 1")
+        if under_torchrun and (devices, nodes) != (local, machines):
             raise InputError(
-                f"`devices` {devices} `nodes` {nodes}: torchrun has started {here} process(es) on each of {machines}"
+                f"`devices` {devices} `nodes` {nodes}: torchrun has started {local} process(es) on each of {machines}"
                 " machine(s); leave both options out"
             )
         return devices, nodes
@@ -55,7 +55,10 @@ ALONE = Cluster()
 
 
 class Ranks:
-    """One process among those of a `Fabric`; without one, alone."""
+    """This process among those of a `Fabric`; without one, it is alone.
+
+    All processes have to call the methods that exchange something, which are all of them.
+    """
 
     def __init__(self, fabric: Fabric | None = None) -> None:
         self._fabric = fabric
@@ -68,7 +71,7 @@ class Ranks:
 
     @property
     def shard(self) -> Shard:
-        """Return which part of every batch, and of the images to score, is this process's."""
+        """The part of every batch, and of the images to score, that belongs to this process."""
         return Shard(self.index, self.count)
 
     def sum_counts(self, counts: Int64Array) -> Int64Array:
@@ -77,7 +80,7 @@ class Ranks:
         return np.asarray(self.sum(torch.from_numpy(counts).to(device)).cpu().numpy())
 
     def sum(self, values: Tensor) -> Tensor:
-        """Return the sum of every process's `values`; all processes call this, as everything below."""
+        """Return the sum of every process's `values`."""
         if self.count == 1 or self._fabric is None:
             return values
         total = self._fabric.all_reduce(values.detach().clone(), reduce_op="sum")
@@ -88,17 +91,17 @@ class Ranks:
         """Return the largest `number` of all processes."""
         if self.count == 1 or self._fabric is None:
             return number
-        found = self._fabric.all_reduce(torch.tensor(number, device=self._fabric.device), reduce_op="max")
-        assert isinstance(found, Tensor)
-        return int(found.item())
+        largest = self._fabric.all_reduce(torch.tensor(number, device=self._fabric.device), reduce_op="max")
+        assert isinstance(largest, Tensor)
+        return int(largest.item())
 
     def wait(self) -> None:
-        """Return once all processes have come here."""
+        """Wait until all processes have called this."""
         if self._fabric is not None:
             self._fabric.barrier()
 
     def first_does(self, work: Callable[[], Any]) -> Any:
-        """Return what `work` returns in the first process, None in the others; it fails in all or none."""
+        """Call `work` in the first process and return its result there, None in the others. All fail or none."""
         result, problem = None, ""
         if self.first:
             try:
@@ -111,21 +114,21 @@ class Ranks:
         return result
 
     def refuse_together(self, problem: str) -> None:
-        """Refuse in all processes where one has a `problem`; the first one says it, and it alone has an exit code."""
+        """End all processes if any has a `problem`: the first one with an `InputError`, the others without an error."""
         if self.count == 1 or self._fabric is None:
             if problem:
                 raise InputError(problem)
             return
         if self.largest(bool(problem)):
-            found: list[str] = [""] * self.count
-            torch.distributed.all_gather_object(found, problem)
+            problems: list[str] = [""] * self.count
+            torch.distributed.all_gather_object(problems, problem)
             if self.first:
-                raise InputError(next(filter(None, found)))
+                raise InputError(next(filter(None, problems)))
             raise SystemExit(0)
 
 
 def launch(hardware: Hardware, cluster: Cluster) -> Fabric:
-    """Return a Fabric of so many processes, all of them started."""
+    """Return the Fabric of a cluster, with all its processes started."""
     devices, nodes = cluster.size()
     device, several = hardware.device, devices * nodes > 1
     if several and device.type == "cuda" and device.index:

@@ -66,16 +66,13 @@ class RunFolder(ResumableFolder):
             )
         return run
 
-    def begin(self, recipe: BaseRecipe | StagedRecipe, dataset: dict[str, Any] | None = None) -> None:
-        """Lock the folder, and write the recipe and what it is trained on, unless a resumed run has both."""
-        if self.read_only:
-            return
-        self.open(recipe.to_json())
-        if dataset is not None and not self.dataset_file.exists():
+    def record_dataset(self, dataset: dict[str, Any]) -> None:
+        """Write what the training starts from, unless a resumed run has it."""
+        if not self.dataset_file.exists():
             write_json(self.dataset_file, dataset)
 
     def forget(self) -> None:
-        """Undo `begin` where no stage has started, so that the run can be started again, with other settings too."""
+        """Undo `open` where no stage has started, so that the run can be started again, with other settings too."""
         if not self.read_only:
             self.settings_file.unlink(missing_ok=True)
 

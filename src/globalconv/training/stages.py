@@ -40,7 +40,8 @@ def run_stages(
             )
     for name in waiting[1:]:
         open_splits(recipe.stages[name].data, data)
-    run.begin(recipe)
+    if first:
+        run.open(recipe.to_json())
     try:
         for number, (name, folder) in enumerate(folders.items(), start=1):
             stage = f"stage {number} of {len(folders)}: {name}"

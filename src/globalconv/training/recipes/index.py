@@ -1,4 +1,4 @@
-"""The recipes there are: plain functions that return one, looked up by the name on the command line."""
+"""All recipes: plain functions that return one, under their names on the command line."""
 
 import inspect
 from collections.abc import Callable
@@ -30,26 +30,24 @@ STAGED: dict[str, Callable[[], StagedRecipe]] = {
     "voc": voc,
     "voc-modern": voc_modern,
 }
-"""Those of several trainings in a row."""
+"""Recipes of several stages."""
+
+
+_ALL: dict[str, Callable[[], Recipe | StagedRecipe]] = {**RECIPES, **STAGED}
 
 
 def recipe_named(name: str) -> Recipe | StagedRecipe:
-    """Return the recipe of this name, as it is before any field is changed."""
-    return _maker(name)()
+    """Return the recipe of this name, with its own values for all fields."""
+    if name not in _ALL:
+        raise InputError(f"recipe {name!r} is unknown; {suggest(name, _ALL)}")
+    return _ALL[name]()
 
 
 def description(name: str) -> str:
-    """Return what the recipe of this name says about itself."""
-    return inspect.getdoc(_maker(name)) or ""
+    """Return the docstring of the recipe of this name."""
+    return inspect.getdoc(_ALL[name]) or ""
 
 
 def first_line(name: str) -> str:
-    """Return what the recipe of this name is, in a line."""
+    """Return the first line of the recipe's docstring: what it is."""
     return description(name).partition("\n")[0]
-
-
-def _maker(name: str) -> Callable[[], Recipe | StagedRecipe]:
-    known: dict[str, Callable[[], Recipe | StagedRecipe]] = {**RECIPES, **STAGED}
-    if name not in known:
-        raise InputError(f"recipe {name!r} is unknown; {suggest(name, known)}")
-    return known[name]
