@@ -102,29 +102,29 @@ def augmented_batches(
     source: ImageFolder, settings: ClassificationAugmentation, batch_size: int, seed: int, start: int, workers: int
 ) -> Generator[Batch, None, None]:
     """Return the endless stream of training batches from batch number `start` on; see `globalconv.data.loader`."""
-    return endless_batches(partial(_make_augmented, source, settings), len(source), batch_size, seed, start, workers)
+    make = partial(_make_sample, source, settings.crop, settings)
+    return endless_batches(make, len(source), batch_size, seed, start, workers)
 
 
 def centre_crop_batches(source: ImageFolder, crop: int, batch_size: int, workers: int) -> Generator[Batch, None, None]:
     """Return the centre crops of all images, once and in order."""
-    return single_pass_batches(partial(_make_centre_crop, source, crop), len(source), batch_size, workers)
+    return single_pass_batches(partial(_make_sample, source, crop, None), len(source), batch_size, workers)
 
 
-def _make_augmented(
-    source: ImageFolder, settings: ClassificationAugmentation, index: int, rng: np.random.Generator
+def _make_sample(
+    source: ImageFolder, crop: int, settings: ClassificationAugmentation | None, index: int, rng: np.random.Generator
 ) -> Sample:
-    image_3HW = torch.from_numpy(source.image(index)).permute(2, 0, 1)
-    height, width = image_3HW.shape[-2:]
-    window = draw_resized_crop(height, width, settings, rng)
-    box = (window.top, window.left, window.height, window.width)
-    crop_3SS = functional.resized_crop(image_3HW, *box, list(window.size), antialias=True)
-    if settings.flip and rng.random() < 0.5:
-        crop_3SS = functional.horizontal_flip(crop_3SS)
-    return Sample(crop_3SS.contiguous(), torch.tensor(source.classes[index]), str(source.files[index]))
-
-
-def _make_centre_crop(source: ImageFolder, crop: int, index: int, rng: np.random.Generator) -> Sample:
-    crop_3SS = centre_crop(source.image(index), crop)
+    """Return an image and its class: a random crop of the image, or its centre where `settings` is None."""
+    image = source.image(index)
+    if settings is None:
+        crop_3SS = centre_crop(image, crop)
+    else:
+        window = draw_resized_crop(image.shape[0], image.shape[1], settings, rng)
+        box = (window.top, window.left, window.height, window.width)
+        image_3HW = torch.from_numpy(image).permute(2, 0, 1)
+        crop_3SS = functional.resized_crop(image_3HW, *box, list(window.size), antialias=True)
+        if settings.flip and rng.random() < 0.5:
+            crop_3SS = functional.horizontal_flip(crop_3SS)
     return Sample(crop_3SS.contiguous(), torch.tensor(source.classes[index]), str(source.files[index]))
 
 
