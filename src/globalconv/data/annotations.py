@@ -8,7 +8,6 @@ write them.
 Shapes: H x W pixels of the image, h x w of a shape's own mask.
 """
 
-import functools
 import json
 import math
 from collections import Counter
@@ -27,6 +26,7 @@ from globalconv.data.images import image_size, read_image
 from globalconv.data.source import size_mismatch
 from globalconv.errors import InputError, OnError, suggest
 from globalconv.labels import IGNORE, MAX_CLASSES, LabelSpace
+from globalconv.runtime.files import cache_by_file
 from globalconv.runtime.text import one_line
 
 Point = tuple[float, float]
@@ -261,14 +261,13 @@ def parsing(where: str) -> Iterator[None]:
 def read_json(file: Path) -> Any:
     """Return the content of a JSON file, not to be changed; anything else is an `InputError`."""
     try:
-        facts = file.stat()
-        return _parse_json(file, facts.st_mtime_ns, facts.st_size)
+        return _parse_json(file)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file}: cannot be read as JSON ({error}); export it again") from None
 
 
-@functools.lru_cache(maxsize=4)
-def _parse_json(file: Path, _mtime_ns: int, _size: int) -> Any:
+@cache_by_file(maxsize=4)
+def _parse_json(file: Path) -> Any:
     """Parse a file once, which may have hundreds of megabytes and is read several times."""
     return json.loads(file.read_text(encoding="utf-8-sig"))
 

@@ -1,17 +1,39 @@
 """Files that are always whole, written beside and renamed; a folder that one process at a time works in."""
 
 import contextlib
+import functools
 import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Concatenate, ParamSpec, TypeVar
 
 from globalconv.errors import InputError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def cache_by_file(maxsize: int) -> Callable[[Callable[Concatenate[Path, P], R]], Callable[Concatenate[Path, P], R]]:
+    """Cache a function of a file, and of further arguments, until the file changes: by its path, time and size."""
+
+    def decorate(function: Callable[Concatenate[Path, P], R]) -> Callable[Concatenate[Path, P], R]:
+        @functools.lru_cache(maxsize)
+        def cached(file: Path, mtime_ns: int, size: int, *args: P.args, **kwargs: P.kwargs) -> R:
+            return function(file, *args, **kwargs)
+
+        @functools.wraps(function)
+        def call(file: Path, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            facts = file.stat()
+            return cached(file, facts.st_mtime_ns, facts.st_size, *args, **kwargs)  # type: ignore[arg-type] # hashable
+
+        return call
+
+    return decorate
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from globalconv.data.classes import CLASS_LIST_READERS
 from globalconv.data.formats.layout import Layout
 from globalconv.data.splits import ALIASES, find_split, select_split
 from globalconv.errors import InputError, OnError, raise_error
+from globalconv.runtime.files import cache_by_file
 from globalconv.runtime.text import abbreviate
 
 FIELDS = {"images", "annotations", "categories"}
@@ -109,14 +110,9 @@ def _name_splits(files: Sequence[Path]) -> dict[str, Path]:
     return by_split if len(by_split) == len(files) else {file.stem.removeprefix("instances_"): file for file in files}
 
 
+@cache_by_file(maxsize=1 << 10)
 def _field_names(file: Path) -> frozenset[str]:
     """Return the names of the fields of a JSON file; a damaged one has none."""
-    facts = file.stat()
-    return _parse_field_names(file, facts.st_mtime_ns, facts.st_size)
-
-
-@functools.lru_cache(maxsize=1 << 10)
-def _parse_field_names(file: Path, _mtime_ns: int, _size: int) -> frozenset[str]:
     try:
         content = read_json(file)
     except InputError:

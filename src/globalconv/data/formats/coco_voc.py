@@ -13,7 +13,6 @@ Objects are rasterised by pycocotools, the union of a class's objects at once. T
 `mixtures` reads COCO: `coco` reads the same files with their own categories.
 """
 
-import functools
 import json
 import re
 from collections import defaultdict
@@ -32,6 +31,7 @@ from globalconv.data.source import size_mismatch
 from globalconv.data.splits import find_split
 from globalconv.errors import InputError, OnError, raise_error
 from globalconv.labels import COCO_TO_VOC, IGNORE, VOC, LabelSpace
+from globalconv.runtime.files import cache_by_file
 
 ANNOTATIONS = re.compile(r"instances_((train|val)(2014|2017))")
 ARCHIVES = "annotations_trainval2014.zip or annotations_trainval2017.zip"
@@ -150,9 +150,8 @@ def open_split(root: Path, split: str, min_area: int = 0, on_error: OnError = ra
             f" there are: {', '.join(files) or 'none'}); unpack {ARCHIVES} there"
         )
     name, file = matches[0], files[matches[0]]
-    facts = file.stat()
     with parsing(str(file)):
-        count, images = _read_annotations(file, min_area, facts.st_mtime_ns, facts.st_size)
+        count, images = _read_annotations(file, min_area)
     official_counts.check_count(str(file), "COCO", name, count, official_counts.COCO[name], on_error)
     folder = next((place for place in (root / name, root / "images" / name) if place.is_dir()), root / name)
     file_names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
@@ -164,8 +163,8 @@ def open_split(root: Path, split: str, min_area: int = 0, on_error: OnError = ra
     return CocoVocSource(f"coco {root} ({name})", folder, str(file), complete)
 
 
-@functools.lru_cache(maxsize=4)
-def _read_annotations(file: Path, min_area: int, _mtime_ns: int, _size: int) -> tuple[int, tuple[AnnotatedImage, ...]]:
+@cache_by_file(maxsize=4)
+def _read_annotations(file: Path, min_area: int) -> tuple[int, tuple[AnnotatedImage, ...]]:
     """Return how many images an annotation file lists, and those that count; a file is parsed once."""
     content = _read_content(file)
     objects: dict[int, list[list[Any]]] = defaultdict(list)

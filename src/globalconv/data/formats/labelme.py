@@ -26,6 +26,7 @@ from globalconv.data.formats.pairing import list_files
 from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.data.splits import find_split, select_split
 from globalconv.errors import InputError, OnError, raise_error
+from globalconv.runtime.files import cache_by_file
 from globalconv.runtime.text import abbreviate
 
 
@@ -112,13 +113,8 @@ class _Summary:
     """Whether the file holds the image itself."""
 
 
+@cache_by_file(maxsize=1 << 17)
 def _summarise(file: Path) -> _Summary:
-    facts = file.stat()
-    return _parse_summary(file, facts.st_mtime_ns, facts.st_size)
-
-
-@functools.lru_cache(maxsize=1 << 17)
-def _parse_summary(file: Path, _mtime_ns: int, _size: int) -> _Summary:
     """Parse a file once, which may hold its image too and is listed several times."""
     try:
         content = read_json(file)
