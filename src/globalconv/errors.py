@@ -1,4 +1,4 @@
-"""What a user is told: one family of exceptions, each a single line with a remedy, each with an exit code.
+"""Errors for users, one family: each has a message of one line with a remedy, and an exit code.
 
 Messages name settings as Python does, between backticks: `optim.lr`. The command line shows them as its options.
 """
@@ -13,7 +13,7 @@ from typing import IO
 
 
 class GlobalconvError(Exception):
-    """Base of everything this package tells a user. The message is one line: what, which value, what to do."""
+    """Base of all errors for users. The message is one line: what, which value, what to do."""
 
     exit_code = 1
 
@@ -21,7 +21,7 @@ class GlobalconvError(Exception):
 class InputError(GlobalconvError, ValueError):
     """The user's input (a file, an option, a setting) was refused.
 
-    `kind` sorts the problems of data sets for `globalconv data check`, `samples` are all those that have this one.
+    `globalconv data check` groups problems by `kind`; `samples` names all samples with this one.
     """
 
     exit_code = 2
@@ -52,8 +52,8 @@ class DivergedError(GlobalconvError):
 class StoppedError(BaseException):
     """A signal asked the process to stop and the state, if there was any, has been saved.
 
-    Like `KeyboardInterrupt` it is no `Exception`, so that nobody's `except Exception` takes it for a failed import,
-    a damaged file or a download that did not work.
+    Like `KeyboardInterrupt` it is no `Exception`, so that no `except Exception` takes it for a failed import, a damaged
+    file or a failed download.
     """
 
     def __init__(self, message: str, signal_number: int) -> None:

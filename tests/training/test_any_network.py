@@ -91,7 +91,7 @@ def test_the_average_of_weights_is_of_any_network_too(blobs: Path, tmp_path: Pat
     assert isinstance(load_weights(tmp_path / "run", tiny()).network, WrappedNetwork)
 
 
-def test_the_page_says_what_was_trained(run: Path) -> None:
+def test_the_report_names_the_module(run: Path) -> None:
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "Tiny" in page and "optim.lr" in page and "model.kernel_size" not in page
 
@@ -107,7 +107,9 @@ def refused(**changes: Any) -> dict[str, Any]:
         (refused(), "Tiny then, that of the recipe now"),
     ],
 )
-def test_another_network_cannot_go_on(run: Path, blobs: Path, arguments: dict[str, Any], words: str) -> None:
+def test_resuming_with_another_network_is_refused(
+    run: Path, blobs: Path, arguments: dict[str, Any], words: str
+) -> None:
     with pytest.raises(InputError, match=words):
         globalconv.train(data=blobs, out=run, **arguments)
 
@@ -120,7 +122,7 @@ def test_another_network_cannot_go_on(run: Path, blobs: Path, arguments: dict[st
         (globalconv.GlobalConvNet(2, "test_resnet", 3), "has 2 classes, the data 3"),
     ],
 )
-def test_what_does_not_answer_logits_is_refused_before_a_step(
+def test_a_module_without_logits_is_refused_before_a_step(
     blobs: Path, tmp_path: Path, network: nn.Module, words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
@@ -133,13 +135,13 @@ def test_weights_to_start_from_are_refused(run: Path, blobs: Path, tmp_path: Pat
         globalconv.train(small_recipe(), blobs, tmp_path / "run", init_from=run, network=tiny())
 
 
-def test_our_own_network_may_be_given_too(blobs: Path, tmp_path: Path) -> None:
+def test_a_global_convolutional_network_can_be_passed(blobs: Path, tmp_path: Path) -> None:
     network = globalconv.GlobalConvNet(CLASSES, "test_resnet", 5, boundary_refinement=False)
     globalconv.train(small_recipe(), blobs, tmp_path / "run", network=network)
     assert load_weights(tmp_path / "run").network.settings == network.settings
 
 
-def test_a_folder_says_what_it_needs_to_be_loaded(run: Path, blobs: Path, tmp_path: Path) -> None:
+def test_loading_names_the_class_that_is_needed(run: Path, blobs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"only Python can make its network: globalconv.load\(..., network=.*Tiny"):
         globalconv.evaluate(run, blobs)
     with pytest.raises(InputError, match="does not fit"):

@@ -209,7 +209,7 @@ def test_changed_data_is_refused(blobs: Path, tmp_path: Path) -> None:
         train(small_recipe(), other, tmp_path / "run", resume=True)
 
 
-def test_nothing_to_resume_is_said(blobs: Path, tmp_path: Path) -> None:
+def test_resuming_nothing_is_refused(blobs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run to `resume`"):
         train(small_recipe(), blobs, tmp_path / "run", resume=True)
 
@@ -221,7 +221,7 @@ def test_a_folder_that_is_not_ours_is_not_written_into(blobs: Path, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_what_a_start_left_that_failed_is_no_obstacle(blobs: Path, tmp_path: Path) -> None:
+def test_files_of_a_failed_start_are_no_obstacle(blobs: Path, tmp_path: Path) -> None:
     """A full disk or a kill after the lock and before the recipe: neither a run to resume nor somebody's folder."""
     out = tmp_path / "run"
     out.mkdir()

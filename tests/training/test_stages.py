@@ -1,4 +1,4 @@
-"""Stages: each takes the weights of the one before, is resumed by itself, and is skipped when it is done."""
+"""Stages: each starts from the weights of the one before, is resumed by itself, and is skipped when it is done."""
 
 import json
 import shutil
@@ -27,22 +27,23 @@ TWO = StagedRecipe({"first": stage(4), "second": stage(6, seed=1)})
 
 
 def run(recipe: StagedRecipe, data: Path, out: Path, resume: bool = False) -> list[str]:
-    said: list[str] = []
-    run_stages(recipe, data, out, Execution(log=said.append), resume, None)
-    return said
+    """Train the stages and return the lines of the log."""
+    lines: list[str] = []
+    run_stages(recipe, data, out, Execution(log=lines.append), resume, None)
+    return lines
 
 
 def run_until_killed(recipe: StagedRecipe, data: Path, out: Path, stage: str, step: int, resume: bool) -> None:
     """Be killed in `stage` when step number `step` has been taken and the next one begins."""
     real_step = loop.train_step
 
-    def struck(session: Session, parts: object) -> object:
+    def train_step(session: Session, parts: object) -> object:
         if session.run.path.name.endswith(stage) and session.state.step == step:
             raise Killed
         return real_step(session, parts)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(loop, "train_step", struck)
+        patch.setattr(loop, "train_step", train_step)
         run(recipe, data, out, resume)
 
 
@@ -60,9 +61,9 @@ def test_killed_in_each_stage_and_resumed_it_ends_the_same(whole: Path, blobs: P
     run_until_killed(TWO, blobs, out, "second", 1, resume=True)  # before its first checkpoint
     with pytest.raises(InputError, match=r"no weights\.safetensors .* \(in it: 1-first\)"):
         load_weights(out)
-    said = run(TWO, blobs, out, resume=True)
-    assert any("stage 1 of 2: first is done" in line for line in said)
-    assert not any("stage 1 of 2: first, " in line for line in said)
+    lines = run(TWO, blobs, out, resume=True)
+    assert any("stage 1 of 2: first is done" in line for line in lines)
+    assert not any("stage 1 of 2: first, " in line for line in lines)
     for name, folder in stage_folders(out, TWO.stages).items():
         assert same_bits(final_state(folder), final_state(stage_folders(whole, TWO.stages)[name]))
 
@@ -72,21 +73,21 @@ def test_the_second_starts_from_the_first(whole: Path) -> None:
     assert json.loads((second / "dataset.json").read_text())["init_from"] == str(first.resolve())
 
 
-def test_the_whole_is_the_network_of_the_last_stage(whole: Path, blobs: Path) -> None:
+def test_the_run_has_the_network_of_the_last_stage(whole: Path, blobs: Path) -> None:
     out, last = load_weights(whole), load_weights(whole / "2-second")
     for name, tensor in last.network.state_dict().items():
         assert torch.equal(out.network.state_dict()[name], tensor)
     assert globalconv.evaluate(whole, blobs).miou == globalconv.evaluate(whole / "2-second", blobs).miou
 
 
-def test_done_it_does_nothing_more(whole: Path, blobs: Path) -> None:
+def test_finished_stages_are_not_trained_again(whole: Path, blobs: Path) -> None:
     files = {path: path.stat().st_mtime_ns for folder in ("1-first", "2-second") for path in (whole / folder).iterdir()}
-    said = run(TWO, blobs, whole, resume=True)
-    assert [line.split(",")[0] for line in said] == ["stage 1 of 2: first is done", "stage 2 of 2: second is done"]
+    lines = run(TWO, blobs, whole, resume=True)
+    assert [line.split(",")[0] for line in lines] == ["stage 1 of 2: first is done", "stage 2 of 2: second is done"]
     assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
-def test_the_log_says_images_size_and_kernel(whole: Path) -> None:
+def test_the_log_has_images_crop_and_kernel(whole: Path) -> None:
     start = json.loads((whole / "2-second" / "metrics.jsonl").read_text().splitlines()[0])
     assert (start["images"], start["crop"], start["network"]["kernel_size"]) == (7, [48, 64], [3] * 4)
 
@@ -108,14 +109,14 @@ def test_an_existing_run_is_not_overwritten(whole: Path, blobs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         (StagedRecipe({**TWO.stages, "second": stage(8, seed=1)}), r"second\.steps \(6, now 8\)"),
         (StagedRecipe({"first": stage(4)}), r"stages \(of first, second, now of first\)"),
     ],
 )
-def test_changed_stages_are_refused(changed: StagedRecipe, said: str, whole: Path, blobs: Path) -> None:
-    with pytest.raises(InputError, match=said):
+def test_changed_stages_are_refused(changed: StagedRecipe, message: str, whole: Path, blobs: Path) -> None:
+    with pytest.raises(InputError, match=message):
         run(changed, blobs, whole, resume=True)
 
 
@@ -129,7 +130,7 @@ def test_what_a_resumed_run_may_change_it_may_change_in_a_stage() -> None:
     assert differences(TWO, StagedRecipe({**TWO.stages, "first": stage(4, data=data)})) == []
 
 
-def test_data_of_a_later_stage_are_missed_before_the_first_one_trains(blobs: Path, tmp_path: Path) -> None:
+def test_missing_data_of_a_later_stage_are_refused_before_the_first_one_trains(blobs: Path, tmp_path: Path) -> None:
     later = replace(TWO.stages["second"], data=replace(TWO.stages["second"].data, train_split="nowhere"))
     with pytest.raises(InputError, match="nowhere"):
         run(StagedRecipe({**TWO.stages, "second": later}), blobs, tmp_path / "run")
@@ -177,7 +178,7 @@ def test_survives_json() -> None:
     assert StagedRecipe.from_json(json.loads(json.dumps(TWO.to_json()))) == TWO
 
 
-def test_other_weights_to_begin_with_are_refused_when_going_on(whole: Path, blobs: Path, tmp_path: Path) -> None:
+def test_resuming_from_other_initial_weights_is_refused(whole: Path, blobs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was started from fresh weights"):
         globalconv.train(TWO, blobs, whole, resume=True, init_from=tmp_path)
     begun = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""Training learns, keeps its best network, says what went wrong, and leaves a run folder that speaks for itself."""
+"""The loop: it learns, keeps the best network, names what went wrong, and logs everything in the run folder."""
 
 import dataclasses
 import json
@@ -8,23 +8,16 @@ from typing import Any
 import pytest
 import torch
 from helpers.training import small_recipe, train
-from torch import Tensor, nn
 
 import globalconv
-from globalconv.data.transform_settings import Augmentation
 from globalconv.errors import DivergedError, InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
-from globalconv.labels import LabelSpace
 from globalconv.model.backbone import batch_norms
 from globalconv.model.network import GlobalConvNet
 from globalconv.training.assemble import Execution, run_training
 from globalconv.training.loss import segmentation_loss
-from globalconv.training.optim import MovingAverage
-from globalconv.training.recipe import DataSettings, ModelSettings, Recipe
-from globalconv.training.segmentation import build_network, check_batch_norm
+from globalconv.training.recipe import ModelSettings, Recipe
 from globalconv.weights import load_weights
-
-THREE = LabelSpace(("background", "red", "green"))
 
 # fmt: off
 GOLDEN_LOSSES = [
@@ -54,7 +47,7 @@ def events(out: Path, kind: str) -> list[dict[str, Any]]:
 def test_it_learns(run: Path) -> None:
     losses = [step["loss"] for step in events(run, "step")]
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
-    # three classes told apart by colour; a network that says background everywhere has 0.25
+    # three classes told apart by colour; a network that predicts background everywhere has 0.25
     assert events(run, "evaluation")[-1]["best_miou"] > 0.5
 
 
@@ -66,16 +59,14 @@ def test_numerics_do_not_drift(blobs: Path, tmp_path: Path) -> None:
     assert losses == pytest.approx(GOLDEN_LOSSES, abs=3e-3)
 
 
-def test_the_saved_network_scores_what_the_log_says(run: Path, blobs: Path) -> None:
+def test_the_saved_network_has_the_score_of_the_log(run: Path, blobs: Path) -> None:
     best = max(events(run, "evaluation"), key=lambda event: event["miou"])
     score = globalconv.evaluate(run, blobs, device="cpu")
     assert score.miou == pytest.approx(best["miou"], abs=1e-12)
     assert load_weights(run).info["step"] == best["step"]
 
 
-def test_the_network_evaluated_last_is_kept_beside_the_best(
-    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_last_network_is_kept_beside_the_best(blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores are made to fall, so that the best network is the first one evaluated."""
     falling = iter((0.9, 0.5, 0.1))
     monkeypatch.setattr(ConfusionMatrix, "miou", lambda matrix: next(falling, 0.0))
@@ -88,14 +79,16 @@ def test_the_network_evaluated_last_is_kept_beside_the_best(
 
 
 @pytest.mark.parametrize(("warmup", "warned"), [(2, False), (3, True)])
-def test_a_warm_up_that_eats_the_run_is_told(blobs: Path, tmp_path: Path, warmup: int, warned: bool) -> None:
+def test_a_warm_up_of_more_than_half_the_run_is_warned_about(
+    blobs: Path, tmp_path: Path, warmup: int, warned: bool
+) -> None:
     recipe = dataclasses.replace(small_recipe(warmup_steps=warmup), steps=4, evaluate_every=4)
-    said: list[str] = []
-    run_training(recipe, blobs, tmp_path / "run", Execution(log=said.append))
-    assert any("`optim.warmup_steps` 3 is more than half of the 4 steps" in line for line in said) == warned
+    lines: list[str] = []
+    run_training(recipe, blobs, tmp_path / "run", Execution(log=lines.append))
+    assert any("`optim.warmup_steps` 3 is more than half of the 4 steps" in line for line in lines) == warned
 
 
-def test_the_run_folder_speaks_for_itself(run: Path) -> None:
+def test_the_run_folder_records_data_hardware_and_steps(run: Path) -> None:
     info = load_weights(run).info
     assert (info["train_split"], info["train_images"]) == ("train", 7)
     dataset = json.loads((run / "dataset.json").read_text())
@@ -120,13 +113,13 @@ def test_a_loss_that_is_not_finite_stops_and_names_everything(
     calls = iter(range(100))
     monkeypatch.setattr(
         "globalconv.training.segmentation.segmentation_loss",
-        lambda *given: segmentation_loss(*given) * (float("nan") if next(calls) == 4 else 1.0),
+        lambda *arguments: segmentation_loss(*arguments) * (float("nan") if next(calls) == 4 else 1.0),
     )
     with pytest.raises(DivergedError) as caught:
         train(small_recipe(), blobs, tmp_path / "run")
-    said = str(caught.value)
+    message = str(caught.value)
     for words in ("step 5", "learning rate 0.0", "train/", "step-000000004.ckpt", "lower `optim.lr`"):
-        assert words in said
+        assert words in message
     assert caught.value.exit_code == 3
 
 
@@ -159,55 +152,7 @@ def test_frozen_norm_stays_as_it_was_loaded(blobs: Path, tmp_path: Path, run: Pa
     assert all(moved)
 
 
-def test_initial_weights_are_a_function_of_the_seed() -> None:
-    def weights(seed: int) -> Tensor:
-        network = build_network(small_recipe().model, THREE, seed, None, None, print)
-        return nn.utils.parameters_to_vector(network.parameters())
-
-    assert torch.equal(weights(1), weights(1))
-    assert not torch.equal(weights(1), weights(2))
-
-
-def test_batch_of_one_with_live_norm_is_warned_about_or_refused() -> None:
-    lines: list[str] = []
-    live = small_recipe().model
-    network = build_network(live, THREE, 0, None, None, print)
-    one = dataclasses.replace(small_recipe().data, batch_size=1)
-    check_batch_norm(network, live, one, lines.append)
-    assert ["batch size 1 with live batch norm" in line for line in lines] == [True]
-    check_batch_norm(network, dataclasses.replace(live, backbone_norm="frozen"), one, lines.append)
-    check_batch_norm(network, live, small_recipe().data, lines.append)
-    assert len(lines) == 1
-    tiny = DataSettings(augmentation=Augmentation(crop=(32, 32)), batch_size=1)
-    with pytest.raises(InputError, match="larger crop or batch"):
-        check_batch_norm(network, live, tiny, print)
-
-
-def test_moving_average_follows_the_closed_form() -> None:
-    network = nn.Linear(1, 1, bias=False)
-    average = MovingAverage(network, decay=0.5)
-    expected = float(network.weight.detach())
-    for step in range(1, 6):
-        with torch.no_grad():
-            network.weight.fill_(float(step))
-        average.update(network, step)
-        decay = min(0.5, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * step
-    assert isinstance(average.network, nn.Linear)
-    assert float(average.network.weight) == pytest.approx(expected)
-
-
-def test_moving_average_copies_counters_and_averages_statistics() -> None:
-    network = nn.BatchNorm1d(2)
-    average = MovingAverage(network, decay=0.9)
-    network(torch.randn(8, 2) + 5)
-    average.update(network, 1000)
-    ours = average.network.state_dict()
-    assert ours["num_batches_tracked"] == 1
-    assert torch.allclose(ours["running_mean"], 0.1 * network.state_dict()["running_mean"], rtol=1e-4)
-
-
-def test_too_little_memory_is_said_with_the_remedy(
+def test_too_little_memory_is_refused_with_a_remedy(
     blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a CPU torch has no exception of its own for it."""

@@ -24,13 +24,13 @@ SMALL = """
 def killed_at(monkeypatch: pytest.MonkeyPatch, stage: str, step: int) -> None:
     real_step = loop.train_step
 
-    def struck(session: Session, parts: object) -> object:
+    def train_step(session: Session, parts: object) -> object:
         if session.run.path.name.endswith(stage) and session.state.step == step:
             monkeypatch.undo()
             raise Killed
         return real_step(session, parts)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "train_step", struck)
+    monkeypatch.setattr(loop, "train_step", train_step)
 
 
 def run_with_kills(command: list[str], stages: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
