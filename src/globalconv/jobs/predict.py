@@ -27,23 +27,22 @@ def predict(
     and listed in `failures.json`. Of a TIFF above 25 megapixels only the class map is written, as a TIFF.
     """
     predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
-    inputs = _inputs(images)
+    any_images: Any = images  # callers from Python may pass anything
+    is_single = isinstance(images, str | Path) or not isinstance(any_images, Iterable)
+    paths: list[Any] = [any_images] if is_single else list(any_images)
+    for path in paths:
+        if not isinstance(path, str | Path):
+            raise InputError(
+                f"images: holds {type(path).__name__}: give paths of files, folders or globs; an array goes to a"
+                " Predictor"
+            )
+
     times = StageTimes(*STAGES)
-    with Progress("predicted", len(inputs), "images") as progress:
+    with Progress("predicted", len(paths), "images") as progress:
 
         def on_file(done: int, total: int, path: Path, failure: Failure | None) -> None:
             progress.update(done, total=total)
 
-        failures = predict_files(predictor, inputs, as_path("out", out), on_file, times)
+        failures = predict_files(predictor, list(map(str, paths)), as_path("out", out), on_file, times)
         progress.print(times.summary(progress.total, "images"))
     return failures
-
-
-def _inputs(images: Any) -> list[str]:
-    """Return the files, folders and globs that are named, by one path or several."""
-    one = isinstance(images, str | Path) or not isinstance(images, Iterable)
-    several = [images] if one else list(images)
-    if wrong := [image for image in several if not isinstance(image, str | Path)]:
-        kind = type(wrong[0]).__name__
-        raise InputError(f"images: holds {kind}: give paths of files, folders or globs; an array goes to a Predictor")
-    return list(map(str, several))
