@@ -69,7 +69,7 @@ def test_a_network_comes_back_bit_for_bit(settings: dict[str, Any], tmp_path: Pa
     assert torch.equal(model.network(images_N3HW), network.eval()(images_N3HW))
 
 
-def test_a_file_from_before_a_setting_existed_is_read_as_what_it_was(saved: Path, tmp_path: Path) -> None:
+def test_a_file_without_a_later_setting_loads(saved: Path, tmp_path: Path) -> None:
     description = json.loads((saved / MODEL_FILE).read_text())
     del description["network"]["head_width"]
     (saved / MODEL_FILE).write_text(json.dumps(description))
@@ -107,7 +107,7 @@ def test_the_geometry_travels_with_the_weights_and_files_without_one_load(saved:
 @pytest.mark.parametrize(
     "geometry", [[], {"pad_to": [512], "fill": [0, 0, 0]}, {"pad_to": [0, 9], "fill": [0, 0, 0]}, {"pad_to": None}]
 )
-def test_a_geometry_that_nobody_wrote_is_refused(geometry: object, saved: Path) -> None:
+def test_a_malformed_geometry_is_refused(geometry: object, saved: Path) -> None:
     with pytest.raises(InputError, match=r"model\.json: geometry="):
         load_weights(_with_geometry(saved, geometry))
 
@@ -130,13 +130,13 @@ def test_memory_format_and_frozen_norms_do_not_matter(saved: Path, tmp_path: Pat
 
 def test_loading_leaves_the_random_numbers_alone(saved: Path) -> None:
     torch.manual_seed(3)
-    wanted = torch.rand(4)
+    expected = torch.rand(4)
     torch.manual_seed(3)
     load_weights(saved)
-    assert torch.equal(torch.rand(4), wanted)
+    assert torch.equal(torch.rand(4), expected)
 
 
-def test_nothing_is_drawn_for_weights_that_are_read(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_draws_no_random_weights(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.random, "fork_rng", lambda devices: contextlib.nullcontext())
     before = torch.get_rng_state()
     load_weights(saved)
@@ -277,17 +277,17 @@ def test_a_network_starts_from_a_saved_one(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("classes", "said"),
+    ("classes", "message"),
     [
         (("a", "b", "c", "d"), r"3 there, 4 here"),
         (("road", "sky", "other"), r"'tree' there where 'other' is here"),
     ],
 )
-def test_other_classes_take_the_backbone_and_say_so(classes: tuple[str, ...], said: str, saved: Path) -> None:
+def test_with_other_classes_only_the_backbone_is_taken(classes: tuple[str, ...], message: str, saved: Path) -> None:
     network = network_of(1, num_classes=len(classes))
     fresh = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    stated = init_from(network, saved, LabelSpace(classes))
-    assert re.search(rf"the backbone of .* \(\d+ of \d+ tensors\); heads.*start fresh, .*{said}", stated)
+    summary = init_from(network, saved, LabelSpace(classes))
+    assert re.search(rf"the backbone of .* \(\d+ of \d+ tensors\); heads.*start fresh, .*{message}", summary)
     theirs = network_of(0).state_dict()
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, theirs[name] if name.startswith("backbone.") else fresh[name])

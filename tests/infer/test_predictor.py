@@ -50,7 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lambda image, path: str(path),
     ],
 )
-def test_arrays_pillow_images_and_paths_are_one(
+def test_arrays_pillow_images_and_paths_give_the_same_prediction(
     brightest: Predictor, tmp_path: Path, kind: Callable[[Uint8Array, Path], Any]
 ) -> None:
     image = noise(5, 7)
@@ -97,7 +97,7 @@ def test_the_result_is_upright_as_exif_says(brightest: Predictor, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("image", "says"),
+    ("image", "message"),
     [
         (np.zeros((4, 4), np.uint8), r"image array uint8 \(4, 4\): give uint8 RGB"),
         (np.zeros((4, 4, 4), np.uint8), "give uint8 RGB"),
@@ -107,8 +107,8 @@ def test_the_result_is_upright_as_exif_says(brightest: Predictor, tmp_path: Path
         ("nowhere.png", "nowhere.png"),
     ],
 )
-def test_what_is_no_image_is_refused(brightest: Predictor, image: Any, says: str) -> None:
-    with pytest.raises(InputError, match=says):
+def test_what_is_no_image_is_refused(brightest: Predictor, image: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         brightest(image)
 
 
@@ -147,9 +147,9 @@ def test_only_an_optimised_predictor_computes_with_fused_convolutions(
     called: list[bool] = []
     forward = FusedConvolution.forward
 
-    def counted(*given: Any) -> torch.Tensor:
+    def counted(*arguments: Any) -> torch.Tensor:
         called.append(True)
-        return forward(*given)
+        return forward(*arguments)
 
     monkeypatch.setattr(FusedConvolution, "forward", counted)
     image = noise(50, 61)
@@ -159,7 +159,7 @@ def test_only_an_optimised_predictor_computes_with_fused_convolutions(
     assert called
 
 
-def test_bfloat16_is_close_and_says_so(run: Path) -> None:
+def test_bfloat16_is_close_and_recorded(run: Path) -> None:
     low, full = (globalconv.load(run, "cpu", precision) for precision in ("bfloat16", "float32"))
     assert (low.precision, full.precision) == ("bfloat16", "float32")
     image = noise(64, 64)
@@ -203,7 +203,7 @@ def test_too_little_memory_is_a_refusal_and_a_bug_is_not() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (6, 9), (300, 200)])
-def test_save_writes_the_indices_and_a_image(brightest: Predictor, tmp_path: Path, size: tuple[int, int]) -> None:
+def test_save_writes_the_indices_and_an_overlay(brightest: Predictor, tmp_path: Path, size: tuple[int, int]) -> None:
     prediction = brightest(noise(*size))
     class_map, drawn = prediction.save(tmp_path / "new" / "folder")
     assert (class_map.name, drawn.name) == ("prediction.png", "prediction.overlay.jpg")
@@ -226,7 +226,7 @@ def test_save_takes_its_name_from_the_file_or_the_caller(brightest: Predictor, t
             prediction.save(tmp_path / "out", name)
 
 
-def test_images_of_others_are_never_replaced(brightest: Predictor, tmp_path: Path) -> None:
+def test_other_programs_images_are_never_replaced(brightest: Predictor, tmp_path: Path) -> None:
     path = write_image(tmp_path / "photo.png")
     before = path.read_bytes()
     with pytest.raises(InputError, match=r"photo\.png exists and was not written by globalconv"):

@@ -34,8 +34,8 @@ def test_four_levels_at_their_strides(name: str, channels: tuple[int, ...]) -> N
     assert backbone.channels == channels
     with torch.no_grad():
         features = backbone(torch.rand(1, 3, 64, 32))
-    wanted = [(1, c, 64 // stride, 32 // stride) for c, stride in zip(channels, STRIDES, strict=True)]
-    assert [tuple(level.shape) for level in features] == wanted
+    expected = [(1, c, 64 // stride, 32 // stride) for c, stride in zip(channels, STRIDES, strict=True)]
+    assert [tuple(level.shape) for level in features] == expected
     assert all(level.isfinite().all() for level in features)
 
 
@@ -65,7 +65,7 @@ def test_parts_that_no_level_needs_are_cut_off() -> None:
         ("", "no such model"),
     ],
 )
-def test_what_breaks_the_contract_is_refused(name: str, message: str) -> None:
+def test_a_model_without_the_four_strides_is_refused(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Backbone(name)
 

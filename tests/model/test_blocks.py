@@ -165,14 +165,14 @@ def scores() -> Tensor:
 
 def test_a_fresh_deconvolution_is_bilinear_interpolation_inside(scores_NKhw: Tensor) -> None:
     deconvolution = build_upsampling("deconv", 5)
-    wanted = F.interpolate(scores_NKhw, scale_factor=2, mode="bilinear", align_corners=False)
-    given = deconvolution(scores_NKhw)
-    assert given.shape == wanted.shape
-    assert (given - wanted)[..., 1:-1, 1:-1].abs().max() < 1e-6
+    expected = F.interpolate(scores_NKhw, scale_factor=2, mode="bilinear", align_corners=False)
+    actual = deconvolution(scores_NKhw)
+    assert actual.shape == expected.shape
+    assert (actual - expected)[..., 1:-1, 1:-1].abs().max() < 1e-6
     # Outside there is zero for a deconvolution and the nearest cell for interpolation: the outermost line is 3/4 of it.
-    torch.testing.assert_close(given[..., 0, 1:-1], 0.75 * wanted[..., 0, 1:-1])
-    torch.testing.assert_close(given[..., 1:-1, -1], 0.75 * wanted[..., 1:-1, -1])
-    torch.testing.assert_close(given[..., 0, 0], 0.75**2 * wanted[..., 0, 0])
+    torch.testing.assert_close(actual[..., 0, 1:-1], 0.75 * expected[..., 0, 1:-1])
+    torch.testing.assert_close(actual[..., 1:-1, -1], 0.75 * expected[..., 1:-1, -1])
+    torch.testing.assert_close(actual[..., 0, 0], 0.75**2 * expected[..., 0, 0])
 
 
 def test_a_deconvolution_is_learned_and_dense_over_classes(scores_NKhw: Tensor) -> None:
@@ -186,8 +186,8 @@ def test_a_deconvolution_is_learned_and_dense_over_classes(scores_NKhw: Tensor) 
 def test_bilinear_upsampling_has_nothing_to_learn(scores_NKhw: Tensor) -> None:
     upsample = build_upsampling("bilinear", 5)
     assert not list(upsample.parameters())
-    wanted = F.interpolate(scores_NKhw, scale_factor=2, mode="bilinear", align_corners=False)
-    assert torch.equal(upsample(scores_NKhw), wanted)
+    expected = F.interpolate(scores_NKhw, scale_factor=2, mode="bilinear", align_corners=False)
+    assert torch.equal(upsample(scores_NKhw), expected)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -200,14 +200,14 @@ def test_a_wide_convolution_that_learns_is_the_same_on_its_side(kernel_size: int
     features_NChw = torch.randn(2, 3, 9, 20).to(memory_format=layout)
     plain = nn.Conv2d(3, 4, (1, kernel_size), padding=(0, kernel_size // 2))
     plain.load_state_dict(wide.state_dict())
-    found = []
+    actual = []
     for layer in (wide, plain):
         inputs_NChw = features_NChw.clone().requires_grad_()
         scores_NKhw = layer(inputs_NChw)
         assert scores_NKhw.is_contiguous(memory_format=layout)
         (scores_NKhw**2).sum().backward()
         assert layer.bias is not None
-        found.append([scores_NKhw, inputs_NChw.grad, layer.weight.grad, layer.bias.grad])
-    torch.testing.assert_close(found[0], found[1])
+        actual.append([scores_NKhw, inputs_NChw.grad, layer.weight.grad, layer.bias.grad])
+    torch.testing.assert_close(actual[0], actual[1])
     with torch.no_grad():
         torch.testing.assert_close(wide(features_NChw), plain(features_NChw), rtol=0, atol=0)

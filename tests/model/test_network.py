@@ -210,6 +210,6 @@ def test_a_wrong_setting_is_refused_in_one_line(settings: dict[str, Any], messag
     "images",
     [torch.rand(3, 8, 8), torch.rand(1, 4, 8, 8), torch.rand(1, 3, 0, 8), torch.ones(1, 3, 8, 8, dtype=torch.int64)],
 )
-def test_what_is_no_batch_of_images_is_refused(network: GlobalConvNet, images: Tensor) -> None:
+def test_tensors_that_are_not_batches_of_images_are_refused(network: GlobalConvNet, images: Tensor) -> None:
     with pytest.raises(ValueError, match="expected"):
         network(images)

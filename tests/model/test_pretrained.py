@@ -68,10 +68,10 @@ def test_a_file_in_timms_names(name: str, suffix: str, tmp_path: Path, randomise
 def test_torchvisions_resnet(theirs: str, tmp_path: Path, randomise: Callable[[nn.Module], None]) -> None:
     model = torchvision.models.get_model(theirs).eval()
     randomise(model)
-    given = features(theirs, write(tmp_path / "weights.pth", model.state_dict()))
+    actual = features(theirs, write(tmp_path / "weights.pth", model.state_dict()))
     parts = list(model.children())
     x = nn.Sequential(*parts[:4])(IMAGES)
-    for level, part in zip(given, parts[4:8], strict=True):
+    for level, part in zip(actual, parts[4:8], strict=True):
         x = part(x)
         torch.testing.assert_close(level, x, rtol=1e-4, atol=1e-5)
 
@@ -85,13 +85,13 @@ def test_torchvisions_names_of_other_models(
 ) -> None:
     model = torchvision.models.get_model(theirs).eval()
     randomise(model)
-    given = features(ours, write(tmp_path / "weights.pth", model.state_dict()))
-    x, wanted = IMAGES, []
+    actual = features(ours, write(tmp_path / "weights.pth", model.state_dict()))
+    x, expected = IMAGES, []
     with torch.no_grad():
         for index, part in enumerate(model.features):
             x = part(x)
-            wanted += [x] if index in ends else []
-    for level, want in zip(given, wanted, strict=True):
+            expected += [x] if index in ends else []
+    for level, want in zip(actual, expected, strict=True):
         torch.testing.assert_close(level, want, rtol=1e-3, atol=1e-4 * float(want.abs().max()))
 
 
@@ -113,9 +113,9 @@ def test_the_original_convnext_names(tmp_path: Path, randomise: Callable[[nn.Mod
     model = timm.create_model("convnext_atto").eval()
     randomise(model)
     original = {_original_convnext_name(key): tensor for key, tensor in model.state_dict().items()}
-    given = features("convnext_atto", write(tmp_path / "original.pth", {"model": original}))
-    wanted = features("convnext_atto", write(tmp_path / "timm.pth", model.state_dict()))
-    assert all(torch.equal(a, b) for a, b in zip(given, wanted, strict=True))
+    actual = features("convnext_atto", write(tmp_path / "original.pth", {"model": original}))
+    expected = features("convnext_atto", write(tmp_path / "timm.pth", model.state_dict()))
+    assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
 
 
 WRAPPINGS: dict[str, Callable[[State], object]] = {
@@ -134,9 +134,9 @@ WRAPPINGS: dict[str, Callable[[State], object]] = {
 def test_forms_that_files_come_in(wrapping: str, whole: nn.Module, tmp_path: Path) -> None:
     if wrapping == "in half precision":
         whole.bfloat16().float()
-    wanted = features("test_resnet", write(tmp_path / "plain.pth", whole.state_dict()))
-    given = features("test_resnet", write(tmp_path / "weights.tar", WRAPPINGS[wrapping](whole.state_dict())))
-    assert all(torch.equal(a, b) for a, b in zip(given, wanted, strict=True))
+    expected = features("test_resnet", write(tmp_path / "plain.pth", whole.state_dict()))
+    actual = features("test_resnet", write(tmp_path / "weights.tar", WRAPPINGS[wrapping](whole.state_dict())))
+    assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
 
 
 def test_the_network_takes_a_file_and_may_then_freeze(whole: nn.Module, tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_offline_is_a_stop_without_retries_and_with_the_remedy(weights: str, mon
     assert "\n" not in str(caught.value)
 
 
-def test_a_dead_network_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
 
     def unreachable(url: str, timeout: float) -> None:

@@ -89,8 +89,8 @@ def test_the_network_is_figure_2(backbone: str, size: tuple[int, int], randomise
     randomise(network)
     images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1)).double()
     with torch.no_grad():
-        given = network(images)
-        wanted = figure_2(images, network.state_dict(), BLOCKS[backbone])
-    assert wanted.std() > 1e-3
+        actual = network(images)
+        expected = figure_2(images, network.state_dict(), BLOCKS[backbone])
+    assert expected.std() > 1e-3
     # The mean and standard deviation are float32 buffers widened to float64: 1e-8 relative.
-    torch.testing.assert_close(given, wanted, rtol=1e-6, atol=1e-6 * float(wanted.abs().max()))
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6 * float(expected.abs().max()))

@@ -50,13 +50,13 @@ def megamacs(model: nn.Module) -> int:
 
 
 def test_output_sizes_and_widths_of_table_11() -> None:
-    model, found = on_meta("resnet50_gcn"), {}
+    model, actual = on_meta("resnet50_gcn"), {}
     for name in TABLE_11:
         model.get_submodule(name).register_forward_hook(
-            lambda _, __, out, name=name: found.update({name: (out.shape[1], out.shape[2])})
+            lambda _, __, out, name=name: actual.update({name: (out.shape[1], out.shape[2])})
         )
     assert model(torch.empty(1, 3, 224, 224, device="meta")).shape == (1, 1000)
-    assert found == TABLE_11
+    assert actual == TABLE_11
 
 
 @pytest.mark.parametrize(

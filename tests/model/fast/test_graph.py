@@ -199,9 +199,9 @@ def test_hooks_are_called() -> None:
     block.two.register_forward_hook(lambda layer, given, output: seen.append(output))
     x = torch.rand(2, 4, 6, 7).to(memory_format=torch.channels_last)
     expected = block(x)
-    found = fused(block, torch.float32)
-    torch.testing.assert_close(found(x), expected)
-    kinds = {name: type(layer) for name, layer in found.named_children()}
+    actual = fused(block, torch.float32)
+    torch.testing.assert_close(actual(x), expected)
+    kinds = {name: type(layer) for name, layer in actual.named_children()}
     assert len(seen) == 2 and kinds["one"] is FusedConvolution and kinds["two"] is nn.Conv2d
 
 
@@ -224,7 +224,7 @@ def test_a_sum_takes_the_place_of_what_nobody_reads_again(block: type[Block], pl
     assert in_place(fused(block().eval(), torch.float32)) == places
 
 
-def test_the_input_is_overwritten_where_it_is_spare() -> None:
+def test_an_input_that_the_graph_owns_is_overwritten() -> None:
     block = fused(Residual().eval(), torch.float32)
     graph = block.get_submodule("graph")
     assert isinstance(graph, fx.GraphModule)
@@ -238,7 +238,7 @@ def test_the_input_is_overwritten_where_it_is_spare() -> None:
 
 
 def test_parts_of_what_cannot_be_traced_are_fused() -> None:
-    found = fused(Looks().eval(), torch.float32)
-    assert type(found) is Looks
-    kinds = {name: type(layer) for name, layer in found.named_children()}
+    actual = fused(Looks().eval(), torch.float32)
+    assert type(actual) is Looks
+    kinds = {name: type(layer) for name, layer in actual.named_children()}
     assert kinds["one"] is kinds["two"] is FusedConvolution

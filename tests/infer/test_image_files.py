@@ -33,7 +33,7 @@ def both(*names: str) -> list[str]:
     return sorted(file for name in names for file in (f"{name}.png", f"{name}.overlay.jpg"))
 
 
-def test_a_folder_is_mirrored_and_what_is_no_image_is_passed_over(brightest: Predictor) -> None:
+def test_subfolders_are_mirrored_and_other_files_are_passed_over(brightest: Predictor) -> None:
     for name in ("a.jpg", "day 1/b.PNG", "day 1/night/ç 日本.webp", "gif.gif", "t.tiff", ".hidden.png", ".x/c.png"):
         write_image(Path("photos") / name)
     Path("photos/notes.txt").write_text("no image")
@@ -111,7 +111,7 @@ def test_broken_files_are_skipped_and_listed(brightest: Predictor) -> None:
     assert [entry[3] for entry in seen] == [False, True, True, False, True]
 
 
-def test_the_list_of_failures_is_never_an_old_one(brightest: Predictor) -> None:
+def test_the_list_of_failures_is_replaced_by_every_call(brightest: Predictor) -> None:
     write_image(Path("good.png"))
     Path("bad.png").touch()
     assert len(predict_files(brightest, ["good.png", "bad.png"], OUT)) == 1
@@ -120,22 +120,22 @@ def test_the_list_of_failures_is_never_an_old_one(brightest: Predictor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("typo.jpg", "typo.jpg: there is no such file or folder"),
         ("empty", "empty: no image in this folder"),
         ("photos/*.gif", r"photos/\*\.gif: matches no image"),
     ],
 )
-def test_an_input_that_names_nothing_stops_before_any_work(brightest: Predictor, text: str, says: str) -> None:
+def test_an_input_that_names_nothing_stops_before_any_work(brightest: Predictor, text: str, message: str) -> None:
     write_image(Path("photos/a.png"))
     Path("empty").mkdir()
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         predict_files(brightest, ["photos", text], OUT)
     assert not OUT.exists()
 
 
-def test_results_inside_the_folder_of_the_images_are_no_images(brightest: Predictor) -> None:
+def test_results_inside_the_folder_of_the_images_are_not_predicted(brightest: Predictor) -> None:
     write_image(Path("photos/a.png"))
     for _ in range(2):
         for inputs in (["photos"], ["photos/*"], ["photos/**"]):
@@ -233,7 +233,7 @@ def test_results_go_into_a_folder(brightest: Predictor) -> None:
             predict_files(brightest, ["a.png"], Path(path))
 
 
-def test_a_name_that_is_empty_is_not_the_folder_one_is_in(brightest: Predictor) -> None:
+def test_an_empty_name_is_not_the_current_folder(brightest: Predictor) -> None:
     """What the shell makes of a variable that is not set."""
     write_image(Path("a.png"))
     with pytest.raises(InputError, match="an image's name is empty"):
@@ -241,7 +241,7 @@ def test_a_name_that_is_empty_is_not_the_folder_one_is_in(brightest: Predictor) 
     assert not OUT.exists()
 
 
-def test_a_folder_that_cannot_be_listed_is_no_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(folder: str) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", folder)
 

@@ -36,9 +36,9 @@ def test_sum_and_relu_are_those_of_the_layers(kind: str, relu: bool) -> None:
         features_NChw = images(size[0], layer.in_channels, *size[1:])
         alone_NKhw = layer(features_NChw)
         other_NKhw = images(*alone_NKhw.shape)
-        for found, other in ((fast(features_NChw), None), (fast(features_NChw, other_NKhw), other_NKhw)):
+        for actual, other in ((fast(features_NChw), None), (fast(features_NChw, other_NKhw), other_NKhw)):
             expected = alone_NKhw if other is None else alone_NKhw + other
-            torch.testing.assert_close(found, F.relu(expected) if relu else expected)
+            torch.testing.assert_close(actual, F.relu(expected) if relu else expected)
 
 
 @torch.no_grad()
@@ -50,8 +50,8 @@ def test_sum_and_relu_are_near_in_bfloat16(kind: str) -> None:
     features_NChw = images(1, layer.in_channels, 8, 9)
     alone_NKhw = layer(features_NChw)
     other_NKhw = images(*alone_NKhw.shape)
-    found = FusedConvolution(layer, True, torch.bfloat16)(features_NChw, other_NKhw)
-    torch.testing.assert_close(found.float(), F.relu(alone_NKhw + other_NKhw), rtol=0.05, atol=0.05)
+    actual = FusedConvolution(layer, True, torch.bfloat16)(features_NChw, other_NKhw)
+    torch.testing.assert_close(actual.float(), F.relu(alone_NKhw + other_NKhw), rtol=0.05, atol=0.05)
 
 
 @torch.no_grad()
@@ -70,9 +70,9 @@ def test_a_sum_in_place_takes_any_layout(ours: str, dtype: torch.dtype) -> None:
     fast = FusedConvolution(layer, True, dtype)
     expected = F.relu(layer(features_NChw.float()) + other_NKhw.float())
     fast.in_place = True
-    found = fast(features_NChw, other_NKhw)
-    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.05)
-    assert (found.data_ptr() == other_NKhw.data_ptr()) == (ours != "features")
+    actual = fast(features_NChw, other_NKhw)
+    torch.testing.assert_close(actual.float(), expected, rtol=0.05, atol=0.05)
+    assert (actual.data_ptr() == other_NKhw.data_ptr()) == (ours != "features")
 
 
 @torch.no_grad()
@@ -80,8 +80,8 @@ def test_a_sum_in_place_takes_any_layout(ours: str, dtype: torch.dtype) -> None:
 def test_a_sum_may_broadcast(relu: bool) -> None:
     layer, features_NChw, other_NK11 = KINDS["plain"], images(2, 5, 8, 9), images(2, 7, 1, 1)
     expected = layer(features_NChw) + other_NK11
-    found = FusedConvolution(layer, relu, torch.float32)(features_NChw, other_NK11)
-    torch.testing.assert_close(found, F.relu(expected) if relu else expected)
+    actual = FusedConvolution(layer, relu, torch.float32)(features_NChw, other_NK11)
+    torch.testing.assert_close(actual, F.relu(expected) if relu else expected)
 
 
 @torch.no_grad()
@@ -89,9 +89,9 @@ def test_bfloat16_takes_any_input_and_gives_bfloat16() -> None:
     layer, features_NChw = KINDS["plain"], images(1, 5, 8, 9)
     fast = FusedConvolution(layer, False, torch.bfloat16)
     for given in (features_NChw, features_NChw.bfloat16()):
-        found = fast(given)
-        assert found.dtype == torch.bfloat16
-        torch.testing.assert_close(found.float(), layer(features_NChw), rtol=0.05, atol=0.05)
+        actual = fast(given)
+        assert actual.dtype == torch.bfloat16
+        torch.testing.assert_close(actual.float(), layer(features_NChw), rtol=0.05, atol=0.05)
 
 
 @torch.no_grad()
@@ -101,9 +101,9 @@ def test_neighbours_together_are_what_each_is_alone(count: int, k: int, length: 
         layer = nn.Conv2d(3, 4, size, padding=(size[0] // 2, size[1] // 2), bias=bias)
         shape = (length, 6) if size[0] == k else (6, length)
         features_NChw = images(2, 3, *shape)
-        found = SideBySide(layer, count, torch.float32)(features_NChw)
-        torch.testing.assert_close(found, layer(features_NChw))
-        assert found.is_contiguous(memory_format=torch.channels_last)
+        actual = SideBySide(layer, count, torch.float32)(features_NChw)
+        torch.testing.assert_close(actual, layer(features_NChw))
+        assert actual.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_neighbours_are_taken_where_lanes_stay_empty() -> None:

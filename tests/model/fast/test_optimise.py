@@ -87,9 +87,9 @@ def test_convolutions_are_fused_and_the_network_itself_is_as_before() -> None:
 
 
 @torch.inference_mode()
-def test_a_refinement_that_somebody_listens_to_stays_as_it_is() -> None:
+def test_a_refinement_with_a_hook_stays_as_it_is() -> None:
     plain, seen = network("test_resnet"), list[Tensor]()
-    plain.refine_output[0].register_forward_hook(lambda layer, given, output: seen.append(output))
+    plain.refine_output[0].register_forward_hook(lambda layer, inputs, output: seen.append(output))
     torch.testing.assert_close(optimised(plain)(images(64, 64)), plain(images(64, 64)), rtol=1e-4, atol=1e-5)
     assert len(seen) == 2
 
@@ -111,7 +111,7 @@ def test_what_a_head_keeps_is_not_overwritten() -> None:
     plain = network("test_resnet")
     plain.heads[0] = Constant()
     seen = list[Tensor]()
-    plain.heads[1].register_forward_hook(lambda layer, given, output: seen.append(output))
+    plain.heads[1].register_forward_hook(lambda layer, inputs, output: seen.append(output))
     fast, images_N3HW = optimised(plain), images(64, 64)
     expected = plain(images_N3HW)
     for _ in range(2):
@@ -137,7 +137,7 @@ def test_sums_take_the_place_of_what_is_not_read_again() -> None:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("name", ["Unet", "FPN", "DeepLabV3Plus"])
-def test_a_network_of_somebody_else(name: str) -> None:
+def test_networks_of_other_libraries(name: str) -> None:
     smp = pytest.importorskip("segmentation_models_pytorch", reason="segmentation-models-pytorch is not installed")
     torch.manual_seed(0)
     plain = WrappedNetwork(getattr(smp, name)("resnet18", encoder_weights=None, classes=5).eval(), 5)

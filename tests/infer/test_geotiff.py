@@ -61,9 +61,9 @@ def test_a_class_map_by_windows_is_that_of_the_image(
     path = write_tiff(tmp_path / "a.tif", image, **profile, **UTM)
     segment_tiff(predictor, path, tmp_path / "map.tif")
     assert (read_tiff(tmp_path / "map.tif") == predictor.class_map(image)).all()
-    with rasterio.open(tmp_path / "map.tif") as made:
-        assert (made.crs, made.transform) == (UTM["crs"], UTM["transform"])
-        assert made.colormap(1)[1] == (0, 250, 0, 255)
+    with rasterio.open(tmp_path / "map.tif") as result:
+        assert (result.crs, result.transform) == (UTM["crs"], UTM["transform"])
+        assert result.colormap(1)[1] == (0, 250, 0, 255)
     assert [file.name for file in sorted(tmp_path.iterdir())] == ["a.tif", "map.tif"]
 
 
@@ -87,17 +87,17 @@ def test_the_limit_on_pixels_is_the_predictors(
     assert read_tiff(tmp_path / "map.tif").shape == (40, 60)
 
 
-def test_grey_is_rgb_and_what_is_transparent_lies_on_white(predictor: Predictor, tmp_path: Path) -> None:
+def test_grey_becomes_rgb_and_transparent_pixels_white(predictor: Predictor, tmp_path: Path) -> None:
     image = noise(40, 50)
     alpha = np.where(np.arange(50) < 25, 255, 0).astype(np.uint8) * np.ones((40, 1), np.uint8)
     on_white = np.where(alpha[..., None] > 0, image, 255).astype(np.uint8)
     grey = image[..., 0]
-    for name, given, seen in (
+    for name, stored, seen in (
         ("rgba", np.dstack([image, alpha]), on_white),
         ("grey", grey, np.repeat(grey[..., None], 3, axis=2)),
     ):
         options = {"photometric": "rgb", "alpha": "yes"} if name == "rgba" else {}
-        path = write_tiff(tmp_path / f"{name}.tif", given, **options)
+        path = write_tiff(tmp_path / f"{name}.tif", stored, **options)
         assert is_large_tiff(path)
         segment_tiff(predictor, path, tmp_path / "map.tif")
         assert (read_tiff(tmp_path / "map.tif") == predictor.class_map(seen)).all()
@@ -140,7 +140,7 @@ def test_damage_leaves_no_class_map(predictor: Predictor, tmp_path: Path) -> Non
     assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]
 
 
-def test_a_crf_wants_the_whole_image(tmp_path: Path) -> None:
+def test_a_crf_is_refused_because_it_needs_the_whole_image(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "a.tif", noise(30, 30))
     refined = Predictor(Narrow(), LABELS, "cpu", "float32", refine=lambda image, shares_KHW: shares_KHW)
     (failure,) = predict_files(refined, [str(path)], tmp_path / "out")
@@ -192,8 +192,8 @@ def test_coarse_colours_are_those_of_the_image_that_would_be_decoded(
     with pytest.warns(UserWarning, match=r"a\.tif: stores one colour for several pixels .* as a whole: 0 MB; stored"):
         segment_tiff(predictor, path, tmp_path / "map.tif")
     assert (read_tiff(tmp_path / "map.tif") == predictor.class_map(read_image(path))).all()
-    with rasterio.open(tmp_path / "map.tif") as made:
-        assert made.crs == UTM["crs"] and made.transform == UTM["transform"]
+    with rasterio.open(tmp_path / "map.tif") as result:
+        assert result.crs == UTM["crs"] and result.transform == UTM["transform"]
 
 
 def test_colours_as_fine_as_the_pixels_are_read_by_windows(predictor: Predictor, tmp_path: Path) -> None:
@@ -204,7 +204,9 @@ def test_colours_as_fine_as_the_pixels_are_read_by_windows(predictor: Predictor,
     assert (read_tiff(tmp_path / "map.tif") == predictor.class_map(read_image(tmp_path / "a.tif"))).all()
 
 
-def test_a_name_is_no_address_and_a_tile_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_with_a_colon_is_a_file_and_the_cache_fits_the_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Image.fromarray(noise(30, 40)).save("s3:a.tif")
     huge = Predictor(Narrow(), LABELS, "cpu", "float32", settings=InferenceSettings(tile=32 * 10**20))
@@ -213,10 +215,15 @@ def test_a_name_is_no_address_and_a_tile_no_cache(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("free", "error", "says"), [(0, OSError, "No space left"), (2**30, InputError, "map.tif: can")]
+    ("free", "error", "message"), [(0, OSError, "No space left"), (2**30, InputError, "map.tif: can")]
 )
 def test_a_class_map_that_cannot_be_written_is_not_blamed_on_the_image(
-    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, error: type[Exception], says: str
+    predictor: Predictor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    free: int,
+    error: type[Exception],
+    message: str,
 ) -> None:
     def fails(*_: object) -> None:
         raise rasterio.errors.RasterioIOError("Write failed.")
@@ -224,6 +231,6 @@ def test_a_class_map_that_cannot_be_written_is_not_blamed_on_the_image(
     path = write_tiff(tmp_path / "a.tif", noise(40, 50))
     monkeypatch.setattr("globalconv.infer.geotiff.TiffClassMap.__setitem__", fails)
     monkeypatch.setattr("globalconv.infer.geotiff.shutil.disk_usage", lambda folder: SimpleNamespace(free=free))
-    with pytest.raises(error, match=says):
+    with pytest.raises(error, match=message):
         segment_tiff(predictor, path, tmp_path / "map.tif")
     assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]

@@ -37,7 +37,7 @@ def stretched(values: torch.Tensor, width: int) -> torch.Tensor:
 
 
 @given(before=st.integers(1, 60), after=st.integers(1, 90))
-def test_taps_are_those_of_torch(before: int, after: int) -> None:
+def test_resampling_equals_that_of_torch(before: int, after: int) -> None:
     line_11L = torch.rand(1, 1, 1, before)
     ours = resample(line_11L, 3, *resampling_weights(before, after, slice(0, after)))
     theirs = F.interpolate(line_11L, (1, after), mode="bilinear", antialias=True)
@@ -72,12 +72,12 @@ def test_scores_come_back_to_the_size_of_the_image_whatever_the_bands(
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_a_mirrored_view_is_read_by_windows() -> None:
+def test_a_flipped_view_is_read_by_windows() -> None:
     image = noise(4, 9)
     assert (view_image(image, 1.0, flipped=True)[1:3, 2:7] == image[1:3, ::-1][:, 2:7]).all()
 
 
-def test_the_mirror_image_of_a_network_that_sees_single_pixels_changes_nothing() -> None:
+def test_flipping_changes_nothing_for_a_network_that_sees_single_pixels() -> None:
     image = noise(21, 34)
     assert (with_settings(Brightest(), flip=True).class_map(image) == image.argmax(2)).all()
 
@@ -104,9 +104,9 @@ def test_a_scale_is_the_network_on_the_resized_image() -> None:
     small = resized.round().to(torch.uint8)[0].permute(1, 2, 0).contiguous().numpy()
     shares = Predictor(network, LABELS, "cpu", "float32").logits(small).softmax(1)
     expected = F.interpolate(shares, (41, 64), mode="bilinear")[0]
-    found = with_settings(network, scales=(0.5,))(image, probabilities=True).probabilities
-    assert found is not None
-    np.testing.assert_allclose(found, expected.numpy(), atol=2e-3)  # a pixel may be rounded the other way
+    actual = with_settings(network, scales=(0.5,))(image, probabilities=True).probabilities
+    assert actual is not None
+    np.testing.assert_allclose(actual, expected.numpy(), atol=2e-3)  # a pixel may be rounded the other way
 
 
 @pytest.mark.parametrize("size", [(150, 330), (33, 400)])

@@ -21,7 +21,7 @@ from globalconv.labels import LabelSpace
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "message"),
     [
         ({"tile": 31}, "`tile` 31: must be a multiple of 32, at least 32"),
         ({"tile": -32}, "`tile` -32: must be"),
@@ -58,20 +58,20 @@ from globalconv.labels import LabelSpace
         ({"crf": DenseCRF()}, "a DenseCRF is handed to Predictor as refine"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(fields: dict[str, Any], says: str) -> None:
-    with pytest.raises(InputError, match=says) as refused:
+def test_meaningless_settings_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as refused:
         InferenceSettings(**fields)
     assert "\n" not in str(refused.value)
 
 
-def test_numbers_of_numpy_and_paths_will_do() -> None:
+def test_numbers_of_numpy_and_paths_are_accepted() -> None:
     settings = InferenceSettings(tile=np.int64(64), batch_size=np.int32(2), crf=Path("crf.json"))  # type: ignore[arg-type]
     assert settings == InferenceSettings(tile=64, batch_size=2, crf="crf.json")
     assert json.dumps(settings.changes()) == '{"tile": 64, "crf": "crf.json"}'
 
 
 @pytest.mark.parametrize("settings", [{"tile": 64}, None, InferenceSettings])
-def test_what_are_no_settings_is_refused(settings: Any) -> None:
+def test_other_objects_in_place_of_settings_are_refused(settings: Any) -> None:
     with pytest.raises(InputError, match="give an InferenceSettings"):
         Predictor(Narrow(), LABELS, "cpu", settings=settings)
     with pytest.raises(InputError, match="give an InferenceSettings"):
@@ -79,7 +79,7 @@ def test_what_are_no_settings_is_refused(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "says"),
+    ("call", "message"),
     [
         (lambda: globalconv.load(3), "path=3: give a path"),  # type: ignore[arg-type]
         (lambda: globalconv.load(""), "path='': give a path"),
@@ -93,8 +93,8 @@ def test_what_are_no_settings_is_refused(settings: Any) -> None:
         (lambda: globalconv.evaluate(small(), 3), "data=3: give a path"),  # type: ignore[arg-type]
     ],
 )
-def test_what_is_no_path_or_word_is_refused(call: Callable[[], object], says: str) -> None:
-    with pytest.raises(InputError, match=says) as refused:
+def test_arguments_of_a_wrong_type_are_refused(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as refused:
         call()
     assert "\n" not in str(refused.value)
 
@@ -103,13 +103,13 @@ def small() -> Predictor:
     return Predictor(Narrow(), LABELS, "cpu", "float32")
 
 
-def test_what_a_score_depends_on_is_told() -> None:
+def test_changes_list_what_a_score_depends_on() -> None:
     assert PLAIN.changes() == {}
     assert InferenceSettings(tile=64, flip=True, batch_size=4, max_pixels=10).changes() == {"tile": 64, "flip": True}
 
 
 @pytest.mark.parametrize(
-    ("given", "filled"),
+    ("arguments", "filled"),
     [
         ("a --crf", "a --crf x"),
         ("--crf --out b", "--crf x --out b"),
@@ -118,8 +118,8 @@ def test_what_a_score_depends_on_is_told() -> None:
         ("", ""),
     ],
 )
-def test_an_option_may_stand_alone(given: str, filled: str) -> None:
-    assert with_value(given.split(), "--crf", "x") == filled.split()
+def test_an_option_may_stand_alone(arguments: str, filled: str) -> None:
+    assert with_value(arguments.split(), "--crf", "x") == filled.split()
 
 
 class OneClass(nn.Module):
@@ -180,5 +180,5 @@ def test_the_overlap_that_a_refusal_names_is_accepted(tile: int) -> None:
 
 
 @pytest.mark.parametrize("scales", [[1], (1,), [np.float32(1)]])
-def test_scales_of_one_are_no_setting_however_they_are_written(scales: Any) -> None:
+def test_scales_of_one_are_the_default_however_they_are_written(scales: Any) -> None:
     assert InferenceSettings(scales=scales) == PLAIN
