@@ -71,14 +71,14 @@ class GlobalConvNet(ImageNetwork):
     one per level res-2 .. res-5, so that Baseline (`head="pointwise"`, no refinement), GCN and GCN + BR are settings of
     this one class, and so is "GCN after res-5 only".
     `head_width` m lets every head compute m channels, then a batch norm, a ReLU and a 1 x 1 convolution to the classes,
-    instead of the scores themselves. It is not in the paper; networks that are trained from scratch in few steps gain
-    most from it (docs/training.md).
+    instead of the scores themselves. It is not in the paper; without it, networks that are trained from scratch in few
+    steps fall behind those with other decoders (docs/training.md).
     `backbone_weights` is None (from scratch), "imagenet", a timm tag, or a file in timm's or torchvision's names.
     `backbone_norm="frozen"` is `freeze_backbone_norm()` after that; call it later where weights come later.
 
     Deviations and choices where the paper is silent: the network itself normalises with the backbone's mean and
     standard deviation and pads right and bottom with zeros to a multiple of 32; deconvolutions are 4 x 4, dense over
-    the K channels, without bias, start as bilinear interpolation and are learned; strides sit where timm's backbone
+    the K channels, without bias, start as bilinear interpolation and are learned; strides lie where timm's backbone
     has them. An odd kernel of stride 2 centres a cell on its first pixel, so each level carries an offset of half a
     cell against the half-pixel centres of the upsampling, as in every such network.
     """

@@ -64,13 +64,13 @@ class FusedConvolution(nn.Module):
         if other_NKhw is None:
             return self.padded(features_NChw, self.padding)
         features_NChw, other_NKhw = features_NChw.to(self.weight.dtype), other_NKhw.to(self.weight.dtype)
-        # A sum that broadcasts cannot be fused, nor one after a convolution of groups, which in bfloat16 would raise.
         cells = [
             (size + 2 * pad - step * (kernel - 1) - 1) // stride + 1
             for size, pad, step, kernel, stride in zip(
                 features_NChw.shape[2:], self.padding, self.dilation, self.weight.shape[2:], self.stride, strict=True
             )
         ]
+        # A sum that broadcasts cannot be fused, nor one after a convolution of groups, which in bfloat16 would raise.
         if self.groups > 1 or other_NKhw.shape != (len(features_NChw), len(self.weight), *cells):
             total_NKhw = self._call(features_NChw, self.padding, "none") + other_NKhw
             return F.relu(total_NKhw) if self.relu else total_NKhw
