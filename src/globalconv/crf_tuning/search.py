@@ -170,7 +170,7 @@ def report(
             try:
                 seconds = [score.seconds / len(missing) for score in score_together(both, part, on_image)]
                 log(f"time        {seconds[0]:.2f} s an image to read and predict, {seconds[1]:.2f} s for the CRF")
-            except InputError:  # those that a stop has left may have no label at all: `judge` looks at all images
+            except InputError:  # the images left by a stop may have no label at all; `judge` looks at all images
                 if len(records) < len(source):
                     raise
     off, on = ([np.asarray(records[name][side]) for name in names(source)] for side in ("off", "on"))

@@ -36,7 +36,7 @@ def crf_search(
     folder, weights, root = SearchFolder(Path(out)), Path(weights), as_root(data)
     predictor = load(weights, device, settings.precision, settings=settings.inference)
 
-    # Two parts that share no image, refused before any work where there are none.
+    # Two parts that share no image. Whatever has to be refused is refused here, before the work begins.
     searched = open_scored(predictor, root, settings.split, settings.layout)
     report_root = settings.report_data or root
     if settings.report_split is None and settings.report_data is None:
@@ -50,11 +50,9 @@ def crf_search(
         shared = sorted({*groups(searched, settings.group_by)} & {*report_groups})
         if shared:
             few = ", ".join(shared[:3]) + (", ..." if len(shared) > 3 else "")
-            print_line(
-                f"note        in both parts: group {few}; its images resemble each other, so the report flatters"
-            )
+            print_line(f"note        in both parts: group {few}; its images look alike, so the report flatters")
 
-    # Everything that the result depends on: a search is resumed with the same only.
+    # Everything that the result depends on; a search is resumed with the same settings only.
     weights_file = (weights if weights.is_dir() else weights.parent) / WEIGHTS_FILE
     depends_on = {
         "weights": str(weights),

@@ -81,11 +81,8 @@ def _server(name: str, archive: Path, split: str, competition: Competition) -> B
 def _predict(predictor: Predictor, images: Sequence[ListedImage], folder: SubmissionFolder) -> None:
     """Write the predictions that are not there yet; a thread decodes images ahead of the network."""
     missing = [image for image in images if not folder.holds(image)]
-    done, times, batch_size = (
-        len(images) - len(missing),
-        StageTimes("decode", "network", "write"),
-        predictor.images_at_once,
-    )
+    times, batch_size = StageTimes("decode", "network", "write"), predictor.images_at_once
+    done = len(images) - len(missing)
 
     def decode(image: ListedImage) -> Uint8Array:
         with times.stage("decode"):
