@@ -1,4 +1,4 @@
-"""Broken inputs to every verb, each with what it must say; the page `docs/refusals.md` is made from them."""
+"""Broken inputs to every verb, each with words of its message; the page `docs/refusals.md` is made from them."""
 
 import json
 import os
@@ -32,7 +32,7 @@ _PAPER = "paper table5 --recipe folder --data blobs"
 
 @dataclass(frozen=True)
 class Refusal:
-    """A command (paths relative to a prepared folder), its exit code, and words its one line must hold."""
+    """A command (paths relative to a prepared folder), its exit code, and words that its message must contain."""
 
     about: str
     command: str
@@ -313,14 +313,16 @@ def _edit(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Non
 
 
 def page(lines: dict[str, str]) -> str:
-    """Return the table of what every refusal says (about -> line)."""
+    """Return the page of all messages, from `lines` (about -> line)."""
     rows = [f"| {r.about} | `{r.command.replace(' TINY', '')}` | {r.code} | {lines[r.about]} |" for r in REFUSALS]
     return "\n".join(
         [
-            "# What is said to broken input",
+            "# Messages for broken input",
             "",
-            "One line on standard error, an exit code, no traceback, nothing written over. Made by the test suite,",
-            "which runs every command: `UPDATE_PAGES=1 make unit ARGS=tests/cli/test_refusals.py`.",
+            "Each command prints one line on standard error and ends with an exit code, without a traceback and without"
+            " overwriting",
+            "a file. The test suite runs all of them and makes this page: `UPDATE_PAGES=1 make unit"
+            " ARGS=tests/cli/test_refusals.py`.",
             "",
             "| broken | command `globalconv ...` | exit | line |",
             "|---|---|---|---|",

@@ -122,8 +122,8 @@ def test_the_script_is_frozen_where_it_starts_from_weights() -> None:
 @pytest.mark.parametrize(
     ("cluster", "torchrun", "said"),
     [
-        (Cluster(devices=0), {}, "--devices 0: must be at least 1"),
-        (Cluster(nodes=0), {}, "--nodes 0: must be at least 1"),
+        (Cluster(devices=0), {}, "`devices` 0: must be at least 1"),
+        (Cluster(nodes=0), {}, "`nodes` 0: must be at least 1"),
         (Cluster(devices=4), {"LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2"}, r"torchrun has started 2 process\(es\)"),
     ],
 )
