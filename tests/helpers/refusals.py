@@ -319,10 +319,9 @@ def page(lines: dict[str, str]) -> str:
         [
             "# Messages for broken input",
             "",
-            "Each command prints one line on standard error and ends with an exit code, without a traceback and without"
-            " overwriting",
-            "a file. The test suite runs all of them and makes this page: `UPDATE_PAGES=1 make unit"
-            " ARGS=tests/cli/test_refusals.py`.",
+            "Each command prints one line on standard error and ends with an exit code, without traceback and without",
+            "overwriting files. The test suite runs all of them and makes this page:",
+            "`UPDATE_PAGES=1 make unit ARGS=tests/cli/test_refusals.py`.",
             "",
             "| broken | command `globalconv ...` | exit | line |",
             "|---|---|---|---|",
