@@ -34,7 +34,7 @@ def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.usefixtures("no_gpu")
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "words"),
     [
         ("cuda", "sees no CUDA GPU; use 'cpu'"),
         ("cuda:1", "sees no CUDA GPU"),
@@ -47,8 +47,8 @@ def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) ->
         ("", "known: auto, cpu"),
     ],
 )
-def test_an_impossible_device_is_refused_with_a_remedy(name: str, says: str) -> None:
-    with pytest.raises(InputError, match=f"device={name!r}: .*{says}") as caught:
+def test_an_impossible_device_is_refused_with_a_remedy(name: str, words: str) -> None:
+    with pytest.raises(InputError, match=f"device={name!r}: .*{words}") as caught:
         choose_device(name)
     assert "\n" not in str(caught.value)
 
@@ -63,7 +63,7 @@ def test_auto_precision_is_bfloat16_only_where_the_processor_has_it(
     assert bool(native_bfloat16(CPU)) == native
 
 
-def test_older_torch_is_asked_the_older_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_torch_is_queried_by_its_private_function(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     for supported in (True, False):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda supported=supported: supported)
@@ -71,17 +71,17 @@ def test_older_torch_is_asked_the_older_way(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_precision_on_a_gpu_counts_only_what_it_does_natively(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bool] = []
+    arguments: list[bool] = []
 
     def supported(including_emulation: bool = True) -> bool:
-        asked.append(including_emulation)
+        arguments.append(including_emulation)
         return True
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Test GPU")
     monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
     assert choose_precision("auto", torch.device("cuda")) == "bfloat16"
-    assert asked == [False]
+    assert arguments == [False]
     assert choose_precision("auto", torch.device("mps")) == "float32"
 
 
@@ -91,7 +91,7 @@ def test_an_unknown_precision_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("native", "precision", "chosen", "says"),
+    ("native", "precision", "chosen", "reason"),
     [
         ("AMX", "auto", "bfloat16", "native: AMX"),
         (None, "auto", "float32", "no native bfloat16 here"),
@@ -100,11 +100,11 @@ def test_an_unknown_precision_is_refused() -> None:
         (None, "bfloat16", "bfloat16", "as asked, but no native bfloat16 here: expect it to be slow"),
     ],
 )
-def test_the_log_line_says_what_and_why(
-    monkeypatch: pytest.MonkeyPatch, native: str | None, precision: str, chosen: str, says: str
+def test_the_description_names_the_choice_and_its_reason(
+    monkeypatch: pytest.MonkeyPatch, native: str | None, precision: str, chosen: str, reason: str
 ) -> None:
     monkeypatch.setattr(devices, "native_bfloat16", lambda _: native)
-    found = choose_hardware("cpu", precision)
-    assert (found.device, found.precision) == (CPU, chosen)
-    assert found.description.endswith(f"{chosen} ({says})")
-    assert found.description.startswith("cpu (") and torch.__version__ in found.description
+    hardware = choose_hardware("cpu", precision)
+    assert (hardware.device, hardware.precision) == (CPU, chosen)
+    assert hardware.description.endswith(f"{chosen} ({reason})")
+    assert hardware.description.startswith("cpu (") and torch.__version__ in hardware.description

@@ -33,7 +33,7 @@ def faults(mode: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
-def test_allocations_that_repeat_fault_no_pages_in_the_end() -> None:
+def test_repeated_allocations_fault_no_pages_in_the_end() -> None:
     assert faults("keep") < 100 < faults("leave")
 
 
@@ -49,7 +49,7 @@ print(during, gc.isenabled(), gc.get_freeze_count() > 10**5)
 """
 
 
-@pytest.mark.parametrize(("when", "said"), [("early", "False True True"), ("late", "True True False")])
-def test_garbage_is_not_looked_for_among_what_stays(when: str, said: str) -> None:
-    done = subprocess.run([sys.executable, "-c", IMPORTING, when], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == said
+@pytest.mark.parametrize(("when", "output"), [("early", "False True True"), ("late", "True True False")])
+def test_imported_objects_are_exempt_from_garbage_collection(when: str, output: str) -> None:
+    process = subprocess.run([sys.executable, "-c", IMPORTING, when], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == output

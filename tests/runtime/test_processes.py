@@ -1,4 +1,4 @@
-"""Work spread over processes: what becomes of them when whoever asked is killed."""
+"""Worker processes end when their parent is killed."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ASKS = """
+PARENT = """
 import os, time
 from globalconv.runtime.processes import map_in_processes
 
@@ -25,8 +25,8 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks up processes in /proc")
 def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
-    script = tmp_path / "asks.py"
-    script.write_text(ASKS)
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         workers = [int(parent.stdout.readline()) for _ in range(2)]

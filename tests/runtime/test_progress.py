@@ -1,4 +1,4 @@
-"""Progress is plain lines where nobody watches, and a live bar where somebody does."""
+"""Progress: plain lines outside a terminal, a live bar in one."""
 
 import io
 
@@ -13,7 +13,7 @@ def test_duration(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
-def test_plain_lines_say_done_rate_left_and_facts() -> None:
+def test_plain_lines_have_units_rate_time_left_and_facts() -> None:
     out = io.StringIO()
     with Progress("step", 3, "steps", console=Console(file=out, width=300)) as progress:
         for done in (1, 2, 3):
@@ -34,7 +34,7 @@ def test_live_bar_in_a_terminal() -> None:
     assert "3/4" in out.getvalue() and "mIoU 0.41" in out.getvalue() and "stays" in out.getvalue()
 
 
-def test_the_end_is_said_once() -> None:
+def test_the_end_is_printed_once() -> None:
     """The evaluation after the last step reports every image at that step."""
     out = io.StringIO()
     with Progress("step", 3, "steps", console=Console(file=out, width=300)) as progress:

@@ -57,22 +57,16 @@ ALONE = Cluster()
 class Ranks:
     """This process among those of a `Fabric`; without one, it is alone.
 
-    All processes have to call the methods that exchange something, which are all of them.
+    Every method exchanges something, so all processes have to call it.
     """
 
     def __init__(self, fabric: Fabric | None = None) -> None:
         self._fabric = fabric
         self.count = 1 if fabric is None else fabric.world_size
-        self.index = 0 if fabric is None else fabric.global_rank
-
-    @property
-    def first(self) -> bool:
-        return self.index == 0
-
-    @property
-    def shard(self) -> Shard:
+        index = 0 if fabric is None else fabric.global_rank
+        self.first = index == 0
+        self.shard = Shard(index, self.count)
         """The part of every batch, and of the images to score, that belongs to this process."""
-        return Shard(self.index, self.count)
 
     def sum_counts(self, counts: Int64Array) -> Int64Array:
         """Return the sum of every process's `counts`, exactly."""

@@ -31,9 +31,10 @@ def run_stages(
     if first:
         run = RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
     folders = stage_folders(out, recipe.stages)
-    waiting = [name for name, folder in folders.items() if not RunFolder(folder).is_finished()]
+    runs = {name: RunFolder(folder) for name, folder in folders.items()}
+    waiting = [name for name, stage_run in runs.items() if not stage_run.is_finished()]
     for before, after in itertools.pairwise(folders):
-        if before in waiting and _has_begun(folders[after]):  # to train `before` again would make `after` a lie
+        if before in waiting and runs[after].is_started():  # to train `before` again would make `after` a lie
             raise InputError(
                 f"`out` {folders[before]}: the stage {before!r} is not there, or not to its end, but {after!r}, which"
                 f" started from it, is; restore the folder, or train into another `out`"
@@ -47,7 +48,7 @@ def run_stages(
             stage = f"stage {number} of {len(folders)}: {name}"
             if name in waiting:
                 log(f"\n{stage}{'' if init_from is None else f', from {init_from}'}")
-                run_training(recipe.stages[name], data, folder, execution, _has_begun(folder), init_from)
+                run_training(recipe.stages[name], data, folder, execution, runs[name].is_started(), init_from)
             if first:
                 info = load_weights(folder).info
                 score = f"mIoU {info['miou']:.4f} on {info['val_split']} (step {info['step']})"
@@ -58,11 +59,6 @@ def run_stages(
                 with (folder / name).open("rb") as file:
                     write_atomic(out / name, lambda copy: shutil.copyfileobj(file, copy))
     finally:
-        if not any(map(_has_begun, folders.values())):
+        if not any(stage_run.is_started() for stage_run in runs.values()):
             run.forget()
         run.close()
-
-
-def _has_begun(folder: Path) -> bool:
-    """Return whether a run was started in `folder`."""
-    return RunFolder(folder).is_started()
