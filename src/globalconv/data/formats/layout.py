@@ -1,7 +1,8 @@
 """What a data format consists of: the functions that its file defines and collects in its `LAYOUT`.
 
 To add a format, copy the file here that is most like it (`voc.py` for pairs of images and masks, `cvat.py` for drawn
-annotations) and add its `LAYOUT` to `LAYOUTS_ON_DISK` in `globalconv.data.datasets`.
+annotations) and add its `LAYOUT` to `LAYOUTS_ON_DISK` in `globalconv.data.datasets`. The message of `recognise_layout`
+there and the table in docs/data.md name the files by which each format is recognised.
 """
 
 from collections.abc import Callable, Sequence
