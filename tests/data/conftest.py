@@ -10,7 +10,8 @@ from helpers.official import cityscapes_tree, coco_tree, sbd_tree, voc_tree
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def official_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """VOC, SBD, COCO and Cityscapes as unpacked, in one folder, not to be changed."""
     root = tmp_path_factory.mktemp("official")
     for build in (voc_tree, sbd_tree, coco_tree, cityscapes_tree):
         build(root)
@@ -18,9 +19,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def root(made: Path, tmp_path: Path) -> Path:
+def root(official_root: Path, tmp_path: Path) -> Path:
     """A copy that a test may break."""
-    return Path(shutil.copytree(made, tmp_path / "data"))
+    return Path(shutil.copytree(official_root, tmp_path / "data"))
 
 
 @pytest.fixture

@@ -121,10 +121,10 @@ def coco_tree(root: Path, size: tuple[int, int] = (96, 72), year: int = 2017, tr
             name = f"{identifier:012}.jpg" if year == 2017 else f"COCO_{split}{year}_{identifier:012}.jpg"
             _photograph(base / f"{split}{year}/{name}", sample.image)
             images.append({"id": identifier, "file_name": name, "width": size[0], "height": size[1], "license": 1})
-            found = objects(sample.label_map, identifier)
+            of_image = objects(sample.label_map, identifier)
             if split == "train" and number <= 3:
-                found = _special(number, found, identifier, size)
-            annotations += found
+                of_image = _special(number, of_image, identifier, size)
+            annotations += of_image
         for number, annotation in enumerate(annotations):
             annotation["id"] = 1000 + number
         categories = [{"id": i, "name": name, "supercategory": "things"} for i, name in sorted(CATEGORIES.items())]
@@ -219,14 +219,14 @@ def with_strips(label_map: Uint8Array, width: int) -> Uint8Array:
 
 def objects(label_map: Uint8Array, image: int) -> list[dict[str, Any]]:
     """Return COCO's annotations of a map of VOC's classes: one object per connected part, outlined."""
-    found = []
+    of_image = []
     for value in sorted({*np.unique(label_map).tolist()} - {0}):
         numbered, count = ndimage.label(label_map == value)
         for number in range(1, count + 1):
             part = numbered == number
             if part.sum() >= 30:
-                found.append(_object(image, COCO_IDS[value], _outlines(part), int(part.sum())))
-    return found
+                of_image.append(_object(image, COCO_IDS[value], _outlines(part), int(part.sum())))
+    return of_image
 
 
 def _object(image: int, category: int, segmentation: Any, area: int, crowd: int = 0) -> dict[str, Any]:
@@ -236,13 +236,13 @@ def _object(image: int, category: int, segmentation: Any, area: int, crowd: int 
     }  # fmt: skip
 
 
-def _special(number: int, found: list[dict[str, Any]], image: int, size: tuple[int, int]) -> list[dict[str, Any]]:
+def _special(number: int, of_image: list[dict[str, Any]], image: int, size: tuple[int, int]) -> list[dict[str, Any]]:
     """Return the annotations of an image that has what ordinary ones lack (see `coco_tree`)."""
     width, height = size
     if number == 2:
         return [_object(image, APPLE, [[4, 4, 30, 4, 30, 25, 4, 25]], 546)]
     if number == 3:
-        return [*found, _object(image, 1, [[40, 40, 43, 40, 43, 43, 40, 43]], 9)]
+        return [*of_image, _object(image, 1, [[40, 40, 43, 40, 43, 43, 40, 43]], 9)]
     crowd = np.zeros((height, width), np.uint8)
     crowd[height // 2 :, : width // 3] = 1
     left, right = ([[x, 10, x + 30, 10, x + 30, 40, x, 40]] for x in (20, 35))

@@ -43,9 +43,9 @@ def official_archives(name: str, scratch: Path) -> tuple[dict[str, bytes], Tree]
 def _members(package: Package, inner: Tree) -> Tree:
     """Return what one ZIP file of COCO or Cityscapes holds, with the licence that each of them repeats."""
     coarse, extra = package.name == "gtCoarse", package.name == "trainextra"
-    ours = {path: content for path, content in inner.items() if path.startswith(package.keeps)}
-    wanted = {path: content for path, content in ours.items() if coarse or ("/train_extra/" in path) == extra}
-    return {**wanted, "license.txt": package.name.encode()} if wanted else {}
+    kept = {path: content for path, content in inner.items() if path.startswith(package.keeps)}
+    members = {path: content for path, content in kept.items() if coarse or ("/train_extra/" in path) == extra}
+    return {**members, "license.txt": package.name.encode()} if members else {}
 
 
 def _imagenet(tree: Tree) -> tuple[dict[str, bytes], Tree]:
@@ -86,8 +86,8 @@ def table_for(name: str, archives: dict[str, bytes], tree: Tree) -> OfficialData
     for package in data_set.packages:
         content = archives.get(package.file, b"")
         digest = f"md5:{hashlib.md5(content).hexdigest()}" if package.digest else ""
-        ours = _names(content) if name == "voc" else inner
-        holds = tuple((glob, max(1, sum(Path(path).match(glob) for path in ours))) for glob, _ in package.holds)
+        paths = _names(content) if name == "voc" else inner
+        holds = tuple((glob, max(1, sum(Path(path).match(glob) for path in paths))) for glob, _ in package.holds)
         size = None if package.size is None else len(content)
         packages.append(
             replace(package, size=size, digest=digest, holds=holds, unpacked=len(content) * 10, files=len(tree) + 10)

@@ -19,7 +19,7 @@ class Behaviour:
     ranges: bool = True
     """Heed `Range`."""
     wrong_range: bool = False
-    """Answer 206 with another part than was asked for."""
+    """Answer 206 with another part than was requested."""
     content: bytes | None = None
     """Send this instead of the file."""
     promise_length: bool = True
@@ -30,12 +30,12 @@ class Behaviour:
 
 @dataclass
 class Server:
-    """What is served, what happens to the next requests, and what was asked."""
+    """What is served, what happens to the next requests, and the requests."""
 
     files: dict[str, bytes]
     address: str = ""
     script: list[Behaviour] = field(default_factory=list)
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
     """Path and `Range` of each request."""
 
 
@@ -46,7 +46,7 @@ def serving(files: dict[str, bytes]) -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            server.asked.append((self.path, self.headers.get("Range")))
+            server.requests.append((self.path, self.headers.get("Range")))
             _answer(self, server, server.script.pop(0) if server.script else Behaviour())
 
         def log_message(self, *_: object) -> None:
@@ -79,8 +79,8 @@ def _answer(request: BaseHTTPRequestHandler, server: Server, behaviour: Behaviou
             request.send_header("Retry-After", behaviour.retry_after)
         request.end_headers()
         return
-    asked = request.headers.get("Range")
-    start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and behaviour.ranges else 0
+    byte_range = request.headers.get("Range")
+    start = int(byte_range.removeprefix("bytes=").removesuffix("-")) if byte_range and behaviour.ranges else 0
     if start >= len(content):
         request.send_response(416)
         request.end_headers()
@@ -92,8 +92,8 @@ def _send(request: BaseHTTPRequestHandler, content: bytes, start: int, behaviour
     sent = content[start:]
     request.send_response(206 if start else 200)
     if start:
-        shown = start + 1 if behaviour.wrong_range else start
-        request.send_header("Content-Range", f"bytes {shown}-{len(content) - 1}/{len(content)}")
+        first = start + 1 if behaviour.wrong_range else start
+        request.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
     if behaviour.promise_length:
         request.send_header("Content-Length", str(len(sent)))
     request.end_headers()

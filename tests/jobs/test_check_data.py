@@ -33,7 +33,7 @@ def checked(root: Path) -> Report:
     return check_data(root, workers=1)
 
 
-def found(root: Path) -> dict[str, Finding]:
+def findings_by_kind(root: Path) -> dict[str, Finding]:
     return {finding.kind: finding for finding in checked(root).findings}
 
 
@@ -66,8 +66,8 @@ def test_what_is_broken_is_named(broken: Broken, tmp_path: Path) -> None:
         line = str(refusal.value)
     else:
         report = checked(root)
-        said = {f"{f.message} {'; '.join(f.samples)}": f for f in report.findings if f.severity == broken.says}
-        matching = [finding for text, finding in said.items() if re.search(broken.words, text)]
+        by_text = {f"{f.message} {'; '.join(f.samples)}": f for f in report.findings if f.severity == broken.says}
+        matching = [finding for text, finding in by_text.items() if re.search(broken.words, text)]
         assert matching, format_report(report)
         assert report.ready == all(finding.severity != "error" for finding in report.findings)
         line = matching[0].message
@@ -105,8 +105,8 @@ def test_thousands_of_copies_are_few_words(data: Path) -> None:
 
 def test_several_processes_find_the_same(data: Path) -> None:
     mask(data / LABEL0, values(0, 7))
-    one, two = checked(data), check_data(data, workers=2)
-    assert one.findings == two.findings and one.samples == two.samples
+    alone, several = checked(data), check_data(data, workers=2)
+    assert alone.findings == several.findings and alone.samples == several.samples
 
 
 def test_who_stops_a_check_waits_for_no_sample(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_no_data_set_at_all(tmp_path: Path) -> None:
 
 
 def test_camvids_val_is_the_same_street_as_its_training_frames(real_data: Path) -> None:
-    findings = found(real_data / "CamVid")
+    findings = findings_by_kind(real_data / "CamVid")
     assert set(findings) == {"same-place"} and "0.90" in findings["same-place"].message
 
 

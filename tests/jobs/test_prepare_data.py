@@ -1,4 +1,4 @@
-"""`globalconv data prepare` of every data set in miniature, from a server on the loopback or from given archives."""
+"""`globalconv data prepare` of every data set in miniature, from a server on the loopback or from own archives."""
 
 import re
 import signal
@@ -33,10 +33,10 @@ class Miniature:
     folder: Path
     server: Server
     tree: Tree
-    said: list[str]
+    lines: list[str]
 
     def prepare(self, out: Path, **options: object) -> Path:
-        options = {"mirror": f"{self.server.address}/pub/", "log": self.said.append, **options}
+        options = {"mirror": f"{self.server.address}/pub/", "log": self.lines.append, **options}
         return prepare_data(self.name, out, **options)  # type: ignore[arg-type]
 
 
@@ -52,7 +52,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         def miniature(name: str) -> Miniature:
             archives, tree = official_archives(name, tmp_path / "scratch")
             monkeypatch.setitem(OFFICIAL_DATASETS, name, table_for(name, archives, tree))
-            folder = tmp_path / "given"
+            folder = tmp_path / "own"
             folder.mkdir()
             for file, content in archives.items():
                 (folder / file).write_bytes(content)
@@ -77,12 +77,12 @@ def test_public_ones_are_downloaded_and_unpacked(make: Make, tmp_path: Path, nam
     root = mini.prepare(tmp_path / "out")
     assert prepared(tmp_path / "out") == {p: c for p, c in mini.tree.items() if name != "voc" or p not in test}
     assert root == tmp_path / "out" / OFFICIAL_DATASETS[name].root and root.is_dir()
-    asked = len(mini.server.asked)
+    requests = len(mini.server.requests)
     mini.prepare(tmp_path / "out")
-    assert len(mini.server.asked) == asked
+    assert len(mini.server.requests) == requests
     packages = len(OFFICIAL_DATASETS[name].usual)
-    assert mini.said[packages].endswith("is not needed any more")
-    assert all(line.endswith("complete, nothing to do") for line in mini.said[packages + 1 :])
+    assert mini.lines[packages].endswith("is not needed any more")
+    assert all(line.endswith("complete, nothing to do") for line in mini.lines[packages + 1 :])
 
 
 def test_several_share_one_folder(make: Make, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_several_share_one_folder(make: Make, tmp_path: Path) -> None:
         mini = make(name)
         mini.prepare(tmp_path / "out")
         trees.update({path: c for path, c in mini.tree.items() if path in prepared(tmp_path / "out")})
-        (tmp_path / "given").rename(tmp_path / name)
+        (tmp_path / "own").rename(tmp_path / name)
         (tmp_path / "scratch").rename(tmp_path / f"scratch-{name}")
     assert prepared(tmp_path / "out") == trees
     assert {path.split("/")[0] for path in trees} == {"VOCdevkit", "benchmark_RELEASE"}
@@ -110,7 +110,7 @@ def test_closed_ones_are_explained_then_taken_from_a_folder(make: Make, tmp_path
     assert not (tmp_path / "out").exists()
     mini.prepare(tmp_path / "out", archives=mini.folder)
     assert prepared(tmp_path / "out") == mini.tree
-    assert not mini.server.asked
+    assert not mini.server.requests
 
 
 def test_packages_that_are_named(make: Make, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_damaged_archive_of_the_users_is_refused_and_kept(make: Make, tmp_path
     mini = make("sbd")
     damaged = mini.folder / "benchmark.tgz"
     damaged.write_bytes(damaged.read_bytes()[:-1])
-    with pytest.raises(InputError, match=r"given/benchmark\.tgz: has \d+ bytes, the official benchmark\.tgz has"):
+    with pytest.raises(InputError, match=r"own/benchmark\.tgz: has \d+ bytes, the official benchmark\.tgz has"):
         mini.prepare(tmp_path / "out", archives=mini.folder)
     assert damaged.exists() and prepared(tmp_path / "out") == {}
 
@@ -190,9 +190,9 @@ def test_files_that_are_there_are_never_written_over(make: Make, tmp_path: Path)
         mini.prepare(tmp_path / "out")
     assert mine.read_text() == "mine"
     mine.unlink()
-    asked = len(mini.server.asked)
+    requests = len(mini.server.requests)
     mini.prepare(tmp_path / "out")  # what was unpacked is still there
-    assert prepared(tmp_path / "out") == mini.tree and len(mini.server.asked) == asked
+    assert prepared(tmp_path / "out") == mini.tree and len(mini.server.requests) == requests
 
 
 def test_a_tree_unpacked_by_hand_needs_nothing(make: Make, tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_tree_unpacked_by_hand_needs_nothing(make: Make, tmp_path: Path) -> No
         (tmp_path / "out" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "out" / path).write_bytes(content)
     mini.prepare(tmp_path / "out")
-    assert not mini.server.asked and tree_of(tmp_path / "out") == mini.tree
+    assert not mini.server.requests and tree_of(tmp_path / "out") == mini.tree
 
 
 def test_what_was_deleted_since_comes_back(make: Make, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_what_was_deleted_since_comes_back(make: Make, tmp_path: Path) -> None:
     mini.prepare(tmp_path / "out")
     next((tmp_path / "out").rglob("cls/*.mat")).unlink()
     mini.prepare(tmp_path / "out")
-    assert prepared(tmp_path / "out") == mini.tree and len(mini.server.asked) == 1
+    assert prepared(tmp_path / "out") == mini.tree and len(mini.server.requests) == 1
 
 
 @pytest.mark.parametrize("moment", ["unpack", "place"])
@@ -240,7 +240,7 @@ def test_a_stop_at_any_moment_is_continued(
     assert error.value.exit_code == 143
     mini.prepare(tmp_path / "out")
     assert prepared(tmp_path / "out") == mini.tree
-    assert len(mini.server.asked) == 3
+    assert len(mini.server.requests) == 3
 
 
 def test_too_little_room_is_said_before_anything(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +251,7 @@ def test_too_little_room_is_said_before_anything(make: Make, tmp_path: Path, mon
     )  # fmt: skip
     with pytest.raises(InputError, match=r"1\.05e\+09 GB are needed for sbd and .* GB are free; make room"):
         mini.prepare(tmp_path / "out")
-    assert not mini.server.asked
+    assert not mini.server.requests
 
 
 def test_two_at_once_do_not_mix(make: Make, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_two_at_once_do_not_mix(make: Make, tmp_path: Path) -> None:
     first = threading.Thread(target=mini.prepare, args=(tmp_path / "out",))
     first.start()
     try:
-        while not mini.server.asked:
+        while not mini.server.requests:
             time.sleep(0.001)
         with pytest.raises(InputError, match="another process prepares data there"):
             mini.prepare(tmp_path / "out")
@@ -316,16 +316,16 @@ def test_a_real_signal_in_a_download(make: Make, tmp_path: Path, number: int) ->
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.005)
         process.send_signal(number)
-        said = process.communicate(timeout=20)[1]
+        errors = process.communicate(timeout=20)[1]
     finally:
         hold.set()
         process.kill()
     assert process.returncode == (130 if number == signal.SIGINT else -number)
     if number == signal.SIGINT:
-        assert "globalconv: stopped by SIGINT; the same command goes on where it was" in said
+        assert "globalconv: stopped by SIGINT; the same command goes on where it was" in errors
     length = part.stat().st_size
     mini.prepare(tmp_path / "out")
-    assert mini.server.asked[-1][1] == f"bytes={length}-"
+    assert mini.server.requests[-1][1] == f"bytes={length}-"
     assert prepared(tmp_path / "out") == mini.tree
 
 

@@ -21,18 +21,18 @@ def data(tmp_path: Path) -> Path:
     return clean(tmp_path / "data")
 
 
-def looked_at(root: Path, val: str = "val") -> list[str]:
+def warnings_of(root: Path, val: str = "val") -> list[str]:
     return quick_check(open_source(root, "train"), open_source(root, val))
 
 
-def refused(root: Path, said: str) -> None:
-    with pytest.raises(InputError, match=said) as error:
-        looked_at(root)
+def refused(root: Path, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        warnings_of(root)
     assert "\n" not in str(error.value)
 
 
 def test_good_data_and_generated_scenes_get_no_word(data: Path) -> None:
-    assert looked_at(data) == []
+    assert warnings_of(data) == []
     assert quick_check(open_source(None, "train"), open_source(None, "val")) == []
 
 
@@ -40,7 +40,7 @@ def test_headers_of_all_files_are_read(tmp_path: Path) -> None:
     for number in range(60):  # more than are looked at
         image(tmp_path / f"images/{number:02}.jpg", (48, 32))
         mask(tmp_path / f"labels/{number:02}.png", np.tile(np.arange(48, dtype=np.uint8) % 2, (32, 1)))
-    assert looked_at(tmp_path) == []
+    assert warnings_of(tmp_path) == []
     for number in (7, 8):
         Image.new("L", (48, 31)).save(tmp_path / f"labels/{number:02}.png")
     refused(tmp_path, r"0.\.png: the label map is 48x31 but its image .* \(and 1 more like it; globalconv data check")
@@ -61,7 +61,7 @@ def test_a_file_system_that_is_slow_costs_seconds_not_hours(data: Path, monkeypa
     clock = [0.0]
     monkeypatch.setattr("globalconv.data.checks.quick.time.monotonic", lambda: clock[0])
     monkeypatch.setattr("globalconv.data.checks.quick.image_size", slow)
-    looked_at(data)
+    warnings_of(data)
     assert len(read) == 4, "one pair of each split takes more than the time there is"
 
 
@@ -76,21 +76,21 @@ def test_images_are_decoded_too(data: Path) -> None:
     refused(data, "0.png: cannot be decoded")
 
 
-def test_warnings_name_how_many_were_looked_at(data: Path) -> None:
+def test_warnings_name_how_many_were_warnings_of(data: Path) -> None:
     everywhere(data, 0, 255)
-    assert [line[:40] for line in looked_at(data)] == ["in 8 samples: all masks hold 0 and 255 o"]
+    assert [line[:40] for line in warnings_of(data)] == ["in 8 samples: all masks hold 0 and 255 o"]
 
 
-def test_a_image_that_is_learnt_and_scored(data: Path) -> None:
-    assert looked_at(data, "train")[0].startswith("5 of 5 validation images are training images too")
+def test_an_image_to_train_and_to_validate_on(data: Path) -> None:
+    assert warnings_of(data, "train")[0].startswith("5 of 5 validation images are training images too")
     (data / "val/images/5.png").unlink()
     (data / "val/images/5.png").symlink_to(data / TRAIN0)
-    assert looked_at(data)[0].startswith("1 of 3 validation images are training images too")
+    assert warnings_of(data)[0].startswith("1 of 3 validation images are training images too")
 
 
 def test_drawn_data_are_drawn(tmp_path: Path) -> None:
     root = labelme(tmp_path)
-    assert [line.partition(": ")[2][:8] for line in looked_at(root)] == ["2 images"], "small ones, and nothing else"
+    assert [line.partition(": ")[2][:8] for line in warnings_of(root)] == ["2 images"], "small ones, and nothing else"
     labelme(root, imageWidth=16, imageHeight=24)
     refused(root, "the annotation is 16x24 but its image")
 
@@ -101,6 +101,6 @@ def test_a_training_refuses_before_it_makes_anything(data: Path, tmp_path: Path)
         run_training(small_recipe(), data, tmp_path / "run", Execution())
     assert not list((tmp_path / "run").glob("*.json"))
     mask(data / LABEL0, values(255))
-    said: list[str] = []
-    run_training(small_recipe(), data, tmp_path / "other", Execution(log=said.append))
-    assert any(line.startswith("warning     in 8 samples: 1 mask with void only") for line in said)
+    lines: list[str] = []
+    run_training(small_recipe(), data, tmp_path / "other", Execution(log=lines.append))
+    assert any(line.startswith("warning     in 8 samples: 1 mask with void only") for line in lines)

@@ -38,7 +38,7 @@ def check(file: Path) -> None:
 
 
 def ranges(server: Server) -> list[str | None]:
-    return [asked for _, asked in server.asked]
+    return [byte_range for _, byte_range in server.requests]
 
 
 def test_a_plain_download(server: Server, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_server_without_ranges_that_always_cuts_is_given_up(server: Server, tm
     server.script = [Behaviour(cut_after=300_000, ranges=False)] * 20
     with pytest.raises(InputError, match=r"given up after 4 attempts in a row .* 0\.3 MB of 0\.7 MB are kept"):
         fetch(server, tmp_path)
-    assert len(server.asked) == 5  # the first got somewhere
+    assert len(server.requests) == 5  # the first got somewhere
     assert (tmp_path / "a.tar.part").stat().st_size == 300_000
 
 
@@ -97,7 +97,7 @@ def test_not_there_is_said_at_once(server: Server, tmp_path: Path, status: int) 
     server.script = [Behaviour(status=status)] * 3
     with pytest.raises(InputError, match=rf"a\.tar: the server answers {status} .*`mirror`"):
         fetch(server, tmp_path)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_a_connection_that_stalls_counts_as_cut(
@@ -110,7 +110,7 @@ def test_a_connection_that_stalls_counts_as_cut(
         assert fetch(server, tmp_path) == CONTENT
     finally:
         hold.set()
-    assert len(server.asked) >= 2
+    assert len(server.requests) >= 2
 
 
 def test_a_server_that_does_not_say_how_long_the_file_is(server: Server, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_wrong_file_of_the_right_size_is_not_kept(server: Server, tmp_path: Pa
     server.script = [Behaviour(content=bytes(SIZE))] * 2
     with pytest.raises(InputError, match="wrong digest"):
         fetch(server, tmp_path)
-    assert not any(tmp_path.iterdir()) and len(server.asked) == 1
+    assert not any(tmp_path.iterdir()) and len(server.requests) == 1
 
 
 def test_a_file_that_changed_between_two_calls_is_fetched_once_more(server: Server, tmp_path: Path) -> None:
@@ -159,13 +159,13 @@ def test_a_wrong_file_that_changed_is_not_fetched_for_ever(server: Server, tmp_p
     server.script = [Behaviour(content=bytes(SIZE))] * 5
     with pytest.raises(InputError, match="wrong digest"):
         fetch(server, tmp_path)
-    assert not any(tmp_path.iterdir()) and len(server.asked) == 2
+    assert not any(tmp_path.iterdir()) and len(server.requests) == 2
 
 
 def test_a_complete_part_needs_no_server(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.tar.part").write_bytes(CONTENT)
     assert fetch(server, tmp_path) == CONTENT
-    assert not server.asked
+    assert not server.requests
 
 
 def test_a_part_that_is_too_long_starts_anew(server: Server, tmp_path: Path) -> None:

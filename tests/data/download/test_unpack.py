@@ -28,11 +28,11 @@ def unpacked(tmp_path: Path, name: str, content: bytes, **options: int) -> dict[
     folder.mkdir(parents=True)
     before = {path for path in tmp_path.rglob("*") if folder not in path.parents}
 
-    def wanted(member: str) -> str | None:
+    def target(member: str) -> str | None:
         return member if member.startswith("top/") else None
 
     try:
-        unpack(archive, package(name, **options), wanted, folder)
+        unpack(archive, package(name, **options), target, folder)
     finally:
         assert {path for path in tmp_path.rglob("*") if folder not in path.parents} == before
     assert not [path for path in folder.rglob("*") if path.is_symlink()]
@@ -68,8 +68,8 @@ def test_an_archive_of_archives(tmp_path: Path) -> None:
     archive.write_bytes(tar_of(inner))
     (tmp_path / "folder").mkdir()
     unpack(archive, package("train.tar", 40_000, nested=True), lambda name: f"train/{name}", tmp_path / "folder")
-    found = {str(p.relative_to(tmp_path / "folder")): p.read_bytes() for p in (tmp_path / "folder").rglob("*.JPEG")}
-    assert found == {f"train/n{n}/n{n}_{i}.JPEG": bytes([i]) for n in range(2) for i in range(3)}
+    files = {str(p.relative_to(tmp_path / "folder")): p.read_bytes() for p in (tmp_path / "folder").rglob("*.JPEG")}
+    assert files == {f"train/n{n}/n{n}_{i}.JPEG": bytes([i]) for n in range(2) for i in range(3)}
 
 
 def test_a_hostile_archive_in_an_archive(tmp_path: Path) -> None:
@@ -121,9 +121,11 @@ HOSTILE: list[tuple[str, Callable[[], bytes], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "make", "said"), HOSTILE, ids=[name for name, _, _ in HOSTILE])
-def test_hostile_archives_are_refused_by_name(tmp_path: Path, name: str, make: Callable[[], bytes], said: str) -> None:
-    with pytest.raises(InputError, match=re.escape(f"member {said}")) as error:
+@pytest.mark.parametrize(("name", "make", "message"), HOSTILE, ids=[name for name, _, _ in HOSTILE])
+def test_hostile_archives_are_refused_by_name(
+    tmp_path: Path, name: str, make: Callable[[], bytes], message: str
+) -> None:
+    with pytest.raises(InputError, match=re.escape(f"member {message}")) as error:
         unpacked(tmp_path, name, make())
     assert str(tmp_path / name) in str(error.value) and "\n" not in str(error.value)
 

@@ -36,15 +36,15 @@ AACHEN = f"{FINE}/aachen_000000_000019_gtFine_labelIds.png"
 COCO_FILE = "coco/annotations/instances_train2017.json"
 
 
-def test_a_tilde_behind_a_name_is_the_home_folder(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(made.parent))
-    assert parse_data([f"voc=~/{made.name}"]) == {"voc": made}
+def test_a_tilde_behind_a_name_is_the_home_folder(official_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(official_root.parent))
+    assert parse_data([f"voc=~/{official_root.name}"]) == {"voc": official_root}
     assert parse_data(["voc=~nobody-is-called-so"]) == {"voc": Path("~nobody-is-called-so")}
 
 
-def test_one_data_set_one_folder_below_is_named(made: Path, tmp_path: Path) -> None:
-    (tmp_path / "cityscapes").symlink_to(made / "cityscapes")
-    (tmp_path / "again").symlink_to(made / "cityscapes")
+def test_one_data_set_one_folder_below_is_named(official_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "cityscapes").symlink_to(official_root / "cityscapes")
+    (tmp_path / "again").symlink_to(official_root / "cityscapes")
     refused(tmp_path, "train", "holds cityscapes one folder below; name each split .* as in cityscapes:train")
     assert len(open_source(tmp_path, "cityscapes:train")) == 4, "two ways to one folder are no two data sets"
     assert list_splits(tmp_path) == ["cityscapes:coarse", "cityscapes:train", "cityscapes:val"]
@@ -87,12 +87,12 @@ def test_a_cut_list_of_voc_lets_sbd_teach_nothing_that_is_scored(root: Path, mon
     refused(root, "sbd:train", r"val\.txt: lists 0 of 1,449 images")
 
 
-def test_a_copy_of_a_image_in_another_data_set_is_the_same_image(made: Path) -> None:
-    train, val = open_source(made, "voc:train"), open_source(made, "sbd:val")
+def test_a_copy_of_a_image_in_another_data_set_is_the_same_image(official_root: Path) -> None:
+    train, val = open_source(official_root, "voc:train"), open_source(official_root, "sbd:val")
     assert "1 of 2 validation images are training images too" in quick_check(train, val)[0]
     with pytest.raises(InputError, match="1 of its images are searched on"):
-        refuse_overlap(open_source(made, "voc:train+sbd:train"), val)
-    refuse_overlap(train, open_source(made, "voc:val"))
+        refuse_overlap(open_source(official_root, "voc:train+sbd:train"), val)
+    refuse_overlap(train, open_source(official_root, "voc:val"))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -195,8 +195,8 @@ BROKEN: list[tuple[str, Callable[[Path], object], str]] = [
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("number", range(len(BROKEN)))
 def test_broken_trees_name_the_file_and_the_remedy(number: int, root: Path) -> None:
-    split, change, said = BROKEN[number]
+    split, change, message = BROKEN[number]
     if split.startswith("coco"):
         pytest.importorskip("pycocotools", reason=COCO_NEEDED)
     change(root)
-    refused(root, split, said)
+    refused(root, split, message)

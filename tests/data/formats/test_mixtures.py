@@ -54,12 +54,12 @@ def test_voc_by_its_folder_its_devkit_and_what_holds_it(place: str, root: Path) 
     refused(root, "test", f"has no mask of the {len(VOC_TEST)} images of the split 'test'; VOC publishes none")
 
 
-def test_sbd_holds_what_scipy_reads(made: Path) -> None:
+def test_sbd_holds_what_scipy_reads(official_root: Path) -> None:
     for place in ("benchmark_RELEASE", "benchmark_RELEASE/dataset"):
-        source = open_source(made / place, "train")
-        assert (recognise_layout(made / place), names(source), source.labels) == ("sbd", [*SBD_TRAIN], VOC)
+        source = open_source(official_root / place, "train")
+        assert (recognise_layout(official_root / place), names(source), source.labels) == ("sbd", [*SBD_TRAIN], VOC)
     for index, name in enumerate(SBD_TRAIN):
-        stored = io.loadmat(made / f"benchmark_RELEASE/dataset/cls/{name}.mat")["GTcls"]["Segmentation"][0, 0]
+        stored = io.loadmat(official_root / f"benchmark_RELEASE/dataset/cls/{name}.mat")["GTcls"]["Segmentation"][0, 0]
         assert (source.label_map(index) == stored).all()
         assert source.image(index).shape[:2] == stored.shape
 
@@ -73,17 +73,17 @@ def by_pycocotools(file: Path, image: int) -> NDArray[np.uint8]:
     annotations = [a for a in coco.imgToAnns[image] if a["category_id"] in COCO_TO_VOC]
     masks = [coco.annToMask(annotation).astype(bool) for annotation in annotations]
     height, width = masks[0].shape
-    found = np.zeros((height, width), np.uint8)
+    label_map = np.zeros((height, width), np.uint8)
     for row in range(height):
         for column in range(width):
             over = [a for a, mask in zip(annotations, masks, strict=True) if mask[row, column]]
             classes = {COCO_TO_VOC[a["category_id"]] for a in over if not a["iscrowd"]}
             crowds = {COCO_TO_VOC[a["category_id"]] for a in over if a["iscrowd"]}
             if len(classes) > 1 or crowds - classes:
-                found[row, column] = IGNORE
+                label_map[row, column] = IGNORE
             elif classes:
-                found[row, column] = classes.pop()
-    return found
+                label_map[row, column] = classes.pop()
+    return label_map
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -131,8 +131,8 @@ def test_the_order_of_objects_changes_nothing() -> None:
     assert first[0, 15] == 0 and first[13, 1] == IGNORE
 
 
-def test_cityscapes_label_ids_become_the_official_train_ids(made: Path) -> None:
-    home = made / "cityscapes"
+def test_cityscapes_label_ids_become_the_official_train_ids(official_root: Path) -> None:
+    home = official_root / "cityscapes"
     assert recognise_layout(home) == "cityscapes" and list_splits(home) == ["coarse", "train", "val"]
     official = pytest.importorskip("cityscapesscripts.helpers.labels", reason="cityscapesscripts is not installed")
     table = {label.id: label.trainId for label in official.labels if label.id >= 0}
@@ -150,10 +150,10 @@ def test_cityscapes_label_ids_become_the_official_train_ids(made: Path) -> None:
     assert tuple(by_train_id[k].id for k in range(19)) == CITYSCAPES_LABEL_IDS
 
 
-def test_our_miou_is_that_of_the_official_evaluator(made: Path, tmp_path: Path) -> None:
+def test_our_miou_is_that_of_the_official_evaluator(official_root: Path, tmp_path: Path) -> None:
     module = "cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling"
     official = pytest.importorskip(module, reason="cityscapesscripts is not installed")
-    source = open_source(made / "cityscapes", "val")
+    source = open_source(official_root / "cityscapes", "val")
     assert isinstance(source, FileSource)
     matrix, rng, predictions = ConfusionMatrix(19), np.random.default_rng(3), []
     for index, pair in enumerate(source.pairs):
@@ -165,35 +165,37 @@ def test_our_miou_is_that_of_the_official_evaluator(made: Path, tmp_path: Path) 
         Image.fromarray(np.array(CITYSCAPES_LABEL_IDS, np.uint8)[guess]).save(predictions[-1])
     official.args.evalInstLevelScore, official.args.quiet, official.args.JSONOutput = False, True, False
     with contextlib.redirect_stdout(text_io.StringIO()):
-        said = official.evaluateImgLists([*map(str, predictions)], [str(p.label) for p in source.pairs], official.args)
-    assert matrix.miou() == pytest.approx(said["averageScoreClasses"], abs=1e-12)
+        scores = official.evaluateImgLists(
+            [*map(str, predictions)], [str(p.label) for p in source.pairs], official.args
+        )
+    assert matrix.miou() == pytest.approx(scores["averageScoreClasses"], abs=1e-12)
     for value, iou in zip(CITYSCAPES.class_names, matrix.iou(), strict=True):
-        assert iou == pytest.approx(said["classScores"][value], abs=1e-12, nan_ok=True)
+        assert iou == pytest.approx(scores["classScores"][value], abs=1e-12, nan_ok=True)
 
 
-def test_voc_and_sbd_are_disjoint_and_take_vocs_maps(made: Path) -> None:
+def test_voc_and_sbd_are_disjoint_and_take_vocs_maps(official_root: Path) -> None:
     """Order does not matter; of the union, nothing is VOC's to validate on, and no image comes twice."""
     for split in ("sbd:train+sbd:val+voc:train", "voc:train + sbd:train + sbd:val"):
-        source = open_source(made, split)
+        source = open_source(official_root, split)
         assert isinstance(source, Mixture)
-        found = [name.partition("/") for name in names(source)]
-        ids = [name for _, _, name in found]
+        parts = [name.partition("/") for name in names(source)]
+        ids = [name for _, _, name in parts]
         assert sorted(ids) == sorted(({*SBD_TRAIN, *SBD_VAL} - {*VOC_VAL}) | {*VOC_TRAIN}) and len(ids) == 8
-        assert {name for kind, _, name in found if kind == "voc"} == {*VOC_TRAIN}
+        assert {name for kind, _, name in parts if kind == "voc"} == {*VOC_TRAIN}
         for index, name in enumerate(names(source)):
             assert (source.label_map(index) == IGNORE).any() == name.startswith("voc/")
             assert source.image(index).shape[:2] == source.label_map(index).shape
-    alone = open_source({"voc": made, "sbd": made / "benchmark_RELEASE"}, "sbd:train")
+    alone = open_source({"voc": official_root, "sbd": official_root / "benchmark_RELEASE"}, "sbd:train")
     assert names(alone) == [name for name in SBD_TRAIN if name not in VOC_VAL]
 
 
-def test_complete_voc_and_sbd_have_to_be_10582(monkeypatch: pytest.MonkeyPatch, made: Path) -> None:
+def test_complete_voc_and_sbd_have_to_be_10582(monkeypatch: pytest.MonkeyPatch, official_root: Path) -> None:
     """The miniatures take the part of the complete data: their own counts are the published ones."""
     monkeypatch.setattr(official_counts, "VOC", {"train": 4, "val": 3})
     monkeypatch.setattr(official_counts, "SBD", {"train": 5, "val": 3})
-    refused(made, "sbd:train+sbd:val+voc:train", "together give 8 training images where they have 10,582")
+    refused(official_root, "sbd:train+sbd:val+voc:train", "together give 8 training images where they have 10,582")
     monkeypatch.setattr(official_counts, "VOC_AND_SBD", 8)
-    assert len(open_source(made, "sbd:train+sbd:val+voc:train")) == 8
+    assert len(open_source(official_root, "sbd:train+sbd:val+voc:train")) == 8
 
 
 def test_a_split_that_is_almost_complete_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
@@ -210,27 +212,29 @@ def test_a_split_that_is_almost_complete_says_what_is_missing(monkeypatch: pytes
     assert len(open_source(root, "cityscapes:coarse")) == 3, "a small part is nobody's mistake"
 
 
-def test_mixtures_of_cityscapes_take_the_fine_mask(made: Path) -> None:
-    assert len(open_source(made, "cityscapes:coarse+cityscapes:train")) == 7
-    source = open_source(made, "cityscapes:coarse-train+cityscapes:train")
+def test_mixtures_of_cityscapes_take_the_fine_mask(official_root: Path) -> None:
+    assert len(open_source(official_root, "cityscapes:coarse+cityscapes:train")) == 7
+    source = open_source(official_root, "cityscapes:coarse-train+cityscapes:train")
     assert isinstance(source, Mixture) and [len(part) for part in source.parts] == [0, 4]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_mixtures_are_checked_like_other_data(made: Path) -> None:
+def test_mixtures_are_checked_like_other_data(official_root: Path) -> None:
     pytest.importorskip("pycocotools", reason=COCO_NEEDED)
-    train = open_source(made, "coco:train+sbd:train+voc:train")
+    train = open_source(official_root, "coco:train+sbd:train+voc:train")
     assert len({*names(train)}) == len(train)
-    quick_check(train, open_source(made, "voc:val"))
-    report = check_data({"voc": made, "sbd": made}, splits=("sbd:train+voc:train", "voc:val"), workers=1)
-    assert report_to_json(report)["root"] == {"voc": str(made), "sbd": str(made)}
+    quick_check(train, open_source(official_root, "voc:val"))
+    report = check_data(
+        {"voc": official_root, "sbd": official_root}, splits=("sbd:train+voc:train", "voc:val"), workers=1
+    )
+    assert report_to_json(report)["root"] == {"voc": str(official_root), "sbd": str(official_root)}
     assert [finding.message for finding in report.findings if finding.severity == "error"] == []
-    whole = check_data({"voc": made, "sbd": made}, workers=1)
+    whole = check_data({"voc": official_root, "sbd": official_root}, workers=1)
     assert whole.summary.images == {"sbd:train+sbd:val+voc:train": 8, "voc:val": 3}
     assert "more than one split" not in str(whole.findings), "SBD has images of VOC's, and both are learnt"
     alike = r"`splits` cityscapes:coarse\+cityscapes:train: has other classes .* with `splits` cityscapes:coarse\+city"
     with pytest.raises(InputError, match=alike):
-        check_data(made, workers=1)
+        check_data(official_root, workers=1)
 
 
 @pytest.mark.parametrize(
@@ -252,24 +256,33 @@ def test_mixtures_are_checked_like_other_data(made: Path) -> None:
         ("coco:dev", "the splits there are: train2017, val2017"),
     ],
 )
-def test_splits_that_name_nothing_are_refused(split: str, words: str, made: Path) -> None:
-    refused(made, split, words, read=False)
+def test_splits_that_name_nothing_are_refused(split: str, words: str, official_root: Path) -> None:
+    refused(official_root, split, words, read=False)
 
 
-def test_roots_by_name(made: Path, tmp_path: Path) -> None:
+def test_roots_by_name(official_root: Path, tmp_path: Path) -> None:
     assert parse_data([]) is None and parse_data(["here"]) == Path("here")
-    assert parse_data([f"voc={made}", "sbd=x"]) == {"voc": made, "sbd": Path("x")}
-    assert len(open_source({"voc": made}, "val")) == 3, "with one name, the split needs none"
-    refused({"voc": made, "sbd": made}, "val", r"names several data sets \(sbd, voc\); say of which it is", read=False)
-    refused({"sbd": made}, "sbd:train", r"needs VOC's list val\.txt too, .*add voc=PATH", read=False)
-    (tmp_path / "below").symlink_to(made)
+    assert parse_data([f"voc={official_root}", "sbd=x"]) == {"voc": official_root, "sbd": Path("x")}
+    assert len(open_source({"voc": official_root}, "val")) == 3, "with one name, the split needs none"
+    refused(
+        {"voc": official_root, "sbd": official_root},
+        "val",
+        r"names several data sets \(sbd, voc\); say of which it is",
+        read=False,
+    )
+    refused({"sbd": official_root}, "sbd:train", r"needs VOC's list val\.txt too, .*add voc=PATH", read=False)
+    (tmp_path / "below").symlink_to(official_root)
     assert len(open_source({"voc": tmp_path}, "voc : val")) == 3, "one folder below, as without names"
-    refused({"voc": made / "coco"}, "val", "`data` voc=.*coco: holds no voc; looked for JPEGImages/", read=False)
-    refused(made / "coco", "voc:val", "holds no voc; looked for .*say where it is, `data` voc=PATH", read=False)
+    refused(
+        {"voc": official_root / "coco"}, "val", "`data` voc=.*coco: holds no voc; looked for JPEGImages/", read=False
+    )
+    refused(
+        official_root / "coco", "voc:val", "holds no voc; looked for .*say where it is, `data` voc=PATH", read=False
+    )
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["a", "voc=b"], "not both"),
         (["voc=a", "voc=b"], "given twice"),
@@ -277,8 +290,8 @@ def test_roots_by_name(made: Path, tmp_path: Path) -> None:
         (["voc="], "`data` voc=: names no folder"),
     ],
 )
-def test_refused_ways_of_naming_data(words: list[str], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_refused_ways_of_naming_data(words: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         parse_data(words)
 
 

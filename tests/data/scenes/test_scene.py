@@ -44,8 +44,8 @@ def test_every_class_occurs_and_images_are_rich() -> None:
 def test_a_void_strip_lies_between_any_two_labels() -> None:
     for index in range(10):
         label_map = draw_scene(1, index)[1].astype(int)
-        for one, two in ((label_map[1:], label_map[:-1]), (label_map[:, 1:], label_map[:, :-1])):
-            touching = (one != two) & (one != IGNORE) & (two != IGNORE)
+        for these, those in ((label_map[1:], label_map[:-1]), (label_map[:, 1:], label_map[:, :-1])):
+            touching = (these != those) & (these != IGNORE) & (those != IGNORE)
             assert not touching.any()
 
 
@@ -54,11 +54,11 @@ def head_free_body(thing: SceneObject) -> np.ndarray:
     return thing.cover() * (thing.where.along > 60)
 
 
-@pytest.mark.parametrize(("one", "two"), PAIRS)
-def test_bodies_of_a_pair_look_alike(one: object, two: object) -> None:
-    """Same distribution of width and colour far from the head: a class could not be told there."""
+@pytest.mark.parametrize(("first_tool", "second_tool"), PAIRS)
+def test_bodies_of_a_pair_look_alike(first_tool: object, second_tool: object) -> None:
+    """Same distribution of width and colour far from the head: a class could not be message there."""
     bodies: list[list[tuple[float, ...]]] = [[], []]
-    for kind, draw in enumerate((one, two)):
+    for kind, draw in enumerate((first_tool, second_tool)):
         for seed in range(300):
             rng = np.random.default_rng([kind, seed])
             thing = draw(Pose(192, 20, 96, 0.0, 150.0), rng)  # type: ignore[operator]
@@ -156,20 +156,20 @@ def test_a_tool_counts_at_its_head_and_beyond_the_distance_only(monkeypatch: pyt
             if label not in TOOLS:
                 continue
             heads = np.argwhere(canvas.cues_HW == number)
-            asked = np.argwhere((canvas.objects_HW == number) & (canvas.cues_HW == 0) & (label_map != IGNORE))
+            valid = np.argwhere((canvas.objects_HW == number) & (canvas.cues_HW == 0) & (label_map != IGNORE))
             assert len(heads)
-            if len(asked):
-                gaps = np.hypot(*(asked[:, None] - heads[None]).transpose(2, 0, 1)).min(axis=1)
+            if len(valid):
+                gaps = np.hypot(*(valid[:, None] - heads[None]).transpose(2, 0, 1)).min(axis=1)
                 assert gaps.min() >= distance
-                far += len(asked)
+                far += len(valid)
     assert far > 25 * 100, "enough of every tool is seen beyond the distance"
 
 
 def test_a_scene_holds_at_most_one_tool_of_a_pair() -> None:
     for index in range(40):
-        found = set(np.unique(draw_scene(1, index)[1]))
-        assert not {objects.PENCIL, objects.BRUSH} <= found
-        assert not {objects.SPOON, objects.FORK} <= found
+        classes = set(np.unique(draw_scene(1, index)[1]))
+        assert not {objects.PENCIL, objects.BRUSH} <= classes
+        assert not {objects.SPOON, objects.FORK} <= classes
 
 
 @pytest.mark.parametrize("distance", [0, 64])
@@ -221,7 +221,9 @@ def test_the_marks_of_a_pair_differ() -> None:
         assert varying[0] > 0.2 > varying[1]
 
 
-@pytest.mark.parametrize(("dial", "told"), [(Dial(distance=-1), "`distance` -1"), (Dial(distance=116), "115 pixels")])
-def test_what_does_not_fit_into_a_scene_is_refused(dial: Dial, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+@pytest.mark.parametrize(
+    ("dial", "message"), [(Dial(distance=-1), "`distance` -1"), (Dial(distance=116), "115 pixels")]
+)
+def test_what_does_not_fit_into_a_scene_is_refused(dial: Dial, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         dial.check(192)

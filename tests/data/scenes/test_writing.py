@@ -72,7 +72,7 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--distance", "200"], "--distance 200"),
         (["--distance", "50", "--size", "64"], "--distance 50"),
@@ -84,10 +84,10 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
     ],
 )
 def test_options_that_make_no_scenes_are_refused(
-    tmp_path: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data", "scenes", "--out", str(tmp_path / "s"), *options]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
 
 
