@@ -138,7 +138,7 @@ def matrices(
         class_maps: Iterator[Uint8Array] = map(_class_map, jobs)
     else:
         class_maps = map_in_processes(
-            _class_map, jobs, workers, lambda job: samples[job[1]].name, _start_worker, (samples,)
+            _class_map, jobs, workers, lambda job: samples[job[1]].name, _set_samples, (samples, True)
         )
     numbers = count(1)
     for _ in candidates:
@@ -150,14 +150,10 @@ _samples: list[StoredSample] = []
 """The samples that this process refines: they are handed to a worker once, not with every job."""
 
 
-def _set_samples(samples: Sequence[StoredSample]) -> None:
+def _set_samples(samples: Sequence[StoredSample], single_threaded: bool = False) -> None:
+    if single_threaded:  # images side by side leave no core idle
+        os.environ["OMP_NUM_THREADS"] = "1"
     _samples[:] = samples
-
-
-def _start_worker(samples: Sequence[StoredSample]) -> None:
-    # One thread each: images side by side leave no core idle.
-    os.environ["OMP_NUM_THREADS"] = "1"
-    _set_samples(samples)
 
 
 def _class_map(job: tuple[CrfCandidate, int]) -> Uint8Array:
