@@ -35,12 +35,12 @@ def test_one_line_and_the_exit_code(
     monkeypatch.chdir(broken)
     before = snapshot(broken)
     code = main(refusal.arguments)
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("globalconv:")]
-    assert code == refusal.code, said
-    assert len(said) == 1
-    assert refusal.words in said[0]
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("globalconv:")]
+    assert code == refusal.code, lines
+    assert len(lines) == 1
+    assert refusal.words in lines[0]
     assert snapshot(broken) == before
-    LINES[refusal.about] = said[0].replace(str(broken), ".").replace("|", "\\|")
+    LINES[refusal.about] = lines[0].replace(str(broken), ".").replace("|", "\\|")
     if (broken / "new").exists():
         (broken / "new").rename(broken.parent / f"done-{len(LINES)}")
 

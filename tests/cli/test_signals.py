@@ -66,10 +66,10 @@ def test_a_signal_during_training_saves_and_resume_is_exact(
     process = start(command(blobs, out, *steps))
     wait_for_steps(3, out, process)
     os.killpg(process.pid, number)
-    said = process.communicate(timeout=300)[1]
-    assert process.returncode == code, said
-    assert "Traceback" not in said
-    assert "the same command with --resume goes on" in said
+    errors = process.communicate(timeout=300)[1]
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    assert "the same command with --resume goes on" in errors
     state = load_newest(out / "checkpoints")
     assert state is not None
     assert state["state"]["step"] == logged(out)  # the step that was under way is done, and saved
@@ -88,12 +88,12 @@ def test_a_signal_during_start_up(delay: float, blobs: Path, tmp_path: Path) -> 
     process = start(command(blobs, tmp_path / "run", "--steps", "100000"))
     time.sleep(delay)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=300)[1]
+    errors = process.communicate(timeout=300)[1]
     if process.returncode == -signal.SIGTERM:  # Python itself was not up yet: a shell calls this 143, too
-        assert delay < 1 and not said
+        assert delay < 1 and not errors
     else:
         assert process.returncode == 143
-        assert said.splitlines()[-1].startswith("globalconv: stopped by SIGTERM")
+        assert errors.splitlines()[-1].startswith("globalconv: stopped by SIGTERM")
 
 
 def test_a_signal_during_evaluation(tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_a_signal_during_evaluation(tmp_path: Path) -> None:
     wait_for_steps(3, out, process)
     time.sleep(0.3)  # step 3 is done and saved, its evaluation is under way
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=300)[1]
-    assert process.returncode == 143, said
+    errors = process.communicate(timeout=300)[1]
+    assert process.returncode == 143, errors
     state = load_newest(out / "checkpoints")
     assert state is not None
     assert (state["state"]["step"], state["state"]["evaluated_step"]) == (3, 0)

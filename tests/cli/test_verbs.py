@@ -56,14 +56,14 @@ def test_help_lists_what_comes_next(
 def test_train_help_explains_every_field(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", "camvid", "--help"])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for option in ("--model.kernel-size", "--optim.lr", "--data.augmentation.crop", "--evaluate-every", "--init-from"):
-        assert option in said
-    assert "Peak learning rate" in said
+        assert option in output
+    assert "Peak learning rate" in output
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ("--fine.out elsewhere", "--fine.out: is of the whole training, not of a stage; give --out"),
         ("--fine.no-resume", "--fine.no-resume: is of the whole training, not of a stage; give --resume"),
@@ -74,9 +74,9 @@ def test_train_help_explains_every_field(capsys: pytest.CaptureFixture[str]) -> 
         ("--fine", "--fine: is a stage; name a field of it, --fine.FIELD VALUE"),
     ],
 )
-def test_what_no_stage_has_of_its_own_is_refused(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_no_stage_has_of_its_own_is_refused(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(shlex.split(f"train cityscapes --data nowhere --out nowhere {words}")) == 2
-    assert capsys.readouterr().err == f"globalconv: {said}\n"
+    assert capsys.readouterr().err == f"globalconv: {message}\n"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,8 +88,8 @@ def test_recipes_shows_all_or_one_with_its_settings(capsys: pytest.CaptureFixtur
     assert main(["recipes"]) == 0
     assert "paper-ablation" in capsys.readouterr().out
     assert main(["recipes", "camvid"]) == 0
-    said = capsys.readouterr().out
-    assert json.loads(said[said.index("{") :])["optim"]["algorithm"] == "adamw"
+    output = capsys.readouterr().out
+    assert json.loads(output[output.index("{") :])["optim"]["algorithm"] == "adamw"
 
 
 def test_evaluate_prints_the_contract_as_json(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,10 +120,10 @@ def test_evaluate_takes_tiles_scales_and_flips_and_tells_where_the_time_went(
     assert (
         main([*command, "--tile", "32", "--overlap", "0", "--scales", "0.5", "1", "--flip", "--batch-size", "2"]) == 0
     )
-    said = capsys.readouterr()
-    inference = json.loads(said.out)["inference"]
+    output = capsys.readouterr()
+    inference = json.loads(output.out)["inference"]
     assert inference == {"tile": 32, "overlap": 0, "scales": [0.5, 1.0], "flip": True}
-    assert "images/s; of the time: decode" in said.err and "network" in said.err and "count" in said.err
+    assert "images/s; of the time: decode" in output.err and "network" in output.err and "count" in output.err
     assert main(command) == 0
     assert "inference" not in json.loads(capsys.readouterr().out)
 
@@ -132,7 +132,7 @@ def test_predict_takes_them_too(place: Path, tmp_path: Path, capsys: pytest.Capt
     images = f"{place}/blobs/images/val"
     options = ["--tile", "64", "--fuse", "logits", "--crf", "--batch-size", "3"]
     assert main(["predict", f"{place}/run", images, "--out", f"{tmp_path}/out", *options]) == 0
-    assert "3 images in" in (said := capsys.readouterr().err) and "write" in said
+    assert "3 images in" in (output := capsys.readouterr().err) and "write" in output
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
 
 

@@ -35,10 +35,10 @@ def start(command: list[str]) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> str:
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == code, said
-    assert "Traceback" not in said
-    return said
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    return errors
 
 
 def script(*arguments: object) -> None:
@@ -78,9 +78,9 @@ def test_two_processes_train_and_score_as_one(data: Path, tmp_path: Path) -> Non
 
 
 def state(out: Path) -> dict[str, Any]:
-    found = load_newest(out / "checkpoints")
-    assert found is not None
-    return found
+    checkpoint = load_newest(out / "checkpoints")
+    assert checkpoint is not None
+    return checkpoint
 
 
 def events(out: Path, kind: str) -> list[dict[str, Any]]:
@@ -97,8 +97,8 @@ def test_a_signal_to_one_process_stops_both_at_one_step(data: Path, tmp_path: Pa
         time.sleep(0.05)
     (other,) = children(process.pid)
     os.kill(other, signal.SIGTERM)
-    said = finish(process, 143)
-    assert "the same command with --resume goes on" in said
+    errors = finish(process, 143)
+    assert "the same command with --resume goes on" in errors
     assert state(out)["state"]["step"] == len(events(out, "step"))
     assert state(out)["processes"] == 2
     one = main([*command(data, out, *steps)[3:], "--resume"])  # by this process alone
@@ -111,8 +111,8 @@ def children(process: int) -> list[int]:
 
 
 def test_a_batch_that_cannot_be_divided_is_refused(data: Path, tmp_path: Path) -> None:
-    said = finish(start(command(data, tmp_path / "run", "--data.batch-size", "3", "--devices", "2")), 2)
-    assert said.count("globalconv: --data.batch-size 3") == 1
+    errors = finish(start(command(data, tmp_path / "run", "--data.batch-size", "3", "--devices", "2")), 2)
+    assert errors.count("globalconv: --data.batch-size 3") == 1
 
 
 def test_the_script_is_frozen_where_it_starts_from_weights() -> None:
@@ -120,7 +120,7 @@ def test_the_script_is_frozen_where_it_starts_from_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cluster", "torchrun", "said"),
+    ("cluster", "torchrun", "message"),
     [
         (Cluster(devices=0), {}, "`devices` 0: must be at least 1"),
         (Cluster(nodes=0), {}, "`nodes` 0: must be at least 1"),
@@ -128,11 +128,11 @@ def test_the_script_is_frozen_where_it_starts_from_weights() -> None:
     ],
 )
 def test_impossible_numbers_of_processes_are_refused(
-    cluster: Cluster, torchrun: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, torchrun: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in torchrun.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         cluster.size()
 
 

@@ -212,10 +212,10 @@ def test_from_the_command_line(colours: Path, tmp_path: Path, capsys: pytest.Cap
     out = tmp_path / "run"
     words = f"--model.backbone test_resnet --data.batch-size 4 --data.augmentation.crop 32 --steps 2 --out {out}"
     assert main(["pretrain", "--data", str(colours), *words.split(), "--data.workers", "0"]) == 0
-    said = capsys.readouterr()
-    assert f"done: {out / BACKBONE_FILE}" in said.out
-    assert "--model.backbone test_resnet --model.backbone-weights" in said.out
-    assert "15 images of 3 classes" in said.err and "top-1" in said.err
+    output = capsys.readouterr()
+    assert f"done: {out / BACKBONE_FILE}" in output.out
+    assert "--model.backbone test_resnet --model.backbone-weights" in output.out
+    assert "15 images of 3 classes" in output.err and "top-1" in output.err
     assert json.loads((out / "recipe.json").read_text())["optim"]["label_smoothing"] == 0.1
     assert main(["pretrain", "--data", str(colours), "--out", str(out), "--optim.label-smooth", "0"]) == 2
     assert "did you mean --optim.label-smoothing" in capsys.readouterr().err

@@ -24,9 +24,9 @@ def test_stages_survive_json(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*RECIPES, *STAGED])
 def test_docstring_says_what_a_reader_needs(name: str) -> None:
-    said = description(name)
-    assert "paper" in said.lower()
-    assert "Ours:" in said or "your data" in said
+    text = description(name)
+    assert "paper" in text.lower()
+    assert "Ours:" in text or "your data" in text
 
 
 def test_unknown_field_is_refused_with_the_nearest_name() -> None:

@@ -34,7 +34,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, stage: str, step: int) -> None:
 
 
 def run_with_kills(command: list[str], stages: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that is killed once in each stage and goes on; return what was said."""
+    """Run a command that is killed once in each stage and goes on; return its log."""
     for number, stage in enumerate(stages):
         with pytest.MonkeyPatch.context() as patch:
             killed_at(patch, stage, 2 - number % 2)
@@ -45,11 +45,11 @@ def run_with_kills(command: list[str], stages: Sequence[str], capsys: pytest.Cap
 
 
 def starts(out: Path) -> list[tuple[int, list[int], list[int]]]:
-    found = []
+    facts = []
     for log in sorted(out.glob("*/metrics.jsonl")):
         start = json.loads(log.read_text().splitlines()[0])
-        found.append((start["images"], start["crop"], start["network"]["kernel_size"]))
-    return found
+        facts.append((start["images"], start["crop"], start["network"]["kernel_size"]))
+    return facts
 
 
 def test_voc_in_three_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,7 +57,7 @@ def test_voc_in_three_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     out = tmp_path / "run"
     crops = ["--data.augmentation.crop", "64", "64", "--coco.data.augmentation.crop", "80", "80"]
     command = ["train", "voc", "--data", *places, "--out", str(out), *SMALL, *crops]
-    said = run_with_kills(command, ("coco", "sbd", "voc"), capsys)
+    log_text = run_with_kills(command, ("coco", "sbd", "voc"), capsys)
     counts = [images for images, _, _ in starts(out)]
     sizes = [([80, 80], [15] * 4), ([64, 64], [15] * 4), ([64, 64], [15] * 4)]
     assert [(crop, kernels) for _, crop, kernels in starts(out)] == sizes
@@ -65,7 +65,7 @@ def test_voc_in_three_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     for number, images in enumerate(counts, start=1):
         crop, kernels = "80x80" if number == 1 else "64x64", r'"kernel_size": \[15, 15, 15, 15\]'
         data = rf"data .*: {images} images; .* to {crop}"
-        assert re.search(rf"stage {number} of 3: .*\n(.*\n)*?{data}\nnetwork .*{kernels}", said)
+        assert re.search(rf"stage {number} of 3: .*\n(.*\n)*?{data}\nnetwork .*{kernels}", log_text)
     assert main(["evaluate", str(out), "--data", *places, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["images"] == 3
 
