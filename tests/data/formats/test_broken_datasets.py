@@ -1,4 +1,4 @@
-"""The paper's data sets as people really have them: cut, mixed, linked, changed; each way named, with its remedy."""
+"""The paper's data sets as people really have them: cut, mixed, linked, changed. Each error has a remedy."""
 
 import json
 import os
@@ -27,19 +27,12 @@ from globalconv.crf_tuning.halves import refuse_overlap
 from globalconv.data.checks.quick import quick_check
 from globalconv.data.datasets import image_identity, list_splits, open_source
 from globalconv.data.formats import official_counts
-from globalconv.data.roots import parse_data
 from globalconv.errors import InputError
 from globalconv.jobs.check_data import check_data
 
 VOC_HOME, SBD_HOME, FINE = "VOCdevkit/VOC2012", "benchmark_RELEASE/dataset", "cityscapes/gtFine/train/aachen"
 AACHEN = f"{FINE}/aachen_000000_000019_gtFine_labelIds.png"
 COCO_FILE = "coco/annotations/instances_train2017.json"
-
-
-def test_a_tilde_behind_a_name_is_the_home_folder(official_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(official_root.parent))
-    assert parse_data([f"voc=~/{official_root.name}"]) == {"voc": official_root}
-    assert parse_data(["voc=~nobody-is-called-so"]) == {"voc": Path("~nobody-is-called-so")}
 
 
 def test_one_data_set_one_folder_below_is_named(official_root: Path, tmp_path: Path) -> None:
@@ -87,7 +80,7 @@ def test_a_cut_list_of_voc_lets_sbd_teach_nothing_that_is_scored(root: Path, mon
     refused(root, "sbd:train", r"val\.txt: lists 0 of 1,449 images")
 
 
-def test_a_copy_of_a_image_in_another_data_set_is_the_same_image(official_root: Path) -> None:
+def test_a_copy_of_an_image_in_another_data_set_is_the_same_image(official_root: Path) -> None:
     train, val = open_source(official_root, "voc:train"), open_source(official_root, "sbd:val")
     assert "1 of 2 validation images are training images too" in quick_check(train, val)[0]
     with pytest.raises(InputError, match="1 of its images are searched on"):

@@ -103,7 +103,7 @@ def test_coco_as_voc_is_what_pycocotools_says_of_every_pixel(year: int, tmp_path
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_small_objects_of_coco_are_void_and_alone_no_reason_to_keep_a_image(tmp_path: Path) -> None:
+def test_small_objects_of_coco_are_void_and_alone_no_reason_to_keep_an_image(tmp_path: Path) -> None:
     pytest.importorskip("pycocotools", reason=COCO_NEEDED)
     home = coco_tree(tmp_path)
     index = names(source := open_source(home, "coco:train:min-area=20")).index("train2017/000000000027")
@@ -279,23 +279,3 @@ def test_roots_by_name(official_root: Path, tmp_path: Path) -> None:
     refused(
         official_root / "coco", "voc:val", "holds no voc; looked for .*say where it is, `data` voc=PATH", read=False
     )
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["a", "voc=b"], "not both"),
-        (["voc=a", "voc=b"], "given twice"),
-        (["vok=a"], "`data` vok=a: did you mean 'voc'"),
-        (["voc="], "`data` voc=: names no folder"),
-    ],
-)
-def test_refused_ways_of_naming_data(words: list[str], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        parse_data(words)
-
-
-def test_a_path_that_holds_an_equals_sign_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "size=3").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert parse_data(["size=3"]) == Path("size=3")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from globalconv.data.scenes import objects
-from globalconv.data.scenes.canvas import Canvas, Light, SceneObject
-from globalconv.data.scenes.objects import PAIRS, Pose
+from globalconv.data.scenes.canvas import Canvas, Light, Pose, SceneObject
+from globalconv.data.scenes.objects import PAIRS
 from globalconv.data.scenes.scene import SCENES, SPLITS, Dial, SceneSource, draw_scene, open_scenes
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE

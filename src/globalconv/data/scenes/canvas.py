@@ -54,21 +54,37 @@ class Patch:
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
-def patch(size: int, x: float, y: float, angle: float, start: float, end: float, half: float) -> Patch:
-    """Return the patch of an object at (x, y) that runs from `start` to `end` along `angle`, `half` to either side."""
-    cos, sin = math.cos(angle), math.sin(angle)
-    corners = [(x + u * cos - v * sin, y + u * sin + v * cos) for u in (start, end) for v in (-half, half)]
-    left, right = _clipped([corner[0] for corner in corners], size)
-    top, bottom = _clipped([corner[1] for corner in corners], size)
-    dx = np.arange(left, right, dtype=np.float32)[None, :] - x
-    dy = np.arange(top, bottom, dtype=np.float32)[:, None] - y
-    along, across = dx * cos + dy * sin, dy * cos - dx * sin
-    return Patch(top, left, along, across, cos, sin)
+@dataclass(frozen=True)
+class Pose:
+    """Where an object lies: a point of it, the direction of its axis, and the scale of its lengths."""
 
+    size: int
+    """Side of the image in pixels."""
+    x: float
+    y: float
+    angle: float
+    length: float = 0.0
+    """Of a tool, from the tip of its head to the end of its body, in pixels."""
 
-def _clipped(values: list[float], size: int) -> tuple[int, int]:
-    low = min(max(int(min(values)) - 2, 0), size - 1)
-    return low, max(min(int(max(values)) + 3, size), low + 1)
+    @property
+    def unit(self) -> float:
+        """Pixels of one unit, of which the side of an image has 192."""
+        return self.size / 192
+
+    def patch(self, start: float, end: float, half: float) -> Patch:
+        """Return the patch of an object that runs from `start` to `end` along the axis, `half` to either side."""
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        corners = [
+            (self.x + u * cos - v * sin, self.y + u * sin + v * cos) for u in (start, end) for v in (-half, half)
+        ]
+        bounds = []
+        for values in zip(*corners, strict=True):
+            low = min(max(int(min(values)) - 2, 0), self.size - 1)
+            bounds.append((low, max(min(int(max(values)) + 3, self.size), low + 1)))
+        (left, right), (top, bottom) = bounds
+        dx = np.arange(left, right, dtype=np.float32)[None, :] - self.x
+        dy = np.arange(top, bottom, dtype=np.float32)[:, None] - self.y
+        return Patch(top, left, dx * cos + dy * sin, dy * cos - dx * sin, cos, sin)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ Lengths are multiples of `unit`, the side of the image over 192. Coordinates: u 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from globalconv.arrays import FloatArray
-from globalconv.data.scenes.canvas import Level, ObjectPart, Patch, SceneObject, patch
+from globalconv.data.scenes.canvas import Level, ObjectPart, Patch, Pose, SceneObject
 from globalconv.data.scenes.surfaces import colour, vary
 
 HEAD = 30
@@ -34,25 +33,6 @@ CUPS = ((236, 232, 224), (84, 126, 150), (196, 96, 78), (62, 70, 78), (206, 190,
 DRINKS = ((58, 34, 22), (128, 82, 48), (150, 92, 34), (224, 208, 184))
 
 
-@dataclass(frozen=True)
-class Pose:
-    """Where an object lies: a point of it, the direction of its axis, and the scale of its lengths."""
-
-    size: int
-    x: float
-    y: float
-    angle: float
-    length: float = 0.0
-    """Of a tool, from the tip of its head to the end of its body, in pixels."""
-
-    @property
-    def unit(self) -> float:
-        return self.size / 192
-
-    def patch(self, start: float, end: float, half: float) -> Patch:
-        return patch(self.size, self.x, self.y, self.angle, start, end, half)
-
-
 def _inside(distance: FloatArray) -> FloatArray:
     """Return the cover of a shape from the signed distance to its border (positive inside), smooth over a pixel."""
     cover: FloatArray = np.clip(distance + 0.5, 0, 1).astype(np.float32)
@@ -61,11 +41,6 @@ def _inside(distance: FloatArray) -> FloatArray:
 
 def _paint(values: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> FloatArray:
     return vary(colour(*values[rng.integers(len(values))]), rng, 0.04)
-
-
-def _radius(where: Patch) -> FloatArray:
-    radius: FloatArray = np.hypot(where.along, where.across)
-    return radius
 
 
 def _banded(base: FloatArray, masks: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
@@ -229,7 +204,7 @@ def coin(pose: Pose, rng: np.random.Generator) -> SceneObject:
     """A struck disc: rim, ring of beads, a star."""
     radius = rng.uniform(7.5, 13) * pose.unit
     where = pose.patch(-radius, radius, radius)
-    r = _radius(where)
+    r = np.hypot(where.along, where.across)
     turn = np.arctan2(where.across, where.along)
     share = r / radius
     points = int(rng.integers(4, 8))
@@ -247,7 +222,7 @@ def mug(pose: Pose, rng: np.random.Generator) -> SceneObject:
     unit = pose.unit
     radius = rng.uniform(19, 29) * unit
     where = pose.patch(-radius, radius + 15 * unit, radius)
-    u, v, r = where.along, where.across, _radius(where)
+    u, v, r = where.along, where.across, np.hypot(where.along, where.across)
     glaze = _paint(CUPS, rng)
     bow = np.hypot((u - radius - 1 * unit) / 1.15, v)
     arm = ObjectPart(_inside(2.6 * unit - np.abs(bow - 8.5 * unit)), glaze, 0.0, 0.5 * np.sign(bow - 8.5 * unit), 0.4)

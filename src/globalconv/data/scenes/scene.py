@@ -20,8 +20,7 @@ import numpy as np
 
 from globalconv.arrays import FloatArray, Uint8Array
 from globalconv.data.scenes import objects
-from globalconv.data.scenes.canvas import Canvas, Light, ObjectPart, SceneObject, patch
-from globalconv.data.scenes.objects import Pose
+from globalconv.data.scenes.canvas import Canvas, Light, ObjectPart, Pose, SceneObject
 from globalconv.data.scenes.surfaces import clouds, colour, surface, vary
 from globalconv.errors import InputError, suggest
 from globalconv.labels import LabelSpace
@@ -194,7 +193,7 @@ def _rectangle(
 ) -> None:
     size = canvas.size
     pose = _pose(size, rng)
-    where = patch(size, pose.x, pose.y, pose.angle, -half[0], half[0], half[1])
+    where = pose.patch(-half[0], half[0], half[1])
     cover = np.clip(np.minimum(half[0] - np.abs(where.along), half[1] - np.abs(where.across)) + 0.5, 0, 1)
     colours = np.broadcast_to(tone, (*cover.shape, 3)).astype(np.float32)
     if lined:
