@@ -19,10 +19,10 @@ How it is counted:
 - A short module has fewer than 60 lines and is no `__init__`, format, recipe or verb.
 - A function's lines go from `def` to its end, with its docstring and without its decorators. A body's lines go from its
   first statement behind the docstring to its end. Methods and inner functions are functions too.
-- A private helper is an undecorated function of a module or method of a class whose name begins with one `_`. Its uses
-  are the places in the code of its module, f-strings included, that name it, and the imports of that name anywhere;
-  strings and comments do not count, and of a method only `x._name` counts. Helpers of one name in several modules, of
-  which there are many, are thereby told apart.
+- A private helper is an undecorated function of a module or method of a class whose name begins with one `_`, and no
+  override that calls the method of its base class. Its uses are the places in the code of its module, f-strings
+  included, that name it, and the imports of that name anywhere; strings and comments do not count, and of a method only
+  `x._name` counts. So helpers of one name in several modules are kept apart.
 
 The two walks are those of `walks.py`.
 """
@@ -279,7 +279,9 @@ def private_helpers(module: Module) -> Iterator[tuple[Function, bool]]:
     owners: list[ast.Module | ast.ClassDef] = [module.tree, *classes]
     for owner in owners:
         for node in owner.body:
-            if isinstance(node, Function) and re.match("_(?!_)", node.name) and not node.decorator_list:
+            if not isinstance(node, Function) or not re.match("_(?!_)", node.name) or node.decorator_list:
+                continue
+            if f"super().{node.name}(" not in ast.unparse(node):  # an override is called by the base class
                 yield node, isinstance(owner, ast.ClassDef)
 
 

@@ -6,10 +6,10 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+import structure
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "globalconv"
@@ -112,12 +112,22 @@ def test_the_public_face_imports_nothing_of_the_package_when_imported() -> None:
     assert not own_imports(PACKAGE / "__init__.py", top_level_only=True)
 
 
-def test_no_module_imports_itself_in_a_circle() -> None:
-    graph = {dotted(module): own_imports(module, top_level_only=True) - {dotted(module)} for module in MODULES}
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        pytest.fail(f"circle of imports: {' -> '.join(error.args[1])}")
+def test_arrows_go_down() -> None:
+    """A room imports rooms above it in the table only; a part of a room stands where the room does."""
+    above: set[str] = set()
+    for room in rooms():
+        assert {name.partition(".")[0] for name in room.may_import} <= above, room.names
+        above |= {name.partition(".")[0] for name in room.names}
+
+
+def test_one_name_is_one_thing_and_nobody_jumps_for_a_line() -> None:
+    """What `benchmarks/structure.py` measures, and what it should be."""
+    modules = structure.read_package(PACKAGE)
+    assert not structure.import_circles(modules)
+    assert not structure.shared_basenames(modules)
+    assert not structure.shared_classes(modules)
+    assert not structure.helpers_used_once(modules)[1]
+    assert len([module for module in modules if len(module.path.parts) == 1 and not module.is_init]) <= 5
 
 
 def repository_files() -> list[Path]:
