@@ -18,7 +18,7 @@ def test_unknown_layouts(tmp_path: Path) -> None:
     refused(tmp_path / "gone", "gone: there is no such folder")
     (tmp_path / "file").write_text("x")
     refused(tmp_path / "file", "file: is a file")
-    refused(tmp_path, "`layout` 'fodler': did you mean 'folder'", layout="fodler")
+    refused(tmp_path, "layout='fodler': did you mean 'folder'", layout="fodler")
     refused(tmp_path, "has no images/ beside labels/", layout="folder")
     (tmp_path / "images").mkdir()
     (tmp_path / "labels").mkdir()
@@ -46,7 +46,7 @@ def test_scenes_need_no_folder(tmp_path: Path) -> None:
     assert len(open_source(None, "train")) > len(open_source(None, "val", "scenes")) > 0
     with pytest.raises(InputError, match="split 'test': the built-in scenes"):
         open_source(None, "test")
-    with pytest.raises(InputError, match="`layout` 'folder': needs the folder"):
+    with pytest.raises(InputError, match="layout='folder': needs the folder"):
         open_source(None, "train", "folder")
     with pytest.raises(InputError, match="generated and lie in no folder"):
         open_source(tmp_path, "train", "scenes")

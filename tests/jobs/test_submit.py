@@ -246,7 +246,7 @@ def test_predictions_of_other_settings_are_not_mixed(
 def test_predictions_of_other_weights_are_not_mixed(place: Path, tmp_path: Path) -> None:
     submit(place, tmp_path / "voc.tgz")
     other = network(tmp_path / "other", VOC, seed=1)
-    with pytest.raises(InputError, match=r"made otherwise \(weights\)"):
+    with pytest.raises(InputError, match=r"made otherwise \(other weights\)"):
         submit(place, tmp_path / "voc.tgz", weights=other)
 
 

@@ -142,7 +142,7 @@ def _halve(path: Path) -> int:
     return path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def test_a_image_that_breaks_on_the_way_stops_with_the_state_saved(
+def test_an_image_that_breaks_on_the_way_stops_with_the_state_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("globalconv.training.pretraining.DECODED", 1)  # as if it broke after the start

@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -98,7 +98,9 @@ def run_check(arguments: list[str]) -> int:
     if root is None:
         raise InputError("data check: name the root of the data set")
     report = check_data(root, options.layout, options.splits, options.workers)
-    print(as_options(json.dumps(report_to_json(report), indent=2) if options.json else format_report(report)))
+    findings = tuple(replace(finding, message=as_options(finding.message)) for finding in report.findings)
+    report = replace(report, findings=findings)
+    print(json.dumps(report_to_json(report), indent=2) if options.json else format_report(report))
     if options.sheet is not None:
         write_sheet(report, options.sheet)
     return 0 if report.ready else 2

@@ -68,17 +68,17 @@ def open_source(
     and are left out; by default they are refused.
     """
     if layout is not None and layout not in LAYOUTS:
-        raise InputError(f"`layout` {layout!r}: {suggest(layout, LAYOUTS)}")
+        raise InputError(f"layout={layout!r}: {suggest(layout, LAYOUTS)}")
     if root is not None and (parts := parse_mixture(split, root)):
         if layout is not None:
-            raise InputError(f"`layout` {layout!r}: the split {split!r} says what the data are; leave the layout out")
+            raise InputError(f"layout={layout!r}: the split {split!r} says what the data are; leave the layout out")
         source = open_mixture(root, parts, on_error)
         require_same_classes(source.labels, labels, format_root(root))
         return source
     assert not isinstance(root, Mapping)
     if root is None or layout == "scenes":
         if layout not in (None, "scenes"):
-            raise InputError(f"`layout` {layout!r}: needs the folder of the data; give `data` PATH")
+            raise InputError(f"layout={layout!r}: needs the folder of the data; give `data` PATH")
         if root is not None:
             raise InputError(f"{root}: the built-in scenes are generated and lie in no folder; leave the path out")
         require_same_classes(SCENES, labels, "the built-in scenes")
@@ -175,7 +175,7 @@ def list_splits(root: Root, layout: str | None = None) -> list[str]:
     if isinstance(root, Mapping) or (layout is None and holds_several_datasets(root)):
         return list_named_splits(root)
     if layout is not None and layout not in LAYOUTS_ON_DISK:
-        raise InputError(f"`layout` {layout!r}: {suggest(layout, LAYOUTS_ON_DISK)}")
+        raise InputError(f"layout={layout!r}: {suggest(layout, LAYOUTS_ON_DISK)}")
     with parsing(str(root)):
         return list(LAYOUTS_ON_DISK[layout or recognise_layout(root)].list_splits(require_folder(root)))
 

@@ -234,8 +234,9 @@ class _Pipeline:
                 for work in batch:
                     work.failure = Failure(str(work.file.path), str(error))
                 return
-        for work, image, class_map in zip(batch, images, class_maps, strict=False):
-            work.prediction = Prediction(image, class_map, self.predictor.labels)
+        if images:  # else a large TIFF, or what cannot be read
+            for work, image, class_map in zip(batch, images, class_maps, strict=True):
+                work.prediction = Prediction(image, class_map, self.predictor.labels)
 
     def _write(self, work: _Work) -> Failure | None:
         if work.prediction is None:

@@ -68,7 +68,7 @@ class ResumableFolder:
     def changes(self, settings: Mapping[str, Any]) -> list[str]:
         """Return the settings that differ from those of the start, as "name (before, now name)".
 
-        Nested settings have their last names, which are the names of the options.
+        Nested settings have their last names.
         """
         before, now = _flat(self.read_json(self.settings_file)), _flat(json.loads(json.dumps(settings)))
         changes = []
@@ -99,7 +99,7 @@ class ResumableFolder:
             fields = json.loads(file.read_text(encoding="utf-8"))
             if not isinstance(fields, dict):
                 raise ValueError("no JSON object")
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise self.damaged(file, error) from error
         return fields
 

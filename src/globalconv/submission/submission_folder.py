@@ -58,7 +58,8 @@ class SubmissionFolder(ResumableFolder):
     def open(self, settings: Mapping[str, Any]) -> None:
         """Make the folder, or resume in it; `InputError` where it, or the archive, is of something else."""
         if self.is_started():
-            if changes := self.changes(settings):
+            changes = ["other weights" if name == "weights" else name for name in self.changes(settings)]
+            if changes:
                 raise InputError(
                     f"{self.path}: holds predictions that were made otherwise ({', '.join(changes)}); name another"
                     " `out`, or remove that folder"
