@@ -1,4 +1,8 @@
-"""Settings of inference: tiles, test-time augmentation (scales and flips), CRF. Imports no torch."""
+"""Settings of inference: tiles, test-time augmentation (scales and flips), CRF. Imports no torch.
+
+Each field of `InferenceSettings` is an option of `predict`, `evaluate`, `submit` and `crf-search`, and its docstring the
+text of `--help`. What differs from its default is recorded with a score (`changes`).
+"""
 
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
@@ -24,11 +28,7 @@ CRF = "deeplabv2-voc"
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    """How images become class maps. The defaults are one pass of the network over the whole image.
-
-    Each field is an option of `predict`, `evaluate`, `submit` and `crf-search`, and its docstring the text of `--help`.
-    What differs from its default is recorded with a score (`changes`).
-    """
+    """How images become class maps. The defaults are one pass of the network over the whole image."""
 
     tile: int | Literal["cityscapes"] | None = None
     """Side in pixels of the tiles that the network sees, a multiple of 32; "cityscapes": four crops of 1024x1024 of a
