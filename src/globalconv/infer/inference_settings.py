@@ -1,7 +1,7 @@
 """Settings of inference: tiles, test-time augmentation (scales and flips), CRF. Imports no torch.
 
-Each field of `InferenceSettings` is an option of `predict`, `evaluate`, `submit` and `crf-search`, and its docstring the
-text of `--help`. What differs from its default is recorded with a score (`changes`).
+Each field of `InferenceSettings` is an option of `predict`, `evaluate`, `submit` and `crf-search`, and its docstring
+the text of `--help`. What differs from its default is recorded with a score (`changes`).
 """
 
 from dataclasses import asdict, dataclass, fields
