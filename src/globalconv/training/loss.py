@@ -71,7 +71,7 @@ def dice_loss(log_probabilities_NKHW: Tensor, labels_NHW: Tensor) -> Tensor:
     Soft Dice of a class (Milletari et al. 2016, V-Net) is 2 sum p y / (sum p + sum y), p its probability and y its
     label as 0 or 1; one pixel is added to numerator and denominator. Every class has the same influence, whether it has
     ten pixels or a million, as in the mean IoU. With accumulation the loss of a step is the mean over its parts, which
-    is not that of the whole batch.
+    is not that of the whole batch. Class weights take no part in it.
     """
     classes = log_probabilities_NKHW.shape[1]
     valid_NHW = labels_NHW != IGNORE
