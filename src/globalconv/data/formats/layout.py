@@ -1,8 +1,7 @@
 """What a data format consists of: the functions that its file defines and collects in its `LAYOUT`.
 
-To add a format, copy the file here that is most like it (`voc.py` for pairs of images and masks, `cvat.py` for drawn
-annotations) and add its `LAYOUT` to `LAYOUTS_ON_DISK` in `globalconv.data.datasets`. The message of `recognise_layout`
-there and the table in docs/data.md name the files by which each format is recognised.
+To add a format, follow "Adding a format" in docs/data.md. A file of the right name and the wrong content is explained by
+`recognise_layout` in `globalconv.data.datasets`, as `list_file.explain_unreadable_list` does for lists.
 """
 
 from collections.abc import Callable, Sequence
