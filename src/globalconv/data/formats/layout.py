@@ -1,7 +1,7 @@
 """What a data format consists of: the functions that its file defines and collects in its `LAYOUT`.
 
-To add a format, follow "Adding a format" in docs/data.md. A file of the right name and the wrong content is explained by
-`recognise_layout` in `globalconv.data.datasets`, as `list_file.explain_unreadable_list` does for lists.
+To add a format, follow "Adding a format" in docs/data.md. A file of the right name and the wrong content is explained
+by `recognise_layout` in `globalconv.data.datasets`, as `list_file.explain_unreadable_list` does for lists.
 """
 
 from collections.abc import Callable, Sequence
