@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from globalconv.arrays import Uint8Array
 from globalconv.errors import InputError
-from globalconv.evaluation.confusion import ConfusionMatrix, TopKAccuracy
+from globalconv.evaluation.confusion import ConfusionMatrix, TopKAccuracy, mean_iou
 from globalconv.labels import IGNORE
 
 KINDS: list[Callable[[Uint8Array], Any]] = [
@@ -55,6 +55,15 @@ def by_loop(k: int, class_map: Uint8Array, label_map: Uint8Array) -> tuple[list[
         both = sum(1 for truth, predicted in pixels if truth == c == predicted)
         ious.append(both / either if either else float("nan"))
     return counts, ious
+
+
+def test_the_mean_of_sums_is_that_of_the_matrix() -> None:
+    rng, matrix = np.random.default_rng(0), ConfusionMatrix(5)
+    for _ in range(3):
+        matrix.update(rng.integers(0, 3, (9, 9)), rng.choice([0, 1, 3, 255], (9, 9)))
+    assert matrix.absent_classes() == [4]
+    assert mean_iou(*matrix.overlap()) == matrix.miou()
+    assert np.isnan(mean_iou(*ConfusionMatrix(5).overlap()))
 
 
 @given(cases(), st.sampled_from(KINDS), st.sampled_from(KINDS))

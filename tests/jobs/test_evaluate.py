@@ -29,7 +29,7 @@ def test_a_page_names_the_inference_settings_and_they_are_used(trained: Path, tm
     plain = globalconv.evaluate(trained / "run", trained / "blobs", settings=settings)
     reported = globalconv.evaluate(trained / "run", trained / "blobs", report=tmp_path / "page.html", settings=settings)
     assert (reported.matrix.counts == plain.matrix.counts).all() and reported.inference == plain.inference
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8").replace("<wbr>", "")
     assert "run, scales (0.5, 1.0), flip True" in page and "inference.flip" in page
 
 

@@ -112,6 +112,12 @@ def test_scores_have_three_digits_differences_a_sign_and_what_is_undefined_a_das
     assert (signed(0.0123), signed(-0.5), signed(0.0), signed(-0.0004)) == ("+0.012", "−0.500", "0.000", "0.000")
 
 
+def test_names_of_rows_break_at_dots_and_underscores_and_are_escaped() -> None:
+    page = render(Table([], [TableRow("model.<b>_x", ["1"])]))
+    assert "model.<wbr>&lt;b&gt;_<wbr>x" in page
+    assert cells(page) == [["model.&lt;b&gt;_x", "1"]]
+
+
 def test_a_table_has_a_head_only_for_columns_with_names() -> None:
     row = TableRow("a", ["1", "2"])
     assert cells(render(Table([], [row], "words"))) == [["a", "1", "2"]]

@@ -75,6 +75,23 @@ def test_changed_settings_are_named_with_their_values(tmp_path: Path) -> None:
     ]
 
 
+def test_settings_of_one_last_name_are_told_apart(tmp_path: Path) -> None:
+    folder = begun(tmp_path, {"search": {"size": 1}, "report": {"size": 2}})
+    assert folder.changes({"search": {"size": 5}, "report": {"size": 2}}) == ["size (1, now 5)"]
+
+
+def test_a_start_that_another_one_overtook_is_refused_and_locks_nobody_out(tmp_path: Path) -> None:
+    late = Work(tmp_path)
+    late.check_new()
+    begun(tmp_path, {"step": 1})
+    with pytest.raises(InputError, match="holds a work already"):
+        late.open({"step": 2})
+    resumed = Work(tmp_path)
+    resumed.open({"step": 1})
+    resumed.close()
+    assert not resumed.changes({"step": 1})
+
+
 def test_the_settings_of_the_start_stay(tmp_path: Path) -> None:
     folder = begun(tmp_path, {"step": 1})
     folder.open({"step": 2})

@@ -11,6 +11,7 @@ are given as they are; Jinja2 escapes every one of them.
 import base64
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 
 from globalconv.errors import InputError
@@ -236,6 +238,8 @@ def _environment() -> Environment:
     )
     environment.globals |= {"mark": MARK, "run_colours": RUN_COLOURS}
     environment.filters |= {"signed": signed, "draw": draw_curves, "class_name": lambda value: type(value).__name__}
+    # Narrow screens break names such as model.boundary_refinement at these places; join escapes the parts.
+    environment.filters["breakable"] = lambda name: Markup("<wbr>").join(re.split(r"(?<=[._])", name))
     environment.tests["nan"] = math.isnan
     return environment
 

@@ -34,6 +34,7 @@ class ResumableFolder:
         self.path = path
         self.settings_file = path / self.settings_name
         self._lock = FolderLock(path)
+        self._starts = False
 
     def is_started(self) -> bool:
         """Return whether there is work to resume."""
@@ -59,6 +60,7 @@ class ResumableFolder:
             raise InputError(f"`out` {self.path}: is a file; name a folder")
         if not self.is_free():
             raise InputError(f"`out` {self.path}: is not empty; name a new folder")
+        self._starts = True
 
     def check_started(self) -> None:
         """Refuse to resume work where there is none."""
@@ -68,21 +70,31 @@ class ResumableFolder:
     def changes(self, settings: Mapping[str, Any]) -> list[str]:
         """Return the settings that differ from those of the start, as "name (before, now name)".
 
-        Nested settings have their last names.
+        Nested settings are compared by all of their names and shown by the last.
         """
         before, now = _flat(self.read_json(self.settings_file)), _flat(json.loads(json.dumps(settings)))
         changes = []
-        for name in dict.fromkeys([*now, *before]):  # a setting that is left out now is a change, too
-            values = [json.dumps(values.get(name)) for values in (before, now)]
-            if before.get(name) != now.get(name):
+        for names in dict.fromkeys([*now, *before]):  # a setting that is left out now is a change, too
+            values, name = [json.dumps(values.get(names)) for values in (before, now)], names[-1]
+            if before.get(names) != now.get(names):
                 long = max(map(len, values)) > LONGEST_VALUE
                 changes.append(name if long else f"{name} ({values[0]}, now {values[1]})")
         return changes
 
     def open(self, settings: Mapping[str, Any]) -> None:
-        """Lock the folder, making it where needed, remove half-written files, and write the settings of a new start."""
+        """Lock the folder, making it where needed, remove half-written files, and write the settings of a new start.
+
+        What `check_new` allowed is checked again under the lock: another process may have started and ended since.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock.take(self.activity)
+        if self._starts:
+            try:
+                self.check_new()
+            except InputError:
+                self._lock.release()
+                raise
+            self._starts = False
         for file in (self.settings_file, *(self.path / pattern for pattern in self.written_files)):
             for partial in file.parent.glob(f".{file.name}.*.partial"):
                 partial.unlink()
@@ -126,9 +138,9 @@ class ResumableFolder:
             raise self.damaged(file, error) from error
 
 
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested settings under their last names."""
-    flat: dict[str, Any] = {}
+def _flat(settings: Mapping[str, Any], above: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Return nested settings, each under all of its names from the outermost on."""
+    flat: dict[tuple[str, ...], Any] = {}
     for name, value in settings.items():
-        flat |= _flat(value) if isinstance(value, Mapping) else {name: value}
+        flat |= _flat(value, (*above, name)) if isinstance(value, Mapping) else {(*above, name): value}
     return flat
