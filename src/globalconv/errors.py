@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import IO
+from typing import IO, Literal
 
 
 class GlobalconvError(Exception):
@@ -29,6 +29,20 @@ class InputError(GlobalconvError, ValueError):
     def __init__(self, message: str, kind: str = "", samples: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.kind, self.samples = kind, tuple(samples)
+
+
+class InputWarning(UserWarning):
+    """Something about the user's data that is read all the same, and that the user has to know of.
+
+    Readers give it to `warnings.warn` when a data set is opened, once for all files that it is about. The command line
+    prints it; `globalconv data check` makes a finding of it, as it does of an `InputError`.
+    """
+
+    def __init__(
+        self, message: str, kind: str, samples: Sequence[str] = (), severity: Literal["warning", "note"] = "warning"
+    ) -> None:
+        super().__init__(message)
+        self.kind, self.samples, self.severity = kind, tuple(samples), severity
 
 
 OnError = Callable[[InputError], None]

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+import warnings
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from PIL import Image
 
 from globalconv.data.checks.check_report import Report, format_report, report_to_json, write_sheet
 from globalconv.data.checks.sample import Finding
-from globalconv.errors import InputError, StoppedError, as_options
+from globalconv.data.datasets import open_source
+from globalconv.data.source import Source
+from globalconv.errors import InputError, InputWarning, StoppedError, as_options
 from globalconv.jobs.check_data import check_data
 from globalconv.runtime.signals import StopRequest
 
@@ -94,6 +97,17 @@ def test_one_cause_in_many_files_is_one_line_with_a_count(data: Path) -> None:
     assert not report.ready and "not ready: 1 kind of error" in format_report(report)
     assert "24" not in finding.message and "in 8 of 8 masks: 3 (3744 pixels in 8)" in finding.message
     assert "[8 times]" in format_report(report) and "val/6" not in format_report(report), "five names are enough"
+
+
+def test_what_a_reader_warns_of_is_a_finding(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_and_warn(root: Path, split: str, *rest: object, **named: object) -> Source:
+        warnings.warn(InputWarning(f"{root}: looks odd; look at it", "odd", ("a", "b"), "note"), stacklevel=2)
+        return open_source(root, split, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("globalconv.jobs.check_data.open_source", open_and_warn)
+    assert [*findings_by_kind(data).values()] == [
+        Finding("note", "odd", f"{data}: looks odd; look at it", 2, ("a", "b"))
+    ]
 
 
 def test_thousands_of_copies_are_few_words(data: Path) -> None:

@@ -14,6 +14,7 @@ from typing import NoReturn
 from globalconv.errors import (
     GlobalconvError,
     InputError,
+    InputWarning,
     StoppedError,
     discard_output,
     print_line,
@@ -78,14 +79,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
+    printed: set[str] = set()
+
     def print_warning(message: Warning | str, *_: object, **__: object) -> None:
-        if is_first_process():
-            print_line(f"warning: {one_line(message, limit=None)}")
+        severity = message.severity if isinstance(message, InputWarning) else "warning"
+        line = f"{severity}: {one_line(message, limit=None)}"
+        if is_first_process() and line not in printed:
+            printed.add(line)
+            print_line(line)
 
     with settings_named_as_options():
         try:
             with StopRequest().listening() as stop, warnings.catch_warnings():
                 warnings.showwarning = print_warning
+                warnings.simplefilter("always", InputWarning)  # Python shows one of a line of code alone
                 if verb in ("-h", "--help", "help"):
                     width = max(map(len, VERBS))
                     verbs = "\n".join(f"  {name:<{width}}  {line}" for name, line in VERBS.items())

@@ -3,13 +3,15 @@
 Nothing is changed on disk.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from globalconv.data.annotations import DrawnSource
 from globalconv.data.checks.check_report import Report
 from globalconv.data.checks.rules import find_problems, find_unused_images
-from globalconv.data.checks.sample import SEVERITIES, Facts, examine
+from globalconv.data.checks.sample import SEVERITIES, Facts, Finding, examine
 from globalconv.data.checks.summary import summarise
 from globalconv.data.datasets import (
     LAYOUTS_ON_DISK,
@@ -22,7 +24,7 @@ from globalconv.data.formats.mixtures import list_training_and_validation
 from globalconv.data.roots import Root, format_root
 from globalconv.data.source import Source
 from globalconv.data.splits import ALL, disjoint_splits
-from globalconv.errors import InputError
+from globalconv.errors import InputError, InputWarning
 from globalconv.runtime.processes import map_in_processes, usable_cores
 from globalconv.runtime.progress import Progress
 
@@ -50,6 +52,7 @@ def check_data(root: Root, layout: str | None = None, splits: Sequence[str] = ()
 
     # Open what can be read of each split. What is wrong with the rest is noted once, though several splits may meet it.
     errors: dict[str, InputError] = {}
+    told: list[InputWarning] = []
     sources: dict[str, Source] = {}
 
     def note(error: InputError) -> None:
@@ -63,7 +66,8 @@ def check_data(root: Root, layout: str | None = None, splits: Sequence[str] = ()
         if split == ALL and sources:  # everything, where nothing else can be opened: too little to divide, say
             break
         try:
-            sources[split] = open_source(root, split, layout, on_error=note)
+            with _collect_warnings(told):
+                sources[split] = open_source(root, split, layout, on_error=note)
         except InputError as error:
             note(error)
     if not sources:
@@ -81,10 +85,28 @@ def check_data(root: Root, layout: str | None = None, splits: Sequence[str] = ()
     findings = find_problems(samples, errors.values(), first)
     if layout is not None:
         assert isinstance(root, Path)
-        findings += find_unused_images(root, layout, isinstance(first, DrawnSource))
+        with _collect_warnings(told):
+            findings += find_unused_images(root, layout, isinstance(first, DrawnSource))
+    findings += [
+        Finding(warning.severity, warning.kind, text, max(1, len(warning.samples)), warning.samples)
+        for text, warning in {str(warning): warning for warning in told}.items()  # several splits may meet one
+    ]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     summary = summarise(samples, first.labels)
     return Report(root, layout or "by name", first.labels, sources, samples, tuple(findings), summary)
+
+
+@contextmanager
+def _collect_warnings(told: list[InputWarning]) -> Iterator[None]:
+    """Add the `InputWarning`s of the block to `told`, and show its other warnings as if it were not there."""
+    with warnings.catch_warnings(record=True, action="always", category=InputWarning) as caught:
+        try:
+            yield
+        finally:
+            told += [entry.message for entry in caught if isinstance(entry.message, InputWarning)]
+    for entry in caught:
+        if not isinstance(entry.message, InputWarning):
+            warnings.warn_explicit(entry.message, entry.category, entry.filename, entry.lineno)
 
 
 def _examine_all(sources: Mapping[str, Source], workers: int | None) -> tuple[Facts, ...]:
