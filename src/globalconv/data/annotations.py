@@ -22,7 +22,8 @@ from PIL import Image, ImageDraw
 
 from globalconv.arrays import BoolArray, Uint8Array
 from globalconv.data.classes import VOID_NAMES
-from globalconv.data.images import image_size, read_image
+from globalconv.data.file_names import find_file, name_of
+from globalconv.data.images import IMAGE_SUFFIXES, image_size, read_image
 from globalconv.data.source import size_mismatch
 from globalconv.errors import InputError, OnError, suggest
 from globalconv.labels import IGNORE, MAX_CLASSES, LabelSpace
@@ -289,9 +290,8 @@ def collect_drawn_samples(makers: Iterable[Callable[[], DrawnSample]], on_error:
 
 def find_image(candidates: Sequence[Path], where: str, written: str) -> Path:
     """Return the first of `candidates` that exists; if none does, an `InputError` names the path as `written`."""
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
+    if (found := find_file(candidates)) is not None:
+        return found
     raise InputError(
         f"{where}: its image {written!r} is not there (looked for {candidates[0]}); put it there", "partner"
     )
@@ -300,7 +300,7 @@ def find_image(candidates: Sequence[Path], where: str, written: str) -> Path:
 def safe_name(*parts: str) -> str:
     """Return a sample's name from the path in an annotation: relative, without suffix, never out of its folder."""
     words = [word for part in parts for word in PurePosixPath(part.replace("\\", "/")).parts]
-    return PurePosixPath(*(word for word in words if word not in ("..", "/"))).with_suffix("").as_posix()
+    return name_of(PurePosixPath(*(word for word in words if word not in ("..", "/"))), IMAGE_SUFFIXES)
 
 
 def required_field(fields: Mapping[str, Any], key: str, where: str) -> Any:

@@ -20,7 +20,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from globalconv.arrays import Uint8Array
-from globalconv.data.formats.pairing import list_files
+from globalconv.data.file_names import glob_files, list_subfolders
+from globalconv.data.formats.pairing import is_image, list_files
 from globalconv.data.images import IMAGE_SUFFIXES, read_image
 from globalconv.data.loader import Batch, Sample, endless_batches, single_pass_batches
 from globalconv.data.roots import require_folder
@@ -58,10 +59,10 @@ class ImageFolder:
 
 def open_image_folder(root: Path, split: str) -> ImageFolder:
     """Return the images of `split` ("train", "val", or another folder at `root` that holds a folder per class)."""
-    folders = _subfolders(require_folder(root))
+    folders = [child.name for child in list_subfolders(require_folder(root))]
     if (train := find_split(folders, TRAIN)) is None:
         raise InputError(f"{root}: has no folder train/ with a folder of images per class (train/CLASS/*.JPEG)")
-    class_names = _subfolders(root / train)
+    class_names = [child.name for child in list_subfolders(root / train)]
     if len(class_names) < 2:
         raise InputError(
             f"{root / train}: holds fewer than two folders; put the images of each class into one of its own"
@@ -70,32 +71,23 @@ def open_image_folder(root: Path, split: str) -> ImageFolder:
     if (name := find_split(folders, split)) is None:
         raise InputError(f"split {split!r}: {root} has the folders {', '.join(folders)}; name one of them")
     folder = root / name
-    labelled = _subfolders(folder)
+    labelled = [child.name for child in list_subfolders(folder)]
     if strange := [name for name in labelled if name not in class_names]:
         raise InputError(
             f"{folder / strange[0]}: is a folder of no class of train/ ({len(class_names)} classes); classes are called"
             " the same in every split"
         )
-    if not labelled and any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir()):
+    if not labelled and any(map(is_image, glob_files(folder, "*"))):
         raise InputError(
             f"{folder}: holds images and no folders, as ImageNet's validation archive does; move each into the folder"
             " of its class (val/CLASS/)"
         )
     indices = {name: index for index, name in enumerate(class_names)}
-    samples = [
-        (path, indices[name])
-        for name in labelled
-        for path in list_files(folder / name)
-        if path.suffix.lower() in IMAGE_SUFFIXES
-    ]
+    samples = [(path, indices[name]) for name in labelled for path in list_files(folder / name) if is_image(path)]
     if not samples:
         raise InputError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}); put them there")
     files, classes = zip(*samples, strict=True)
     return ImageFolder(f"image folder {root} ({split})", tuple(class_names), files, classes)
-
-
-def _subfolders(folder: Path) -> list[str]:
-    return sorted(child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
 
 
 def augmented_batches(

@@ -88,5 +88,57 @@ def test_broken_list_files(text: str, message: str, tmp_path: Path) -> None:
 
 
 def test_a_binary_list_file(tmp_path: Path) -> None:
-    (tmp_path / "train.txt").write_bytes(b"\xff\xfe\x00\x9f")
+    (tmp_path / "train.txt").write_bytes(b"\x89PNG\r\n\x00\x9f")
     refused(tmp_path, r"train\.txt: cannot be read as text", layout="list")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Ko\u0308ln/a\u0301.png\tlab/a\u0301.png",
+        "K\u00f6ln/\u00e1.png lab/\u00e1.png",
+        "K\u00f6ln\\\u00e1.png lab\\\u00e1.png",
+        "/K\u00f6ln/\u00e1.png /lab/\u00e1.png",
+        "K%C3%B6ln/%C3%A1.png lab/%c3%a1.png",
+        "./K\u00f6ln/../K\u00f6ln/\u00e1.png lab/\u00e1.png",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_path_is_found_however_it_is_written(line: str, encoding: str, tmp_path: Path) -> None:
+    """The folder is composed on disk, the files are decomposed."""
+    put_pair(tmp_path, "K\u00f6ln/a\u0301.png", "lab/a\u0301.png")
+    (tmp_path / "train.txt").write_bytes(f"# a comment\r\n{line}\r\n".encode(encoding))
+    (pair,) = list_file.read_split(tmp_path, "all")
+    assert (pair.name, pair.image.name) == ("K\u00f6ln/\u00e1", "a\u0301.png")
+
+
+def test_a_line_may_begin_with_the_sign_of_comments_and_names_have_dots(tmp_path: Path) -> None:
+    put_pair(tmp_path, "#1.png", "lab/#1.png")
+    for name in ("2021.05.01", "2021.05.02"):
+        put_pair(tmp_path, f"{name}.png", f"lab/{name}.png")
+        (tmp_path / f"{name}.png").rename(tmp_path / name)
+    lines = ["#1.png lab/#1.png", "#2.png lab/#2.png", "2021.05.01 lab/2021.05.01.png", "2021.05.02 lab/2021.05.02.png"]
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    assert names(open_source(tmp_path, "all", "list")) == ["#1", "2021.05.01", "2021.05.02"]
+
+
+def test_what_separates_no_words_is_named_and_a_list_of_images_is_refused(tmp_path: Path) -> None:
+    put_pair(tmp_path, "a.png", "b.png")
+    for line, message in (
+        ("a.png,b.png", r"train\.txt:1: 1 words where 'image label' is expected \(the ',' separates none\); separate"),
+        ("a.png;b.png", r"\(the ';' separates none\); separate"),
+        ("a.png", r"train\.txt:1: 1 words where 'image label' is expected; separate"),
+        ("C:\\x\\a.png b.png", r"train\.txt:1: there is no file .*; paths are relative to"),
+    ):
+        (tmp_path / "train.txt").write_text(line)
+        refused(tmp_path, message, layout="list")
+    (tmp_path / "train.txt").write_bytes("\u00e1.png b.png".encode("latin-1"))
+    refused(tmp_path, r"train\.txt:1: .* the line is no UTF-8 text; save the list as UTF-8", layout="list")
+
+
+def test_hidden_lists_are_none(tmp_path: Path) -> None:
+    put_pair(tmp_path, "a.png", "b.png")
+    for name in ("._train.txt", "train.txt", "__MACOSX/train.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("a.png b.png\n")
+    assert list_file.list_splits(tmp_path) == ["train"]

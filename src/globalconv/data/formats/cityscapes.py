@@ -8,6 +8,7 @@ void. What the archive calls masks of `test` are placeholders without any class,
 from collections.abc import Mapping
 from pathlib import Path
 
+from globalconv.data.file_names import composed, glob_files
 from globalconv.data.formats import official_counts
 from globalconv.data.formats.layout import Layout
 from globalconv.data.masks import MaskFormat, read_mask, unique_values
@@ -89,8 +90,8 @@ LAYOUT = Layout(recognise, list_splits, read_split, fixed_classes=lambda pairs, 
 
 def list_frames(folder: Path, ending: str) -> dict[str, Path]:
     """Return the files `folder/CITY/NAME + ending` of all cities by "CITY/NAME"."""
-    files = sorted(folder.glob(f"*/*{ending}"))
-    return {f"{file.parent.name}/{file.name.removesuffix(ending)}": file for file in files}
+    files = glob_files(folder, f"*/*{ending}")
+    return {composed(f"{file.parent.name}/{file.name.removesuffix(ending)}"): file for file in files}
 
 
 def _pair_files(root: Path, kind: str, folder: str, on_error: OnError) -> tuple[Pair, ...]:

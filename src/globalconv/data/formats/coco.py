@@ -27,6 +27,7 @@ from globalconv.data.annotations import (
     safe_name,
 )
 from globalconv.data.classes import CLASS_LIST_READERS
+from globalconv.data.file_names import glob_files, list_subfolders
 from globalconv.data.formats.layout import Layout
 from globalconv.data.splits import ALIASES, find_split, select_split
 from globalconv.errors import InputError, OnError, raise_error
@@ -83,12 +84,12 @@ LAYOUT = Layout(recognise, list_splits, read_split, list_class_names)
 def _find_files(root: Path) -> dict[str, Path]:
     """Return the COCO file of each split; one that names no split is the file of split ""."""
     folder = root / "annotations"
-    if files := sorted(folder.glob("instances*.json")) or sorted(folder.glob("*.json")):
+    if files := glob_files(folder, "instances*.json") or glob_files(folder, "*.json"):
         return _name_splits(files)
-    if beside := {file.parent.name: file for file in sorted(root.glob("*/_annotations.coco.json"))}:
+    if beside := {file.parent.name: file for file in glob_files(root, "*/_annotations.coco.json")}:
         return beside
     at_root = []
-    for file in sorted(root.glob("*.json")):
+    for file in glob_files(root, "*.json"):
         names = _field_names(file)
         if "shapes" in names:  # labelme's, of which there may be thousands
             return {}
@@ -158,7 +159,7 @@ def _read_file(root: Path, split: str, file: Path, on_error: OnError) -> tuple[D
     images, own = root / "images", file.stem.removeprefix("instances_")
     folders = [images / own, root / own] if own != split else []
     folders += [images / split, images, root / split, root / split / "images", file.parent, root]
-    subfolders = [child for child in images.iterdir() if child.is_dir()] if images.is_dir() else []
+    subfolders = list_subfolders(images)
     folders += subfolders if len(subfolders) == 1 else []
 
     def make_sample(record: Mapping[str, Any]) -> DrawnSample:

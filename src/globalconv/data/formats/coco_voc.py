@@ -25,6 +25,7 @@ import numpy as np
 
 from globalconv.arrays import Uint8Array
 from globalconv.data.annotations import parsing, rasterise, required_field
+from globalconv.data.file_names import glob_files
 from globalconv.data.formats import official_counts
 from globalconv.data.images import image_size, read_image
 from globalconv.data.source import size_mismatch
@@ -124,7 +125,7 @@ def find_home(root: Path) -> Path | None:
 
 def find_files(root: Path) -> dict[str, Path]:
     """Return the annotation file of each official split (train2017, ...) at `root`."""
-    matches = ((ANNOTATIONS.fullmatch(file.stem), file) for file in sorted((root / "annotations").glob("*.json")))
+    matches = ((ANNOTATIONS.fullmatch(file.stem), file) for file in glob_files(root / "annotations", "*.json"))
     return {match[1]: file for match, file in matches if match}
 
 

@@ -9,6 +9,7 @@ Three forms, subfolders allowed in each:
 
 from pathlib import Path
 
+from globalconv.data.file_names import list_subfolders
 from globalconv.data.formats.layout import Layout
 from globalconv.data.formats.pairing import is_image, list_files, list_images, report_unpaired
 from globalconv.data.images import IMAGE_SUFFIXES
@@ -57,9 +58,9 @@ def _find_folders(root: Path) -> dict[str, tuple[Path, Path]]:
     """Return (images, labels) by split; the split "" means that there are none on disk."""
     if both := _image_and_label_folder(root):
         images, labels = both
-        inside = {f.name: (f, labels / f.name) for f in _subfolders(images) if (labels / f.name).is_dir()}
+        inside = {f.name: (f, labels / f.name) for f in list_subfolders(images) if (labels / f.name).is_dir()}
         return inside if find_split(list(inside), "train") else {"": both}
-    outside = {folder.name: both for folder in _subfolders(root) if (both := _image_and_label_folder(folder))}
+    outside = {folder.name: both for folder in list_subfolders(root) if (both := _image_and_label_folder(folder))}
     name = next(iter(outside), "")
     if len(outside) == 1 and not any(find_split([name], usual) for usual in ALIASES):
         return _find_folders(root / name)  # no split, but a folder around everything
@@ -79,9 +80,3 @@ def _image_and_label_folder(folder: Path) -> tuple[Path, Path] | None:
             " the masks; move the other one away"
         )
     return folder / "images", label_folders[0]
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))

@@ -21,6 +21,7 @@ from PIL import Image
 
 from globalconv.data.annotations import DrawnSample, Shape, collect_drawn_samples, find_image, read_json, required_field
 from globalconv.data.classes import CLASS_LIST_READERS
+from globalconv.data.file_names import name_of
 from globalconv.data.formats.layout import Layout
 from globalconv.data.formats.pairing import list_files
 from globalconv.data.images import IMAGE_SUFFIXES
@@ -70,7 +71,7 @@ def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple
         except InputError as error:
             hint = ", or decode it from the field imageData, which holds it" if summary.holds_image else ""
             raise InputError(f"{error}{hint}", error.kind) from None
-        name = file.relative_to(root).with_suffix("").as_posix()
+        name = name_of(file.relative_to(root), (".json",))
         return DrawnSample(name, image, str(file), functools.partial(_read_shapes, file))
 
     def read(name: str) -> tuple[DrawnSample, ...]:

@@ -9,8 +9,12 @@ import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path, PurePath
+from urllib.parse import unquote
 
+from globalconv.data.file_names import find_file, glob_files, name_of
 from globalconv.data.formats.layout import Layout
+from globalconv.data.formats.name_lists import is_text, read_lines
+from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.data.source import Pair
 from globalconv.data.splits import ALIASES, ALL, find_split, select_split, uses_hold_out
 from globalconv.errors import InputError, OnError, raise_error
@@ -24,7 +28,7 @@ def recognise(root: Path) -> bool:
 def list_splits(root: Path) -> list[str]:
     """Return the splits of the list files at `root` and one folder below it."""
     splits = []
-    for file in sorted(root.glob("*.txt")) + sorted(root.glob("*/*.txt")):
+    for file in glob_files(root, "*.txt") + glob_files(root, "*/*.txt"):
         try:
             first = next(_parse_lines(root, file, raise_error), None)
         except InputError:  # a readme, say: the files of its first line do not exist
@@ -89,17 +93,14 @@ def explain_unreadable_list(root: Path) -> InputError | None:
 
 def _parse_lines(root: Path, file: Path, on_error: OnError) -> Iterator[tuple[int, Pair]]:
     """Yield (line number, pair); a line that is no pair goes to `on_error`."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot be read as text ({error}); a list file is UTF-8 text") from None
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
+    for number, line in enumerate(read_lines(file, "a list file is UTF-8 text"), start=1):
+        if not line.strip():
             continue
         try:
             pair = _parse_line(root, f"{file}:{number}", line)
         except InputError as error:
-            on_error(error)
+            if not line.lstrip().startswith("#"):  # a comment, unless it is a pair: files may be called #1.png
+                on_error(error)
             continue
         yield number, pair
 
@@ -115,15 +116,30 @@ def _parse_line(root: Path, where: str, line: str) -> Pair:
         except ValueError as error:
             raise InputError(f"{where}: {error}; close the quotes around the path", "list") from None
     if len(words) != 2:
+        mark = next((mark for mark in ",;|" if len(line.split(mark)) == 2), "")
+        beside = f" (the {mark!r} separates none)" if mark else ""
         raise InputError(
-            f"{where}: {len(words)} words where 'image label' is expected;"
-            " separate the two by a tab, or quote paths that contain spaces",
+            f"{where}: {len(words)} words where 'image label' is expected{beside}; separate the two by a tab, or quote"
+            " paths that contain spaces",
             "list",
         )
-    for word in words:
-        if not (root / word).is_file():
-            raise InputError(f"{where}: there is no file {root / word}; paths are relative to {root}", "partner")
+    image, label = (_find_file(root, where, word) for word in words)
     # The name is the image's relative path without suffix. It never leads out of a folder: no "..", no "/".
-    path = PurePath(os.path.relpath(root / words[0], root)).with_suffix("")
-    name = PurePath(*(part for part in path.parts if part not in ("..", path.anchor))).as_posix()
-    return Pair(name, root / words[0], root / words[1])
+    path = PurePath(os.path.relpath(image, root))
+    path = PurePath(*(part for part in path.parts if part not in ("..", path.anchor)))
+    return Pair(name_of(path, IMAGE_SUFFIXES), image, label)
+
+
+def _find_file(root: Path, where: str, word: str) -> Path:
+    """Return the file that a word of a line means; none is an `InputError`.
+
+    The path may also be written as on Windows, as in a web address, or with the data set's root as "/".
+    """
+    forms = (word, word.replace("\\", "/"), unquote(word), word.lstrip("/"))
+    if (found := find_file(root / form for form in dict.fromkeys(forms))) is not None:
+        return found
+    if not is_text(word):
+        raise InputError(
+            f"{where}: {root / word} is not there, and the line is no UTF-8 text; save the list as UTF-8", "partner"
+        )
+    raise InputError(f"{where}: there is no file {root / word}; paths are relative to {root}", "partner")

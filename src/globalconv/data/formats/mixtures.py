@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from globalconv.data.file_names import list_subfolders
 from globalconv.data.formats import cityscapes, coco_voc, official_counts, sbd, voc
 from globalconv.data.roots import Root, require_folder
 from globalconv.data.source import FileSource, Mixture, Source, Subset
@@ -243,10 +244,10 @@ def _find_homes(root: Path, find_home: FindHome) -> Iterator[Path]:
     if (home := find_home(root)) is not None:
         yield home
         return
-    for child in sorted(root.iterdir()):
+    for child in list_subfolders(root):
         try:
-            home = find_home(child) if child.is_dir() else None
-        except PermissionError:  # lost+found is nobody's data set
+            home = find_home(child)
+        except PermissionError:
             continue
         if home is not None:
             yield home

@@ -3,12 +3,11 @@
 Names are relative paths without suffix, with "/" between folders.
 """
 
-import glob
 import os
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from globalconv.data.file_names import composed, is_hidden, name_of, names_in
 from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.errors import InputError, OnError, raise_error
 
@@ -16,23 +15,32 @@ from globalconv.errors import InputError, OnError, raise_error
 def list_files(folder: Path) -> Iterator[Path]:
     """Yield all files below `folder`, through links to folders too, but never twice through the same one.
 
-    Hidden files and folders are left out.
+    Hidden files and folders are left out (`is_hidden`), and so are pipes and devices. Links to nothing are files, and
+    so is whatever has an image's suffix: whoever opens it reports it.
     """
-
-    def refuse(error: OSError) -> None:
-        raise InputError(
-            f"{error.filename}: the folder cannot be listed ({error.strerror}); correct its permissions"
-        ) from None
-
     seen: set[str] = set()
-    for place, subfolders, names in os.walk(folder, followlinks=True, onerror=refuse):
-        real = os.path.realpath(place)
-        if real in seen:
-            subfolders.clear()
+    waiting = [str(folder)]
+    while waiting:
+        place = waiting.pop()
+        if (real := os.path.realpath(place)) in seen:
             continue
         seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+        try:
+            with os.scandir(place) as scan:
+                entries = sorted((entry for entry in scan if not is_hidden(entry.name)), key=lambda entry: entry.name)
+        except OSError as error:
+            raise InputError(
+                f"{error.filename}: the folder cannot be listed ({error.strerror}); correct its permissions"
+            ) from None
+        subfolders = []
+        for entry in entries:
+            path = Path(entry.path)
+            # The methods of an entry are fast, and raise where links run in a circle.
+            if path.is_dir() if entry.is_symlink() else entry.is_dir():
+                subfolders.append(entry.path)
+            elif entry.is_symlink() or entry.is_file() or is_image(path):
+                yield path
+        waiting += reversed(subfolders)
 
 
 def is_image(path: Path) -> bool:
@@ -44,10 +52,11 @@ def list_images(folder: Path, on_error: OnError = raise_error) -> dict[str, Path
     """Return the images below `folder` by name; a second image of one name goes to `on_error`."""
     images: dict[str, Path] = {}
     for path in filter(is_image, list_files(folder)):
-        # A letter with its accent may be one character or two: macOS writes two, and nobody sees the difference.
-        name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+        name = name_of(path.relative_to(folder), IMAGE_SUFFIXES)
         if name in images:
-            message = f"{path}: {images[name].name} has the same name; names without suffix must be unique"
+            twins = composed(images[name].name) == composed(path.name)
+            how = " but for accents as one character or as two" if twins else ""
+            message = f"{path}: {images[name].name} has the same name{how}; names without suffix must be unique"
             on_error(InputError(message, "names"))
             continue
         images[name] = path
@@ -59,13 +68,29 @@ def report_unpaired(folder: Path, names: Sequence[str], what: str, other: Path, 
     if not names:
         return
     first = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    similar = next((path.name for path in other.glob(f"{glob.escape(names[0])}*") if path.is_file()), "")
-    hint = f" ({similar} is not)" if similar else ""
     message = (
-        f"{folder}: {len(names)} {what}{'s' if len(names) > 1 else ''} without a partner in {other} ({first});"
-        f" names must be equal up to the suffix of an image{hint}: add the missing files or move these away"
+        f"{folder}: {len(names)} {what}{'s' if len(names) > 1 else ''} without a partner in {other} ({first})"
+        f"{_describe_similar(other / names[0])}; names must be equal up to the suffix of an image: add the missing"
+        " files or move these away"
     )
     on_error(InputError(message, "partner", names))
+
+
+def _describe_similar(path: Path) -> str:
+    """Return the part of a message about a file there whose name begins as that of `path`, which has no suffix."""
+    start = composed(path.name).casefold()
+    rests = {name: name.casefold().removeprefix(start) for name in names_in(path.parent)}
+    similar = sorted(
+        (name for name, rest in rests.items() if name.casefold() != rest and not rest[:1].isalnum()), key=len
+    )
+    for name in similar:
+        if not is_image(Path(name)):
+            return f": {name} is no image by its suffix"
+        if (path.parent / name).is_dir():
+            return f": {name} is a folder"
+        if not name.startswith(composed(path.name)):
+            return f": {name} differs in the case of letters"
+    return f": {similar[0]} is not equal" if similar else ""
 
 
 def report_missing(

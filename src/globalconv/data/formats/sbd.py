@@ -6,7 +6,8 @@ void. Some of SBD's images are VOC's to train on, and some VOC's to validate on:
 
 from pathlib import Path
 
-from globalconv.data.formats import official_counts
+from globalconv.data.file_names import composed, glob_files
+from globalconv.data.formats import name_lists, official_counts
 from globalconv.data.formats.layout import Layout
 from globalconv.data.formats.pairing import report_missing
 from globalconv.data.masks import MaskFormat
@@ -34,7 +35,7 @@ def recognise(root: Path) -> bool:
 
 def list_splits(root: Path) -> list[str]:
     """Return the split lists of SBD at `root`."""
-    return sorted(file.stem for file in (find_home(root) or root).glob("*.txt"))
+    return [file.stem for file in glob_files(find_home(root) or root, "*.txt")]
 
 
 def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Pair, ...]:
@@ -45,10 +46,10 @@ def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple
 
     def read(name: str) -> tuple[Pair, ...]:
         file = home / f"{name}.txt"
+        images = {composed(path.stem): path for path in glob_files(home / IMAGES, "*.jpg")}
+        maps = {composed(path.stem): path for path in glob_files(home / MAPS, "*.mat")}
         listed = _read_names(file)
         official_counts.check_count(str(file), "SBD", name, len(listed), official_counts.SBD.get(name), on_error)
-        images = {path.stem: path for path in (home / IMAGES).glob("*.jpg")}
-        maps = {path.stem: path for path in (home / MAPS).glob("*.mat")}
         report_missing(name, listed, {home / IMAGES: images, home / MAPS: maps}, on_error)
         complete = [sample for sample in listed if sample in images and sample in maps]
         return tuple(Pair(sample, images[sample], maps[sample]) for sample in complete)
@@ -68,7 +69,7 @@ def is_complete(home: Path) -> bool:
 
 
 def _read_names(file: Path) -> list[str]:
-    try:
-        return list(dict.fromkeys(file.read_text(encoding="utf-8-sig").split()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot be read as text ({error}); copy it from the official archive") from None
+    def list_names() -> set[str]:
+        return {composed(path.stem) for path in glob_files(file.parent / IMAGES, "*.jpg")}
+
+    return name_lists.read_names(file, list_names, IMAGES, "copy it from the official archive")

@@ -8,10 +8,10 @@ VOC has many. Masks in VOC's palette that hold only VOC's classes get VOC's name
 """
 
 import re
-import unicodedata
 from pathlib import Path
 
-from globalconv.data.formats import official_counts
+from globalconv.data.file_names import glob_files
+from globalconv.data.formats import name_lists, official_counts
 from globalconv.data.formats.layout import Layout
 from globalconv.data.formats.pairing import list_images, report_missing, report_unpaired
 from globalconv.data.masks import MaskFormat, read_mask, read_palette, unique_values
@@ -55,7 +55,7 @@ def list_splits(root: Path) -> list[str]:
 
 def list_lists(home: Path) -> list[str]:
     """Return the names of the split lists, of splits with masks or without; [""] where there are none."""
-    return sorted(file.stem for file in (home / LISTS).glob("*.txt")) or [""]
+    return [file.stem for file in glob_files(home / LISTS, "*.txt")] or [""]
 
 
 def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple[Pair, ...]:
@@ -93,13 +93,14 @@ def read_names(home: Path, split: str) -> list[str]:
     file = home / LISTS / f"{split}.txt"
     if not file.is_file():
         raise InputError(f"{file}: there is no such list; copy it from the official archive")
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot be read as text ({error}); write one image name a line") from None
-    # Lists of one class have a second column, -1, 0 or 1.
-    names = (unicodedata.normalize("NFC", re.sub(r"\s+-?[01]$", "", line.strip())) for line in lines)
-    return list(dict.fromkeys(name for name in names if name))
+
+    def list_names() -> set[str]:
+        both = (
+            list_images(folder, lambda error: None) for folder in (home / IMAGES, _mask_folder(home)) if folder.is_dir()
+        )
+        return set().union(*both)
+
+    return name_lists.read_names(file, list_names, IMAGES, "write one image name a line, in UTF-8")
 
 
 def vocs_own_classes(
