@@ -9,9 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
-from globalconv.data.images import image_size, open_image, pixel_limit, read_image, to_rgb, turn_upright
+from globalconv.data.images import (
+    frames_and_orientation,
+    image_size,
+    open_image,
+    pixel_limit,
+    read_image,
+    to_rgb,
+    turn_upright,
+)
 from globalconv.data.masks import read_mask
 from globalconv.errors import InputError
 
@@ -178,3 +186,19 @@ def test_only_pillow_is_silenced_while_an_image_is_decoded(tmp_path: Path, monke
 def test_a_path_that_cannot_be_looked_at_is_refused() -> None:
     with pytest.raises(InputError, match="cannot be reached"):
         read_image(Path("n" * 300 + ".png"))
+
+
+def test_an_orientation_after_the_pixels_of_a_png_counts(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    block = exif.tobytes().removeprefix(b"Exif\0\0")
+    path = tmp_path / "a.png"
+    Image.new("RGB", (40, 20), "red").save(path)
+    png = path.read_bytes()
+    end = png.rindex(b"IEND") - 4
+    chunk = struct.pack(">I", len(block)) + b"eXIf" + block + struct.pack(">I", zlib.crc32(b"eXIf" + block))
+    path.write_bytes(png[:end] + chunk + png[end:])
+    assert image_size(path) == (20, 40) and read_image(path).shape == (40, 20, 3)
+    assert frames_and_orientation(path) == (1, 6)
+    path.write_bytes(png[:end] + chunk[:-1] + b"x" + png[end:])
+    assert image_size(path) == (40, 20), "a damaged block is none"

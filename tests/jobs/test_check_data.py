@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.broken_data import CORPUS, LABEL0, PAGE, Broken, clean, everywhere, page, values
+from helpers.broken_data import CORPUS, LABEL0, PAGE, TRAIN0, Broken, clean, everywhere, noise, page, values
 from helpers.datasets import mask
 from helpers.sleeping import Sleeping
 from PIL import Image
@@ -112,9 +112,65 @@ def test_what_a_reader_warns_of_is_a_finding(data: Path, monkeypatch: pytest.Mon
 
 def test_thousands_of_copies_are_few_words(data: Path) -> None:
     for path in data.glob("*/images/*.png"):
-        mask(path, np.full((36, 40, 3), 90, np.uint8))
+        mask(path, noise(9))
     (finding,) = [finding for finding in checked(data).findings if finding.kind == "duplicate"]
     assert finding.samples == ("train: train/0 = val: val/5 = train: train/1 = train: train/2 = ... (8 in all)",)
+
+
+def test_blank_images_are_no_copies(data: Path) -> None:
+    for path in data.glob("*/images/*.png"):
+        mask(path, np.full((36, 40, 3), 90, np.uint8))
+    report = checked(data)
+    assert report.ready and [(f.kind, f.severity, f.count) for f in report.findings] == [("blank", "warning", 8)]
+
+
+def test_thousands_of_missing_images_are_one_finding(tmp_path: Path) -> None:
+    records = [{"id": n, "file_name": f"x{n}.png", "width": 40, "height": 36} for n in range(2000)]
+    objects = [{"id": 1, "image_id": 0, "category_id": 1, "segmentation": [[0, 0, 9, 0, 9, 9]]}]
+    content = {"images": records, "annotations": objects, "categories": [{"id": 1, "name": "cat"}]}
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/instances_default.json").write_text(json.dumps(content))
+    report = checked(tmp_path)
+    (finding,) = [finding for finding in report.findings if finding.severity == "error"]
+    assert finding.count == len(finding.samples) == 2000
+    text = format_report(report)
+    assert text.endswith("not ready: 1 kind of error to mend first") and len(text) < 3000
+
+
+def test_long_names_and_thousands_of_values_stay_short(tmp_path: Path) -> None:
+    root = clean(tmp_path / "data")
+    (root / "classes.json").write_text(json.dumps([c * 5000 for c in "abc"]))
+    for path in root.glob("*/labels/*.png"):
+        Image.fromarray(np.arange(36 * 40, dtype=np.uint16).reshape(36, 40) * 45).save(path)
+    (root / LABEL0).rename(root / f"train/labels/{'n' * 200}.png")
+    (root / TRAIN0).rename(root / f"train/images/{'n' * 200}.png")
+    report = checked(root)
+    assert max(map(len, format_report(report).splitlines())) < 1000
+    (finding,) = [finding for finding in report.findings if finding.kind == "values"]
+    assert finding.count == 8 and "(999 or more values)" in finding.message
+
+
+def test_specks_do_not_decide_the_size_of_objects(data: Path) -> None:
+    label = np.zeros((360, 400), np.uint8)
+    label[100:200, 100:200] = 1
+    label[:300:12, :80:12] = 1  # 175 specks
+    label[300:, :] = 2
+    for number, path in enumerate(sorted(data.glob("*/labels/*.png"))):
+        mask(path, np.roll(label, number, axis=1))
+        mask(Path(str(path).replace("labels", "images")), noise(number).repeat(10, axis=0).repeat(10, axis=1))
+    report = checked(data)
+    facts = report.summary.classes[1]
+    assert facts.typical_size == 100 and facts.objects == 8 * 176
+    (finding,) = report.findings
+    assert (finding.kind, finding.severity) == ("specks", "note") and "(tree 1400 of 1408)" in finding.message
+
+
+def test_small_objects_are_no_specks(data: Path) -> None:
+    for number, path in enumerate(sorted(data.glob("*/labels/*.png"))):
+        label = np.zeros((36, 40), np.uint8)
+        label[::4, ::4], label[2::4, 2::4] = 1, 2
+        mask(path, np.roll(label, number, axis=1))
+    assert "specks" not in findings_by_kind(data)
 
 
 def test_several_processes_find_the_same(data: Path) -> None:
@@ -149,7 +205,7 @@ def test_no_data_set_at_all(tmp_path: Path) -> None:
 
 def test_camvids_val_is_the_same_street_as_its_training_frames(real_data: Path) -> None:
     findings = findings_by_kind(real_data / "CamVid")
-    assert set(findings) == {"same-place"} and "0.90" in findings["same-place"].message
+    assert set(findings) == {"same-place", "specks"} and "0.90" in findings["same-place"].message
 
 
 def test_msrc21_is_ready(real_data: Path) -> None:

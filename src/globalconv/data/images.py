@@ -7,6 +7,7 @@ Masks are read by `globalconv.data.masks`.
 """
 
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,9 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".
 
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
+
+LONGEST_EXIF = 1 << 17
+"""Bytes at the end of a PNG among which an EXIF block is looked for; a block is of 64 KiB at most."""
 
 _own_limit: SimpleNamespace = SimpleNamespace(pixels=None)
 _SET_OWN_LIMIT, _SET_PILLOWS_LIMIT = Override(_own_limit, "pixels"), Override(Image, "MAX_IMAGE_PIXELS")
@@ -112,18 +116,44 @@ def image_size(path: Path) -> tuple[int, int]:
         width, height = image.size
         if image.format == "TIFF":  # Pillow applies a TIFF's orientation to the size itself.
             return width, height
-        try:
-            # The method of the base class: PNG's own one decodes all pixels to look for an EXIF block after them.
-            orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
-        except Exception:  # a damaged EXIF block, which `read_image` ignores too
-            orientation = 1
-        return (height, width) if orientation in SIDEWAYS else (width, height)
+        return (height, width) if read_orientation(image, path) in SIDEWAYS else (width, height)
 
 
-def count_frames(path: Path) -> int:
-    """Return how many frames or pages a file holds; a photograph with an embedded preview (MPO) counts as one."""
+def read_orientation(image: Image.Image, path: Path) -> int:
+    """Return the EXIF orientation, 1 .. 8, by which `turn_upright` turns an image; its pixels are not decoded yet."""
+    try:
+        # The method of the base class: PNG's own one decodes all pixels to look for an EXIF block after them.
+        exif = Image.Image.getexif(image)
+        if image.format == "PNG" and ExifTags.Base.Orientation not in exif:
+            exif.load(_exif_after_pixels(path))
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+    except Exception:  # a damaged EXIF block, which `turn_upright` ignores too
+        return 1
+    return orientation if orientation in range(2, 9) else 1
+
+
+def _exif_after_pixels(path: Path) -> bytes:
+    """Return the EXIF block that follows the pixels of a PNG, where exiftool puts it; empty if there is none."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LONGEST_EXIF))
+        end = file.read()
+    start = end.rfind(b"eXIf")
+    if start < 4:
+        return b""
+    length, content = int.from_bytes(end[start - 4 : start]), end[start + 4 :]
+    # The same four letters may occur among the pixels: the checksum tells.
+    intact = zlib.crc32(b"eXIf" + content[:length]) == int.from_bytes(content[length : length + 4])
+    return b"Exif\0\0" + content[:length] if intact else b""
+
+
+def frames_and_orientation(path: Path) -> tuple[int, int]:
+    """Return how many frames or pages a file holds, and its EXIF orientation, without decoding its pixels.
+
+    A photograph with an embedded preview (MPO) counts as one frame.
+    """
     with open_image(path) as image:
-        return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        orientation = read_orientation(image, path)
+        return 1 if image.format == "MPO" else getattr(image, "n_frames", 1), orientation
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def select_split(
         return read(name)
     samples = read(undivided)
     if not samples:
-        raise InputError(f"split {split!r}: {where} holds no images; put some there")
+        raise InputError(f"split {split!r}: {where} holds no images; put some there", "empty")
     if len(samples) == 1:
         raise InputError(
             f"split {split!r}: {where} holds a single image, which cannot be divided; add more, or use split 'all'"

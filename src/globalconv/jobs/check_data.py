@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from globalconv.data.annotations import DrawnSource
+from globalconv.data.checks.causes import Case, find_causes
 from globalconv.data.checks.check_report import Report
 from globalconv.data.checks.rules import find_problems, find_unused_images
-from globalconv.data.checks.sample import SEVERITIES, Facts, Finding, examine
+from globalconv.data.checks.sample import SEVERITIES, Facts, examine
 from globalconv.data.checks.summary import summarise
 from globalconv.data.datasets import (
     LAYOUTS_ON_DISK,
@@ -69,7 +70,8 @@ def check_data(root: Root, layout: str | None = None, splits: Sequence[str] = ()
             with _collect_warnings(told):
                 sources[split] = open_source(root, split, layout, on_error=note)
         except InputError as error:
-            note(error)
+            if error.kind != "empty" or not errors:  # else what is wrong with its samples is why it is empty
+                note(error)
     if not sources:
         raise next(iter(errors.values()), InputError(f"{format_root(root)}: has no split; name one with `splits`"))
     first_split, first = next(iter(sources.items()))
@@ -87,10 +89,7 @@ def check_data(root: Root, layout: str | None = None, splits: Sequence[str] = ()
         assert isinstance(root, Path)
         with _collect_warnings(told):
             findings += find_unused_images(root, layout, isinstance(first, DrawnSource))
-    findings += [
-        Finding(warning.severity, warning.kind, text, max(1, len(warning.samples)), warning.samples)
-        for text, warning in {str(warning): warning for warning in told}.items()  # several splits may meet one
-    ]
+    findings += find_causes(Case(warning.severity, warning.kind, str(warning), warning.samples) for warning in told)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     summary = summarise(samples, first.labels)
     return Report(root, layout or "by name", first.labels, sources, samples, tuple(findings), summary)

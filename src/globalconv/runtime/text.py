@@ -12,6 +12,12 @@ def one_line(text: object, limit: int | None = 160) -> str:
     return line if limit is None or len(line) <= limit else line[: limit - 3] + "..."
 
 
+def cut_middle(text: str, limit: int) -> str:
+    """Return `text` with at most `limit` characters: of a longer one the beginning and the end, with "..." between."""
+    head = (limit - 3) * 2 // 3
+    return text if len(text) <= limit else f"{text[:head]}...{text[head + 3 - limit :]}"
+
+
 def abbreviate(values: Sequence[object]) -> str:
     """Return the first eight `values` separated by commas, and how many there are where that is not all."""
     return ", ".join(map(str, values[:8])) + (f", ... ({len(values)} values)" if len(values) > 8 else "")

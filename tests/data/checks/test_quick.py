@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.broken_data import LABEL0, TRAIN0, clean, everywhere, values
-from helpers.datasets import image, mask
+from helpers.broken_data import LABEL0, TRAIN0, clean, everywhere, noise, values
+from helpers.datasets import mask
 from helpers.formats import labelme
 from helpers.training import small_recipe
 from PIL import Image
@@ -38,7 +38,7 @@ def test_good_data_and_generated_scenes_get_no_word(data: Path) -> None:
 
 def test_headers_of_all_files_are_read(tmp_path: Path) -> None:
     for number in range(60):  # more than are looked at
-        image(tmp_path / f"images/{number:02}.jpg", (48, 32))
+        mask(tmp_path / f"images/{number:02}.png", noise(number)[:32, :40].repeat(2, axis=1)[:, :48])
         mask(tmp_path / f"labels/{number:02}.png", np.tile(np.arange(48, dtype=np.uint8) % 2, (32, 1)))
     assert warnings_of(tmp_path) == []
     for number in (7, 8):
@@ -81,6 +81,14 @@ def test_warnings_name_how_many_were_warnings_of(data: Path) -> None:
     assert [line[:40] for line in warnings_of(data)] == ["in 8 samples: all masks hold 0 and 255 o"]
 
 
+def test_images_that_show_nothing_are_told_of_where_they_are_many(data: Path) -> None:
+    for number in range(4):
+        mask(data / f"train/images/{number}.png", noise(number) // 20)
+    assert [line[:48] for line in warnings_of(data)] == ["in 8 samples: 4 of 8 images are nearly black, as"]
+    mask(data / "train/images/0.png", noise(0))
+    assert warnings_of(data) == [], "three may be photographs of the night"
+
+
 def test_an_image_to_train_and_to_validate_on(data: Path) -> None:
     assert warnings_of(data, "train")[0].startswith("5 of 5 validation images are training images too")
     (data / "val/images/5.png").unlink()
@@ -90,7 +98,8 @@ def test_an_image_to_train_and_to_validate_on(data: Path) -> None:
 
 def test_drawn_data_are_drawn(tmp_path: Path) -> None:
     root = labelme(tmp_path)
-    assert [line.partition(": ")[2][:8] for line in warnings_of(root)] == ["2 images"], "small ones, and nothing else"
+    told = [line.partition(": ")[2][:17] for line in warnings_of(root)]
+    assert told == ["2 images less tha", "2 of 2 images are"], "small ones of one colour, and nothing else"
     labelme(root, imageWidth=16, imageHeight=24)
     refused(root, "the annotation is 16x24 but its image")
 

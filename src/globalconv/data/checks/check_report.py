@@ -13,11 +13,15 @@ from globalconv.data.source import Source, spread_evenly
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
 from globalconv.runtime.files import write_atomic
+from globalconv.runtime.text import cut_middle
 from globalconv.visual.overlay import legend_entries, overlay
 from globalconv.visual.panel import panel
 
 MAX_NAMES, MAX_SIZES = 5, 5
 """Samples of a finding and sizes of images that are listed in text; JSON has all."""
+
+MAX_NAME, MAX_MESSAGE = 80, 800
+"""Characters of a name and of a message in text: longer ones lose their middle."""
 
 SHEET_IMAGES, SHEET_COLUMNS = 12, 4
 """Images on the contact sheet, evenly spaced over the data, and how many stand side by side."""
@@ -50,10 +54,11 @@ def format_report(report: Report) -> str:
     summary = report.summary
     counts = ", ".join(f"{split} {count}" for split, count in summary.images.items())
     sizes = ", ".join(f"{width}x{height} ({count})" for (width, height), count in summary.sizes[:MAX_SIZES])
-    width = max(len("class"), *map(len, report.labels.class_names))
+    class_names = [cut_middle(c.name, MAX_NAME) for c in summary.classes]
+    width = max(len("class"), *map(len, class_names))
     rows = [
-        f"{c.name:<{width}}  {c.share:7.2%}  {c.images:6}  {c.objects:7}  {c.typical_size:9.1f}  {c.weight:6.2f}"
-        for c in summary.classes
+        f"{name:<{width}}  {c.share:7.2%}  {c.images:6}  {c.objects:7}  {c.typical_size:9.1f}  {c.weight:6.2f}"
+        for name, c in zip(class_names, summary.classes, strict=True)
     ]
     lines = [
         f"{format_root(report.root)}: layout {report.layout}, {report.labels.num_classes} classes; {counts}",
@@ -67,8 +72,11 @@ def format_report(report: Report) -> str:
     for finding in report.findings:
         many = finding.samples[MAX_NAMES:]
         times = f" [{finding.count} times]" if many else ""
-        names = f"\n           {'; '.join(finding.samples[:MAX_NAMES])}" if finding.samples else ""
-        lines.append(f"{MARKS[finding.severity]}  {finding.message}{times}{names}{', ...' if many else ''}")
+        lines.append(f"{MARKS[finding.severity]}  {cut_middle(finding.message, MAX_MESSAGE)}{times}")
+        if finding.samples:
+            below = (name.removeprefix(f"{report.root}/") for name in finding.samples[:MAX_NAMES])
+            names = "; ".join(cut_middle(name, MAX_NAME) for name in below)
+            lines.append(f"           {names}{', ...' if many else ''}")
     settings = (
         f"`data.augmentation.crop` {summary.crop[0]} {summary.crop[1]}",
         f"`model.kernel_size` {summary.kernel_size}",

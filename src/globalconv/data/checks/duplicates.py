@@ -1,4 +1,4 @@
-"""Images that occur twice, and images outside the training split that look like training images.
+"""Images and masks that occur twice, and images outside the training split that look like training images.
 
 Shapes: B of N images, thumbnails of T pixels.
 """
@@ -10,6 +10,7 @@ import numpy as np
 
 from globalconv.arrays import Float32Array
 from globalconv.data.checks.sample import THUMBNAIL, Facts, Finding, count_of
+from globalconv.labels import IGNORE
 
 NEAR_IDENTICAL, SAME_PLACE = 0.98, 0.85
 """Correlation of two thumbnails from which images count as near-identical, and, as the median over a split, as taken
@@ -22,7 +23,8 @@ BLOCK = 2048
 
 def find_duplicates(samples: Sequence[Facts]) -> list[Finding]:
     """Find images that occur twice; one that is in two splits is an error: scores would be of images trained on."""
-    readable = [sample for sample in samples if sample.digest]
+    # Images of one colour are no copies of each other, and have a finding of their own.
+    readable = [sample for sample in samples if sample.digest and not sample.plain]
     by_digest: dict[str, list[Facts]] = defaultdict(list)
     for sample in readable:
         by_digest[sample.digest].append(sample)
@@ -41,7 +43,31 @@ def find_duplicates(samples: Sequence[Facts]) -> list[Finding]:
         message = f"{count_of(len(within), 'image')} twice in a split; remove the copies"
         names = tuple(_name_copies(group, lambda sample: sample.name) for group in within)
         findings.append(Finding("warning", "duplicate", message, len(within), names))
-    return findings + _find_near_identical(readable)
+    differing = [group for group in within if len({sample.mask_digest for sample in group if sample.mask_digest}) > 1]
+    if differing:
+        message = (
+            f"{count_of(len(differing), 'image')} twice in a split, with different masks; keep the right one of each"
+        )
+        names = tuple(_name_copies(group, lambda sample: sample.name) for group in differing)
+        findings.append(Finding("warning", "conflict", message, len(differing), names))
+    return [*findings, *_find_copied_masks(readable), *_find_near_identical(readable)]
+
+
+def _find_copied_masks(samples: Sequence[Facts]) -> list[Finding]:
+    """Find masks that lie beside several different images. A mask of one class only may be right for any number."""
+    by_mask: dict[str, list[Facts]] = defaultdict(list)
+    for sample in samples:
+        if len((sample.pixels or {}).keys() - {IGNORE}) > 1:
+            by_mask[sample.mask_digest].append(sample)
+    groups = [group for group in by_mask.values() if len({sample.digest for sample in group}) > 1]
+    if not groups:
+        return []
+    message = (
+        f"{count_of(len(groups), 'mask')} of several classes beside more than one image, equal to the pixel: copies of"
+        " one image in other colours, or masks that were copied; look at them"
+    )
+    names = tuple(_name_copies(group, lambda sample: sample.name) for group in groups)
+    return [Finding("note", "same-mask", message, len(groups), names)]
 
 
 def _name_copies(group: Sequence[Facts], full_name: Callable[[Facts], str]) -> str:

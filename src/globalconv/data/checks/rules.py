@@ -1,8 +1,9 @@
 """The rules of `data check`: from the facts of all samples to findings, each with its severity and a remedy.
 
-The rules are about values of no class, masks that hold too little, classes that never occur, colours within a
-tolerance, small images, files of several frames, and images that belong to no sample. `duplicates` has those about
-copies.
+The rules are about values of no class, masks that hold too little, that are their images or full of specks, classes
+that never occur, colours within a tolerance, small images, files of several frames, and images that belong to no
+sample. `causes` has what the readers tell, `duplicates` the rules about copies, `levels` those about blank and nearly
+black images, `turned` those about EXIF.
 """
 
 import os
@@ -11,8 +12,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from globalconv.data.annotations import DrawnSource
+from globalconv.data.checks.causes import Case, cause_of, find_causes
 from globalconv.data.checks.duplicates import find_duplicates
-from globalconv.data.checks.sample import Facts, Finding, count_of
+from globalconv.data.checks.levels import find_odd_levels
+from globalconv.data.checks.sample import MAX_VALUES, Facts, Finding, count_of
+from globalconv.data.checks.turned import find_turned
 from globalconv.data.datasets import list_used_files
 from globalconv.data.formats.pairing import is_image, list_files
 from globalconv.data.masks import CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID, describe_valid_values, explain_wrong_values
@@ -22,29 +26,35 @@ from globalconv.geometry import STRIDE
 from globalconv.labels import IGNORE, LabelSpace
 from globalconv.runtime.text import abbreviate
 
+SPECK, MIN_SPECKS, SPECKS_SHARE = 4, 50, 0.02
+"""Parts of fewer pixels are specks. They are told of where a class has as many of them, where they are half of its
+parts, and where they hold less than this share of its pixels: else its objects are as small as that."""
+
 
 def find_problems(samples: Sequence[Facts], listing_errors: Iterable[InputError], source: Source) -> list[Finding]:
     """Return the findings about `samples`, in no order.
 
     `listing_errors` are those of listing the samples, before any was read; `source` is one of the splits.
     """
-    findings = [
-        Finding("error", error.kind or "listing", str(error), max(1, len(error.samples)), error.samples)
-        for error in listing_errors
+    drawn = isinstance(source, DrawnSource)
+    listed = [Case("error", error.kind or "listing", str(error), error.samples) for error in listing_errors]
+    of_samples = [
+        Case("error", problem.kind, problem.message, (sample.name,))
+        for sample in samples
+        if sample.stored is None  # wrong values are found over all masks together, below
+        for problem in sample.problems
     ]
-    # Problems of samples: one finding a kind and remedy, with the first message in full.
-    groups: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
-    for sample in samples:
-        for problem in sample.problems if sample.stored is None else ():
-            groups[problem.kind, problem.message.rpartition("; ")[2]].append((sample.name, problem.message))
-    for (kind, _), group in groups.items():
-        findings.append(Finding("error", kind, group[0][1], len(group), tuple(name for name, _ in group)))
-    findings += _find_wrong_values(samples, source.labels)
-    findings += find_duplicates(samples)
-    findings += _find_empty_masks(samples, source)
-    findings += _find_missing_classes(samples, source.labels)
-    findings += _find_odd_files(samples)
-    return findings
+    return [
+        *find_causes([*listed, *of_samples]),
+        *_find_wrong_values(samples, source.labels),
+        *find_duplicates(samples),
+        *_find_empty_masks(samples, source),
+        *_find_missing_classes(samples, source.labels),
+        *_find_odd_masks(samples, source.labels, drawn),
+        *_find_odd_files(samples),
+        *find_odd_levels(samples),
+        *find_turned(samples, drawn),
+    ]
 
 
 def _find_wrong_values(samples: Sequence[Facts], labels: LabelSpace) -> list[Finding]:
@@ -52,10 +62,13 @@ def _find_wrong_values(samples: Sequence[Facts], labels: LabelSpace) -> list[Fin
     valid = {*range(labels.num_classes), *labels.void_values, IGNORE}
     present = sorted({value for sample in samples for value in (sample.stored or sample.pixels or ())})
     groups: dict[str, list[Facts]] = defaultdict(list)
+    causes: dict[str, str] = {}
     for sample in samples:
         if sample.stored is not None:
             wrong = sorted(sample.stored.keys() - valid)
-            groups[explain_wrong_values(wrong, present, labels.num_classes)].append(sample)
+            explanation = explain_wrong_values(wrong, present, labels.num_classes)
+            groups[cause_of(explanation)].append(sample)
+            causes.setdefault(cause_of(explanation), explanation)
     findings = []
     for cause, group in groups.items():
         pixels: Counter[int] = Counter()
@@ -65,10 +78,11 @@ def _find_wrong_values(samples: Sequence[Facts], labels: LabelSpace) -> list[Fin
             pixels.update(counts)
             masks.update(counts.keys())
         values = ", ".join(f"{value} ({count} pixels in {masks[value]})" for value, count in pixels.most_common(8))
-        more = f", ... ({len(pixels)} values)" if len(pixels) > 8 else ""
+        most = " or more" if any(len(sample.stored or ()) >= MAX_VALUES for sample in group) else ""
+        more = f", ... ({len(pixels)}{most} values)" if len(pixels) > 8 else ""
         message = (
             f"label values out of range in {len(group)} of {len(samples)} masks: {values}{more}"
-            f" ({describe_valid_values(labels)}); {cause}"
+            f" ({describe_valid_values(labels)}); {causes[cause]}"
         )
         findings.append(Finding("error", "values", message, len(group), tuple(sample.name for sample in group)))
     return findings
@@ -135,6 +149,46 @@ def _find_missing_classes(samples: Sequence[Facts], labels: LabelSpace) -> list[
     if void_only := tuple(sample.name for sample in labelled if set(sample.pixels or ()) <= {IGNORE}):
         message = f"{count_of(len(void_only), 'mask')} with void only; label them or leave them out"
         findings.append(Finding("warning", "void-only", message, len(void_only), void_only))
+    return findings
+
+
+def _find_odd_masks(samples: Sequence[Facts], labels: LabelSpace, drawn: bool) -> list[Finding]:
+    """Find masks that are their images, masks that teach one class only, and parts that are specks."""
+    findings = []
+    if copies := tuple(sample.name for sample in samples if sample.is_copy):
+        message = (
+            f"{len(copies)} of {len(samples)} masks are their images, pixel by pixel; put the masks where these copies"
+            " are"
+        )
+        findings.append(Finding("error", "copy", message, len(copies), copies))
+    present = {value for sample in samples for value in (sample.pixels or ())} - {IGNORE}
+    if len(present) == 1 and labels.num_classes > 1 and not drawn and not any(sample.problems for sample in samples):
+        message = (
+            f"every mask holds the class {labels.class_names[min(present)]!r} only, so nothing else can be learnt; see"
+            " whether the masks were saved as they should be"
+        )
+        findings.append(Finding("error", "one-class", message))
+
+    specks: list[str] = []
+    speck_pixels = 0
+    for value, name in enumerate(labels.class_names):
+        parts: Counter[int] = Counter()
+        for sample in samples:
+            parts.update((sample.parts or {}).get(value, {}))
+        small = {area: count for area, count in parts.items() if area < SPECK}
+        pixels = sum(area * count for area, count in small.items())
+        many = sum(small.values()) >= max(MIN_SPECKS, parts.total() / 2)
+        if many and pixels < SPECKS_SHARE * sum(area * count for area, count in parts.items()):
+            specks.append(f"{name} {sum(small.values())} of {parts.total()}")
+            speck_pixels += pixels
+    if specks:
+        total = sum(sum((sample.pixels or {}).values()) for sample in samples)
+        message = (
+            f"most connected parts of some classes have fewer than {SPECK} pixels ({abbreviate(specks)}), and"
+            f" {speck_pixels / total:.2g} of all pixels: specks, as of unsteady annotation; sizes go by area and leave"
+            " them out of account; clear them where objects are counted"
+        )
+        findings.append(Finding("note", "specks", message, len(specks)))
     return findings
 
 

@@ -3,16 +3,21 @@
 Shapes: H x W pixels of the image.
 """
 
+import filecmp
 import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from globalconv.arrays import Uint8Array
 from globalconv.data.datasets import list_sample_files
-from globalconv.data.images import count_frames
+from globalconv.data.images import SIDEWAYS, frames_and_orientation
 from globalconv.data.masks import MAT_SUFFIX, count_inexact_pixels, count_stored_values
 from globalconv.data.source import FileSource, Source, resolve_sample
 from globalconv.errors import InputError
@@ -24,6 +29,20 @@ THUMBNAIL = 16
 
 EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 """Pixels that touch at a corner belong to one object."""
+
+MAX_VALUES = 1000
+"""Values of one mask that are counted: a depth map that was taken for a mask may hold 65,536."""
+
+TURNS: dict[int, Callable[[Uint8Array], Uint8Array]] = {
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).T,
+    8: np.rot90,
+}
+"""What each EXIF orientation does to the stored pixels (H, W)."""
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -60,16 +79,30 @@ class Facts:
     digest: str = ""
     """Digest of the decoded pixels: the same image in another file has the same."""
     thumbnail: bytes = b""
+    levels: tuple[int, int] | None = None
+    """Grey levels below which 1 % and 99 % of the pixels lie; equal to the one of an image of one colour."""
+    plain: bool = False
+    """Whether the image has one colour all over."""
+    orientation: int = 1
+    """EXIF orientation of the image, 1 .. 8."""
+    mask_orientation: int = 1
+    fits_unturned: bool | None = None
+    """Whether the mask's edges lie on those of the image better where the mask is taken for one of the image before
+    EXIF turned it. None where EXIF does not turn it, or sizes tell."""
     pixels: dict[int, int] | None = None
     """Pixels per class, `IGNORE` included."""
-    objects: dict[int, list[int]] | None = None
-    """Areas, in pixels, of the connected parts of each class, the largest first."""
+    parts: dict[int, dict[int, int]] | None = None
+    """How many connected parts of each class have an area, by the area in pixels, ascending."""
+    mask_digest: str = ""
+    """Digest of the label map."""
+    is_copy: bool = False
+    """Whether the mask is the image: the same file, or the same values."""
     near_colours: int = 0
     """Pixels whose colour is within the tolerance of a class's colour, but not equal to it."""
     far_colours: int = 0
     """Pixels whose colour is beyond the tolerance of every class, and so void."""
     stored: dict[int, int] | None = None
-    """Pixels per value of a mask that holds values of no class."""
+    """Pixels per value of a mask that holds values of no class; the commonest, at most `MAX_VALUES`."""
     frames: int = 1
     """Number of frames or pages of the file, image or mask, that has most."""
     problems: tuple[Problem, ...] = ()
@@ -79,7 +112,7 @@ def examine(source: Source, index: int, split: str) -> Facts:
     """Return the facts of one sample; whatever cannot be read becomes a problem, never an exception."""
     name, problems = source.sample_name(index), list[Problem]()
     source, index = resolve_sample(source, index)
-    facts: dict[str, object] = {}
+    facts: dict[str, Any] = {}
 
     def add_problem(error: Exception, what: str) -> None:
         if isinstance(error, InputError):
@@ -91,34 +124,91 @@ def examine(source: Source, index: int, split: str) -> Facts:
         if not problems or problem.message != problems[0].message:
             problems.append(problem)
 
+    image = label_map = None
     try:
         image = source.image(index)
-        height, width = image.shape[:2]
-        grey = Image.fromarray(image).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-        digest = hashlib.sha256(f"{width}x{height}".encode() + image.tobytes()).hexdigest()
-        facts |= {"size": (width, height), "digest": digest, "thumbnail": grey.tobytes()}
-        images = (file for file in list_sample_files(source, index) if file.suffix != MAT_SUFFIX)
-        facts["frames"] = max(map(count_frames, images), default=1)
+        facts |= _describe_image(image)
+        facts |= _describe_headers(list_sample_files(source, index))
     except Exception as error:  # one odd file must not cost the report on all others
         add_problem(error, "image")
     try:
         label_map = source.label_map(index)
-        counts = np.bincount(label_map.ravel(), minlength=IGNORE + 1)
-        pixels = {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
-        objects = {}
-        for value in [value for value in pixels if value != IGNORE]:
-            parts, count = ndimage.label(label_map == value, EIGHT_NEIGHBOURS)
-            areas = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-            objects[value] = [int(area) for area in np.sort(areas)[::-1]]
-        facts |= {"pixels": pixels, "objects": objects}
+        facts |= _describe_label_map(label_map)
         if isinstance(source, FileSource) and source.masks.tolerance:
             near, far = count_inexact_pixels(source.pairs[index].label, source.masks)
             facts |= {"near_colours": near, "far_colours": far}
     except Exception as error:
         if isinstance(source, FileSource) and getattr(error, "kind", "") == "values" and not source.masks.binary:
-            facts["stored"] = count_stored_values(source.pairs[index].label)
+            stored = Counter(count_stored_values(source.pairs[index].label))
+            facts["stored"] = dict(stored.most_common(MAX_VALUES))
         add_problem(error, "mask")
-    return Facts(name, split, problems=tuple(problems), **facts)  # type: ignore[arg-type]
+    if image is not None and label_map is not None and not problems:
+        facts |= _compare(image, label_map, list_sample_files(source, index), facts)
+    return Facts(name, split, problems=tuple(problems), **facts)
+
+
+def _describe_image(image: Uint8Array) -> dict[str, Any]:
+    """Return the facts that an image's pixels (H, W, 3) give."""
+    height, width = image.shape[:2]
+    grey = Image.fromarray(image).convert("L")
+    below_256 = np.cumsum(grey.histogram())
+    low, high = np.searchsorted(below_256, (0.01 * below_256[-1], 0.99 * below_256[-1])).tolist()
+    digest = hashlib.sha256(f"{width}x{height}".encode() + image.tobytes()).hexdigest()
+    return {
+        "size": (width, height),
+        "digest": digest,
+        "thumbnail": grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX).tobytes(),
+        "levels": (low, high),
+        "plain": low == high and bool((image == image[0, 0]).all()),
+    }
+
+
+def _describe_headers(files: Sequence[Path]) -> dict[str, Any]:
+    """Return the facts that stand in the headers of a sample's files, its image first."""
+    traits = [frames_and_orientation(file) for file in files if file.suffix != MAT_SUFFIX] or [(1, 1)]
+    return {
+        "frames": max(frames for frames, _ in traits),
+        "orientation": traits[0][1],
+        "mask_orientation": traits[1][1] if traits[1:] else 1,
+    }
+
+
+def _describe_label_map(label_map: Uint8Array) -> dict[str, Any]:
+    """Return the facts that a label map (H, W) gives."""
+    counts = np.bincount(label_map.ravel(), minlength=IGNORE + 1)
+    pixels = {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+    parts = {}
+    for value in [value for value in pixels if value != IGNORE]:
+        areas = np.bincount(ndimage.label(label_map == value, EIGHT_NEIGHBOURS)[0].ravel())[1:]
+        parts[value] = dict(zip(*(column.tolist() for column in np.unique(areas, return_counts=True)), strict=True))
+    return {"pixels": pixels, "parts": parts, "mask_digest": hashlib.sha256(label_map.tobytes()).hexdigest()}
+
+
+def _compare(image: Uint8Array, label_map: Uint8Array, files: Sequence[Path], facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts that an image (H, W, 3) and its label map (H, W) give together; `facts` are those so far."""
+    one_kind = len(files) > 1 and files[0].suffix == files[1].suffix
+    same_values = len(facts["pixels"]) > 1 and np.array_equal(image[..., 0], label_map)
+    is_copy = same_values or (one_kind and filecmp.cmp(files[0], files[1], shallow=False))
+    orientation, square = facts["orientation"], label_map.shape[0] == label_map.shape[1]
+    unclear = orientation != 1 and facts["mask_orientation"] == 1 and (square or orientation not in SIDEWAYS)
+    if not unclear or label_map.shape != image.shape[:2]:
+        return {"is_copy": is_copy}
+    return {"is_copy": is_copy, "fits_unturned": _fits_unturned(image, label_map, TURNS[orientation])}
+
+
+def _fits_unturned(image: Uint8Array, label_map: Uint8Array, turn: Callable[[Uint8Array], Uint8Array]) -> bool:
+    """Return whether a label map (H, W) fits the image (H, W, 3) better once it is turned as the image was.
+
+    The better fit has the larger differences of grey levels across the edges of the label map. The label maps of
+    CamVid fit better as they are in all of 100 images, those of MSRC21, VOC and SBD in 85 to 95.
+    """
+    grey_HW = np.asarray(Image.fromarray(image).convert("L"), np.float32)
+    steps = [np.abs(np.diff(grey_HW, axis=axis)) for axis in (0, 1)]
+    as_it_is, turned = (
+        np.concatenate([step[np.diff(labels, axis=axis) != 0] for axis, step in enumerate(steps)])
+        for labels in (label_map, turn(label_map))
+    )
+    return bool(turned.size and turned.mean() > as_it_is.mean())
 
 
 def count_of(number: int, noun: str) -> str:

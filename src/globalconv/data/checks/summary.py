@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,8 @@ class ClassFacts:
     images: int
     objects: int
     typical_size: float
-    """Square root of the median area of its connected parts, in pixels."""
+    """Square root of the area of the connected part in which the median one of its pixels lies, in pixels: half of the
+    class's pixels belong to parts that are no larger, so that specks, however many, do not decide."""
     weight: float
     """Its weight in the loss with the class weights that are suggested."""
 
@@ -79,11 +80,13 @@ def summarise(samples: Sequence[Facts], labels: LabelSpace) -> Summary:
     weights = _class_weights(samples, labels.num_classes, class_weights)
     classes = []
     for value, name in enumerate(labels.class_names):
-        areas = [area for sample in samples for area in (sample.objects or {}).get(value, ())]
+        parts: Counter[int] = Counter()
+        for sample in samples:
+            parts.update((sample.parts or {}).get(value, {}))
         images = sum(value in (sample.pixels or {}) for sample in samples)
-        typical_size = float(np.sqrt(statistics.median(areas))) if areas else 0.0
+        size = round(_typical_size(parts), 1)
         share = pixels[value] / max(1, valid)
-        classes.append(ClassFacts(name, share, images, len(areas), round(typical_size, 1), round(weights[value], 2)))
+        classes.append(ClassFacts(name, share, images, parts.total(), size, round(weights[value], 2)))
 
     sizes = Counter(sample.size for sample in samples if sample.size)
     crop, crop_reason = _suggest_crop([size for size, count in sizes.items() for _ in range(count)])
@@ -102,6 +105,15 @@ def summarise(samples: Sequence[Facts], labels: LabelSpace) -> Summary:
         class_weights=class_weights,
         reasons=(crop_reason, kernel_reason, f"the commonest class has {ratio:.3g} times the pixels of the rarest"),
     )
+
+
+def _typical_size(parts: Mapping[int, int]) -> float:
+    """Return the side of the part in which the median pixel lies; `parts` says how many there are of each area."""
+    areas = np.array(sorted(parts), np.int64)
+    if not areas.size:
+        return 0.0
+    running = np.cumsum(areas * [parts[area] for area in areas.tolist()])
+    return float(np.sqrt(areas[np.searchsorted(running, running[-1] / 2)]))
 
 
 def _class_weights(samples: Sequence[Facts], num_classes: int, kind: str) -> list[float]:
