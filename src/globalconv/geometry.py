@@ -5,12 +5,13 @@ from typing import Any
 
 from globalconv.errors import InputError
 from globalconv.labels import Colour
+from globalconv.runtime.text import one_line
 
 STRIDE = 32
 """Pixels per cell of the coarsest level (res-5). The network pads its input to a multiple of it; tiles start at one."""
 
-MAX_PADDED = 16_384
-"""Largest side that a file of weights may ask to pad to: every image takes that much memory."""
+MAX_PADDED, MAX_PADDED_PIXELS = 16_384, 25_000_000
+"""Largest side, and largest area, that a file of weights may ask to pad to: every image takes that much memory."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,11 @@ class Geometry:
                 and all(type(number) is int and least <= number <= most for number in numbers)
             )
 
-        if not ((pad_to is None or are_whole(pad_to, 2, 1, MAX_PADDED)) and are_whole(fill, 3, 0, 255)):
+        is_size = are_whole(pad_to, 2, 1, MAX_PADDED) and pad_to[0] * pad_to[1] <= MAX_PADDED_PIXELS
+        if not ((pad_to is None or is_size) and are_whole(fill, 3, 0, 255)):
             raise InputError(
-                f"geometry={value!r}: expected pad_to (null, or height and width up to {MAX_PADDED}) and fill (red,"
-                " green, blue)"
+                f"geometry={one_line(repr(value))}: expected pad_to (null, or height and width up to {MAX_PADDED}, of"
+                f" {MAX_PADDED_PIXELS // 10**6} megapixels at most) and fill (red, green, blue)"
             )
         return cls(None if pad_to is None else (pad_to[0], pad_to[1]), (fill[0], fill[1], fill[2]))
 

@@ -75,11 +75,19 @@ class LabelSpace:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "LabelSpace":
-        return cls(
-            class_names=tuple(map(str, fields["class_names"])),
-            palette=tuple((int(red), int(green), int(blue)) for red, green, blue in fields.get("palette", ())),
-            void_values=tuple(map(int, fields.get("void_values", ()))),
-        )
+        """Return the label space that `to_json` wrote; `InputError` or `KeyError` for anything else."""
+        names, palette, void = fields["class_names"], fields.get("palette", []), fields.get("void_values", [])
+        if not (isinstance(names, list) and all(isinstance(name, str | int | float) for name in names)):
+            raise InputError("class_names are no list of names")
+        if not (isinstance(palette, list) and all(_are_bytes(colour) and len(colour) == 3 for colour in palette)):
+            raise InputError("palette is no list of colours (red, green, blue, 0 to 255)")
+        if not _are_bytes(void):
+            raise InputError("void_values are no list of values from 0 to 255")
+        return cls(tuple(map(str, names)), tuple((red, green, blue) for red, green, blue in palette), tuple(void))
+
+
+def _are_bytes(values: object) -> bool:
+    return isinstance(values, list) and all(type(value) is int and 0 <= value <= IGNORE for value in values)
 
 
 CAMVID = LabelSpace(

@@ -2,14 +2,18 @@
 
 Loading reads tensors and JSON and executes nothing. Both files are replaced atomically, but not both at once: each
 carries the same digest of the whole, and the tensors' file carries the description a second time. So whatever moment
-a save is interrupted at, the tensors are loaded together with the description that was saved with them.
+a save is interrupted at, the tensors are loaded together with the description that was saved with them. Loading
+computes the digest again: what was damaged or edited since is refused. Only classes may get other names and colours in
+model.json, which a warning tells.
 """
 
 import hashlib
 import json
+import warnings
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +24,11 @@ from torch import Tensor, nn
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
-from globalconv.errors import InputError
+from globalconv.errors import InputError, InputWarning
 from globalconv.geometry import AS_THEY_ARE, Geometry
 from globalconv.labels import LabelSpace
-from globalconv.model.network import LATER_SETTINGS, SETTINGS, GlobalConvNet, ImageNetwork
-from globalconv.model.pretrained import first_names, mismatch
+from globalconv.model.network import LATER_SETTINGS, SETTINGS, GlobalConvNet, ImageNetwork, check_normalisation
+from globalconv.model.pretrained import first_names, mismatch, unusable
 from globalconv.model.wrapped import WrappedNetwork, unwrap
 from globalconv.runtime.files import write_atomic, write_text
 from globalconv.runtime.text import one_line
@@ -37,6 +41,10 @@ MODEL_FILE = "model.json"
 
 BACKBONE_FILE = "backbone.safetensors"
 """What pre-training writes in place of the two above: a backbone for `backbone_weights`, not a whole network."""
+
+ORDER = "order"
+"""Field of the description in the tensors' file: their names in the order of the digest, because the format sorts them.
+Files of earlier versions lack it; theirs is the order of the network's state dict."""
 
 
 @dataclass(frozen=True)
@@ -74,23 +82,29 @@ def save_weights(
         "geometry": geometry.to_json(),
         "info": info,
     }
-    # A digest of all that is saved, not a random number, so that equal trainings write equal files.
-    digest = hashlib.sha256(json.dumps(description).encode())
-    for tensor in tensors.values():
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    description["digest"] = digest.hexdigest()
+    description["digest"] = _digest(description, tensors.values())
     text = json.dumps(description, indent=2)
     folder.mkdir(parents=True, exist_ok=True)
-    content = save(tensors, metadata={MODEL_FILE: text})
+    # One entry only: the format writes several in an order of chance.
+    content = save(tensors, metadata={MODEL_FILE: json.dumps({**description, ORDER: list(tensors)})})
     write_atomic(folder / WEIGHTS_FILE, lambda file: file.write(content))
     write_text(folder / MODEL_FILE, text + "\n")
+
+
+def _digest(description: Mapping[str, Any], tensors: Iterable[Tensor]) -> str:
+    """Return a digest of all that is saved: of nothing random, so that equal trainings write equal files."""
+    digest = hashlib.sha256(json.dumps({k: v for k, v in description.items() if k not in ("digest", ORDER)}).encode())
+    for tensor in tensors:
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def load_weights(path: Path, module: nn.Module | None = None) -> Model:
     """Return the model in `path`: a run folder, any folder with the two files, or one of the two files.
 
     Where the training was given its network as an `nn.Module`, `module` is another one of the same class, which takes
-    the weights. Raises `InputError` naming the file where something is missing, damaged or does not fit together.
+    the weights. Raises `InputError` naming the file where something is missing, damaged, edited or does not fit
+    together, or where values are none that a network can have.
     """
     files = _read_files(path)
     network: ImageNetwork
@@ -137,9 +151,8 @@ def init_from(network: GlobalConvNet, path: Path, labels: LabelSpace) -> str:
     if files.labels.class_names == labels.class_names:
         files.fill(network)
         return f"all {len(tensors)} tensors of {folder}"
-    backbone = {name: tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
-    fresh = {name: tensor for name, tensor in network.state_dict().items() if name not in backbone}
-    files.fill(network, {**fresh, **backbone})
+    backbone = [name for name in tensors if name.startswith("backbone.")]
+    files.fill(network, {name: tensor for name, tensor in network.state_dict().items() if name not in backbone})
     if files.labels.num_classes != labels.num_classes:
         difference = f"{files.labels.num_classes} there, {labels.num_classes} here"
     else:
@@ -162,20 +175,35 @@ class _SavedFiles:
     labels: LabelSpace
     settings: dict[str, Any]
     geometry: Geometry
+    signed: dict[str, Any] | None
+    """The description that the digest was computed with, and in it the digest; None where there is no digest."""
+    hashing: Future[str] | None
+    """The digest of what was read, where the order of the tensors is known: a thread computes it."""
 
     @property
     def model_file(self) -> Path:
         return self.folder / MODEL_FILE
 
-    def fill(self, network: ImageNetwork, tensors: dict[str, Tensor] | None = None) -> None:
-        """Copy the tensors (or others of these names) and the normalisation into `network`."""
-        tensors = self.tensors if tensors is None else tensors
-        if difference := mismatch(unwrap(network).state_dict(), tensors):
+    def fill(self, network: ImageNetwork, fresh: Mapping[str, Tensor] | None = None) -> None:
+        """Copy the tensors and the normalisation into `network`; with `fresh`, those tensors in place of the saved."""
+        module, weights_file = unwrap(network), self.folder / WEIGHTS_FILE
+        expected = module.state_dict()
+        tensors = self.tensors if fresh is None else {**self.tensors, **fresh}
+        if difference := mismatch(expected, tensors):
             raise InputError(
-                f"{self.folder / WEIGHTS_FILE}: does not fit the network of {MODEL_FILE}: {difference}; copy both files"
-                f" of one model"
+                f"{weights_file}: does not fit the network of {MODEL_FILE}: {difference}; copy both files of one model"
             )
-        unwrap(network).load_state_dict(tensors)
+        if problem := unusable(module, self.tensors):
+            raise InputError(f"{weights_file}: {problem}; restore the file from where it was saved")
+        if self.signed is not None:
+            in_order = (self.tensors[name] for name in expected if name in self.tensors)
+            if self.signed["digest"] != (self.hashing.result() if self.hashing else _digest(self.signed, in_order)):
+                raise InputError(
+                    f"{weights_file}: edited or damaged since it was saved (its digest is another); copy both files"
+                    " again, or, where a program changed the tensors on purpose, let it write them without metadata and"
+                    f' remove "digest" from {MODEL_FILE}'
+                )
+        module.load_state_dict(tensors)
         network.mean_C11.copy_(torch.tensor(self.description["mean"]).view(-1, 1, 1))
         network.std_C11.copy_(torch.tensor(self.description["std"]).view(-1, 1, 1))
 
@@ -200,13 +228,15 @@ def _read_files(path: Path) -> _SavedFiles:
         )
     try:
         with safe_open(weights_file, framework="pt") as file:
-            embedded_text = (file.metadata() or {}).get(MODEL_FILE)  # None where another program wrote the file
+            metadata = file.metadata() or {}  # empty where another program wrote the file
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise InputError(
             f"{weights_file}: damaged or not a safetensors file ({one_line(error)}); copy it again"
         ) from error
-    embedded = None if embedded_text is None else _parse_description(weights_file, embedded_text)
+    embedded = _parse_description(weights_file, metadata[MODEL_FILE]) if MODEL_FILE in metadata else None
+    if embedded is not None and not isinstance(embedded.get("digest"), str):
+        embedded = None  # none that was written here
     try:
         text = model_file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -215,12 +245,58 @@ def _read_files(path: Path) -> _SavedFiles:
     if embedded is not None and description.get("digest") not in (None, embedded.get("digest")):
         description = embedded  # a save was interrupted between the two files
     labels, settings, geometry = _check_description(model_file, description)
-    return _SavedFiles(folder, tensors, description, labels, settings, geometry)
+    if embedded is not None:
+        _compare_descriptions(model_file, embedded, description)
+    signed: dict[str, Any] | None = description if embedded is None else embedded
+    hashing = None
+    if signed is None or not isinstance(signed.get("digest"), str):
+        signed = None
+    elif isinstance(order := signed.get(ORDER), list) and sorted(map(str, order)) == sorted(tensors):
+        pool = ThreadPoolExecutor(1)
+        hashing = pool.submit(_digest, signed, [tensors[name] for name in order])
+        pool.shutdown(wait=False)  # the thread ends with its task
+    return _SavedFiles(folder, tensors, description, labels, settings, geometry, signed, hashing)
+
+
+def _compare_descriptions(model_file: Path, saved: Mapping[str, Any], description: Mapping[str, Any]) -> None:
+    """Refuse a model.json that says otherwise than what was saved with the tensors; warn of edited classes."""
+    before, now = map(_by_dotted_names, (saved, description))
+    differing = [
+        name for name in dict.fromkeys([*before, *now]) if json.dumps(before.get(name)) != json.dumps(now.get(name))
+    ]
+    if others := [name for name in differing if name not in ("labels.class_names", "labels.palette")]:
+        raise InputError(
+            f"{model_file}: not as it was saved with {WEIGHTS_FILE}, edited or damaged: {first_names(others)}; undo the"
+            " edit, or copy both files again (only class names and colours may be edited)"
+        )
+    if differing:
+        pairs = zip(before.get("labels.class_names", ()), now["labels.class_names"], strict=False)
+        changes = [f"{then!r} is called {name!r}" for then, name in pairs if then != name]
+        warnings.warn(
+            InputWarning(
+                f"{model_file}: classes were edited since it was saved with {WEIGHTS_FILE} ("
+                f"{first_names(changes) or 'their colours'}); undo the edit if it was none of yours, or save the"
+                " network with them by globalconv.weights.save_weights",
+                "network",
+            ),
+            stacklevel=2,
+        )
+
+
+def _by_dotted_names(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a description but its digest, and those of the objects in it under "network.head"."""
+    flat: dict[str, Any] = {}
+    for field, value in description.items():
+        flat |= (
+            {f"{field}.{name}": inner for name, inner in value.items()} if isinstance(value, dict) else {field: value}
+        )
+    return {name: value for name, value in flat.items() if name not in ("digest", ORDER)}
 
 
 def _parse_description(path: Path, text: str) -> dict[str, Any]:
     try:
         description = json.loads(text)
+        json.dumps(description)  # its limit of nesting is another
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({one_line(error)}); copy it again, or undo the edit") from error
     if not isinstance(description, dict):
@@ -232,19 +308,20 @@ def _check_description(path: Path, description: dict[str, Any]) -> tuple[LabelSp
     """Return the labels, the network's settings and the geometry; `InputError` says which field is wrong."""
     if description.get("format") != FORMAT:
         raise InputError(
-            f"{path}: format={description.get('format')!r}, this globalconv ({version('globalconv')}) reads"
-            f" {FORMAT}; use the version that wrote it ({description.get('globalconv', 'unknown')})"
+            f"{path}: format={one_line(repr(description.get('format')))}, this globalconv ({version('globalconv')})"
+            f" reads {FORMAT}; use the version that wrote it ({one_line(description.get('globalconv', 'unknown'))})"
         )
     for field in ("network", "labels", "info"):
         if not isinstance(description.get(field), dict):
-            raise InputError(f"{path}: {field}={description.get(field)!r}: expected a JSON object; copy the file again")
-    for field in ("mean", "std"):
-        rgb = description.get(field)
-        if not (isinstance(rgb, list) and len(rgb) == 3 and all(isinstance(v, float) and isfinite(v) for v in rgb)):
-            raise InputError(f"{path}: {field}={rgb!r}: expected three finite numbers; copy the file again")
+            value = one_line(repr(description.get(field)))
+            raise InputError(f"{path}: {field}={value}: expected a JSON object; copy the file again")
+    try:
+        check_normalisation(description.get("mean"), description.get("std"))
+    except InputError as error:
+        raise InputError(f"{path}: {error}; copy the file again") from error
     try:
         labels = LabelSpace.from_json(description["labels"])
-    except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (InputError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: labels: {one_line(error)}; copy the file again") from error
     settings: dict[str, Any] = description["network"]
     settings = settings if "module" in settings else {**LATER_SETTINGS, **settings}
@@ -253,7 +330,8 @@ def _check_description(path: Path, description: dict[str, Any]) -> tuple[LabelSp
         raise InputError(f"{path}: network: {differing} missing or unknown; it has {', '.join(SETTINGS)}")
     if settings["num_classes"] != labels.num_classes:
         raise InputError(
-            f"{path}: {labels.num_classes} class names for num_classes={settings['num_classes']!r}; undo the edit"
+            f"{path}: {labels.num_classes} class names for num_classes={one_line(repr(settings['num_classes']))};"
+            " undo the edit"
         )
     try:
         geometry = Geometry.from_json(description.get("geometry"))  # files of earlier versions have none

@@ -177,7 +177,7 @@ def test_a_head_with_a_width_computes_channels_and_then_scores() -> None:
 
 FITTING: dict[str, Any] = {"num_classes": 3, "backbone": TINY}
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"num_classes": 0}, "num_classes=0.*at least 1"),
+    ({"num_classes": 0}, "num_classes=0: .* 1 to 4096"),
     ({"num_classes": 2.0}, "whole number of classes"),
     ({"kernel_size": 4}, "kernel_size=4.*odd.*use 5"),
     ({"kernel_size": 4, "head": "pointwise"}, "kernel_size=4"),

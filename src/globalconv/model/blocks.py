@@ -15,14 +15,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.errors import InputError, suggest
+from globalconv.runtime.text import one_line
 
 HEADS = ("gcn", "pointwise", "conv", "stack")
 
+MAX_KERNEL = 4095
+"""Cells beyond any level of any image: the paper's largest kernel is 15, its levels are 16 to 128 cells wide."""
+
 
 def check_kernel_size(kernel_size: int) -> int:
-    """Return `kernel_size` if it is an odd positive integer, else raise `InputError`."""
+    """Return `kernel_size` if it is an odd integer of at most `MAX_KERNEL`, else raise `InputError`."""
     if isinstance(kernel_size, bool) or not isinstance(kernel_size, int):
-        raise InputError(f"kernel_size={kernel_size!r}: give a whole number")
+        raise InputError(f"kernel_size={one_line(repr(kernel_size))}: give a whole number")
+    if kernel_size > MAX_KERNEL:
+        raise InputError(f"kernel_size={one_line(kernel_size)}: reaches beyond any image; give at most {MAX_KERNEL}")
     if kernel_size < 1 or kernel_size % 2 == 0:
         near = max(1, kernel_size) | 1
         raise InputError(
@@ -151,4 +157,21 @@ def build_head(
         case "stack":
             return ConvStack(in_channels, out_channels, kernel_size, stack_width)
         case _:
-            raise InputError(f"head={head!r} is not one of Figure 4's; {suggest(str(head), HEADS)}")
+            raise InputError(f"head={one_line(repr(head))} is not one of Figure 4's; {suggest(one_line(head), HEADS)}")
+
+
+def head_weights(head: str, in_channels: int, out_channels: int, kernel_size: int, stack_width: int | None) -> int:
+    """Return how many weights, without biases, `build_head` would allocate; 0 for a name that it refuses."""
+    k = kernel_size
+    match head:
+        case "gcn":
+            return 2 * k * out_channels * (in_channels + out_channels)
+        case "pointwise":
+            return in_channels * out_channels
+        case "conv":
+            return k * k * in_channels * out_channels
+        case "stack":
+            middle = in_channels if stack_width is None else stack_width
+            return 9 * middle * (in_channels + out_channels + max(0, (k - 1) // 2 - 2) * middle)
+        case _:
+            return 0

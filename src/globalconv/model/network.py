@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from globalconv.errors import InputError, suggest
 from globalconv.geometry import STRIDE
 from globalconv.model.backbone import STRIDES, Backbone
-from globalconv.model.blocks import BoundaryRefinement, build_head, check_kernel_size
+from globalconv.model.blocks import BoundaryRefinement, build_head, check_kernel_size, head_weights
+from globalconv.runtime.text import one_line
 
 UPSAMPLES = ("deconv", "bilinear")
 
@@ -27,6 +28,13 @@ SETTINGS = (
 
 LATER_SETTINGS = {"head_width": None}
 """Settings that files of earlier versions lack -> the value that their networks have."""
+
+MAX_CLASSES, MAX_WIDTH, MAX_HEAD_WEIGHTS = 4096, 65_536, 2**31
+"""Bounds that no network reaches (the paper's largest head, Table 3's stack, has 264 million weights): numbers from
+hostile files and slipped fingers are refused by them before anything is allocated."""
+
+STD_RANGE, MAX_MEAN = (1e-4, 1e4), 1e4
+"""What a standard deviation and a mean of the values of images in [0, 1] may be; those of images are 1/255 to 1."""
 
 
 class ImageNetwork(nn.Module):
@@ -102,11 +110,17 @@ class GlobalConvNet(ImageNetwork):
         stack_widths = _per_level("stack_width", stack_width)
         _check_settings(num_classes, kernel_sizes, heads, stack_widths, head_width)
         if not isinstance(boundary_refinement, bool):
-            raise InputError(f"boundary_refinement={boundary_refinement!r}: give True or False")
+            raise InputError(f"boundary_refinement={one_line(repr(boundary_refinement))}: give True or False")
         for name, value, choices in (("upsample", upsample, UPSAMPLES), ("backbone_norm", backbone_norm, NORMS)):
             if value not in choices:
-                raise InputError(f"{name}={value!r}: {suggest(str(value), choices)}")
+                raise InputError(f"{name}={one_line(repr(value))}: {suggest(one_line(value), choices)}")
         self.backbone = Backbone(backbone)
+        for kind, channels, k, width in zip(heads, self.backbone.channels, kernel_sizes, stack_widths, strict=True):
+            if (count := head_weights(kind, channels, head_width or num_classes, k, width)) > MAX_HEAD_WEIGHTS:
+                raise InputError(
+                    f"kernel_size={k}, head {kind!r}: {count / 1e9:.3g} billion weights in one head, at most"
+                    f" {MAX_HEAD_WEIGHTS / 1e9:.3g} can be built; choose a smaller kernel, stack width or head width"
+                )
         self.settings = {
             "num_classes": num_classes,
             "backbone": backbone,
@@ -157,12 +171,20 @@ class GlobalConvNet(ImageNetwork):
         return logits_NKPQ if logits_NKPQ.shape[-2:] == (height, width) else logits_NKPQ[..., :height, :width]
 
 
+def check_normalisation(mean: object, std: object) -> None:
+    """Raise `InputError` for anything but three numbers each that images can have; they may come from a file."""
+    for name, rgb, least, most in (("mean", mean, -MAX_MEAN, MAX_MEAN), ("std", std, *STD_RANGE)):
+        values = rgb if isinstance(rgb, list) else []
+        if not (len(values) == 3 and all(type(value) in (int, float) and least <= value <= most for value in values)):
+            raise InputError(f"{name}={one_line(repr(rgb))}: expected three finite numbers, {least:g} to {most:g}")
+
+
 def _per_level(name: str, value: object) -> tuple[Any, ...]:
     """Return `value` for each of the four levels; a list or tuple must have four entries."""
     if not isinstance(value, list | tuple):
         return (value,) * len(STRIDES)
     if len(value) != len(STRIDES):
-        raise InputError(f"{name}={list(value)}: give one value, or four (res-2, res-3, res-4, res-5)")
+        raise InputError(f"{name}={one_line(list(value))}: give one value, or four (res-2, res-3, res-4, res-5)")
     return tuple(value)
 
 
@@ -178,10 +200,15 @@ def _check_settings(
     head_width: object,
 ) -> None:
     """Raise `InputError` for numbers that build no network, and for stack widths that no head would use."""
-    if head_width is not None and (type(head_width) is not int or head_width < 1):
-        raise InputError(f"head_width={head_width!r}: give a whole number of channels, at least 1, or None")
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-        raise InputError(f"num_classes={num_classes!r}: a network needs a whole number of classes, at least 1")
+    for name, number, most in (("head_width", head_width, MAX_WIDTH), ("num_classes", num_classes, MAX_CLASSES)):
+        if not (name == "head_width" and number is None) and not (type(number) is int and 1 <= number <= most):
+            what = "channels" if name == "head_width" else "classes"
+            raise InputError(f"{name}={one_line(repr(number))}: give a whole number of {what}, 1 to {most}")
+    for width in stack_widths:
+        if width is not None and not (type(width) is int and 1 <= width <= MAX_WIDTH):
+            raise InputError(
+                f"stack_width={one_line(repr(width))}: the stack needs a whole number of channels, 1 to {MAX_WIDTH}"
+            )
     for kernel_size in kernel_sizes:
         check_kernel_size(kernel_size)
     if any(width is not None for width in stack_widths) and "stack" not in heads:

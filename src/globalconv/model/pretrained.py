@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ PREFIXES = ("module.", "_orig_mod.", "module.")
 
 CLASSIFIERS = ("fc.", "classifier.", "head.")
 FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
+FLOATING = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+"""Types of weights, also of files that other programs converted; the network computes with them as float32."""
+
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 HUB_TIMEOUT_S = 5.0
 
@@ -54,6 +58,8 @@ def load_pretrained(body: nn.Module, name: str, weights: str) -> Any:
         whole = any(tensor_name.startswith("backbone.") for tensor_name in tensors)
         hint = "; train from a whole network with `init_from`" if whole else ""
         raise InputError(f"backbone_weights={weights}: not the weights of backbone {name!r}: {difference}{hint}")
+    if problem := unusable(body, tensors):
+        raise InputError(f"backbone_weights={weights}: {problem}; copy or download the file again, or give another")
     body.load_state_dict(tensors)
     return config
 
@@ -182,6 +188,31 @@ def mismatch(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> s
     ]
     groups = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
     return "; ".join(f"{len(names)} {kind} ({first_names(names)})" for kind, names in groups.items() if names)
+
+
+def unusable(module: nn.Module, tensors: Mapping[str, Tensor]) -> str:
+    """Return in words which of `tensors` hold what no tensor of `module` may; an empty string if none does.
+
+    Weights and statistics are finite numbers of a floating type, variances are not negative, and the other buffers of a
+    module are of the kind that they are there. Counters of batches, which nothing reads, may be anything.
+    """
+    weights = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    kinds, values, variances = [], [], []
+    for name, expected in module.state_dict().items():
+        tensor = tensors.get(name)
+        if tensor is None or name.endswith("num_batches_tracked"):
+            continue
+        types = FLOATING if expected.is_floating_point() else (expected.dtype,)
+        if tensor.dtype not in types:
+            kinds.append(f"{name}: {str(tensor.dtype).removeprefix('torch.')}")
+        elif name in weights or name.endswith(("running_mean", "running_var")):
+            # The sum takes a tenth of the time of isfinite; a finite one has only finite summands.
+            if not isfinite(tensor.sum().item()) and not bool(tensor.isfinite().all()):
+                values.append(name)
+            elif name.endswith("running_var") and tensor.numel() and tensor.min().item() < 0:
+                variances.append(name)
+    groups = {"of a type that weights do not have": kinds, "not finite": values, "with a negative variance": variances}
+    return "; ".join(f"{len(names)} tensors {kind} ({first_names(names)})" for kind, names in groups.items() if names)
 
 
 def first_names(names: Iterable[str], limit: int = 4) -> str:
