@@ -341,7 +341,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "strange setting": (lambda f: edit(f, lambda d: d["network"].update(backbone_weights="x.pth")), "backbone_weights"),
     "lost setting": (lambda f: edit(f, lambda d: d["network"].pop("head")), "network: head missing or unknown"),
     "edited setting": (lambda f: edit(f, lambda d: d["network"].update(kernel_size=4)), r"network\.kernel_size; undo"),
-    "edited mean": (lambda f: edit(f, lambda d: d.update(mean=[0.5, 0.4, 0.3])), "not as it was saved .*: mean; undo the edit"),
+    "edited mean": (lambda f: edit(f, lambda d: d.update(mean=[0.5, 0.4, 0.3])), "saved .*: mean; undo the edit"),
     "edited note": (lambda f: edit(f, lambda d: d["info"].update(split="val")), r"edited or damaged: info\.split;"),
     "wrong setting": (setting("kernel_size", 4), "model.json: kernel_size=4"),
     "strange type": (setting("head", {"a": 1}), "model.json: head="),

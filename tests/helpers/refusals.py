@@ -253,7 +253,7 @@ def prepare(root: Path) -> None:
     (root / "listed" / "train.txt").write_text("images/a.png labels/a.png\n")
     os.truncate(root / "damaged" / "weights.safetensors", 1000)
     (root / "halfjson" / "model.json").write_text('{"format": 1,')
-    _edit(root / "renamed" / "model.json", lambda d: {**d, "digest": None, "labels": {"class_names": ["a", "b", "c"]}})
+    _edit(root / "renamed" / "model.json", lambda d: {**d, "labels": {**d["labels"], "class_names": ["a", "b", "c"]}})
     _edit(root / "moved" / "dataset.json", lambda dataset: {**dataset, "data": "gone"})
     (root / "mine.html").write_text("<p>written by hand</p>")
     save_file({"some.tensor": np.zeros(3, np.float32)}, root / "other.safetensors")
