@@ -12,18 +12,19 @@ Index and colour are optional: without indices, the order counts. A class with i
 """
 
 import csv
-import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from globalconv.data.masks import INDEX_MASKS, MaskFormat, read_mask, read_palette, unique_values
+from globalconv.data.mask_files import read_palette
+from globalconv.data.mask_survey import decide_format, read_by_vocs_palette, survey_masks
+from globalconv.data.masks import INDEX_MASKS, MaskFormat
 from globalconv.data.source import Pair
 from globalconv.errors import InputError, OnError, raise_error
-from globalconv.labels import IGNORE, MAX_CLASSES, Colour, LabelSpace
+from globalconv.labels import IGNORE, MAX_CLASSES, VOC, Colour, LabelSpace
 from globalconv.runtime.text import abbreviate
 
 VOID_NAMES = ("void", "ignore", "__ignore__")
@@ -45,6 +46,8 @@ class ClassList:
     """With the classes' colours where the list has all of them."""
     void_names: tuple[str, ...] = VOID_NAMES
     """Names of pixels that do not count."""
+    void_255: bool = False
+    """The list says itself that 255 is void: it is no foreground then."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,8 @@ def _read_cvat_label_map(file: Path) -> ClassList:
 
 def _read_labelme_names(file: Path) -> ClassList:
     # labelme's void has no value of its own in masks: it only occurs in annotations, and as 255 in exported masks.
-    lines = _read_lines(file)
-    return _make_class_list([ListedClass(line, IGNORE if line.lower() in VOID_NAMES else None) for line in lines])
+    listed = [ListedClass(line, IGNORE if line.lower() in VOID_NAMES else None) for line in _read_lines(file)]
+    return replace(_make_class_list(listed), void_255=False)
 
 
 CLASS_LIST_READERS: dict[str, Callable[[Path], ClassList]] = {
@@ -213,7 +216,8 @@ def _make_class_list(entries: Sequence[ListedClass], tolerance: int = 0) -> Clas
     labels = LabelSpace(tuple(entry.name for entry in classes), colours, void_values)
     void_colours = tuple(entry.colour for entry in void if entry.colour is not None)
     void_names = tuple(dict.fromkeys((*VOID_NAMES, *(entry.name.lower() for entry in void))))
-    return ClassList(labels, MaskFormat(colours, void_colours, tolerance) if colours else MaskFormat(), void_names)
+    masks = MaskFormat(colours, void_colours, tolerance) if colours else MaskFormat()
+    return ClassList(labels, masks, void_names, any(entry.index == IGNORE for entry in void))
 
 
 def read_declared_classes(root: Path, pairs: Sequence[Pair]) -> ClassList | None:
@@ -222,61 +226,55 @@ def read_declared_classes(root: Path, pairs: Sequence[Pair]) -> ClassList | None
     if declared is None or declared.masks.colours:
         return declared
     palette = _find_palette(pairs, declared.labels.num_classes)
-    return dataclasses.replace(declared, labels=dataclasses.replace(declared.labels, palette=palette))
+    return replace(declared, labels=replace(declared.labels, palette=palette))
 
 
-def scan_classes(pairs: Sequence[Pair], on_error: OnError = raise_error) -> tuple[LabelSpace, MaskFormat]:
+def scan_classes(
+    pairs: Sequence[Pair], on_error: OnError = raise_error, vocs: bool = False
+) -> tuple[LabelSpace, MaskFormat]:
     """Return classes "class 0", "class 1", ... for the values in all masks; void is `IGNORE`, 0/255 masks are binary.
 
-    Masks that cannot be read go to `on_error`.
+    Masks that cannot be read go to `on_error`. With `vocs`, palettes that are ordered file by file and hold the colours
+    of VOC's classes alone are VOC's.
     """
-    first_files: dict[int, Path] = {}
     errors: list[InputError] = []
-    for pair in pairs:
-        try:
-            for value in unique_values(read_mask(pair.label)):
-                first_files.setdefault(value, pair.label)
-        except InputError as error:
-            errors.append(error)
-            on_error(error)
-    present = set(first_files)
-    if not present:
+
+    def note(error: InputError) -> None:
+        errors.append(error)
+        on_error(error)
+
+    survey = survey_masks((pair.label for pair in pairs), INDEX_MASKS, note)
+    files = survey.first_files
+    if not files:
         raise errors[0] if errors else InputError("the data hold no complete pair of an image and a mask; add some")
-    if present == {0, IGNORE}:
-        return LabelSpace(BINARY_NAMES), MaskFormat(binary=True)
+    present = {*files}
+    if survey.binary:
+        return LabelSpace(BINARY_NAMES), decide_format(LabelSpace(BINARY_NAMES), INDEX_MASKS, survey)
+    if present == {0, 1, IGNORE}:
+        survey.require_one_kind_of_on()
+    if survey.conflict:
+        palette = read_by_vocs_palette(survey)
+        present = {palette.index(colour) if colour else IGNORE for _, colour in survey.palettes} | {
+            *survey.greys.values()
+        }
+        if vocs and present <= {*range(VOC.num_classes), IGNORE}:
+            return VOC, replace(INDEX_MASKS, palette=palette)
     values = sorted(present - {IGNORE})
     count = max(values, default=-1) + 1
     gaps = count > max(SPARSE, 4 * len(values))
     if min(values, default=-1) < 0 or count > MAX_CLASSES or gaps:
-        largest = f" (the largest in {first_files[values[-1]].name})" if values else ""
+        largest = f" (the largest in {files[values[-1]].name})" if values and values[-1] in files else ""
         raise InputError(
             f"{pairs[0].label.parent}: the label files hold the values {abbreviate(sorted(present))}{largest}, which"
             " are not the indices of a class list; save classes as 0, 1, 2, ... and void as 255, or name the classes"
             " in classes.json",
             "values",
         )
-    return LabelSpace(tuple(f"class {index}" for index in range(count)), _find_palette(pairs, count)), INDEX_MASKS
-
-
-def holds_binary_masks(
-    labels: LabelSpace, masks: MaskFormat, pairs: Iterable[Pair], on_error: OnError = raise_error
-) -> bool:
-    """Return whether two-class data hold 0 and 255 but never 1: then 255 is the foreground and nothing is void."""
-    if labels.num_classes != len(BINARY_NAMES):
-        return False
-    present: set[int] = set()
-    for pair in pairs:
-        try:
-            stored = read_mask(pair.label, masks)
-        except InputError as error:
-            on_error(error)
-            continue
-        if stored.ndim == 3:
-            return False
-        present.update(unique_values(stored))
-        if 1 in present:
-            return False
-    return present == {0, IGNORE}
+    names = tuple(f"class {index}" for index in range(count))
+    if survey.conflict:
+        return LabelSpace(names), replace(INDEX_MASKS, palette=palette)
+    labels = LabelSpace(names, _find_palette(pairs, count))
+    return labels, decide_format(labels, INDEX_MASKS, survey)
 
 
 def require_same_classes(declared: LabelSpace, expected: LabelSpace | None, where: str) -> LabelSpace:

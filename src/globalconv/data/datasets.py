@@ -10,7 +10,6 @@ from pathlib import Path
 from globalconv.data.annotations import DrawnSource, parsing, resolve_drawn_classes
 from globalconv.data.classes import (
     VOID_NAMES,
-    holds_binary_masks,
     read_class_list,
     read_declared_classes,
     require_same_classes,
@@ -25,6 +24,7 @@ from globalconv.data.formats.mixtures import (
     open_mixture,
     parse_mixture,
 )
+from globalconv.data.mask_survey import settle_format
 from globalconv.data.masks import MaskFormat
 from globalconv.data.roots import Root, format_root, require_folder
 from globalconv.data.scenes.scene import SCENES, open_scenes
@@ -118,9 +118,9 @@ def _mask_classes(
     elif expected is not None:
         labels, masks = expected, MaskFormat()
     else:
-        return scan_classes(tuple(_all_pairs(root, layout)), on_error)
-    binary = holds_binary_masks(labels, masks, _all_pairs(root, layout), on_error)
-    return labels, MaskFormat(binary=True) if binary else masks
+        return scan_classes(tuple(_all_pairs(root, layout)), on_error, vocs=layout == "voc")
+    paths = (pair.label for pair in _all_pairs(root, layout))
+    return labels, settle_format(labels, masks, paths, declared is not None and declared.void_255)
 
 
 def _all_pairs(root: Path, layout: str) -> Iterator[Pair]:

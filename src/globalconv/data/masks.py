@@ -1,8 +1,8 @@
 """Mask files in, label maps out: class indices, colours of classes, 0/255 binary masks, SBD's MATLAB files.
 
-`read_mask` returns a mask as it is stored, `read_label_map` translates it to the classes 0 .. K-1 and `IGNORE`. Nothing
-is guessed: a value or colour that the data set does not declare is an `InputError` that names the file, the value, the
-likely cause and the remedy.
+`read_label_map` translates a mask to the classes 0 .. K-1 and `IGNORE`, as the `MaskFormat` of its data set says. No
+file decides for itself, and nothing is guessed: a value or colour that the data set does not declare, and a file that
+contradicts the others, is an `InputError` that names the file, the value, the likely cause and the remedy.
 
 Shapes: H x W pixels, K declared colours, N colours or values.
 """
@@ -13,22 +13,23 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from globalconv.arrays import AnyArray, Int64Array, Uint8Array
-from globalconv.data.images import image_size, open_image, turn_upright
+from globalconv.data.mask_files import INDEX_PNG, MAT_SUFFIX, StoredMask, check_hidden, load_mask
+from globalconv.data.shown_colours import ShownColours, holds_dark_indices
 from globalconv.errors import InputError
-from globalconv.labels import IGNORE, Colour, LabelSpace
-from globalconv.runtime.text import abbreviate, one_line
-
-MAT_SUFFIX = ".mat"
+from globalconv.labels import IGNORE, VOID_COLOUR, Colour, LabelSpace
+from globalconv.runtime.text import abbreviate
 
 CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID = 19, 33
 
 SCALED = 10
 """Smallest factor by which people multiply indices to make them visible."""
 
-LOSSY = ("JPEG", "MPO")
+UNORDERED = (
+    "programs that make files small order each palette anew, and the same index means another class in each file then;"
+    " save all masks with one palette, or declare the colour of every class in classes.csv"
+)
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,16 @@ class MaskFormat:
     tolerance: int = 0
     """Largest difference, in any channel, at which a pixel still counts as the class of the nearest colour; beyond it,
     the pixel is void. At 0, only exact colours are accepted and all others are refused."""
+    by_colour: frozenset[str] = frozenset()
+    """Kinds of `StoredMask`, "palette" or "greys", that hold colours of classes, too, and not their indices."""
     binary: bool = False
     """Masks hold 0 and 255, and 255 is class 1."""
+    one_is_on: bool = False
+    """Masks of two classes hold 0 and 1, none of them 1 and 255: one that holds 0 and 255 is stored in another way."""
     palette: tuple[Colour, ...] = ()
-    """Colours with which the palette of a palette PNG has to begin; empty: any palette will do. Indices under another
-    palette may mean other classes."""
+    """VOC's palette: the indices of a palette mask are those that its colours have there. Empty: its own indices."""
+    shown: ShownColours | None = None
+    """In which colours the masks show their values. A mask that contradicts them is refused."""
     ids: tuple[int, ...] = ()
     """Meaning of the stored values 0, 1, 2, ...: a class or `IGNORE`; empty: the values are class indices."""
 
@@ -57,19 +63,28 @@ INDEX_MASKS = MaskFormat()
 def read_label_map(path: Path, labels: LabelSpace, masks: MaskFormat = INDEX_MASKS) -> Uint8Array:
     """Return the mask `path` as uint8 (H, W): classes 0 .. K-1 of `labels`, and `IGNORE`."""
     stored = read_mask(path, masks)
-    if stored.ndim == 3:
-        return _classify_colours(stored, masks, path)
-    present = unique_values(stored)
+    if stored.kind == "colours":
+        return _classify_colours(stored.values, masks, path)
+    if stored.kind in masks.by_colour:
+        return _classify_shown(stored, masks)
     label_map: Uint8Array
+    present = stored.present
     if masks.binary:
-        if wrong := [value for value in present if value not in (0, IGNORE)]:
+        on = stored.levels if stored.kind == "greys" else IGNORE
+        if wrong := [value for value in present if value not in (0, on)]:
             raise InputError(
                 f"{path}: holds {', '.join(map(str, wrong[:8]))} where the other masks hold 0 and 255 only; save all"
                 " masks in one way: 0 and 255, or 0 and 1",
                 "values",
             )
-        label_map = (stored != 0).astype(np.uint8)
+        label_map = (stored.values != 0).astype(np.uint8)
         return label_map
+    if masks.one_is_on and present == [0, IGNORE]:
+        raise InputError(
+            f"{path}: holds 0 and 255 where the other masks hold 0 and 1, so whether 255 is foreground or void"
+            f" cannot be told; {ONE_WAY}",
+            "binary",
+        )
     if masks.ids:
         if wrong := [value for value in present if not 0 <= value < len(masks.ids)]:
             hint = "copy the file from the official archive again"
@@ -78,7 +93,7 @@ def read_label_map(path: Path, labels: LabelSpace, masks: MaskFormat = INDEX_MAS
             raise InputError(
                 f"{path}: {_name_values(wrong)} not among the ids 0 to {len(masks.ids) - 1}; {hint}", "ids"
             )
-        label_map = np.array(masks.ids, np.uint8)[stored.astype(np.uint8, copy=False)]
+        label_map = np.array(masks.ids, np.uint8)[stored.values.astype(np.uint8, copy=False)]
         return label_map
     valid = {*range(labels.num_classes), *labels.void_values, IGNORE}
     if wrong := [value for value in present if value not in valid]:
@@ -87,118 +102,104 @@ def read_label_map(path: Path, labels: LabelSpace, masks: MaskFormat = INDEX_MAS
             hint = explain_wrong_values(wrong, present, labels.num_classes)
         problem = f"{_name_values(wrong)} out of range ({describe_valid_values(labels)})"
         raise InputError(f"{path}: {problem}; {hint}", "values")
-    label_map = stored.astype(np.uint8)
+    label_map = stored.values.astype(np.uint8)
     if void := [value for value in labels.void_values if value in present]:
-        label_map[np.isin(stored, void)] = IGNORE
+        label_map[np.isin(stored.values, void)] = IGNORE
     return label_map
 
 
-def read_mask(path: Path, masks: MaskFormat = INDEX_MASKS) -> AnyArray:
-    """Return the mask `path` as it is stored: integers (H, W), or colours (H, W, 3) where `masks` declares some."""
-    if path.suffix.lower() == MAT_SUFFIX:
-        return read_mat(path)
-    with open_image(path) as image:
-        image.load()
-        if image.format in LOSSY and not masks.tolerance:
+ONE_WAY = (
+    "save all masks in one way: 0 and 255, or 0 and 1, or name void with index 255 in the class list if it is that"
+)
+
+
+def read_mask(path: Path, masks: MaskFormat = INDEX_MASKS) -> StoredMask:
+    """Return the mask `path`; `InputError` if it holds colours and `masks` declares none, or contradicts `masks`."""
+    stored = load_mask(path, lossy=masks.tolerance > 0 and bool(masks.colours))
+    if stored.kind == "colours":
+        if not masks.colours:
+            raise InputError(f"{path}: {_explain_colours(stored)}", "mask-mode")
+        return stored
+    if stored.kind in masks.by_colour:
+        return stored
+    if stored.white_is_zero and (odd := [value for value in stored.present if value not in (0, stored.levels)]):
+        raise InputError(
+            f"{path}: a TIFF in which 0 is white, so whether {odd[0]} or {stored.levels - odd[0]} is meant cannot be"
+            f" told; {INDEX_PNG}",
+            "mask-mode",
+        )
+    if holds_dark_indices(stored):
+        raise InputError(
+            f"{path}: its palette shows the indices {abbreviate(sorted(stored.shown))} in the greys"
+            f" {abbreviate([colour[0] for _, colour in sorted(stored.shown.items())])}, which look like the class"
+            " indices before a program made the file small; save class indices, one a pixel, in a grey PNG of 8 bits",
+            "palette",
+        )
+    if masks.palette and stored.kind == "palette":
+        return _number_by_palette(stored, masks.palette)
+    if masks.shown is not None and (conflict := masks.shown.find_conflict(stored)):
+        raise InputError(f"{conflict}; {UNORDERED}", "palette")
+    return stored
+
+
+def _explain_colours(stored: StoredMask) -> str:
+    red_HW, green_HW, blue_HW = np.moveaxis(stored.values, 2, 0)
+    if np.array_equal(red_HW, green_HW) and np.array_equal(red_HW, blue_HW):
+        return (
+            f"mode {stored.mode} with three equal channels, so class indices saved as a colour image;"
+            " save class indices, one a pixel, as a grey or palette PNG"
+        )
+    return (
+        f"a colour mask (mode {stored.mode}); declare the colour of every class in classes.csv"
+        " (name,index,red,green,blue) at the root of the data, or save class indices as a grey or palette PNG"
+    )
+
+
+def _number_by_palette(stored: StoredMask, palette: tuple[Colour, ...]) -> StoredMask:
+    """Return a palette mask with the indices that its colours have in `palette`, VOC's.
+
+    Palettes are filled up with any colour, so index 255 is void where its colour is none of VOC's, or another index's.
+    """
+    numbers = {VOID_COLOUR: IGNORE} | {colour: index for index, colour in enumerate(palette)}
+    table = np.arange(IGNORE + 1, dtype=np.uint8)
+    for value in stored.present:
+        colour = stored.own_colour(value)
+        if colour in numbers:
+            table[value] = numbers[colour]
+        elif value != IGNORE:
             raise InputError(
-                f"{path}: a JPEG cannot hold labels, its compression smears the class indices;"
-                " save label maps as PNG from the original masks",
-                "mask-mode",
-            )
-        if _holds_colours(image, masks):
-            turn_upright(image)
-            return np.asarray(image.convert("RGB"))
-        if image.mode not in ("P", "L", "1") and not image.mode.startswith("I"):
-            problem = (
-                f"mode {image.mode} holds no class indices; save class indices, one a pixel, as a grey or palette PNG"
-            )
-            if image.getbands()[:3] == ("R", "G", "B"):
-                red, green, blue = image.split()[:3]
-                problem = (
-                    f"a colour mask (mode {image.mode}); declare the colour of every class in classes.csv"
-                    " (name,index,red,green,blue) at the root of the data, or save class indices as a grey or palette"
-                    " PNG"
-                )
-                if red.tobytes() == green.tobytes() == blue.tobytes():
-                    problem = (
-                        f"mode {image.mode} with three equal channels, so class indices saved as a colour image;"
-                        " save class indices, one a pixel, as a grey or palette PNG"
-                    )
-            raise InputError(f"{path}: {problem}", "mask-mode")
-        expected = [channel for colour in masks.palette for channel in colour]
-        if image.mode == "P" and (image.getpalette("RGB") or [])[: len(expected)] != expected:
-            raise InputError(
-                f"{path}: its palette is not VOC's, so its indices may mean other classes; take the mask of the"
-                " official archive, or give masks with classes of their own as a data set of their own (without voc=)",
+                f"{stored.path}: its palette is not VOC's, for index {value} is {stored.palette.get(value)}, so its"
+                " indices may mean other classes; take the mask of the official archive, or give masks with classes of"
+                " their own as a data set of their own (without voc=)",
                 "palette",
             )
-        turn_upright(image)
-        values = np.asarray(image)
-        return values.astype(np.uint8) if values.dtype == bool else values
+    if all(table[value] == value for value in stored.present):
+        return stored
+    return StoredMask(stored.path, "numbers", table[stored.values], mode=stored.mode)
 
 
-def read_mat(path: Path) -> Uint8Array:
-    """Return the class indices (H, W), uint8, of SBD's MATLAB file: the structure `GTcls`, field `Segmentation`."""
-    from scipy.io import loadmat
-
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file; copy it from the official archive")
-    try:
-        values = loadmat(path, variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"]
-    except Exception as error:  # Damaged files make the reader raise almost anything.
-        raise InputError(
-            f"{path}: holds no GTcls.Segmentation, or is damaged ({one_line(error)}); copy it from the official archive"
-            " again"
-        ) from None
-    if values.ndim != 2 or values.dtype != np.uint8:
-        raise InputError(f"{path}: GTcls.Segmentation is {values.dtype} {values.shape}; copy it again from SBD")
-    return np.ascontiguousarray(values)
-
-
-def mask_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) of the mask `path`; of an image, from its header."""
-    if path.suffix.lower() == MAT_SUFFIX:
-        height, width = read_mat(path).shape
-        return width, height
-    return image_size(path)
-
-
-def read_palette(path: Path) -> list[Colour]:
-    """Return the colours of a palette image; an image without a palette has none."""
-    with open_image(path) as image:
-        channels = (image.getpalette("RGB") or []) if image.mode == "P" else []
-        return list(zip(channels[0::3], channels[1::3], channels[2::3], strict=True))
-
-
-def unique_values(values: AnyArray) -> list[int]:
-    """Return the values that occur, in ascending order."""
-    if values.dtype == np.uint8:  # `np.unique` sorts, which takes ten times as long.
-        present: NDArray[np.integer] = np.flatnonzero(np.bincount(values.ravel().view(np.uint8), minlength=256))
-    else:
-        present = np.unique(values).astype(np.int64)
-    return [int(value) for value in present]
-
-
-def _holds_colours(image: Image.Image, masks: MaskFormat) -> bool:
-    """Return whether a mask holds colours of classes rather than their indices.
-
-    RGB does. In a palette image, drawing programs sort the palette as they like: as soon as an index that occurs has
-    a class's colour other than its own class's, all of them are colours. Grey values are colours where they are too
-    large for indices.
-    """
-    if not masks.colours:
-        return False
-    if image.getbands()[:3] == ("R", "G", "B"):
-        return True
-    if image.mode not in ("P", "L"):
-        return False
-    used, declared = unique_values(np.asarray(image)), {*masks.colours, *masks.void_colours}
-    if image.mode == "L":
-        return {(value, value, value) for value in used} <= declared and max(used) >= len(masks.colours)
-    channels = image.getpalette("RGB") or []
-    palette = dict(enumerate(zip(channels[0::3], channels[1::3], channels[2::3], strict=True)))
-    class_colours = dict(enumerate(masks.colours))
-    return any(palette.get(index) in declared and palette.get(index) != class_colours.get(index) for index in used)
+def _classify_shown(stored: StoredMask, masks: MaskFormat) -> Uint8Array:
+    """Return the label map of a palette or grey mask by the colours in which it shows its values."""
+    hidden, opaque = (
+        {stored.palette.get(v) for v in stored.present if (v in stored.hidden) is h} for h in (True, False)
+    )
+    if hidden and opaque:
+        check_hidden(stored.path, hidden != {(0, 0, 0)}, (0, 0, 0) in opaque)
+    counts = np.bincount(stored.values.ravel(), minlength=IGNORE + 1)
+    table = np.full(IGNORE + 1, IGNORE, np.uint8)
+    values_N = np.array([v for v in stored.present if v != IGNORE or stored.own_colour(v) is not None], np.int64)
+    if len(values_N):
+        if bare := [v for v in values_N.tolist() if v not in stored.palette]:
+            raise InputError(
+                f"{stored.path}: index {bare[0]} has no colour in its palette; save the mask with its whole palette",
+                "palette",
+            )
+        colours_N3 = np.array([stored.palette[v] for v in values_N.tolist()], np.uint8)
+        classes_N, distance_N = _match_colours(colours_N3, masks)
+        _refuse_undeclared(stored.path, colours_N3, counts[values_N], distance_N, stored.values.size, masks)
+        table[values_N] = np.where(distance_N <= masks.tolerance, classes_N, IGNORE)
+    label_map: Uint8Array = table[stored.values]
+    return label_map
 
 
 def _classify_colours(colours_HW3: AnyArray, masks: MaskFormat, path: Path) -> Uint8Array:
@@ -212,17 +213,26 @@ def _classify_colours(colours_HW3: AnyArray, masks: MaskFormat, path: Path) -> U
         left_HW &= ~matches_HW
     if left_HW.any():
         codes_N, inverse, counts_N = np.unique(codes_HW[left_HW], return_inverse=True, return_counts=True)
-        if not masks.tolerance:
-            commonest = tuple(int(value) for value in _unpack_colours(codes_N[counts_N.argmax()][None])[0])
-            raise InputError(
-                f"{path}: {counts_N.sum()} pixels ({counts_N.sum() / codes_HW.size:.2%}) have colours of no class, most"
-                f" often {commonest}; name that colour in the class list, or, where edges are smoothed, save the masks"
-                ' without smoothing or set "tolerance" in classes.json',
-                "colours",
-            )
-        classes_N, distance_N = _match_colours(_unpack_colours(codes_N), masks)
+        colours_N3 = _unpack_colours(codes_N)
+        classes_N, distance_N = _match_colours(colours_N3, masks)
+        _refuse_undeclared(path, colours_N3, counts_N, distance_N, codes_HW.size, masks)
         label_map[left_HW] = np.where(distance_N <= masks.tolerance, classes_N, IGNORE)[inverse]
     return label_map
+
+
+def _refuse_undeclared(
+    path: Path, colours_N3: Uint8Array, counts_N: Int64Array, distance_N: Int64Array, pixels: int, masks: MaskFormat
+) -> None:
+    """Refuse colours that no class has, unless a tolerance says what becomes of them."""
+    undeclared_N = np.where(distance_N > 0, counts_N, 0)
+    if undeclared_N.any() and not masks.tolerance:
+        commonest = tuple(int(value) for value in colours_N3[undeclared_N.argmax()])
+        raise InputError(
+            f"{path}: {undeclared_N.sum()} pixels ({undeclared_N.sum() / pixels:.2%}) have colours of no class, most"
+            f" often {commonest}; name that colour in the class list, or, where edges are smoothed, save the masks"
+            ' without smoothing or set "tolerance" in classes.json',
+            "colours",
+        )
 
 
 def _match_colours(colours_N3: Uint8Array, masks: MaskFormat) -> tuple[Int64Array, Int64Array]:
@@ -286,18 +296,24 @@ def explain_wrong_values(wrong: list[int], present: list[int], classes: int) -> 
     return "the class list is too short, or the mask belongs to another one; name all classes or correct the mask"
 
 
-def count_stored_values(path: Path) -> dict[int, int]:
+def count_stored_values(path: Path, masks: MaskFormat = INDEX_MASKS) -> dict[int, int]:
     """Return the number of pixels of each value in a mask of indices, whether a class has the value or not."""
-    values, counts = np.unique(read_mask(path), return_counts=True)
+    values, counts = np.unique(read_mask(path, masks).values, return_counts=True)
     return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
 
 
 def count_inexact_pixels(path: Path, masks: MaskFormat) -> tuple[int, int]:
     """Return how many pixels of a colour mask are within the tolerance of a declared colour, but not it, and beyond."""
     stored = read_mask(path, masks)
-    if stored.ndim != 3:
+    if stored.kind in masks.by_colour:
+        counts = np.bincount(stored.values.ravel(), minlength=IGNORE + 1)
+        colours_N3 = np.array([*stored.shown.values()], np.uint8).reshape(-1, 3)
+        counts_N = counts[[*stored.shown]]
+    elif stored.kind == "colours":
+        codes_N, counts_N = np.unique(_pack_colours(stored.values), return_counts=True)
+        colours_N3 = _unpack_colours(codes_N)
+    else:
         return 0, 0
-    codes_N, counts_N = np.unique(_pack_colours(stored), return_counts=True)
-    _, distance_N = _match_colours(_unpack_colours(codes_N), masks)
+    _, distance_N = _match_colours(colours_N3, masks)
     near_N = (distance_N > 0) & (distance_N <= masks.tolerance)
     return int(counts_N[near_N].sum()), int(counts_N[distance_N > masks.tolerance].sum())

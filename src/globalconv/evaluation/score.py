@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from globalconv.arrays import Int64Array, Uint8Array
-from globalconv.data.masks import read_label_map
-from globalconv.data.source import Prefetcher, Source, Subset
+from globalconv.data.mask_survey import settle_predictions
+from globalconv.data.masks import INDEX_MASKS, read_label_map
+from globalconv.data.source import FileSource, Prefetcher, Source, Subset, resolve_sample
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.region_curves import RegionScores, score_json, score_text
@@ -113,6 +114,8 @@ class Predictions:
 
     class_map: Callable[[int], Uint8Array]
     precision: str
+    files: Sequence[Path] = ()
+    """The file of each class map, where they are read from files."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,9 @@ def score_predictions(
 
 
 def predictions_in(folder: Path, source: Source) -> Predictions:
-    """Return the class maps in `folder`, made by anything: index or palette PNGs with the names of the samples.
+    """Return the class maps in `folder`, made by anything: PNGs with the names of the samples.
+
+    They are read as masks are, in the way that they show together: indices, 0 and 255, colours of the classes.
 
     A sample `day/0001` is looked for as `day/0001.png`, or, where the last parts of all names differ, as `0001.png`.
     `InputError` unless all files are there, before the first is read.
@@ -212,7 +217,10 @@ def predictions_in(folder: Path, source: Source) -> Predictions:
             f"predictions={folder}: {len(missing)} of {len(files)} class maps are not there, the first is {missing[0]};"
             f" {source.name} needs one PNG per image, called like it"
         )
-    return Predictions(lambda index: read_label_map(files[index], source.labels), "class maps")
+    first = resolve_sample(source, 0)[0] if names else None
+    truth = first.masks if isinstance(first, FileSource) else INDEX_MASKS
+    masks = settle_predictions(source.labels, truth, files)
+    return Predictions(lambda index: read_label_map(files[index], source.labels, masks), "class maps", files)
 
 
 def score_together(
@@ -250,8 +258,8 @@ def score_together(
             label_map = source.label_map(index)
             with times.stage("count"):
                 matrices = [ConfusionMatrix(classes) for _ in several]
-                for matrix, total, class_map in zip(matrices, totals, class_maps, strict=True):
-                    with _naming_sample(source, index):
+                for matrix, total, class_map, predictions in zip(matrices, totals, class_maps, several, strict=True):
+                    with _naming_sample(source, index, predictions.files):
                         matrix.update(class_map, label_map)
                     total.counts += matrix.counts
                 if counting is not None:
@@ -275,9 +283,11 @@ def _check_labelled(matrix: ConfusionMatrix, source: Source) -> None:
 
 
 @contextmanager
-def _naming_sample(source: Source, index: int) -> Iterator[None]:
-    """Put the names of source and sample before the message of an `InputError` raised inside."""
+def _naming_sample(source: Source, index: int, files: Sequence[Path] = ()) -> Iterator[None]:
+    """Put the names of source and sample, or the sample's of `files`, before the message of an `InputError` inside."""
     try:
         yield
     except InputError as error:
+        if files:
+            raise InputError(f"{files[index]}: {error}") from error
         raise InputError(f"{source.name}, {source.sample_name(index)}: {error}") from error

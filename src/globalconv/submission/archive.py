@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from globalconv.data.images import open_image
-from globalconv.data.masks import unique_values
+from globalconv.data.mask_files import unique_values
 from globalconv.errors import InputError
 from globalconv.runtime.files import write_atomic
 from globalconv.submission.servers import ListedImage

@@ -12,7 +12,7 @@ from globalconv.data.checks.rules import find_problems
 from globalconv.data.checks.sample import Facts, examine
 from globalconv.data.datasets import image_identity, list_sample_files
 from globalconv.data.images import image_size
-from globalconv.data.masks import mask_size
+from globalconv.data.mask_files import mask_size
 from globalconv.data.source import Source, size_mismatch, spread_evenly
 from globalconv.errors import InputError
 

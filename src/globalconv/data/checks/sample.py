@@ -18,7 +18,8 @@ from scipy import ndimage
 from globalconv.arrays import Uint8Array
 from globalconv.data.datasets import list_sample_files
 from globalconv.data.images import SIDEWAYS, frames_and_orientation
-from globalconv.data.masks import MAT_SUFFIX, count_inexact_pixels, count_stored_values
+from globalconv.data.mask_files import MAT_SUFFIX
+from globalconv.data.masks import count_inexact_pixels, count_stored_values
 from globalconv.data.source import FileSource, Source, resolve_sample
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE
@@ -139,7 +140,7 @@ def examine(source: Source, index: int, split: str) -> Facts:
             facts |= {"near_colours": near, "far_colours": far}
     except Exception as error:
         if isinstance(source, FileSource) and getattr(error, "kind", "") == "values" and not source.masks.binary:
-            stored = Counter(count_stored_values(source.pairs[index].label))
+            stored = Counter(count_stored_values(source.pairs[index].label, source.masks))
             facts["stored"] = dict(stored.most_common(MAX_VALUES))
         add_problem(error, "mask")
     if image is not None and label_map is not None and not problems:

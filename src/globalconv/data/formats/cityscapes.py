@@ -11,7 +11,7 @@ from pathlib import Path
 from globalconv.data.file_names import composed, glob_files
 from globalconv.data.formats import official_counts
 from globalconv.data.formats.layout import Layout
-from globalconv.data.masks import MaskFormat, read_mask, unique_values
+from globalconv.data.masks import MaskFormat, read_mask
 from globalconv.data.source import Pair
 from globalconv.data.splits import ALIASES, ALL
 from globalconv.errors import InputError, OnError, raise_error, suggest
@@ -125,7 +125,7 @@ def _refuse_train_ids(pairs: tuple[Pair, ...]) -> None:
     highest = -1
     for pair in pairs[:SAMPLED_MASKS]:
         try:
-            ids = {*unique_values(read_mask(pair.label))} - {IGNORE}
+            ids = {*read_mask(pair.label).present} - {IGNORE}
         except InputError:  # reported where the mask is read as a sample
             return
         highest = max(highest, *ids) if ids else highest

@@ -14,7 +14,8 @@ from globalconv.data.file_names import glob_files
 from globalconv.data.formats import name_lists, official_counts
 from globalconv.data.formats.layout import Layout
 from globalconv.data.formats.pairing import list_images, report_missing, report_unpaired
-from globalconv.data.masks import MaskFormat, read_mask, read_palette, unique_values
+from globalconv.data.mask_files import read_palette
+from globalconv.data.masks import MaskFormat, read_mask
 from globalconv.data.source import Pair
 from globalconv.data.splits import ALL, select_split
 from globalconv.errors import InputError, OnError, raise_error
@@ -116,7 +117,7 @@ def vocs_own_classes(
         for pair in pairs[:8]:
             if tuple(read_palette(pair.label)[: VOC.num_classes]) != VOC.palette:
                 return None
-            if set(unique_values(read_mask(pair.label))) - {*range(VOC.num_classes), IGNORE}:
+            if {*read_mask(pair.label).present} - {*range(VOC.num_classes), IGNORE}:
                 return None
     except InputError:  # reported where the mask is read as a sample
         return None

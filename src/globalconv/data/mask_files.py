@@ -1,0 +1,260 @@
+"""One mask file in, a `StoredMask` out: its values or colours exactly as they are stored, and how they are shown.
+
+What a decoder would change on the way is undone or refused: lossy compression, known by what the file says of itself
+and not by its suffix; grey of 1, 2 or 4 bits, which Pillow scales to 0..255; pixels that alpha hides. The masks of a
+data set, its predictions and `globalconv data check` all come through here.
+
+Shapes: H x W pixels.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from globalconv.arrays import AnyArray, Uint8Array
+from globalconv.data.images import image_size, open_image, turn_upright
+from globalconv.errors import InputError
+from globalconv.labels import Colour
+from globalconv.runtime.text import one_line
+
+MAT_SUFFIX = ".mat"
+
+WHITE = 255
+
+INDEX_PNG = "save class indices, one a pixel, as a grey or palette PNG"
+
+LOSSY_FORMATS: Mapping[str, str] = {
+    "JPEG": "a JPEG", "MPO": "a JPEG", "JPEG2000": "JPEG 2000", "AVIF": "AVIF", "HEIF": "HEIF", "JXL": "JPEG XL",
+    "BLP": "a texture (BLP)", "DDS": "a texture (DDS)", "FTEX": "a texture (FTEX)", "PCD": "a Photo CD",
+}  # fmt: skip
+"""Formats, by Pillow's names, of which no header tells for sure that every pixel is what was saved."""
+
+TIFF_HEADERS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+COMPRESSION, PHOTOMETRIC = 259, 262
+"""Tags of a TIFF."""
+TIFF_LERC, TIFF_WEBP = 34887, 50001
+LOSSY_TIFF: Mapping[int, str] = {
+    6: "JPEG", 7: "JPEG", 33003: "JPEG 2000", 33005: "JPEG 2000", 34676: "SGI's logarithm", 34677: "SGI's logarithm",
+    34712: "JPEG 2000", TIFF_LERC: "LERC", 34892: "JPEG", TIFF_WEBP: "lossy WebP", 50002: "JPEG XL", 52546: "JPEG XL",
+}  # fmt: skip
+"""Compressions in a TIFF that may change values; WebP does unless it is a lossless one."""
+
+
+@dataclass(frozen=True)
+class StoredMask:
+    """A mask as it is stored."""
+
+    path: Path
+    kind: Literal["colours", "palette", "greys", "numbers"]
+    """Colours of pixels; indices of a palette; grey values of up to 8 bits; other numbers, which are never shown."""
+    values: AnyArray
+    """Integers (H, W); colours: uint8 (H, W, 3)."""
+    palette: Mapping[int, Colour] = field(default_factory=dict)
+    """The colour in which each value is shown, of palettes and greys, whether it occurs or not."""
+    mode: str = ""
+    """Pillow's name for how pixels are stored."""
+    levels: int = WHITE
+    """The grey value that is white: 1, 3 or 15 in a mask of few bits."""
+    white_is_zero: bool = False
+    """Stored as a TIFF in which 0 is white: `values` are those that a viewer shows, 0 for black."""
+    hidden: frozenset[int] = frozenset()
+    """Indices of a palette that are transparent."""
+
+    @cached_property
+    def present(self) -> list[int]:
+        """The values that occur, in ascending order."""
+        return unique_values(self.values)
+
+    @cached_property
+    def shown(self) -> dict[int, Colour]:
+        """The values that occur and are shown in a colour, each with it."""
+        return {value: self.palette[value] for value in self.present if value in self.palette}
+
+    def own_colour(self, value: int) -> Colour | None:
+        """Return the colour of a value, unless a smaller one has it too: palettes are filled up with any colour."""
+        colour = self.palette.get(value)
+        shared = any(self.palette[other] == colour for other in range(value) if other in self.palette)
+        return None if shared else colour
+
+
+def load_mask(path: Path, lossy: bool = False) -> StoredMask:
+    """Return the mask `path`; `InputError` if it holds no labels, or has a compression that changes values.
+
+    With `lossy`, such a mask is accepted, as colours that are near those that were saved.
+    """
+    if path.suffix.lower() == MAT_SUFFIX:
+        return StoredMask(path, "numbers", read_mat(path))
+    tags = _read_tiff_tags(path)
+    compression = int(tags.get(COMPRESSION, 1))
+    if compression == TIFF_LERC:
+        raise InputError(
+            f"{path}: a TIFF compressed with LERC, which may change values and which Pillow cannot read; save the"
+            " original masks with deflate, or as PNG",
+            "mask-mode",
+        )
+    with open_image(path) as image:
+        smearing, levels = _find_lossy_compression(image, path, compression), _grey_levels(image)
+        if smearing and not lossy:
+            raise InputError(
+                f"{path}: {smearing} cannot hold labels, its compression smears the class indices; save label maps as"
+                " PNG from the original masks",
+                "mask-mode",
+            )
+        image.load()
+        turn_upright(image)
+        mode, transparency = image.mode, image.info.get("transparency")
+        if smearing or image.getbands()[:3] == ("R", "G", "B"):
+            return StoredMask(path, "colours", _opaque_colours(image, path), mode=mode)
+        values = np.asarray(image)
+        if mode == "P":
+            alpha = transparency if isinstance(transparency, bytes) else b""
+            hidden = {index for index, opacity in enumerate(alpha) if not opacity}
+            hidden |= {transparency} if isinstance(transparency, int) else set()
+            return StoredMask(path, "palette", values, _palette(image), mode, hidden=frozenset(hidden))
+        if mode.startswith("I"):
+            if levels > WHITE:  # a PGM with its own maximum, which Pillow scales to 16 bits
+                values = np.rint(values * (levels / 65535)).astype(np.int32)
+            return StoredMask(path, "numbers", values, mode=mode)
+        if mode not in ("L", "1"):
+            raise InputError(
+                f"{path}: mode {mode} holds no class indices; {INDEX_PNG}",
+                "mask-mode",
+            )
+        if mode == "1":
+            values, levels = values.astype(np.uint8), 1
+        elif levels < WHITE:
+            values = np.rint(values * (levels / WHITE)).astype(np.uint8)
+        palette: dict[int, Colour] = {value: (round(value * WHITE / levels),) * 3 for value in range(levels + 1)}
+        white_is_zero = bool(tags) and tags.get(PHOTOMETRIC) == 0
+        return StoredMask(path, "greys", values, palette, mode, levels, white_is_zero)
+
+
+def read_mat(path: Path) -> Uint8Array:
+    """Return the class indices (H, W), uint8, of SBD's MATLAB file: the structure `GTcls`, field `Segmentation`."""
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; copy it from the official archive")
+    try:
+        values = loadmat(path, variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"]
+    except Exception as error:  # Damaged files make the reader raise almost anything.
+        raise InputError(
+            f"{path}: holds no GTcls.Segmentation, or is damaged ({one_line(error)}); copy it from the official archive"
+            " again"
+        ) from None
+    if values.ndim != 2 or values.dtype != np.uint8:
+        raise InputError(f"{path}: GTcls.Segmentation is {values.dtype} {values.shape}; copy it again from SBD")
+    return np.ascontiguousarray(values)
+
+
+def mask_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) of the mask `path`; of an image, from its header."""
+    if path.suffix.lower() == MAT_SUFFIX:
+        height, width = read_mat(path).shape
+        return width, height
+    return image_size(path)
+
+
+def read_palette(path: Path) -> list[Colour]:
+    """Return the colours of a palette image; an image without a palette has none."""
+    with open_image(path) as image:
+        return [*_palette(image).values()] if image.mode == "P" else []
+
+
+def unique_values(values: AnyArray) -> list[int]:
+    """Return the values that occur, in ascending order."""
+    if values.dtype == np.uint8:  # `np.unique` sorts, which takes ten times as long.
+        present: NDArray[np.integer] = np.flatnonzero(np.bincount(values.ravel().view(np.uint8), minlength=256))
+    else:
+        present = np.unique(values).astype(np.int64)
+    return [int(value) for value in present]
+
+
+def _find_lossy_compression(image: Image.Image, path: Path, compression: int) -> str:
+    """Return what an image that was just opened is compressed with, where that may change values; else ""."""
+    if lossy := LOSSY_FORMATS.get(image.format or ""):
+        return lossy
+    if image.format == "WEBP":
+        return "" if _is_lossless_webp(path.read_bytes()) else "lossy WebP"
+    if compression == TIFF_WEBP and b"VP8 " not in path.read_bytes():  # its tiles are WebP files of their own
+        return ""
+    return f"{LOSSY_TIFF[compression]} inside a TIFF" if compression in LOSSY_TIFF else ""
+
+
+def _is_lossless_webp(content: bytes) -> bool:
+    """Return whether every frame of a WebP file is coded without loss (chunk VP8L, not VP8)."""
+
+    def chunks(start: int, end: int) -> Iterator[bytes]:
+        while start + 8 <= end:
+            name, length = content[start : start + 4], struct.unpack_from("<I", content, start + 4)[0]
+            if name == b"ANMF":  # 16 bytes about the frame, and then its chunks
+                yield from chunks(start + 24, min(end, start + 8 + length))
+            else:
+                yield name
+            start += 8 + length + length % 2
+
+    return b"VP8 " not in chunks(12, len(content))
+
+
+def _read_tiff_tags(path: Path) -> Mapping[int, Any]:
+    """Return the tags of the first page of a TIFF, which Pillow need not be able to read; of other files, none."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(16)
+            if header[:4] not in TIFF_HEADERS:
+                return {}
+            directory = ImageFileDirectory_v2(header if b"+" in header[:4] else header[:8])
+            file.seek(directory.next)
+            directory.load(file)
+            return dict(directory)
+    except Exception:  # whatever is wrong with the file, who opens it reports it
+        return {}
+
+
+def _grey_levels(image: Image.Image) -> int:
+    """Return the number that an image that was just opened stores for white: Pillow scales 2 and 4 bits to 8."""
+    for tile in image.tile[:1] if hasattr(image, "tile") else ():
+        arguments = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        if tile.codec_name in ("ppm", "ppm_plain"):
+            return int(arguments[1])
+        for bits in (2, 4):
+            if str(arguments[0]).startswith(f"L;{bits}"):
+                return 2**bits - 1
+    return WHITE
+
+
+def _palette(image: Image.Image) -> dict[int, Colour]:
+    channels = image.getpalette("RGB") or []
+    return dict(enumerate(zip(channels[0::3], channels[1::3], channels[2::3], strict=True)))
+
+
+def _opaque_colours(image: Image.Image, path: Path) -> Uint8Array:
+    """Return the colours (H, W, 3) of an image; `InputError` where alpha hides some pixels that have colours."""
+    colours_HW3 = np.asarray(image.convert("RGB"))
+    if "A" in image.getbands():
+        hidden_HW = np.asarray(image.getchannel("A")) == 0
+        black_HW = ~colours_HW3.any(axis=2)
+        if hidden_HW.any() and not hidden_HW.all():
+            check_hidden(path, bool((hidden_HW & ~black_HW).any()), bool((black_HW & ~hidden_HW).any()))
+    return colours_HW3
+
+
+def check_hidden(path: Path, coloured: bool, black_elsewhere: bool) -> None:
+    """Refuse a mask of colours that are transparent in places, unless they are black there and nowhere else.
+
+    That is what tools write where nothing is drawn. Other transparent pixels may be erased ones.
+    """
+    if coloured or black_elsewhere:
+        raise InputError(
+            f"{path}: some pixels are transparent and still have a colour, so what they are cannot be told; save masks"
+            " without transparency, each pixel in the colour of its class",
+            "alpha",
+        )
