@@ -1,13 +1,16 @@
 """Worker processes, always started fresh: forking a program that has started threads can hang."""
 
+import atexit
+import contextlib
 import os
 import signal
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -60,35 +63,101 @@ def map_in_processes(
     initializer: Callable[..., object] | None = None,
     arguments: tuple[Any, ...] = (),
 ) -> Iterator[R]:
-    """Yield `work(job)` of all `jobs` in order, computed by `count` processes.
+    """Yield `work(job)` of all `jobs` in order, computed by at most `count` processes.
 
     Each process first calls `initializer(*arguments)`. Closing the iterator does not wait for unfinished jobs.
-    Raises `InputError` where a process dies, with `name(job)` for the first job without a result.
+    Raises what a job raises, and `InputError` where a process dies, with `name(job)` for the first job of those that
+    it had taken.
+
+    When the iterator ends, in whatever way, the processes have ended, too. No thread takes part, as does that of
+    `concurrent.futures`, which is still at work when a pool of killed processes is left: the end of the program may
+    meet it while it closes what both of them use.
     """
-    done, others = 0, {*active_children()}
-    pool = ProcessPoolExecutor(count, get_context("spawn"), _start_worker, (initializer, arguments))
-    # `list(map(...))` runs in the worker: a `map` pickles as its function and its items.
-    chunks = deque(pool.submit(list, map(work, jobs[at : at + CHUNK])) for at in range(0, len(jobs), CHUNK))
-    try:
-        while chunks:  # `popleft`, so that results handed on are not kept
-            for result in chunks.popleft().result():
-                done += 1
-                yield result
-    except BrokenProcessPool:
-        raise InputError(
-            f"{name(jobs[done])}: a process died near this sample, most likely for lack of memory; look at its size, or"
-            " give `workers` 1"
-        ) from None
-    finally:
-        # Killed, not cancelled: running jobs would go on, and a chunk that is cancelled when its process dies makes
-        # the pool's own thread print a traceback.
-        for process in {*active_children()} - others:
+    chunks = [jobs[at : at + CHUNK] for at in range(0, len(jobs), CHUNK)]
+    waiting = deque(range(len(chunks)))
+    at_work: dict[Connection, int] = {}
+    """The chunk that the process at the other end works on."""
+    done: dict[int, list[R]] = {}
+    processes: list[BaseProcess] = []
+    connections: list[Connection] = []
+
+    def stop() -> None:
+        """Kill the processes: whatever they still do is for nobody."""
+        started = [process for process in processes if process.pid is not None]
+        for process in started:
             process.kill()
-        pool.shutdown(wait=False)
+        for process in started:
+            process.join()
+            process.close()
+        for connection in connections:
+            connection.close()
+        processes.clear()
+
+    def hand_out(connection: Connection) -> None:
+        """Give a process that has nothing to do the next chunk, if there is one."""
+        if waiting:
+            at_work[connection] = chunk = waiting.popleft()
+            try:
+                connection.send(chunks[chunk])
+            except ConnectionError:
+                raise _death(name(chunks[chunk][0])) from None
+
+    def collect(timeout: float | None) -> None:
+        """Take the results that are there, and give those who sent them more; wait for one if `timeout` is None."""
+        ready = wait([*at_work], timeout)
+        for connection in [one for one in at_work if one in ready]:
+            chunk = at_work.pop(connection)
+            try:
+                results, error = connection.recv()
+            except (EOFError, ConnectionError):
+                raise _death(name(chunks[chunk][0])) from None
+            if error is not None:
+                raise error
+            done[chunk] = results
+            hand_out(connection)
+
+    atexit.register(stop)  # before multiprocessing waits for its children, where this iterator is left and not closed
+    try:
+        context = get_context("spawn")
+        for _ in range(min(count, len(chunks))):
+            connection, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, work, initializer, arguments))
+            processes.append(process)
+            connections.append(connection)
+            try:
+                process.start()
+            except ConnectionError:
+                raise _death(name(jobs[0])) from None
+            theirs.close()
+            hand_out(connection)
+        for chunk in range(len(chunks)):
+            while chunk not in done:
+                collect(None)
+            for result in done.pop(chunk):
+                yield result
+                collect(0)  # whoever takes the results may be slow, too
+    finally:
+        stop()
+        atexit.unregister(stop)
 
 
-def _start_worker(initializer: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
-    """Prepare a worker process, which ends when its parent is killed, instead of waiting for jobs for ever."""
+def _death(name: str) -> InputError:
+    return InputError(
+        f"{name}: a process died near this sample, most likely for lack of memory; look at its size, or give `workers`"
+        " 1"
+    )
+
+
+def _serve(
+    connection: Connection,
+    work: Callable[[J], R],
+    initializer: Callable[..., object] | None,
+    arguments: tuple[Any, ...],
+) -> None:
+    """Answer each list of jobs from `connection` with (results, None) or (None, what was raised), in a process.
+
+    The process ends when its parent is killed, instead of waiting for jobs for ever.
+    """
     parent = parent_process()
     assert parent is not None
 
@@ -98,5 +167,16 @@ def _start_worker(initializer: Callable[..., object] | None, arguments: tuple[An
 
     ignore_signals()
     Thread(target=exit_with_parent, daemon=True).start()
-    if initializer is not None:
-        initializer(*arguments)
+    with contextlib.suppress(EOFError, ConnectionError):  # the parent has ended, or has no more jobs
+        while True:
+            jobs = connection.recv()
+            try:
+                if initializer is not None:
+                    initializer(*arguments)
+                    initializer = None
+                results = [work(job) for job in jobs]
+            except Exception as error:
+                error.add_note(f"in a worker process:\n{traceback.format_exc()}")
+                connection.send((None, error))
+            else:
+                connection.send((results, None))
