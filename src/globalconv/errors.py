@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Literal
 
+from globalconv.runtime.text import printable
+
 
 class GlobalconvError(Exception):
     """Base of all errors for users. The message is one line: what, which value, what to do."""
@@ -105,7 +107,7 @@ def as_options(text: str) -> str:
 
 def print_line(line: str) -> None:
     """Print `line` to standard error. A reader that has gone (`2>&1 | head`) is no error."""
-    line = as_options(line) if _naming_options else line
+    line = printable(as_options(line) if _naming_options else line)
     try:
         print(line, file=sys.stderr, flush=True)
     except BrokenPipeError:

@@ -42,3 +42,16 @@ def test_the_end_is_printed_once() -> None:
         for image in (1, 2, 3):
             progress.update(3, {"evaluating": f"{image}/3"})
     assert len(out.getvalue().splitlines()) == 1
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_names_are_shown_as_they_are_spelt(terminal: bool) -> None:
+    """Neither obeyed by the terminal nor read as rich's markup or the name of an emoji."""
+    out, name = io.StringIO(), "\x1b[2K[red]:cat:\u202e"
+    console = Console(file=out, force_terminal=terminal, width=300, color_system=None)
+    with Progress(name, 1, "images", console=console) as progress:
+        progress.update(1, {"class": name})
+        progress.print(name)
+    text = out.getvalue()
+    assert text.count(r"\x1b[2K[red]:cat:\u202e") >= 3 and "\u202e" not in text
+    assert terminal or "\x1b" not in text

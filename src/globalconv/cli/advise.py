@@ -11,6 +11,7 @@ from globalconv.data.roots import parse_data
 from globalconv.errors import InputError
 from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import print_text
 
 
 @dataclass(frozen=True)
@@ -56,5 +57,5 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         parse_data(options.data), options.weights, options.kernel_sizes, options.backbone, options.split,
         options.layout, options.maps, options.images, options.seed, options.device,
     )  # fmt: skip
-    print(json.dumps(advice.to_json(), indent=2) if options.json else advice.text())
+    print_text(json.dumps(advice.to_json(), indent=2) if options.json else advice.text())
     return 0

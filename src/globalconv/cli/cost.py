@@ -12,6 +12,7 @@ from globalconv.cli.options import read_options
 from globalconv.errors import InputError
 from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import print_text
 from globalconv.training.recipe import ModelSettings
 
 NETWORK = ModelSettings()
@@ -64,5 +65,5 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         options.weights or options.model, int(size[1]), int(size[2]), options.classes, options.heads,
         options.kernel_sizes, latency,
     )  # fmt: skip
-    print(json.dumps(comparison.to_json(), indent=2) if options.json else comparison.text())
+    print_text(json.dumps(comparison.to_json(), indent=2) if options.json else comparison.text())
     return 0

@@ -12,6 +12,7 @@ from globalconv.data.roots import parse_data
 from globalconv.errors import as_options
 from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import print_text
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         options.workers,
         options.device,
     )
-    print(f"written     {options.out / 'crf.json'}")
+    print_text(f"written     {options.out / 'crf.json'}")
     if verdict.word == "use it":
         weights, crf = shlex.quote(str(options.weights)), shlex.quote(str(options.out / "crf.json"))
-        print(f"next        globalconv predict {weights} IMAGE --out FOLDER --crf {crf}")
-    print(as_options("\n".join(verdict.lines())))
+        print_text(f"next        globalconv predict {weights} IMAGE --out FOLDER --crf {crf}")
+    print_text(as_options("\n".join(verdict.lines())))
     return 0

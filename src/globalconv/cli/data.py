@@ -13,6 +13,7 @@ from globalconv.cli.options import read_options
 from globalconv.data.roots import parse_data
 from globalconv.errors import InputError, as_options, suggest
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import print_text
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class PrepareOptions:
 def run(arguments: list[str], stop: StopRequest) -> int:
     """Run the job that the first argument names."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: globalconv data JOB [options]\n")
-        print("\n".join(f"  {job:<8} {line}" for job, (line, _) in JOBS.items()))
+        print_text("usage: globalconv data JOB [options]\n")
+        print_text("\n".join(f"  {job:<8} {line}" for job, (line, _) in JOBS.items()))
         return 0
     job, *rest = arguments
     if job not in JOBS:
@@ -100,7 +101,7 @@ def run_check(arguments: list[str]) -> int:
     report = check_data(root, options.layout, options.splits, options.workers)
     findings = tuple(replace(finding, message=as_options(finding.message)) for finding in report.findings)
     report = replace(report, findings=findings)
-    print(json.dumps(report_to_json(report), indent=2) if options.json else format_report(report))
+    print_text(json.dumps(report_to_json(report), indent=2) if options.json else format_report(report))
     if options.sheet is not None:
         write_sheet(report, options.sheet)
     return 0 if report.ready else 2
@@ -118,7 +119,7 @@ def run_scenes(arguments: list[str]) -> int:
     scenes = SceneSet(options.train, options.val, options.size, dial, options.seed)
     with Progress("drawn", len(scenes), "scenes") as progress:
         write_scenes(options.out, scenes, options.workers, lambda done, total: progress.update(done))
-    print(f"done: {options.out}\nnext: globalconv train folder --data {shlex.quote(str(options.out))} --out RUN")
+    print_text(f"done: {options.out}\nnext: globalconv train folder --data {shlex.quote(str(options.out))} --out RUN")
     return 0
 
 
@@ -132,7 +133,7 @@ def run_prepare(arguments: list[str]) -> int:
     root = prepare_data(options.name, options.out, options.archives, options.packages, options.mirror, log=print)
     place = shlex.quote(str(root))
     use = f"pretrain --data {place} --out RUN" if options.name == "imagenet" else f"data check {place}"
-    print(f"done: {root}\nnext: globalconv {use}")
+    print_text(f"done: {root}\nnext: globalconv {use}")
     return 0
 
 

@@ -7,6 +7,7 @@ from globalconv.cli.options import read_options
 from globalconv.errors import print_line
 from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import print_text
 
 
 @dataclass(frozen=True)
@@ -28,5 +29,5 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         from globalconv.jobs.demo import run_demo
 
     page = run_demo(options.out, options.scenes, options.steps, stop, print_line)
-    print(page.resolve())
+    print_text(page.resolve())
     return 0

@@ -14,6 +14,7 @@ from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.infer.inference_settings import CRF, PLAIN, InferenceSettings
 from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import print_text
 
 
 @dataclass(frozen=True)
@@ -64,5 +65,5 @@ def run(arguments: list[str], stop: StopRequest) -> int:
             options.weights, parse_data(options.data), options.split, options.layout, options.device, options.precision,
             options.report, options.inference, options.regions,
         )  # fmt: skip
-    print(json.dumps(score.to_json(), indent=2) if options.json else score.table())
+    print_text(json.dumps(score.to_json(), indent=2) if options.json else score.table())
     return 0

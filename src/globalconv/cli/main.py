@@ -24,7 +24,7 @@ from globalconv.errors import (
 from globalconv.runtime.memory import keep_freed_memory
 from globalconv.runtime.processes import is_first_process
 from globalconv.runtime.signals import StopRequest
-from globalconv.runtime.text import one_line
+from globalconv.runtime.text import one_line, print_text
 
 VERBS = {
     "demo": "train and compare two small networks on built-in scenes; writes the report of both",
@@ -50,8 +50,7 @@ usage: globalconv VERB [options]      globalconv VERB --help      globalconv --v
 
 {verbs}
 
-Exit codes: 0 done; 2 input refused or skipped; 3 training diverged; 130, 143 stopped with the state saved; 1 our fault.
-"""
+Exit codes: 0 done; 2 input refused or skipped; 3 training diverged; 130, 143 stopped, the state saved; 1 our fault."""
 
 
 def command() -> NoReturn:
@@ -96,12 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if verb in ("-h", "--help", "help"):
                     width = max(map(len, VERBS))
                     verbs = "\n".join(f"  {name:<{width}}  {line}" for name, line in VERBS.items())
-                    print(USAGE.format(verbs=verbs), end="")
+                    print_text(USAGE.format(verbs=verbs))
                     return 0
                 if verb == "--version":
                     from globalconv import __version__
 
-                    print(f"globalconv {__version__}")
+                    print_text(f"globalconv {__version__}")
                     return 0
                 if verb not in VERBS:
                     raise InputError(f"{verb!r} is no verb of globalconv; {suggest(verb, VERBS)}")

@@ -14,6 +14,7 @@ from globalconv.jobs.paper import TableSettings, list_runs, make_tables, write_r
 from globalconv.paper.plan import check_overrides, on_fold, with_steps
 from globalconv.paper.tables import RANKINGS, TABLES, ranking_text
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import print_text
 from globalconv.training.recipe import Recipe, StagedRecipe
 from globalconv.training.recipes.index import recipe_named
 
@@ -22,8 +23,7 @@ USAGE = """usage: globalconv paper TABLE ... [--recipe NAME] [--data PATH] [--se
 {tables}
   report   all results as a page: what agrees with the paper, what does not, and what is inconclusive
 
-Several tables share their runs. globalconv paper table1 --help lists all options; docs/paper-tables.md is the guide.
-"""
+Several tables share their runs. globalconv paper table1 --help lists all options; docs/paper-tables.md is the guide."""
 
 
 def run(arguments: list[str], stop: StopRequest) -> int:
@@ -31,7 +31,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         titles = {name: table.title for name, table in (TABLES | RANKINGS).items()}
         lines = (f"  {name:<8} {titles[name]}" for name in sorted(titles, key=lambda name: int(name[5:])))
-        print(USAGE.format(tables="\n".join(lines)), end="")
+        print_text(USAGE.format(tables="\n".join(lines)))
         return 0
     if arguments[0] == "report":
         return _write_report(arguments[1:])
@@ -44,7 +44,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         raise InputError(f"paper {' '.join(names)}: is printed and takes no options; leave out {options[0]}")
     for name in names:
         if name in RANKINGS:
-            print(ranking_text(RANKINGS[name]))
+            print_text(ranking_text(RANKINGS[name]))
     if measured:
         _print_tables(measured, options, stop)
     return 0
@@ -97,7 +97,7 @@ def _print_tables(names: list[str], arguments: list[str], stop: StopRequest) -> 
     settings = TableSettings(
         tables, folds, parse_data(options.data), options.runs, options.results, options.seeds, options.first
     )
-    print(list_runs(settings) if options.list else make_tables(settings, stop, print_line))
+    print_text(list_runs(settings) if options.list else make_tables(settings, stop, print_line))
 
 
 @dataclass(frozen=True)
@@ -126,5 +126,5 @@ def _write_report(arguments: list[str]) -> int:
         raise InputError("paper report: name the folders of results, --results FOLDER ...")
     root = parse_data(options.data)
     for path in write_reports(options.results, options.out, options.text, options.runs, root, options.occluders):
-        print(path.resolve())
+        print_text(path.resolve())
     return 0

@@ -11,7 +11,7 @@ from globalconv.errors import InputError, print_line
 from globalconv.infer.inference_settings import CRF, PLAIN, InferenceSettings
 from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
-from globalconv.runtime.text import one_line
+from globalconv.runtime.text import one_line, print_text
 
 
 @dataclass(frozen=True)
@@ -47,5 +47,5 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         path = "" if failure.path in failure.error else f"{failure.path}: "
         line = one_line(f"{path}{failure.error}", limit=None)  # a file's name may hold line breaks
         print_line(f"globalconv: skipped {line}")
-    print(f"done: {options.out}" + (f"; {len(failures)} skipped, listed in failures.json" if failures else ""))
+    print_text(f"done: {options.out}" + (f"; {len(failures)} skipped, listed in failures.json" if failures else ""))
     return 2 if failures else 0

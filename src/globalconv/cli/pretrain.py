@@ -10,6 +10,7 @@ import tyro
 from globalconv.cli.options import read_options
 from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import print_text
 from globalconv.training.recipe import PretrainRecipe
 
 
@@ -35,6 +36,6 @@ def run(arguments: list[str], stop: StopRequest) -> int:
 
     file = shlex.quote(str(pretrain(options.recipe, options.data, options.out, options.resume, stop)))
     backbone = options.recipe.model.backbone
-    print(f"done: {file}")
-    print(f"next: globalconv train RECIPE --model.backbone {backbone} --model.backbone-weights {file} ...")
+    print_text(f"done: {file}")
+    print_text(f"next: globalconv train RECIPE --model.backbone {backbone} --model.backbone-weights {file} ...")
     return 0

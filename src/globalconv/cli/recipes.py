@@ -8,6 +8,7 @@ import tyro
 
 from globalconv.cli.options import read_options
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import print_text
 from globalconv.training.recipe import StagedRecipe
 from globalconv.training.recipes.index import RECIPES, STAGED, description, recipe_named
 
@@ -26,7 +27,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     for name in (*RECIPES, *STAGED) if options.name is None else [options.name]:
         recipe = recipe_named(name)
         stages = f" (stages {', '.join(recipe.stages)})" if isinstance(recipe, StagedRecipe) else ""
-        print(f"{name}{stages}\n{textwrap.indent(description(name), '    ')}\n")
+        print_text(f"{name}{stages}\n{textwrap.indent(description(name), '    ')}\n")
     if options.name is not None:
-        print(json.dumps(recipe_named(options.name).to_json(), indent=2))
+        print_text(json.dumps(recipe_named(options.name).to_json(), indent=2))
     return 0

@@ -10,6 +10,7 @@ from globalconv.cli.options import DataOption, read_options
 from globalconv.data.roots import parse_data
 from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import print_text
 
 
 @dataclass(frozen=True)
@@ -47,5 +48,5 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         options.device,
         options.precision,
     )
-    print(page.resolve())
+    print_text(page.resolve())
     return 0

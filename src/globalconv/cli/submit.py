@@ -11,6 +11,7 @@ from globalconv.data.roots import parse_data
 from globalconv.infer.inference_settings import CRF, PLAIN, InferenceSettings
 from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import print_text
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         options.benchmark, options.weights, parse_data(options.data), options.out, options.split, options.competition,
         options.device, options.precision, options.inference, options.trial,
     )  # fmt: skip
-    print(f"done: {options.out} with {count} predictions; {options.out}.predictions is not needed any more")
+    print_text(f"done: {options.out} with {count} predictions; {options.out}.predictions is not needed any more")
     server = BENCHMARKS[options.benchmark]
     if options.trial or options.split != "test":
-        print(f"next: look at it; the server takes the whole test split only, {server.counts['test']} images")
+        print_text(f"next: look at it; the server takes the whole test split only, {server.counts['test']} images")
     else:
-        print(f"next: upload it at {server.upload}")
+        print_text(f"next: upload it at {server.upload}")
     return 0

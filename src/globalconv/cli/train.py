@@ -13,6 +13,7 @@ from globalconv.errors import InputError, suggest
 from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.processes import is_first_process
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import print_text
 from globalconv.training.recipe import Recipe
 from globalconv.training.recipes.index import RECIPES, STAGED, first_line, recipe_named
 
@@ -20,8 +21,7 @@ USAGE = """usage: globalconv train RECIPE --data PATH --out RUN [--FIELD VALUE .
 
 {recipes}
 
-globalconv train RECIPE --help lists all fields of a recipe; globalconv recipes says what each costs and reaches.
-"""
+globalconv train RECIPE --help lists all fields of a recipe; globalconv recipes says what each costs and reaches."""
 
 
 def train_options(default: Recipe) -> Any:
@@ -54,7 +54,7 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     names = [*RECIPES, *STAGED]
     if name in ("-h", "--help"):
         width = max(map(len, names))
-        print(USAGE.format(recipes="\n".join(f"  {name:<{width}}  {first_line(name)}" for name in names)), end="")
+        print_text(USAGE.format(recipes="\n".join(f"  {name:<{width}}  {first_line(name)}" for name in names)))
         return 0
     if name.startswith("-"):
         raise InputError(f"train {name}: name a recipe first; {suggest(name, names)}")
@@ -70,6 +70,6 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         return 0
     run_folder = shlex.quote(str(out))
     data = "".join([" --data", *(f" {shlex.quote(word)}" for word in options.data)]) if options.data else ""
-    print(f"done: {out}; its report: {out / 'report.html'}\nnext: globalconv evaluate {run_folder}{data}")
-    print(f"      globalconv predict {run_folder} IMAGE --out FOLDER")
+    print_text(f"done: {out}; its report: {out / 'report.html'}\nnext: globalconv evaluate {run_folder}{data}")
+    print_text(f"      globalconv predict {run_folder} IMAGE --out FOLDER")
     return 0

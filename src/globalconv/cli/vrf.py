@@ -12,6 +12,7 @@ from globalconv.errors import InputError
 from globalconv.receptive_field.field_settings import OCCLUSION, FieldSettings
 from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
+from globalconv.runtime.text import print_text
 
 
 @dataclass(frozen=True)
@@ -53,5 +54,5 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         weights, image, (int(x), int(y)), options.out, options.settings, options.class_name, options.label_map,
         options.device,
     )  # fmt: skip
-    print(json.dumps(fields.to_json(), indent=2) if options.json else f"{fields.table()}\nwritten: {options.out}")
+    print_text(json.dumps(fields.to_json(), indent=2) if options.json else f"{fields.table()}\nwritten: {options.out}")
     return 0

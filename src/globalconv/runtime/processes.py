@@ -8,13 +8,14 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any, TypeVar
 
 from globalconv.errors import InputError
+from globalconv.runtime.signals import SIGNALS
 
 CHUNK = 8
 """Jobs that a worker process receives at a time."""
@@ -51,8 +52,22 @@ def usable_cores() -> int:
 
 def ignore_signals(*_: object) -> None:
     """Ignore Ctrl-C and SIGTERM in a worker: its parent handles them and ends it."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def hold_signals() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the end of the block, and in a process that is started in it for ever."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # which the first process starts, and which would let them in
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def map_in_processes(
@@ -125,7 +140,8 @@ def map_in_processes(
             processes.append(process)
             connections.append(connection)
             try:
-                process.start()
+                with hold_signals():
+                    process.start()
             except ConnectionError:
                 raise _death(name(jobs[0])) from None
             theirs.close()

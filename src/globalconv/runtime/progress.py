@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from globalconv.errors import discard_output
+from globalconv.runtime.text import printable
 
 PLAIN_SECONDS = 10.0
 """Shortest time between two plain lines."""
@@ -40,8 +41,8 @@ class Progress:
     """
 
     def __init__(self, title: str, total: int, unit: str, start: int = 0, console: Console | None = None) -> None:
-        self.title, self.total, self.unit, self.start = title, total, unit, start
-        self._console = console or _Console(stderr=True, highlight=False, markup=False)
+        self.title, self.total, self.unit, self.start = printable(title), total, unit, start
+        self._console = console or _Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._bar: Bar | None = None
         self._ended = False
         self._began = self._written = time.monotonic()
@@ -50,7 +51,7 @@ class Progress:
         self._began = self._written = time.monotonic()
         if self._console.is_terminal:
             self._bar = Bar(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=20),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(compact=True),
@@ -74,7 +75,7 @@ class Progress:
         rate = (done - self.start) / max(now - self._began, 1e-9)
         words = [f"{rate:.2f} {self.unit}/s", *(f"{name} {value}" for name, value in (facts or {}).items())]
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], total=self.total, completed=done, facts="  ".join(words))
+            self._bar.update(self._bar.task_ids[0], total=self.total, completed=done, facts=printable("  ".join(words)))
         elif now - self._written >= PLAIN_SECONDS or (done == self.total and not self._ended):
             self._written, self._ended = now, done == self.total
             left = duration((self.total - done) / rate) if rate > 0 else "?"
@@ -82,4 +83,4 @@ class Progress:
 
     def print(self, line: str) -> None:
         """Print a line above the bar."""
-        self._console.print(line, soft_wrap=True)
+        self._console.print(printable(line), soft_wrap=True, markup=False, emoji=False)
