@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
+from globalconv.data.image_format import ImageFormat
 from globalconv.data.images import (
     frames_and_orientation,
     image_size,
@@ -45,7 +46,8 @@ def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
     photo = photo or grey.convert("RGB").convert(mode)
     suffix = {"CMYK": "tif", "YCbCr": "tif", "LAB": "tif", "F": "tif", "I": "tif"}.get(mode, "png")
     unstored = mode in ("HSV", "PA")  # No file format stores these: through the converter itself.
-    image = to_rgb(photo, "x") if unstored else read_image(save(tmp_path, photo, f"x.{suffix}"))
+    rule = ImageFormat(1.0 if mode == "F" else 65535.0)
+    image = to_rgb(photo, "x", rule) if unstored else read_image(save(tmp_path, photo, f"x.{suffix}"), rule)
     assert image.shape == (4, 6, 3)
     assert image.dtype == np.uint8
     assert image.min() >= 253, "white stays white"
@@ -54,13 +56,8 @@ def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
 
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     values = np.asarray([[0, 257, 32768, 65535]], np.uint16)
-    assert read_image(save(tmp_path, Image.fromarray(values)))[0, :, 0].tolist() == [0, 1, 128, 255]
-
-
-def test_floats_without_a_known_scale_are_refused(tmp_path: Path) -> None:
-    path = save(tmp_path, Image.fromarray(np.asarray([[-4.0, 900.0]], np.float32)), "x.tif")
-    with pytest.raises(InputError, match=r"x\.tif: grey values from -4 to 900 have no known scale"):
-        read_image(path)
+    path = save(tmp_path, Image.fromarray(values))
+    assert read_image(path, ImageFormat(65535))[0, :, 0].tolist() == [0, 1, 128, 255]
 
 
 def test_transparent_pixels_lie_on_white(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from helpers.infer import LABELS, Narrow, noise
 from PIL import Image
 
+from globalconv.data.image_format import ImageFormat
 from globalconv.data.images import read_image
 from globalconv.errors import InputError
 from globalconv.infer.geotiff import is_large_tiff, segment_tiff
@@ -120,8 +121,6 @@ def test_a_large_tiff_gives_a_tiff_which_replaces_only_its_own_kind(predictor: P
 
 
 def test_what_cannot_be_read_by_windows_is_decoded_whole(tmp_path: Path) -> None:
-    deep = write_tiff(tmp_path / "deep.tif", noise(20, 30)[..., 0].astype(np.uint16))
-    assert not is_large_tiff(deep)
     turned, exif = tmp_path / "turned.tif", Image.Exif()
     exif[274] = 6
     Image.fromarray(noise(20, 30)).save(turned, exif=exif)
@@ -135,7 +134,7 @@ def test_damage_leaves_no_class_map(predictor: Predictor, tmp_path: Path) -> Non
     content = bytearray(path.read_bytes())
     content[60_000:90_000] = bytes(30_000)
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.tif: cannot be read by windows"):
+    with pytest.raises(InputError, match=r"a\.tif: cannot be decoded"):
         segment_tiff(predictor, path, tmp_path / "map.tif")
     assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]
 
@@ -147,16 +146,19 @@ def test_a_crf_is_refused_because_it_needs_the_whole_image(tmp_path: Path) -> No
     assert "leave out `crf`" in failure.error
 
 
-def deep(image: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+def odd_tiff(image: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
     """Return planes and profile of a TIFF of a kind that is not plain RGB, made of an image with five bands."""
     kinds: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
         "infrared": (image[..., :4], {"photometric": "rgb", "alpha": "no"}),
         "five bands": (image, {"photometric": "rgb"}),
-        "grey and one more": (image[..., :2], {"photometric": "minisblack", "alpha": "no"}),
+        "grey and alpha": (image[..., :2] // 200 * 255, {"photometric": "minisblack", "alpha": "yes"}),
+        "16 bits": (image[..., :3].astype(np.uint16) * 16, {"photometric": "rgb"}),
+        "16 bits, 0 is white": (image[..., :1].astype(np.uint16) * 16, {"photometric": "miniswhite"}),
+        "reflectance": (image[..., :4].astype(np.float32) / 300, {}),
         "0 is white": (image[..., :1], {"photometric": "miniswhite"}),
         "multiplied": (image[..., :4], {"photometric": "rgb", "alpha": "premultiplied"}),
         "4 bits": (image[..., :1] // 16, {"nbits": 4}),
-        "signed": (image[..., :1].view(np.int8), {}),
+        "signed": (image[..., :1].astype(np.int16), {}),
     }
     return kinds[name]
 
@@ -164,20 +166,22 @@ def deep(image: np.ndarray, name: str) -> tuple[np.ndarray, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("name", "by_windows"),
     [
-        ("infrared", True), ("five bands", True), ("grey and one more", True),
-        ("0 is white", False), ("multiplied", False), ("4 bits", False), ("signed", False),
+        ("infrared", True), ("five bands", True), ("grey and alpha", True), ("0 is white", True), ("16 bits", True),
+        ("16 bits, 0 is white", True), ("reflectance", True), ("signed", True), ("multiplied", False),
+        ("4 bits", False),
     ],
 )  # fmt: skip
 def test_a_window_is_the_image_that_would_be_decoded(
     predictor: Predictor, tmp_path: Path, name: str, by_windows: bool
 ) -> None:
     bands = np.random.default_rng(0).integers(0, 256, (40, 50, 5), np.uint8)
-    planes, profile = deep(bands, name)
+    planes, profile = odd_tiff(bands, name)
     path = write_tiff(tmp_path / "a.tif", np.ascontiguousarray(planes), **profile)
     assert is_large_tiff(path) == by_windows
+    image_format = ImageFormat(1.0 if name == "reflectance" else 4095.0, "transparency")
     if by_windows:
-        segment_tiff(predictor, path, tmp_path / "map.tif")
-        assert (read_tiff(tmp_path / "map.tif") == predictor.class_map(read_image(path))).all()
+        segment_tiff(predictor, path, tmp_path / "map.tif", image_format)
+        assert (read_tiff(tmp_path / "map.tif") == predictor.class_map(read_image(path, image_format))).all()
 
 
 @pytest.mark.parametrize("blocks", [{}, {"tiled": True, "blockxsize": 64, "blockysize": 64}])

@@ -9,6 +9,7 @@ import pytest
 from helpers.infer import LABELS, Brightest, noise, write_image
 from PIL import Image
 
+from globalconv.data.image_format import ImageFormat
 from globalconv.data.images import read_image
 from globalconv.errors import InputError, StoppedError
 from globalconv.infer.image_files import Failure, list_image_files, predict_files
@@ -265,9 +266,9 @@ def test_tiles_of_a_batch_hold_no_more_images(monkeypatch: pytest.MonkeyPatch) -
         write_image(Path(f"photos/{number:02}.png"))
     read: list[Path] = []
 
-    def counted(path: Path) -> np.ndarray:
+    def counted(path: Path, image_format: ImageFormat) -> np.ndarray:
         read.append(path)
-        return read_image(path)
+        return read_image(path, image_format)
 
     monkeypatch.setattr("globalconv.infer.image_files.read_image", counted)
     settings = InferenceSettings(tile=32, batch_size=16)

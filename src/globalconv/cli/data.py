@@ -32,6 +32,8 @@ class CheckOptions:
     """Print everything as JSON instead of text."""
     workers: int | None = None
     """Processes that read; one per core where not given."""
+    white_level: float | None = None
+    """The value that is white in images of more than 8 bits; decided from the images where not given."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def run_check(arguments: list[str]) -> int:
     root = parse_data(options.path)
     if root is None:
         raise InputError("data check: name the root of the data set")
-    report = check_data(root, options.layout, options.splits, options.workers)
+    report = check_data(root, options.layout, options.splits, options.workers, options.white_level)
     findings = tuple(replace(finding, message=as_options(finding.message)) for finding in report.findings)
     report = replace(report, findings=findings)
     print_text(json.dumps(report_to_json(report), indent=2) if options.json else format_report(report))

@@ -23,6 +23,7 @@ from PIL import Image, ImageDraw
 from globalconv.arrays import BoolArray, Uint8Array
 from globalconv.data.classes import VOID_NAMES
 from globalconv.data.file_names import find_file, name_of
+from globalconv.data.image_format import UNKNOWN_FORMAT, ImageFormat
 from globalconv.data.images import IMAGE_SUFFIXES, image_size, read_image
 from globalconv.data.source import size_mismatch
 from globalconv.errors import InputError, OnError, suggest
@@ -219,6 +220,7 @@ class DrawnSource:
     name: str
     classes: DrawnClasses
     samples: tuple[DrawnSample, ...]
+    image_format: ImageFormat = UNKNOWN_FORMAT
 
     @property
     def labels(self) -> LabelSpace:
@@ -231,7 +233,7 @@ class DrawnSource:
         return self.samples[index].name
 
     def image(self, index: int) -> Uint8Array:
-        return read_image(self.samples[index].image)
+        return read_image(self.samples[index].image, self.image_format)
 
     def label_map(self, index: int) -> Uint8Array:
         """Return the label map, drawn; `InputError` if the image is not of the size that was annotated."""

@@ -9,6 +9,7 @@ Shapes: H x W pixels of an image, S x S of the crop that the network sees.
 """
 
 import math
+import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,8 @@ from torchvision.transforms.v2 import functional
 from globalconv.arrays import Uint8Array
 from globalconv.data.file_names import glob_files, list_subfolders
 from globalconv.data.formats.pairing import is_image, list_files
+from globalconv.data.image_format import UNKNOWN_FORMAT, ImageFormat
+from globalconv.data.image_rule import decide_format
 from globalconv.data.images import IMAGE_SUFFIXES, read_image
 from globalconv.data.loader import Batch, Sample, endless_batches, single_pass_batches
 from globalconv.data.roots import require_folder
@@ -48,17 +51,21 @@ class ImageFolder:
     files: tuple[Path, ...]
     classes: tuple[int, ...]
     """Index into `class_names` of each file's class."""
+    image_format: ImageFormat = UNKNOWN_FORMAT
 
     def __len__(self) -> int:
         return len(self.files)
 
     def image(self, index: int) -> Uint8Array:
         """Return the image as uint8 RGB (H, W, 3); one that cannot be read is an `InputError`."""
-        return read_image(self.files[index])
+        return read_image(self.files[index], self.image_format)
 
 
-def open_image_folder(root: Path, split: str) -> ImageFolder:
-    """Return the images of `split` ("train", "val", or another folder at `root` that holds a folder per class)."""
+def open_image_folder(root: Path, split: str, image_format: ImageFormat = UNKNOWN_FORMAT) -> ImageFolder:
+    """Return the images of `split` ("train", "val", or another folder at `root` that holds a folder per class).
+
+    What the rule `image_format` leaves open is decided from a sample of the images, and told.
+    """
     folders = [child.name for child in list_subfolders(require_folder(root))]
     if (train := find_split(folders, TRAIN)) is None:
         raise InputError(f"{root}: has no folder train/ with a folder of images per class (train/CLASS/*.JPEG)")
@@ -87,7 +94,10 @@ def open_image_folder(root: Path, split: str) -> ImageFolder:
     if not samples:
         raise InputError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}); put them there")
     files, classes = zip(*samples, strict=True)
-    return ImageFolder(f"image folder {root} ({split})", tuple(class_names), files, classes)
+    image_format, told = decide_format([(str(path.relative_to(root)), path) for path in files], image_format)
+    for warning in told:
+        warnings.warn(warning, stacklevel=2)
+    return ImageFolder(f"image folder {root} ({split})", tuple(class_names), files, classes, image_format)
 
 
 def augmented_batches(

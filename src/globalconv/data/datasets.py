@@ -4,10 +4,11 @@ A new layout is a file in `globalconv.data.formats` and an entry in `LAYOUTS_ON_
 """
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from globalconv.data.annotations import DrawnSource, parsing, resolve_drawn_classes
+from globalconv.data.annotations import DrawnSample, DrawnSource, parsing, resolve_drawn_classes
 from globalconv.data.classes import (
     VOID_NAMES,
     read_class_list,
@@ -25,10 +26,12 @@ from globalconv.data.formats.mixtures import (
     parse_mixture,
 )
 from globalconv.data.mask_survey import settle_format
+from globalconv.data.image_format import UNKNOWN_FORMAT, ImageFormat
+from globalconv.data.image_rule import NamedImage, decide_format, is_unusual, read_headers
 from globalconv.data.masks import MaskFormat
 from globalconv.data.roots import Root, format_root, require_folder
 from globalconv.data.scenes.scene import SCENES, open_scenes
-from globalconv.data.source import FileSource, Pair, Source, Subset, resolve_sample
+from globalconv.data.source import FileSource, Pair, Source, Subset, resolve_sample, spread_evenly, with_image_format
 from globalconv.data.splits import ALL, uses_hold_out
 from globalconv.errors import InputError, OnError, raise_error, suggest
 from globalconv.labels import VOC, LabelSpace
@@ -49,6 +52,9 @@ LAYOUTS_ON_DISK = {
 
 LAYOUTS = (*LAYOUTS_ON_DISK, "scenes")
 
+IMAGES_OF_MIXTURE = 1024
+"""Images of a mixture, evenly spread, among which those are that its rule for images is decided from."""
+
 
 def open_source(
     root: Root | None,
@@ -56,6 +62,7 @@ def open_source(
     layout: str | None = None,
     labels: LabelSpace | None = None,
     on_error: OnError = raise_error,
+    image_format: ImageFormat = UNKNOWN_FORMAT,
 ) -> Source:
     """Return one split of the data set at `root` (None: the built-in scenes).
 
@@ -66,6 +73,9 @@ def open_source(
     declares; if neither does, they are `labels`, and without `labels` those that occur in all annotations. `labels` are
     the classes of trained weights: other declared classes are refused. Samples that are not complete go to `on_error`
     and are left out; by default they are refused.
+
+    `image_format` is the rule by which images are read, that of trained weights or of a setting. What it leaves open is
+    decided from a sample of the images of all splits, and told (`globalconv.data.image_rule`).
     """
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"layout={layout!r}: {suggest(layout, LAYOUTS)}")
@@ -74,7 +84,9 @@ def open_source(
             raise InputError(f"layout={layout!r}: the split {split!r} says what the data are; leave the layout out")
         source = open_mixture(root, parts, on_error)
         require_same_classes(source.labels, labels, format_root(root))
-        return source
+        places = spread_evenly(len(source), IMAGES_OF_MIXTURE)
+        images = [(source.sample_name(place), list_sample_files(source, place)[0]) for place in places]
+        return with_image_format(source, _settle(images, image_format))
     assert not isinstance(root, Mapping)
     if root is None or layout == "scenes":
         if layout not in (None, "scenes"):
@@ -92,17 +104,35 @@ def open_source(
         # A caller that collects errors reads every mask later anyway, and collects those of broken masks then.
         on_mask_error = raise_error if on_error is raise_error else _skip
         mask_labels, masks = _mask_classes(root, layout, samples, labels, on_mask_error)
-        return FileSource(name, mask_labels, samples, masks)
+        return FileSource(name, mask_labels, samples, masks, _image_format(root, layout, samples, image_format))
     declared = read_class_list(root, *on_disk.class_lists)
     drawn_labels = labels if declared is None else require_same_classes(declared.labels, labels, str(root))
     with parsing(str(root)):
         names = on_disk.list_class_names(root) if drawn_labels is None else ()
     void_names = VOID_NAMES if declared is None else declared.void_names
-    return DrawnSource(name, resolve_drawn_classes(names, drawn_labels, void_names), samples)
+    classes = resolve_drawn_classes(names, drawn_labels, void_names)
+    return DrawnSource(name, classes, samples, _image_format(root, layout, samples, image_format))
 
 
 def _skip(error: InputError) -> None:
     """Leave out an incomplete sample without a word: opening its split reports it."""
+
+
+def _image_format(root: Path, layout: str, samples: tuple[Pair | DrawnSample, ...], given: ImageFormat) -> ImageFormat:
+    """Return the rule for the images of a data set: the same whichever of its splits holds `samples`."""
+    if not any(map(is_unusual, read_headers([(sample.name, sample.image) for sample in samples]).values())):
+        return given
+    with parsing(str(root)):
+        everything = LAYOUTS_ON_DISK[layout].read_split(root, ALL, _skip)
+    return _settle([(sample.name, sample.image) for sample in everything], given)
+
+
+def _settle(images: Sequence[NamedImage], given: ImageFormat) -> ImageFormat:
+    """Return the rule for some images, and tell about it."""
+    image_format, told = decide_format(images, given)
+    for warning in told:
+        warnings.warn(warning, stacklevel=2)
+    return image_format
 
 
 def _mask_classes(
@@ -180,7 +210,13 @@ def list_splits(root: Root, layout: str | None = None) -> list[str]:
         return list(LAYOUTS_ON_DISK[layout or recognise_layout(root)].list_splits(require_folder(root)))
 
 
-def open_held_out(root: Path, names: Collection[str], layout: str | None, labels: LabelSpace) -> Source | None:
+def open_held_out(
+    root: Path,
+    names: Collection[str],
+    layout: str | None,
+    labels: LabelSpace,
+    image_format: ImageFormat = UNKNOWN_FORMAT,
+) -> Source | None:
     """Return the samples called `names`, which a training held out of the data set at `root`.
 
     None if the data set has a split for validation by now, or none of the samples: then it is another data set. If only
@@ -188,7 +224,7 @@ def open_held_out(root: Path, names: Collection[str], layout: str | None, labels
     """
     if not uses_hold_out(list_splits(root, layout)):
         return None
-    source = open_source(root, ALL, layout, labels)
+    source = open_source(root, ALL, layout, labels, image_format=image_format)
     indices = {source.sample_name(index): index for index in range(len(source))}
     missing = sorted(set(names) - indices.keys())
     if len(missing) == len(names):

@@ -1,22 +1,36 @@
 """Image files in, uint8 RGB arrays (H, W, 3) out.
 
-`read_image` takes every mode that Pillow reads: grey, palette, CMYK and the like become RGB; transparent pixels are
-composited over white; 16-bit grey is scaled to 8 bits (of 16-bit RGB, Pillow keeps the high byte); the EXIF
-orientation is applied. Whatever is wrong with a file, a hostile one included, is an `InputError` that names the file.
-Masks are read by `globalconv.data.masks`.
+`read_image` takes every mode that Pillow reads: grey, palette, CMYK and the like become RGB; the EXIF orientation is
+applied. Images of more than 8 bits, and alpha, are read by the rule of their data set (`image_format`); of 16-bit
+colours all bits are kept. TIFF files that Pillow cannot read are read with rasterio where it is installed
+(`tiff_files`). Whatever is wrong with a file, a hostile one included, is an `InputError` that names the file. Masks are
+read by `globalconv.data.masks`.
 """
 
+import sys
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from globalconv.arrays import Uint8Array
+from globalconv.data.image_format import UNKNOWN_FORMAT, Bands, ImageFormat, check_alpha, classify_alpha
+from globalconv.data.tiff_files import (
+    COMPRESSIONS,
+    MIN_IS_WHITE,
+    TiffTags,
+    needs_rasterio,
+    open_with_rasterio,
+    read_bands,
+    read_tags,
+    turn_bands,
+)
 from globalconv.errors import GlobalconvError, InputError
 from globalconv.runtime.threads import Override
 
@@ -29,16 +43,145 @@ SIDEWAYS = (5, 6, 7, 8)
 LONGEST_EXIF = 1 << 17
 """Bytes at the end of a PNG among which an EXIF block is looked for; a block is of 64 KiB at most."""
 
+LOW_BYTES = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
+"""Byte orders of 16 bits in Pillow's raw modes, and those by which its decoder returns the lower byte in place of the
+upper one."""
+
 _own_limit: SimpleNamespace = SimpleNamespace(pixels=None)
 _SET_OWN_LIMIT, _SET_PILLOWS_LIMIT = Override(_own_limit, "pixels"), Override(Image, "MAX_IMAGE_PIXELS")
 
 
-def read_image(path: Path) -> Uint8Array:
-    """Return the image in `path` as uint8 RGB (H, W, 3), upright as its EXIF orientation says."""
-    with open_image(path) as image:
-        image.load()
-        turn_upright(image)
-        return to_rgb(image, str(path))
+def read_image(path: Path, image_format: ImageFormat = UNKNOWN_FORMAT) -> Uint8Array:
+    """Return the image in `path` as uint8 RGB (H, W, 3), upright as its EXIF orientation says.
+
+    What the rule `image_format` does not know, and the image needs, is refused: a white level, what its alpha is.
+    """
+    stored = read_stored(path)
+    if isinstance(stored, Bands):
+        check_alpha(classify_alpha(stored), image_format, str(path))
+        return stored.to_rgb(image_format, str(path))
+    with decoding(path):
+        return to_rgb(stored, str(path), image_format)
+
+
+def read_stored(path: Path) -> Image.Image | Bands:
+    """Return the image in `path`, upright: as Pillow's where it has 8 bits, else the values that it holds."""
+    opened = False
+    try:
+        with open_image(path) as image:
+            opened, tags = True, tags_of(image)
+            if tags is None or not tags.is_beyond_pillow:
+                if tags is not None:
+                    tags.check_bands(path)
+                if (order := _byte_order(image)) is not None:
+                    return _read_sixteen_bits(path, image, order)
+                image.load()
+                turn_upright(image)
+                return _grey_bands(image) if image.mode[0] in "IF" else image
+    except InputError as error:
+        # A TIFF that Pillow knows nothing of, or whose compression it lacks, is no damaged one.
+        pages = read_tags(path) if error.kind != "bands" else []
+        if not pages or (opened and pages[0].compression not in COMPRESSIONS):
+            raise
+        tags = pages[0]
+    assert tags is not None
+    _check_pixels(path, tags.width * tags.height)
+    if (refusal := needs_rasterio(path, tags)) is not None:
+        raise refusal
+    with open_with_rasterio(path) as source:
+        bands = read_bands(source, tags, (slice(0, source.height), slice(0, source.width)))
+    return turn_bands(bands, tags.orientation)
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What the header of an image says, before its pixels are decoded."""
+
+    width: int
+    height: int
+    """As they are stored."""
+    is_deep: bool
+    """It holds more than 8 bits."""
+    has_alpha: bool
+    tags: TiffTags | None
+    """Of a TIFF."""
+
+
+def image_header(path: Path) -> ImageHeader | None:
+    """Return what the header of an image says; None where that cannot be read."""
+    try:
+        with open_image(path) as image:
+            tags = tags_of(image)
+            deep = (
+                image.mode[0] in "IF" or _byte_order(image) is not None or (tags is not None and tags.is_beyond_pillow)
+            )
+            return ImageHeader(*image.size, deep, image.has_transparency_data, tags)
+    except InputError:
+        if not (pages := read_tags(path)):
+            return None
+    tags = pages[0]
+    return ImageHeader(tags.width, tags.height, tags.is_deep, tags.alpha_band is not None, tags)
+
+
+def tags_of(image: Image.Image) -> TiffTags | None:
+    """Return the tags of an image that Pillow has opened, if it is a TIFF."""
+    return TiffTags.of(image.tag_v2) if image.format == "TIFF" else None  # type: ignore[attr-defined]
+
+
+def _byte_order(image: Image.Image) -> str | None:
+    """Return the byte order of 16-bit colours, of which Pillow's modes would keep the upper byte: L, B or N.
+
+    None for everything else, and for CMYK, whose 16 bits are always used in full.
+    """
+    if image.format not in ("PNG", "TIFF") or image.mode not in ("RGB", "RGBA"):
+        return None
+    raw_mode = _raw_mode(image)
+    return raw_mode[-1] if ";16" in raw_mode else None
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """Return how Pillow is going to unpack the pixels of an image that is not loaded yet; "" if it does not say."""
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    arguments = tiles[0].args if tiles else ""
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
+
+
+def _read_sixteen_bits(path: Path, image: Image.Image, order: str) -> Bands:
+    """Return 16-bit colours with all their bits: Pillow decodes the upper bytes, and once more the lower ones."""
+    grey_alpha = _raw_mode(image).startswith("LA")
+    if grey_alpha:  # Pillow unpacks it into RGBA: as if it were of 8 bits, these are the two bytes of grey and of alpha
+        _set_raw_mode(image, "RGBA")
+    image.load()
+    turn_upright(image)
+    upper = np.asarray(image).astype(np.uint16)
+    if grey_alpha:
+        values_HWC = upper[..., 0::2] << 8 | upper[..., 1::2]
+    else:
+        with open_image(path) as again:
+            _set_raw_mode(again, _raw_mode(again)[:-1] + LOW_BYTES[order])
+            again.load()
+            turn_upright(again)
+            values_HWC = upper << 8 | np.asarray(again)
+    if values_HWC.shape[2] in (2, 4):
+        return Bands(values_HWC[..., :-1], values_HWC[..., -1])
+    return Bands(values_HWC)
+
+
+def _set_raw_mode(image: Image.Image, raw_mode: str) -> None:
+    """Let Pillow unpack the pixels of an image that is not loaded yet in another way."""
+    assert isinstance(image, ImageFile.ImageFile)
+    for place, tile in enumerate(image.tile):
+        arguments = (raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode
+        image.tile[place] = tile._replace(args=arguments)
+
+
+def _grey_bands(image: Image.Image) -> Bands:
+    """Return grey values of more than 8 bits."""
+    values = np.asarray(image)
+    values_HW = values.astype(values.dtype.newbyteorder("="))
+    tags, hole = tags_of(image), image.info.get("transparency")
+    alpha_HW = np.where(values_HW == hole, np.uint8(0), np.uint8(255)) if isinstance(hole, int) else None
+    return Bands(values_HW[..., None], alpha_HW, tags is not None and tags.photometric == MIN_IS_WHITE)
 
 
 @contextmanager
@@ -50,15 +193,21 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         problem = f"cannot be reached ({error.strerror})"
     if problem:
         raise InputError(f"{path}: {problem}; give the path of an image")
+    with decoding(path), Image.open(path) as image:
+        if _own_limit.pixels is not None:
+            _check_pixels(path, image.width * image.height)
+        yield image
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Turn whatever Pillow raises in the block into an `InputError` that names `path`."""
     try:
         with warnings.catch_warnings():
             # Pillow warns of images above 89 megapixels (it refuses those above 178) and of damaged EXIF blocks;
             # neither matters here. Filters are shared by all threads, so those of other modules are left alone.
             warnings.filterwarnings("ignore", module=r"PIL\b")
-            with Image.open(path) as image:
-                if _own_limit.pixels is not None and image.width * image.height > _own_limit.pixels:
-                    raise _too_large(path, image.width * image.height, _own_limit.pixels)
-                yield image
+            yield
     except GlobalconvError:
         raise
     except UnidentifiedImageError:
@@ -73,6 +222,13 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     except Exception as error:  # Damaged files make Pillow's decoders raise almost anything.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path}: cannot be decoded ({reason}); the file is damaged, replace or remove it") from error
+
+
+def _check_pixels(path: Path, pixels: int) -> None:
+    """Refuse an image of more pixels than are allowed."""
+    limit = _own_limit.pixels or int(2 * (Image.MAX_IMAGE_PIXELS or 0))
+    if limit and pixels > limit:
+        raise _too_large(path, pixels, limit)
 
 
 def _too_large(path: Path, pixels: int, limit: int) -> InputError:
@@ -92,31 +248,40 @@ def turn_upright(image: Image.Image) -> None:
         return
 
 
-def to_rgb(image: Image.Image, where: str) -> Uint8Array:
+def to_rgb(image: Image.Image, where: str, image_format: ImageFormat = UNKNOWN_FORMAT) -> Uint8Array:
     """Return a Pillow image of any mode as uint8 RGB (H, W, 3); `where` names it in errors."""
-    if image.mode.startswith("I") or image.mode == "F":  # 16-bit grey, or floats in [0, 1] or [0, 255]
-        stored = np.asarray(image)
-        grey_HW = stored.astype(np.float64)
-        low, high = float(grey_HW.min()), float(grey_HW.max())
-        limit = 65535.0 if stored.dtype.kind in "iu" else (1.0 if high <= 1 else 255.0)
-        if not (low >= 0 and high <= limit):
-            raise InputError(
-                f"{where}: grey values from {low:g} to {high:g} have no known scale; save the image with 8 or 16 bits"
-            )
-        return np.repeat(np.rint(grey_HW * (255 / limit)).astype(np.uint8)[..., None], 3, axis=2)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    if image.mode[0] in "IF":
+        return _grey_bands(image).to_rgb(image_format, where)
+    if image.has_transparency_data and image_format.alpha != "ignored":
+        bands = alpha_bands(image)
+        kind = classify_alpha(bands)
+        check_alpha(kind, image_format, where)
+        if kind != "opaque":
+            rgba = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return np.array(image.convert("RGB"))
+
+
+def alpha_bands(image: Image.Image) -> Bands:
+    """Return colours and alpha of an image that Pillow holds with 8 bits and transparency."""
+    rgba_HW4 = np.asarray(image.convert("RGBA"))
+    return Bands(rgba_HW4[..., :3], rgba_HW4[..., 3])
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """Return (width, height) of the image in `path` as `read_image` returns it, without decoding its pixels."""
-    with open_image(path) as image:
-        width, height = image.size
-        if image.format == "TIFF":  # Pillow applies a TIFF's orientation to the size itself.
-            return width, height
-        return (height, width) if read_orientation(image, path) in SIDEWAYS else (width, height)
+    try:
+        with open_image(path) as image:
+            width, height = image.size
+            if image.format == "TIFF":  # Pillow applies a TIFF's orientation to the size itself.
+                return width, height
+            orientation = read_orientation(image, path)
+    except InputError:
+        if not (pages := read_tags(path)):
+            raise
+        width, height, orientation = pages[0].width, pages[0].height, pages[0].orientation
+        _check_pixels(path, width * height)
+    return (height, width) if orientation in SIDEWAYS else (width, height)
 
 
 def read_orientation(image: Image.Image, path: Path) -> int:
@@ -151,9 +316,14 @@ def frames_and_orientation(path: Path) -> tuple[int, int]:
 
     A photograph with an embedded preview (MPO) counts as one frame.
     """
-    with open_image(path) as image:
-        orientation = read_orientation(image, path)
-        return 1 if image.format == "MPO" else getattr(image, "n_frames", 1), orientation
+    try:
+        with open_image(path) as image:
+            orientation = read_orientation(image, path)
+            return 1 if image.format == "MPO" else getattr(image, "n_frames", 1), orientation
+    except InputError:
+        if not (pages := read_tags(path)):
+            raise
+        return len(pages), pages[0].orientation
 
 
 @contextmanager

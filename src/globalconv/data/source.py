@@ -7,14 +7,16 @@ import bisect
 import itertools
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from globalconv.arrays import Uint8Array
+from globalconv.data.image_format import UNKNOWN_FORMAT, ImageFormat
 from globalconv.data.images import image_size, read_image
 from globalconv.data.masks import INDEX_MASKS, MaskFormat, read_label_map
 from globalconv.errors import InputError
@@ -65,6 +67,7 @@ class FileSource:
     labels: LabelSpace
     pairs: tuple[Pair, ...]
     masks: MaskFormat = INDEX_MASKS
+    image_format: ImageFormat = UNKNOWN_FORMAT
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -73,7 +76,7 @@ class FileSource:
         return self.pairs[index].name
 
     def image(self, index: int) -> Uint8Array:
-        return read_image(self.pairs[index].image)
+        return read_image(self.pairs[index].image, self.image_format)
 
     def label_map(self, index: int) -> Uint8Array:
         """Return the label map; `InputError` if its size is not the image's (read from the image's header)."""
@@ -156,6 +159,25 @@ def resolve_sample(source: Source, index: int) -> tuple[Source, int]:
     if isinstance(source, Subset):
         return resolve_sample(source.source, source.indices[index])
     return source, index
+
+
+def image_format_of(source: Source) -> ImageFormat:
+    """Return the rule by which a source reads its images; one that knows nothing for generated ones."""
+    if isinstance(source, Mixture):
+        return reduce(ImageFormat.or_else, map(image_format_of, source.parts))
+    inner = source.source if isinstance(source, Subset) else source
+    own: ImageFormat = getattr(inner, "image_format", UNKNOWN_FORMAT)
+    return own if inner is source else image_format_of(inner)
+
+
+def with_image_format(source: Source, image_format: ImageFormat) -> Source:
+    """Return `source` with another rule to read its images by."""
+    if isinstance(source, Mixture):
+        return replace(source, parts=tuple(with_image_format(part, image_format) for part in source.parts))
+    if isinstance(source, Subset):
+        return replace(source, source=with_image_format(source.source, image_format))
+    files: Any = source
+    return replace(files, image_format=image_format) if hasattr(files, "image_format") else source
 
 
 def spread_evenly(count: int, most: int) -> list[int]:

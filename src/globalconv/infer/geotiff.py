@@ -14,11 +14,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from globalconv.arrays import Uint8Array
-from globalconv.data.images import image_size, open_image, pixel_limit, read_image
+from globalconv.data.image_format import UNKNOWN_FORMAT, ImageFormat
+from globalconv.data.images import image_header, image_size, pixel_limit, read_image
+from globalconv.data.tiff_files import (
+    PREMULTIPLIED,
+    YCBCR,
+    TiffTags,
+    needs_rasterio,
+    open_with_rasterio,
+    read_bands,
+    reading,
+)
 from globalconv.errors import InputError
 from globalconv.infer.inference_settings import WHOLE_PIXELS
 from globalconv.infer.prediction import MARK
@@ -26,11 +33,6 @@ from globalconv.infer.predictor import Predictor
 from globalconv.runtime.text import one_line
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-BITS, PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES, SAMPLE_FORMAT, SUBSAMPLING = 258, 262, 274, 338, 339, 530
-"""Numbers of TIFF tags."""
-PHOTOMETRICS = {"L": (1,), "RGB": (2, 6), "RGBA": (2,)}
-"""Pillow's modes that are read by windows, and what their samples must mean: 0 is black, RGB or YCbCr."""
-YCBCR = 6
 BLOCK = 256
 """Side in pixels of the blocks that a class map is stored in."""
 
@@ -43,24 +45,23 @@ COARSE_COLOURS = (
 def is_large_tiff(path: Path) -> bool:
     """Return whether a TIFF is to be read by windows: too large for one pass of the network, and of a suitable kind.
 
-    Suitable are upright 8-bit grey, RGB or RGBA, which may have further bands. Other files are decoded whole, as are
-    all where rasterio is missing.
+    Suitable are upright grey, RGB or RGBA of 8 bits and more, which may have further bands. Other files are decoded
+    whole, as are all where rasterio is missing.
     """
     if find_spec("rasterio") is None:
         return False
     width, height = image_size(path)
     if width * height <= WHOLE_PIXELS:
         return False
-    with open_image(path) as image:
-        tags = getattr(image, "tag_v2", {})
-        eight_bits = set(tags.get(BITS, (1,))) == {8} and set(tags.get(SAMPLE_FORMAT, (1,))) == {1}
-        upright = tags.get(ORIENTATION, 1) == 1
-        suitable = tags.get(PHOTOMETRIC) in PHOTOMETRICS.get(image.mode, ())
-        premultiplied = 1 in tags.get(EXTRA_SAMPLES, ())  # colours that have been multiplied by alpha
-        return eight_bits and upright and suitable and not premultiplied
+    header = image_header(path)
+    if header is None or (tags := header.tags) is None or tags.orientation != 1 or PREMULTIPLIED in tags.extra:
+        return False
+    if tags.photometric == YCBCR:
+        return set(tags.bits) == {8} and tags.samples == 3
+    return needs_rasterio(path, tags) is None
 
 
-def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
+def segment_tiff(predictor: Predictor, path: Path, target: Path, image_format: ImageFormat = UNKNOWN_FORMAT) -> None:
     """Write the class map of the TIFF file `path` as the TIFF file `target`, both by windows.
 
     `target` is a tiled, compressed TIFF of class indices with a palette, and the coordinate system and transform of
@@ -72,18 +73,17 @@ def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
     import rasterio
     import rasterio.errors
 
-    with pixel_limit(predictor.settings.max_pixels), open_image(path) as image:
-        bands = len(image.getbands())
-        whole = read_image(path) if has_coarse_colours(image) else None
+    with pixel_limit(predictor.settings.max_pixels):
+        image_size(path)  # refuses what is larger
+        header = image_header(path)
+        if header is None or (tags := header.tags) is None:
+            raise InputError(f"{path}: cannot be read as TIFF; look at the file")
+        whole = read_image(path, image_format) if has_coarse_colours(tags) else None
     if whole is not None:
         warnings.warn(COARSE_COLOURS.format(path=path, megabytes=whole.nbytes // 10**6), stacklevel=2)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         partial = Path(folder) / "partial.tif"
-        with (
-            warnings.catch_warnings(action="ignore", category=rasterio.errors.NotGeoreferencedWarning),
-            _reading(path),
-            rasterio.open(path.absolute()) as source,  # absolute: a name such as s3:a.tif is not a file to rasterio
-        ):
+        with open_with_rasterio(path) as source:
             profile = {
                 "driver": "GTiff", "dtype": "uint8", "count": 1, "width": source.width, "height": source.height,
                 "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate", "bigtiff": "if_safer",
@@ -100,31 +100,19 @@ def segment_tiff(predictor: Predictor, path: Path, target: Path) -> None:
             ):
                 result.write_colormap(1, dict(enumerate(predictor.labels.colour_table())))
                 result.update_tags(TIFFTAG_SOFTWARE=MARK)
-                pixels = TiffPixels(path, source, bands) if whole is None else whole
+                pixels = TiffPixels(path, source, tags, image_format) if whole is None else whole
                 predictor.segment(pixels, TiffClassMap(result))
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(target)
 
 
-def has_coarse_colours(image: Image.Image) -> bool:
+def has_coarse_colours(tags: TiffTags) -> bool:
     """Return whether a TIFF stores one colour for several pixels, as JPEG in YCbCr mostly does.
 
     Pillow interpolates between such colours and GDAL repeats them, so an image would depend on how it is read.
     """
-    tags = getattr(image, "tag_v2", {})
-    return tags.get(PHOTOMETRIC) == YCBCR and tuple(tags.get(SUBSAMPLING, (2, 2))) != (1, 1)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn errors of rasterio inside the block into an `InputError`: `path` cannot be read."""
-    from rasterio.errors import RasterioError
-
-    try:
-        yield
-    except RasterioError as error:
-        raise InputError(f"{path}: cannot be read by windows ({one_line(error, None)}); look at the file") from error
+    return tags.photometric == YCBCR and tags.subsampling != (1, 1)
 
 
 @contextmanager
@@ -141,23 +129,16 @@ def _writing(target: Path) -> Iterator[None]:
 
 
 class TiffPixels:
-    """A TIFF that looks like a uint8 array (H, W, 3): grey becomes RGB, transparent pixels are laid on white.
+    """A TIFF that looks like a uint8 array (H, W, 3), by the same rule as an image that is read whole."""
 
-    `bands` is how many of its bands are the image: 1, 3, or 4 with alpha. Further bands (infrared) are not read.
-    """
-
-    def __init__(self, path: Path, source: Any, bands: int) -> None:
+    def __init__(self, path: Path, source: Any, tags: TiffTags, image_format: ImageFormat) -> None:
         self.path, self.source, self.shape = path, source, (source.height, source.width, 3)
-        self.bands = list(range(1, bands + 1))
+        self.tags, self.image_format = tags, image_format
 
     def __getitem__(self, window: tuple[slice, slice], /) -> Uint8Array:
-        with _reading(self.path):
-            pixels_CHW = self.source.read(self.bands, window=tuple((part.start, part.stop) for part in window))
-        if len(pixels_CHW) == 4:
-            alpha_HW = pixels_CHW[3].astype(np.float32) / 255
-            pixels_CHW = np.rint(pixels_CHW[:3] * alpha_HW + 255 * (1 - alpha_HW)).astype(np.uint8)
-        pixels_3HW = np.broadcast_to(pixels_CHW, (3, *pixels_CHW.shape[1:]))
-        return np.ascontiguousarray(pixels_3HW.transpose(1, 2, 0))
+        with reading(self.path):
+            bands = read_bands(self.source, self.tags, window)
+        return bands.to_rgb(self.image_format, str(self.path))
 
 
 class TiffClassMap:

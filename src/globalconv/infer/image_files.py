@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from globalconv.arrays import Uint8Array
+from globalconv.data.image_format import ImageFormat
 from globalconv.data.images import IMAGE_SUFFIXES, pixel_limit, read_image
 from globalconv.errors import InputError
 from globalconv.infer.geotiff import TIFF_SUFFIXES, is_large_tiff, segment_tiff
@@ -153,10 +154,12 @@ def predict_files(
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK | os.X_OK):  # else every image would be predicted for nothing
         raise InputError(f"out={out}: this user may not write there; correct its permissions or choose another folder")
-    pipeline = _Pipeline(predictor, out, {file.path.resolve() for file in files}, times or StageTimes(*STAGES))
     failures: list[Failure] = []
     try:
         with pixel_limit(predictor.settings.max_pixels):
+            image_format = predictor.settle_format([(file.name, file.path) for file in files])
+            paths = {file.path.resolve() for file in files}
+            pipeline = _Pipeline(predictor, image_format, out, paths, times or StageTimes(*STAGES))
             for number, (file, failure) in enumerate(pipeline.run(files), 1):
                 if failure:
                     failures.append(failure)
@@ -191,6 +194,7 @@ class _Pipeline:
     """
 
     predictor: Predictor
+    image_format: ImageFormat
     out: Path
     image_paths: set[Path]
     """The images themselves, which no result may replace."""
@@ -218,7 +222,7 @@ class _Pipeline:
         try:
             with self.times.stage("decode"):
                 by_windows = file.path.suffix.lower() in TIFF_SUFFIXES and is_large_tiff(file.path)
-                return _Work(file, None if by_windows else read_image(file.path))
+                return _Work(file, None if by_windows else read_image(file.path, self.image_format))
         except InputError as error:
             return _Work(file, failure=Failure(str(file.path), str(error)))
 
@@ -256,7 +260,7 @@ class _Pipeline:
                 target = self.out / f"{name}.tif"
                 check_replaceable(target)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                segment_tiff(self.predictor, path, target)
+                segment_tiff(self.predictor, path, target, self.image_format)
             else:
                 prediction.save(self.out, name)
         except InputError as error:

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from globalconv.data.image_format import check_white_level
 from globalconv.errors import InputError
 from globalconv.geometry import STRIDE
 
@@ -48,6 +49,8 @@ class InferenceSettings:
     """Tiles, or images of equal size, per pass of the network."""
     max_pixels: int | None = None
     """Refuse to open larger images, because a small file may claim any size; by default above 178 megapixels."""
+    white_level: float | None = None
+    """The value that is white in images of more than 8 bits; by default as in training, else decided."""
 
     def __post_init__(self) -> None:
         for name in ("tile", "overlap", "batch_size", "max_pixels", "crf"):  # as JSON can hold them
@@ -82,6 +85,7 @@ class InferenceSettings:
                 )
         object.__setattr__(self, "scales", tuple(map(float, scales)))  # so that a list, or 1, is no other setting
 
+        check_white_level("white_level", self.white_level)
         flip, fuse, crf = cast("tuple[Any, ...]", (self.flip, self.fuse, self.crf))
         if not isinstance(flip, bool):
             raise InputError(f"`flip` {flip!r}: give True or False")

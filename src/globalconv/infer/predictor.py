@@ -17,6 +17,8 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from globalconv.arrays import Float32Array, Uint8Array
+from globalconv.data.image_format import ImageFormat
+from globalconv.data.image_rule import NamedImage, decide_format
 from globalconv.data.images import pixel_limit, read_image, to_rgb
 from globalconv.errors import InputError
 from globalconv.geometry import AS_THEY_ARE, STRIDE, Geometry
@@ -117,6 +119,8 @@ class Predictor:
         """What was noted when the network was saved: recipe, splits, step."""
         self.geometry = geometry
         self.settings = settings
+        self.image_format = ImageFormat(settings.white_level).or_else(ImageFormat.from_json(self.info.get("images")))
+        """The rule by which images are read: that of the training, where `settings` say nothing else."""
         self.refine = refine
         if settings.crf is not None:
             from globalconv.infer.saved_crf import crf_from  # its import compiles, which only its users wait for
@@ -133,10 +137,11 @@ class Predictor:
         """Return the prediction for a file, a Pillow image or a uint8 array (H, W, 3), at the image's own size.
 
         A file or Pillow image is turned upright as its EXIF orientation says; `InputError` for what is no image.
-        Probabilities of more than a gigabyte are mapped from a temporary file.
+        Probabilities of more than a gigabyte are mapped from a temporary file. A file or Pillow image of more than 8
+        bits is read by the white level of the training or of the settings, and refused where neither has one.
         """
         with pixel_limit(self.settings.max_pixels):
-            pixels = _read_pixels(image)
+            pixels = _read_pixels(image, self.image_format)
         height, width = pixels.shape[:2]
         class_map = np.empty((height, width), np.uint8)
         needs_probabilities = probabilities or self.refine is not None
@@ -147,6 +152,13 @@ class Predictor:
             class_map = probabilities_KHW.argmax(0).astype(np.uint8)
         name = Path(image).stem if isinstance(image, str | Path) else "prediction"
         return Prediction(pixels, class_map, self.labels, probabilities_KHW if probabilities else None, name)
+
+    def settle_format(self, images: Sequence[NamedImage]) -> ImageFormat:
+        """Return the rule for images that come together: what the training left open is decided from them, and told."""
+        image_format, told = decide_format(images, self.image_format)
+        for warning in told:
+            warnings.warn(warning, stacklevel=2)
+        return image_format
 
     def class_map(self, image: Uint8Array) -> Uint8Array:
         """Return the class index of every pixel (H, W) of `image` (H, W, 3)."""
@@ -292,15 +304,15 @@ def _allocate(shape: tuple[int, ...]) -> Float32Array:
         ) from error
 
 
-def _read_pixels(image: str | Path | Image.Image | Uint8Array) -> Uint8Array:
+def _read_pixels(image: str | Path | Image.Image | Uint8Array, image_format: ImageFormat) -> Uint8Array:
     """Return any accepted kind of image as a writable uint8 array (H, W, 3)."""
     if isinstance(image, str | Path):
-        return read_image(Path(image))
+        return read_image(Path(image), image_format)
     if isinstance(image, Image.Image):
         if 0 in image.size:
             raise InputError(f"image of {image.width}x{image.height}: there is no pixel in it; give one that has some")
         try:  # its file may not have been read yet
-            return to_rgb(ImageOps.exif_transpose(image), "image")
+            return to_rgb(ImageOps.exif_transpose(image), "image", image_format)
         except (OSError, SyntaxError) as error:
             raise InputError(f"image: cannot be decoded ({error}); its file is damaged") from error
     if not isinstance(image, np.ndarray):

@@ -22,6 +22,7 @@ from globalconv.data.datasets import (
     recognise_layout,
 )
 from globalconv.data.formats.mixtures import list_training_and_validation
+from globalconv.data.image_format import ImageFormat, check_white_level
 from globalconv.data.roots import Root, format_root
 from globalconv.data.source import Source
 from globalconv.data.splits import ALL, disjoint_splits
@@ -30,13 +31,21 @@ from globalconv.runtime.processes import map_in_processes, usable_cores
 from globalconv.runtime.progress import Progress
 
 
-def check_data(root: Root, layout: str | None = None, splits: Sequence[str] = (), workers: int | None = None) -> Report:
+def check_data(
+    root: Root,
+    layout: str | None = None,
+    splits: Sequence[str] = (),
+    workers: int | None = None,
+    white_level: float | None = None,
+) -> Report:
     """Read every sample of the data at `root` and return what is found, with progress shown on standard error.
 
     `splits` are by default those that divide the data: no lists in subfolders, no "trainval"; of several data sets
-    those to train on, joined, and those to validate on. `workers` processes read (None: one per core). Raises
-    `InputError` where there is no data set at all.
+    those to train on, joined, and those to validate on. `workers` processes read (None: one per core). `white_level` is
+    the value of white in images of more than 8 bits (None: decided from them). Raises `InputError` where there is no
+    data set at all.
     """
+    check_white_level("white_level", white_level)
     by_name = holds_several_datasets(root) or any(":" in split for split in splits)
     if by_name and layout is not None:
         raise InputError(f"`layout` {layout}: the names of the data sets say it; leave it out")
@@ -68,7 +77,7 @@ def check_data(root: Root, layout: str | None = None, splits: Sequence[str] = ()
             break
         try:
             with _collect_warnings(told):
-                sources[split] = open_source(root, split, layout, on_error=note)
+                sources[split] = open_source(root, split, layout, on_error=note, image_format=ImageFormat(white_level))
         except InputError as error:
             if error.kind != "empty" or not errors:  # else what is wrong with its samples is why it is empty
                 note(error)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from globalconv.data.datasets import open_held_out, open_source
+from globalconv.data.image_format import UNKNOWN_FORMAT, ImageFormat
 from globalconv.data.images import pixel_limit
 from globalconv.data.roots import Data, as_root
 from globalconv.data.source import Source
@@ -106,14 +107,20 @@ def open_scored(predictor: Predictor, data: Data, split: str | None, layout: str
     if layout is None and (data is None or split == noted.get("val_split")):
         layout = noted.get("layout")
     if info.get("held_out") and isinstance(root, Path) and split == info.get("val_split"):
-        held_out = open_held_out(root, set(info["held_out"]), layout, predictor.labels)
+        held_out = open_held_out(root, set(info["held_out"]), layout, predictor.labels, predictor.image_format)
         if held_out is not None:
             return held_out
-    return open_split(data, split, layout, predictor.labels)
+    return open_split(data, split, layout, predictor.labels, predictor.image_format)
 
 
-def open_split(data: Data, split: str, layout: str | None, labels: LabelSpace | None = None) -> Source:
+def open_split(
+    data: Data,
+    split: str,
+    layout: str | None,
+    labels: LabelSpace | None = None,
+    image_format: ImageFormat = UNKNOWN_FORMAT,
+) -> Source:
     """Open a split of `data`; `InputError` without `data`, unless the layout is the built-in scenes."""
     if data is None and layout != "scenes":
         raise InputError("`data` is missing: name the root of the data set (or `layout` scenes for the built-in ones)")
-    return open_source(as_root(data), split, layout, labels)
+    return open_source(as_root(data), split, layout, labels, image_format=image_format)

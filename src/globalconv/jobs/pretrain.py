@@ -38,7 +38,7 @@ def pretrain(
     hardware = choose_hardware(recipe.device, recipe.precision)
     print_line(f"device      {hardware.description}")
 
-    train_source, val_source = open_image_splits(data)
+    train_source, val_source = open_image_splits(data, recipe.data.white_level)
     dataset = {"data": str(data), **describe_image_splits(train_source, val_source)}
     run.check_dataset(dataset)
 

@@ -73,7 +73,6 @@ def draw_fields(
     missing or refused, before anything is computed.
     """
     check_figure_path(Path(out))
-    pixels = read_image(Path(image))
     mask = None
     if label_map is not None:
         with open_image(Path(label_map)) as stored:  # indices (H, W) or colours (H, W, 3)
@@ -82,6 +81,8 @@ def draw_fields(
     predictors = {
         name: load(folder, device, "float32") for name, folder in zip(run_names(folders), folders, strict=True)
     }
+    first = next(iter(predictors.values()))
+    pixels = read_image(Path(image), first.settle_format([(Path(image).name, Path(image))]))
     fields = measure_fields(predictors, pixels, at[::-1], settings, class_name, mask)
     write_figure(Path(out), draw_figure(fields))
     return PixelFields(at, settings, tuple(fields))

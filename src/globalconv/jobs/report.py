@@ -65,6 +65,11 @@ def check_comparable(folders: Sequence[Path], predictors: Sequence[Predictor], s
                 f"{folder}: its classes ({listed(other.class_names)}) are not those of {folders[0]}"
                 f" ({listed(first.class_names)}); only runs of the same classes can be compared"
             )
+        if other.image_format != first.image_format:
+            raise InputError(
+                f"{folder}: its training read images by another rule ({other.image_format.to_json()}) than {folders[0]}"
+                f" ({first.image_format.to_json()}); report each by itself"
+            )
         if split is None and held_out(other) != held_out(first):
             raise InputError(
                 f"{folder}: was validated on other images than {folders[0]}, which it may have learnt; say with"

@@ -81,12 +81,13 @@ def _server(name: str, archive: Path, split: str, competition: Competition) -> B
 def _predict(predictor: Predictor, images: Sequence[ListedImage], folder: SubmissionFolder) -> None:
     """Write the predictions that are not there yet; a thread decodes images ahead of the network."""
     missing = [image for image in images if not folder.holds(image)]
+    image_format = predictor.settle_format([(str(image.file), image.path) for image in images])
     times, batch_size = StageTimes("decode", "network", "write"), predictor.images_at_once
     done = len(images) - len(missing)
 
     def decode(image: ListedImage) -> Uint8Array:
         with times.stage("decode"):
-            return read_image(image.path)
+            return read_image(image.path, image_format)
 
     def decoded() -> Iterator[tuple[ListedImage, Uint8Array]]:
         for image, pixels in zip(missing, prefetch(decode, missing, batch_size), strict=True):

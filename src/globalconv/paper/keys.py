@@ -58,7 +58,8 @@ def identity(recipe: Mapping[str, Any], inference: Mapping[str, Any]) -> str:
     trainings = []
     for stage in recipe.get("stages", {"": recipe}).values():
         fields = {name: value for name, value in stage.items() if name not in IRRELEVANT_FIELDS}
-        fields["data"] = {name: value for name, value in stage["data"].items() if name != "workers"}
+        unset = () if stage["data"].get("white_level") is not None else ("white_level",)  # the first results lack it
+        fields["data"] = {name: value for name, value in stage["data"].items() if name not in ("workers", *unset)}
         fields["model"] = canonical_model(stage["model"])
         if fields["steps"] is not None:
             del fields["epochs"]

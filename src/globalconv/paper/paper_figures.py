@@ -53,7 +53,8 @@ def paper_figures(
         result = table.all_results[0]
         layout = stages_of_result(result)[-1]["data"]["layout"]
         split = table.rows[0].folds[0]
-        source = open_source(data, split, layout, next(iter(predictors.values())).labels)
+        first = next(iter(predictors.values()))
+        source = open_source(data, split, layout, first.labels, image_format=first.image_format)
         indices = np.unique(np.linspace(0, len(source) - 1, IMAGES).round().astype(int)).tolist()
         blocks = figure_6(predictors, source, indices, seed)
         if occluders:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_type_hints
 
 from globalconv.data.class_weights import ClassWeighting
+from globalconv.data.image_format import check_white_level
 from globalconv.data.transform_settings import IMAGENET_AUGMENTATION, Augmentation, ClassificationAugmentation
 from globalconv.errors import InputError, suggest
 
@@ -30,6 +31,8 @@ class SampleSettings:
     """Images per forward pass."""
     workers: int | None = None
     """Processes that decode samples; None takes half of the processor's cores, 0 decodes in the training process."""
+    white_level: float | None = None
+    """The value that is white in images of more than 8 bits; None: decided from the data, and told (docs/data.md)."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class BaseRecipe:
         for option, (value, least) in at_least.items():
             if not value >= least:
                 raise InputError(f"{option} {value}: must be at least {least}")
+        check_white_level("data.white_level", self.data.white_level)
         if self.seed >= 2**32:
             raise InputError(f"`seed` {self.seed}: must be below 2^32")
         clip = self.optim.clip_norm

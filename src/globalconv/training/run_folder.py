@@ -106,6 +106,12 @@ class RunFolder(ResumableFolder):
         before = self._dataset()
         if before["labels"] != dataset["labels"]:
             raise InputError(f"`data`: its classes are not those that the run in {self.path} began with")
+        images, images_now = before.get("images", dataset.get("images")), dataset.get("images")  # older runs have none
+        if images != images_now:
+            raise InputError(
+                f"`data`: its images would be read by another rule than when the run in {self.path} began"
+                f" ({images} then, {images_now} now); give the data as it was, or train into another `out`"
+            )
         then, now = ((facts.get("network") or {}) for facts in (before, dataset))
         if then != now:
             networks = ", ".join(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from globalconv.data.class_weights import compute_class_weights, count_class_pixels
 from globalconv.data.loader import Batch, training_batches
-from globalconv.data.source import Source
+from globalconv.data.source import Source, image_format_of
 from globalconv.errors import InputError, Log
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.score import score_shard, score_source
@@ -106,6 +106,7 @@ class Segmentation(Task):
             "val_split": self.settings.val_split,
             "held_out": self.held_out,
             "train_images": len(self.train_source),
+            "images": image_format_of(self.train_source).to_json(),
         }
         save_weights(folder, network, self.train_source.labels, {**info, **facts}, self.geometry)
 

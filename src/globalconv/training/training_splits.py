@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from globalconv.data.datasets import list_splits, open_source
+from globalconv.data.image_format import ImageFormat
 from globalconv.data.roots import Root, format_root
-from globalconv.data.source import Source
+from globalconv.data.source import Source, image_format_of, with_image_format
 from globalconv.data.splits import uses_hold_out
 from globalconv.errors import InputError
 from globalconv.training.recipe import DataSettings
@@ -17,8 +18,13 @@ def open_splits(settings: DataSettings, data: Root | None) -> tuple[Source, Sour
     """Open the two splits of a training; their classes must be the same."""
     if data is None and settings.layout != "scenes":
         raise InputError("`data` is missing: name the root of the data set (only the recipe scenes needs none)")
-    train_source = open_source(data, settings.train_split, settings.layout)
-    val_source = open_source(data, settings.val_split, settings.layout, train_source.labels)
+    train_source = open_source(
+        data, settings.train_split, settings.layout, image_format=ImageFormat(settings.white_level)
+    )
+    val_source = open_source(
+        data, settings.val_split, settings.layout, train_source.labels, image_format=image_format_of(train_source)
+    )
+    train_source = with_image_format(train_source, image_format_of(val_source))  # which may have had more to say
     for split, source in ((settings.train_split, train_source), (settings.val_split, val_source)):
         if len(source) == 0:
             raise InputError(f"`data` {format_root(data)}: the split {split!r} holds no sample")
@@ -38,7 +44,7 @@ def fingerprint(names: Sequence[str]) -> dict[str, Any]:
 def describe_splits(
     settings: DataSettings, data: Root | None, train_source: Source, val_source: Source
 ) -> dict[str, Any]:
-    """Return JSON values that identify the two splits: the classes, and the fingerprint of each split.
+    """Return JSON values that identify the two splits: classes, the rule for images, and fingerprints.
 
     A hold-out is listed by the names of its samples, because nothing else identifies it.
     """
@@ -48,6 +54,7 @@ def describe_splits(
     )
     return {
         "labels": train_source.labels.to_json(),
+        "images": image_format_of(train_source).to_json(),
         "train": {"split": settings.train_split, **fingerprint(sample_names(train_source))},
         "val": {"split": settings.val_split, **fingerprint(names), "held_out": names if is_hold_out else None},
     }

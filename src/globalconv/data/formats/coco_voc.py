@@ -27,6 +27,7 @@ from globalconv.arrays import Uint8Array
 from globalconv.data.annotations import parsing, rasterise, required_field
 from globalconv.data.file_names import glob_files
 from globalconv.data.formats import official_counts
+from globalconv.data.image_format import UNKNOWN_FORMAT, ImageFormat
 from globalconv.data.images import image_size, read_image
 from globalconv.data.source import size_mismatch
 from globalconv.data.splits import find_split
@@ -66,6 +67,7 @@ class CocoVocSource:
     where: str
     """Annotation file, for messages."""
     images: tuple[AnnotatedImage, ...]
+    image_format: ImageFormat = UNKNOWN_FORMAT
 
     @property
     def labels(self) -> LabelSpace:
@@ -82,7 +84,7 @@ class CocoVocSource:
         return self.folder / self.images[index].file_name
 
     def image(self, index: int) -> Uint8Array:
-        return read_image(self.file(index))
+        return read_image(self.file(index), self.image_format)
 
     def label_map(self, index: int) -> Uint8Array:
         """Return the label map, drawn; `InputError` if the image is not of the size that was annotated."""
