@@ -66,7 +66,9 @@ StoredArray = NDArray[Any]
 
 def check_white_level(name: str, level: Any) -> None:
     """Refuse a white level that is none: anything but None and a positive finite number; `name` is of the setting."""
-    if level is not None and not (type(level) in (int, float) and isfinite(level) and level > 0):
+    if level is not None and not (
+        isinstance(level, int | float) and not isinstance(level, bool) and isfinite(level) and level > 0
+    ):
         raise InputError(f"`{name}` {level}: is the value of white, a positive number such as 4095")
 
 

@@ -217,5 +217,5 @@ def _tell_bands(headers: Mapping[str, ImageHeader]) -> list[InputWarning]:
 def _among(names: Sequence[str], looked_at: Mapping[str, object]) -> str:
     """Return "all 6 images", "3 of 64 images"."""
     if len(names) == len(looked_at):
-        return f"all {len(names)} images" if len(names) > 1 else "1 image"
+        return "1 of 1 images" if len(names) == 1 else f"all {len(names)} images"
     return f"{len(names)} of {len(looked_at)} images"
