@@ -25,9 +25,9 @@ from globalconv.data.formats.mixtures import (
     open_mixture,
     parse_mixture,
 )
-from globalconv.data.mask_survey import settle_format
 from globalconv.data.image_format import UNKNOWN_FORMAT, ImageFormat
 from globalconv.data.image_rule import NamedImage, decide_format, is_unusual, read_headers
+from globalconv.data.mask_survey import settle_format
 from globalconv.data.masks import MaskFormat
 from globalconv.data.roots import Root, format_root, require_folder
 from globalconv.data.scenes.scene import SCENES, open_scenes
