@@ -1,163 +1,53 @@
 """Drawn annotations in, label maps out: a `Source` whose label maps are drawn from shapes when they are asked for.
 
-Shapes are polygons, boxes, circles, lines, points and masks; later ones lie over earlier ones. They are drawn as
-labelme draws them, by Pillow's `ImageDraw`. COCO's polygons and run lengths are rasterised by pycocotools, the format's
-own tool. Coordinates are (x, y) in pixels with the origin at the outer corner of the first pixel, as annotation tools
-write them.
+Sizes and ids in annotations are claims: a size is compared with the real image's before anything is drawn.
 
-Shapes: H x W pixels of the image, h x w of a shape's own mask.
+Shapes: H x W pixels of the image.
 """
 
 import json
 import math
-from collections import Counter
+import re
+import unicodedata
+import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageDraw
-
-from globalconv.arrays import BoolArray, Uint8Array
+from globalconv.arrays import Uint8Array
 from globalconv.data.classes import VOID_NAMES
-from globalconv.data.file_names import find_file, name_of
+from globalconv.data.file_names import name_of
 from globalconv.data.image_format import UNKNOWN_FORMAT, ImageFormat
 from globalconv.data.images import IMAGE_SUFFIXES, image_size, read_image
+from globalconv.data.shapes import Shape, draw_shapes
 from globalconv.data.source import size_mismatch
-from globalconv.errors import InputError, OnError, suggest
+from globalconv.errors import InputError, InputWarning, suggest
 from globalconv.labels import IGNORE, MAX_CLASSES, LabelSpace
 from globalconv.runtime.files import cache_by_file
 from globalconv.runtime.text import one_line
 
-Point = tuple[float, float]
+ClaimedSize = tuple[int | None, int | None]
+"""Width and height of an image as its annotation has them; None: it has none."""
 
-LINE_WIDTH, POINT_RADIUS = 10, 5
-"""Width of a line and radius of a point in pixels, as labelme draws them."""
-
-MAX_COORDINATE = 1e6
-"""Coordinates beyond it are mistakes, and drawing some of them would take all memory."""
-
-FEWEST_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "line": 2, "linestrip": 2, "point": 1}
-"""The kinds of shapes that are drawn from points, and the fewest points that make one."""
-
-BACKGROUND_NAMES = ("background", "_background_", "__background__")
+CONVENTIONS = ("__ignore__", "_background_", "__background__")
+"""Names of void and of the background that mean nothing else, so that nobody has to be told."""
 
 
-@dataclass(frozen=True)
-class Shape:
-    """One drawn object."""
-
-    kind: str
-    """One of `FEWEST_POINTS`, or "mask"."""
-    points: tuple[Point, ...]
-    mask_hw: BoolArray | None = None
-    """Pixels of a shape of kind "mask", whose first point is its top left corner."""
+def plain_name(name: str) -> str:
+    """Return what a person sees of a class name: without case, blanks around it, signs and invisible letters."""
+    visible = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+    return " ".join(re.split(r"[\s_-]+", visible.casefold())).strip()
 
 
-def draw_shapes(shapes: Iterable[tuple[int, Shape]], size: tuple[int, int], undrawn: int) -> Uint8Array:
-    """Return the label map (H, W) of the (value, shape) pairs in drawing order; `size` is (width, height).
-
-    Pixels under no shape are `undrawn`. A shape that its kind does not allow is an `InputError`.
-    """
-    canvas = Image.new("L", size, undrawn)
-    pen = ImageDraw.Draw(canvas)
-    for value, shape in shapes:
-        points = list(shape.points)
-        if shape.kind == "mask":
-            if shape.mask_hw is None or not points:
-                raise InputError("a shape of kind 'mask' without its pixels; draw it anew or remove it")
-            corner = (round(points[0][0]), round(points[0][1]))
-            canvas.paste(value, corner, Image.fromarray(shape.mask_hw.astype(np.uint8) * 255))
-            continue
-        if shape.kind not in FEWEST_POINTS:
-            kinds = ", ".join([*FEWEST_POINTS, "mask"])
-            raise InputError(f"shape of kind {shape.kind!r}: known are {kinds}; remove it")
-        if not all(math.isfinite(v) and abs(v) <= MAX_COORDINATE for point in points for v in point):
-            raise InputError(f"a {shape.kind} has coordinates that are no numbers or far outside; redraw or remove it")
-        if len(points) < (fewest := FEWEST_POINTS[shape.kind]):
-            raise InputError(f"a {shape.kind} of {len(points)} points needs {fewest}; complete or remove it")
-        if shape.kind == "polygon":
-            pen.polygon(points, fill=value, outline=value)
-        elif shape.kind == "rectangle":
-            (left, right), (top, bottom) = sorted(x for x, _ in points[:2]), sorted(y for _, y in points[:2])
-            pen.rectangle([left, top, right, bottom], fill=value, outline=value)
-        elif shape.kind == "circle":  # around the first point, through the second
-            (x, y), radius = points[0], math.dist(points[0], points[1])
-            pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=value, outline=value)
-        elif shape.kind == "point":
-            for x, y in points:
-                box = [x - POINT_RADIUS, y - POINT_RADIUS, x + POINT_RADIUS, y + POINT_RADIUS]
-                pen.ellipse(box, fill=value, outline=value)
-        else:
-            pen.line(points, fill=value, width=LINE_WIDTH)
-    return np.array(canvas)
+BACKGROUND = "background"
 
 
-def rasterise(segmentations: Sequence[Any], size: tuple[int, int], where: str) -> BoolArray:
-    """Return the pixels (H, W) that any of COCO's `segmentations` covers: polygons, or run lengths of either form.
-
-    `size` is the image's (width, height), `where` names the annotation in errors. The C code of pycocotools trusts
-    every number it is given, so whatever it would take for memory is refused first.
-    """
-    try:
-        from pycocotools import mask as coco
-    except ImportError:
-        raise InputError(f"{where}: COCO needs pycocotools; pip install globalconv[coco]") from None
-    width, height = size
-    encoded = []
-    try:
-        for segmentation in segmentations:
-            if not segmentation:
-                raise InputError(
-                    f"{where}: an object has a box and no outline; draw its outline, or remove it", "shape"
-                )
-            if isinstance(segmentation, list):
-                for polygon in segmentation:
-                    if len(polygon) < 6 or len(polygon) % 2:
-                        raise ValueError(f"a polygon of {len(polygon)} numbers")
-                    if not all(isinstance(value, int | float) and abs(value) <= MAX_COORDINATE for value in polygon):
-                        raise ValueError("a coordinate is no number, or far outside")
-                encoded.append(coco.merge(coco.frPyObjects(segmentation, height, width)))
-                continue
-            counts = segmentation["counts"]
-            lengths = counts if isinstance(counts, list) else _decode_run_lengths(counts)
-            if min(lengths, default=0) < 0 or sum(lengths) != width * height:
-                raise ValueError(f"run lengths of {sum(lengths)} pixels for an image of {width}x{height}")
-            uncompressed = isinstance(counts, list)
-            encoded.append(coco.frPyObjects(segmentation, height, width) if uncompressed else segmentation)
-        covered_HW: BoolArray = coco.decode(encoded[0] if len(encoded) == 1 else coco.merge(encoded)).astype(bool)
-    except InputError:
-        raise
-    except Exception as error:  # The C code raises almost anything.
-        raise InputError(f"{where}: a segmentation cannot be rasterised ({error}); export it again") from None
-    if covered_HW.shape != (height, width):
-        raise InputError(
-            f"{where}: a segmentation is of size {covered_HW.shape[::-1]}, its image of {size}; export again"
-        )
-    return covered_HW
-
-
-def _decode_run_lengths(counts: str | bytes) -> list[int]:
-    """Return the run lengths of COCO's compressed form: six bits a character, from the third on as differences."""
-    lengths: list[int] = []
-    value = shift = 0
-    for code in counts.encode("ascii") if isinstance(counts, str) else counts:
-        bits = code - 48
-        if not 0 <= bits < 64:
-            raise ValueError(f"the character {chr(code)!r} in run lengths")
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-        value = shift = 0
-    if shift:
-        raise ValueError("run lengths that end in the middle")
-    return lengths
+def is_background(name: str) -> bool:
+    """Return whether `name` is one of the background: of pixels that are no object."""
+    return plain_name(name) == BACKGROUND
 
 
 @dataclass(frozen=True)
@@ -173,9 +63,9 @@ class DrawnClasses:
         """Return the value of a class or void name; an unknown one is an `InputError`."""
         if name in self.labels.class_names:
             return self.labels.class_names.index(name)
-        if name.lower() in self.void_names:
+        if plain_name(name) in map(plain_name, self.void_names):
             return IGNORE
-        if name.lower() in BACKGROUND_NAMES:
+        if is_background(name) and (self.undrawn != IGNORE or name in CONVENTIONS):
             return self.undrawn
         raise InputError(
             f"{where}: class {name!r} is not in the class list; {suggest(name, self.labels.class_names)}"
@@ -185,20 +75,68 @@ class DrawnClasses:
 
 
 def resolve_drawn_classes(
-    names: Iterable[str], labels: LabelSpace | None, void_names: tuple[str, ...] = VOID_NAMES
+    names: Mapping[str, int], labels: LabelSpace | None, where: str, void_names: tuple[str, ...] = VOID_NAMES
 ) -> DrawnClasses:
-    """Return the classes of a drawn data set: `labels`, or if that is None, background and the `names` that occur."""
+    """Return the classes of a drawn data set: `labels`, or if that is None, background and the `names` that occur.
+
+    `names` are those in the annotations with their number of shapes. What they leave open is told: names that differ in
+    what nobody sees, and those that are read as void or as the background.
+    """
     if labels is None:
-        drawn = [name for name in dict.fromkeys(names) if name.lower() not in VOID_NAMES]
-        background = [name for name in drawn if name.lower() in BACKGROUND_NAMES] or ["background"]
-        others = [name for name in drawn if name.lower() not in BACKGROUND_NAMES]
+        void = [name for name in names if plain_name(name) in map(plain_name, VOID_NAMES)]
+        backgrounds = [name for name in names if is_background(name)]
+        others = [name for name in names if name not in void and name not in backgrounds]
         if not others:
             raise InputError("nothing is drawn in any annotation; draw the objects first")
         if len(others) >= MAX_CLASSES:
             raise InputError(f"{len(others)} classes are drawn; a label map holds at most {MAX_CLASSES}")
-        labels = LabelSpace((background[0], *others))
-    indices = [index for index, name in enumerate(labels.class_names) if name.lower() in BACKGROUND_NAMES]
+        labels = LabelSpace(((backgrounds or [BACKGROUND])[0], *others))
+        _tell_of_similar_names(names, where)
+        _tell_of_meaning(void, names, where, "do not count: their pixels are void; rename them if they are a class")
+        _tell_of_meaning(
+            [name for name in backgrounds if names[name]], names, where,
+            "are one class with the pixels under no shape; rename them if they are another class",
+        )  # fmt: skip
+    indices = [index for index, name in enumerate(labels.class_names) if is_background(name)]
     return DrawnClasses(labels, indices[0] if indices else IGNORE, void_names)
+
+
+def _tell_of_similar_names(names: Mapping[str, int], where: str) -> None:
+    """Warn of classes whose names look the same."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[plain_name(name)].append(name)
+    alike = [group for plain, group in groups.items() if len(group) > 1 and plain != BACKGROUND]
+    if not alike:
+        return
+    listed = " and ".join(_describe_names(group, names) for group in alike[:3]) + (", ..." if alike[3:] else "")
+    message = (
+        f"{where}: class names that differ in case, blanks or signs alone are different classes: {listed}; if they are"
+        " one, give it one name"
+    )
+    warnings.warn(InputWarning(message, "class"), stacklevel=3)
+
+
+def _tell_of_meaning(group: Sequence[str], names: Mapping[str, int], where: str, meaning: str) -> None:
+    """Note how the names of a `group` are read, unless they are a convention of labelme."""
+    if set(group) - set(CONVENTIONS):
+        message = f"{where}: shapes called {_describe_names(group, names)} {meaning}"
+        warnings.warn(InputWarning(message, "class", severity="note"), stacklevel=3)
+
+
+def _describe_names(group: Sequence[str], names: Mapping[str, int]) -> str:
+    """Return the names with their numbers of shapes, such that no two look the same."""
+    same = len({unicodedata.normalize("NFC", name) for name in group}) < len(group)
+    return ", ".join(f"{ascii(name) if same else repr(name)} ({names[name]} shapes)" for name in group)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What an annotation says of one image."""
+
+    size: ClaimedSize
+    shapes: Iterable[tuple[str, Shape]]
+    """Class name and shape of each object in drawing order, perhaps read one by one."""
 
 
 @dataclass(frozen=True)
@@ -209,8 +147,7 @@ class DrawnSample:
     image: Path
     where: str
     """Annotation file, and the entry where a file holds many: for messages."""
-    read: Callable[[], tuple[tuple[int, int], list[tuple[str, Shape]]]]
-    """Returns (width, height) of the annotated image, and in drawing order each object's class name and shape."""
+    read: Callable[[], Drawing]
 
 
 @dataclass(frozen=True)
@@ -238,15 +175,17 @@ class DrawnSource:
     def label_map(self, index: int) -> Uint8Array:
         """Return the label map, drawn; `InputError` if the image is not of the size that was annotated."""
         sample = self.samples[index]
+        actual = image_size(sample.image)
         with parsing(sample.where):
-            size, named_shapes = sample.read()
-        if (actual := image_size(sample.image)) != size:
-            raise InputError(size_mismatch(sample.where, "annotation", size, sample.image, actual), "size")
-        shapes = [(self.classes.value(name, sample.where), shape) for name, shape in named_shapes]
-        try:
-            return draw_shapes(shapes, size, self.classes.undrawn)
-        except InputError as error:
-            raise InputError(f"{sample.where}: {error}", "shape") from None
+            drawing = sample.read()
+            width, height = drawing.size
+            if (annotated := (width or actual[0], height or actual[1])) != actual:
+                raise InputError(size_mismatch(sample.where, "annotation", annotated, sample.image, actual), "size")
+            shapes = [(name, self.classes.value(name, sample.where), shape) for name, shape in drawing.shapes]
+            try:
+                return draw_shapes(shapes, actual, self.classes.undrawn)
+            except InputError as error:
+                raise InputError(f"{sample.where}: {error}", "shape") from None
 
 
 @contextmanager
@@ -266,37 +205,22 @@ def read_json(file: Path) -> Any:
     try:
         return _parse_json(file)
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{file}: cannot be read as JSON ({error}); export it again") from None
+        raise InputError(f"{file}: cannot be read as JSON ({one_line(error)}); export it again") from None
 
 
 @cache_by_file(maxsize=4)
 def _parse_json(file: Path) -> Any:
-    """Parse a file once, which may have hundreds of megabytes and is read several times."""
-    return json.loads(file.read_text(encoding="utf-8-sig"))
+    """Parse a file once, which may have hundreds of megabytes and is read several times: UTF-8, UTF-16 or UTF-32."""
+    return json.loads(file.read_bytes(), object_pairs_hook=_make_object)
 
 
-def collect_drawn_samples(makers: Iterable[Callable[[], DrawnSample]], on_error: OnError) -> tuple[DrawnSample, ...]:
-    """Return the samples of those `makers` that raise no `InputError`; the errors go to `on_error`."""
-    samples = []
-    for make in makers:
-        try:
-            samples.append(make())
-        except InputError as error:
-            on_error(error)
-    counts = Counter(sample.name for sample in samples)
-    if repeated := [name for name, count in counts.items() if count > 1]:
-        message = f"{samples[0].where}: the image {repeated[0]!r} is listed {counts[repeated[0]]} times"
-        on_error(InputError(message, "names"))
-    return tuple({sample.name: sample for sample in samples}.values())
-
-
-def find_image(candidates: Sequence[Path], where: str, written: str) -> Path:
-    """Return the first of `candidates` that exists; if none does, an `InputError` names the path as `written`."""
-    if (found := find_file(candidates)) is not None:
-        return found
-    raise InputError(
-        f"{where}: its image {written!r} is not there (looked for {candidates[0]}); put it there", "partner"
-    )
+def _make_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. A field that stands twice, as in files that were joined as text, would be lost."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the field {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return fields
 
 
 def safe_name(*parts: str) -> str:
@@ -310,3 +234,20 @@ def required_field(fields: Mapping[str, Any], key: str, where: str) -> Any:
     if key not in fields:
         raise InputError(f"{where}: the field {key!r} is missing; export the annotation again")
     return fields[key]
+
+
+def required_text(fields: Mapping[str, Any], key: str, where: str) -> str:
+    """Return a field that has to be a text or a number, as a text; an empty one is an `InputError`."""
+    value = required_field(fields, key, where)
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
+        raise InputError(f"{where}: the field {key!r} is {value!r}; write a name there", "annotation")
+    return str(value)
+
+
+def claimed_length(value: object) -> int | None:
+    """Return the width or height of an image as an annotation has it; None where that is none: null, 0, -1, a word."""
+    try:
+        length = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
+    except (OverflowError, ValueError):
+        return None
+    return math.ceil(length) if math.isfinite(length) and length > 0 else None

@@ -108,9 +108,9 @@ def open_source(
     declared = read_class_list(root, *on_disk.class_lists)
     drawn_labels = labels if declared is None else require_same_classes(declared.labels, labels, str(root))
     with parsing(str(root)):
-        names = on_disk.list_class_names(root) if drawn_labels is None else ()
+        names = on_disk.list_class_names(root) if drawn_labels is None else {}
     void_names = VOID_NAMES if declared is None else declared.void_names
-    classes = resolve_drawn_classes(names, drawn_labels, void_names)
+    classes = resolve_drawn_classes(names, drawn_labels, str(root), void_names)
     return DrawnSource(name, classes, samples, _image_format(root, layout, samples, image_format))
 
 

@@ -8,6 +8,7 @@ from helpers.datasets import refused
 from helpers.formats import SQUARE, cvat
 
 from globalconv.data.datasets import list_splits, open_source, recognise_layout
+from globalconv.errors import InputWarning
 
 
 def test_cvat_draws_by_z_order_then_by_the_file(tmp_path: Path) -> None:
@@ -20,7 +21,8 @@ def test_cvat_draws_by_z_order_then_by_the_file(tmp_path: Path) -> None:
         '<mask label="car" rle="1, 2, 1" left="20" top="10" width="2" height="2" z_order="0"/>',
     )
     assert recognise_layout(root) == "cvat" and list_splits(root) == [""]
-    source = open_source(root, "all")
+    with pytest.warns(InputWarning, match="1 tags of whole images cover no pixels"):
+        source = open_source(root, "all")
     assert source.labels.class_names == ("background", "road", "car")
     label_map = source.label_map(0)
     assert (label_map[0, 0], label_map[5, 6], label_map[9, 6], label_map[15, 0]) == (1, 2, 2, 0)
@@ -34,8 +36,11 @@ def test_cvat_draws_by_z_order_then_by_the_file(tmp_path: Path) -> None:
         ('<cuboid label="car" xtl1="0"/>', r"image 0: a cuboid \(car\) covers no known pixels"),
         ('<polygon label="bus" points="1,1;5,1;5,5"/>', "class 'bus' is not in the class list"),
         ('<polygon label="car" points="1,1;5"/>', "an attribute is missing or no number"),
-        ('<mask label="car" rle="1,2" left="0" top="0" width="2" height="2"/>', "rle of 3 pixels for a mask of 2x2"),
-        ('<polygon label="car" points="1,1;5,5"/>', "a polygon of 2 points needs 3"),
+        (
+            '<mask label="car" rle="1,2" left="0" top="0" width="2" height="2"/>',
+            "is of 3 pixels, its box of 2x2",
+        ),
+        ('<polygon label="car" points="1,1;5,5"/>', "a polygon of class 'car' has 2 points, and needs 3"),
         ("<polygon", "cannot be read as XML"),
     ],
 )

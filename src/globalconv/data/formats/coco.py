@@ -1,40 +1,52 @@
 """COCO instances with your own categories: `annotations/instances_SPLIT.json` or `SPLIT/_annotations.coco.json`.
 
 One file at the root of the data, or one per split (`train.json`), will do as well. Categories become classes in the
-order of their ids, after a class "background" for pixels of no object (unless a category is called so). A category
-without any object that only groups others, as Roboflow's first does, becomes no class. Objects are drawn in the order
-of the file, later ones over earlier ones; crowds count as their category. Outlines and run lengths are rasterised by
-pycocotools, so that masks are those of the format's own tool.
+order of their ids where all of these are numbers, else in the order of the file, after a class "background" for pixels
+of no object (unless a category is called so). A category without any object that only groups others, as Roboflow's
+first does, becomes no class. Objects are drawn in the order of the file, later ones over earlier ones; crowds count as
+their category, and objects with a field `ignore` are void. Outlines and run lengths are rasterised by pycocotools, so
+that masks are those of the format's own tool.
+
+Ids are numbers or texts, each of one image or category; 1 and "1" differ, but where only one of them is there the other
+means it.
 
 That is for your own data, and for COCO's own 80 classes. COCO's images with VOC's 20 classes are `coco_voc`.
 """
 
 import functools
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from globalconv.data.annotations import (
+    ClaimedSize,
+    Drawing,
     DrawnSample,
-    Shape,
-    collect_drawn_samples,
-    find_image,
-    rasterise,
+    claimed_length,
     read_json,
     required_field,
+    required_text,
     safe_name,
 )
 from globalconv.data.classes import CLASS_LIST_READERS
-from globalconv.data.file_names import glob_files, list_subfolders
+from globalconv.data.coco_masks import rasterise
+from globalconv.data.file_names import find_file, glob_files, list_subfolders
+from globalconv.data.formats.coco_ids import Key, make_key, match_key
+from globalconv.data.formats.image_search import Entry, ImageIndex, find_images, written_name
 from globalconv.data.formats.layout import Layout
+from globalconv.data.shapes import Shape
 from globalconv.data.splits import ALIASES, find_split, select_split
-from globalconv.errors import InputError, OnError, raise_error
+from globalconv.errors import InputError, InputWarning, OnError, raise_error
 from globalconv.runtime.files import cache_by_file
 from globalconv.runtime.text import abbreviate
 
 FIELDS = {"images", "annotations", "categories"}
+
+IGNORED = "__ignore__"
+"""The class of objects that do not count."""
 
 
 def recognise(root: Path) -> bool:
@@ -52,30 +64,44 @@ def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple
 
     An image without any object is background.
     """
-    files = _find_files(root)
+    files, index = _find_files(root), ImageIndex(root)
 
     def read(name: str) -> tuple[DrawnSample, ...]:
-        return _read_file(root, name, files[name], on_error)
+        others = [other for other in files if other != name]
+        return find_images(_read_file(root, name, files[name], on_error), index, str(files[name]), on_error, others)
 
     return select_split(list(files), read, split, root)
 
 
-def list_class_names(root: Path) -> list[str]:
-    """Return the categories' names in the order of their ids; all files must agree."""
-    names: dict[int, str] = {}
-    used: set[int] = set()
-    groups: set[Any] = set()
+def list_class_names(root: Path) -> dict[str, int]:
+    """Return the categories' names with their numbers of objects, in order; all files must agree."""
+    names: dict[Key, str] = {}
+    counts: Counter[str] = Counter()
+    parents: dict[str, set[str]] = defaultdict(set)
     for file in _find_files(root).values():
         content = _read_content(file)
-        used |= {int(required_field(fields, "category_id", str(file))) for fields in content["annotations"]}
-        groups |= {category.get("supercategory") for category in content["categories"]}
-        for identifier, name in _read_categories(content, file).items():
-            if names.setdefault(identifier, name) != name:
+        categories = _read_categories(content, file)
+        counts.update(categories[key] for _, key, _ in _read_objects(content, categories, file))
+        for fields in content["categories"]:
+            if isinstance(group := fields.get("supercategory"), str):
+                parents[group].add(str(fields["name"]))
+        for key, name in categories.items():
+            if names.setdefault(key, name) != name:
                 raise InputError(
-                    f"{file}: category {identifier} is {name!r} here and {names[identifier]!r} in another split;"
+                    f"{file}: category {key} is {name!r} here and {names[key]!r} in another split;"
                     " export all splits with the same categories"
                 )
-    return [name for identifier, name in sorted(names.items()) if identifier in used or name not in groups]
+    keys: Sequence[Any] = list(names)
+    in_order = sorted(keys) if all(isinstance(key, int | float) for key in keys) else keys
+    listed = {names[key]: counts[names[key]] for key in in_order}
+    groups = [name for name, count in listed.items() if not count and parents[name] - {name}]
+    if groups:
+        message = (
+            f"{root}: the categories {abbreviate(groups)} have no object and only group others, so they are no classes;"
+            " draw one object of a category that is meant as a class"
+        )
+        warnings.warn(InputWarning(message, "class", severity="note"), stacklevel=2)
+    return {name: count for name, count in listed.items() if name not in groups}
 
 
 LAYOUT = Layout(recognise, list_splits, read_split, list_class_names)
@@ -128,57 +154,117 @@ def _read_content(file: Path) -> Mapping[str, Any]:
     return content
 
 
-def _read_categories(content: Mapping[str, Any], file: Path) -> dict[int, str]:
-    """Return the names of the categories by their ids."""
-    return {
-        int(required_field(category, "id", str(file))): str(required_field(category, "name", str(file)))
-        for category in content["categories"]
-    }
-
-
-def _read_file(root: Path, split: str, file: Path, on_error: OnError) -> tuple[DrawnSample, ...]:
-    """Return the samples of one COCO file."""
-    content = _read_content(file)
-    categories = _read_categories(content, file)
-    objects: dict[int, list[tuple[str, Any]]] = defaultdict(list)
-    for fields in content["annotations"]:
-        if (category := int(required_field(fields, "category_id", str(file)))) not in categories:
+def _read_categories(content: Mapping[str, Any], file: Path) -> dict[Key, str]:
+    """Return the names of the categories by their ids, in the order of the file."""
+    categories: dict[Key, str] = {}
+    for fields in content["categories"]:
+        name = required_text(fields, "name", f"{file}, category {fields.get('id')!r}")
+        key = make_key(required_field(fields, "id", f"{file}, category {name!r}"), f"{file}: the id of {name!r}")
+        if categories.setdefault(key, name) != name:
             raise InputError(
-                f"{file}: annotation {fields.get('id')} has category_id {category}, which is not listed; add the"
-                " category, or export again"
+                f"{file}: the category id {key!r} is that of {categories[key]!r} and of {name!r}, so nobody knows which"
+                " of them an object is; number the categories anew, and their objects with them",
+                "class",
             )
-        image_id = int(required_field(fields, "image_id", str(file)))
-        objects[image_id].append((categories[category], fields.get("segmentation")))
-    image_ids = {int(required_field(record, "id", str(file))) for record in content["images"]}
-    if unlisted := [image_id for image_id in objects if image_id not in image_ids]:
-        ids = abbreviate(unlisted)
-        message = f"{file}: has objects on images that it does not list (image_id {ids}); export it again"
+    return categories
+
+
+def _read_objects(
+    content: Mapping[str, Any], categories: Mapping[Key, str], file: Path
+) -> Iterator[tuple[Mapping[str, Any], Key, bool]]:
+    """Yield the annotations with their category ids, and whether these are of another type than the categories'."""
+    for fields in content["annotations"]:
+        what = f"{file}: the category_id of annotation {fields.get('id')!r}"
+        key, other_type = match_key(required_field(fields, "category_id", str(file)), categories, what)
+        if key not in categories:
+            raise InputError(
+                f"{file}: annotation {fields.get('id')} has category_id {key}, which is not listed; add the category,"
+                " or export again"
+            )
+        yield fields, key, other_type
+
+
+def _read_images(content: Mapping[str, Any], file: Path) -> dict[Key, Mapping[str, Any]]:
+    """Return the images by their ids; an id of two of them is an `InputError`, as objects of both have it."""
+    images: dict[Key, Mapping[str, Any]] = {}
+    repeated: dict[Key, str] = {}
+    for record in content["images"]:
+        written = record.get("file_name")
+        key = make_key(required_field(record, "id", f"{file}, image {written!r}"), f"{file}: the id of {written!r}")
+        if (first := images.setdefault(key, record)) is not record:
+            repeated.setdefault(key, f"{key!r} is that of {first.get('file_name')!r} and of {written!r}")
+    if repeated:
+        more = f" (and {len(repeated) - 1} more ids are repeated)" if len(repeated) > 1 else ""
+        raise InputError(
+            f"{file}: the image id {next(iter(repeated.values()))}, so nobody knows whose objects are whose{more};"
+            " number the images anew, and their objects with them",
+            "names",
+        )
+    return images
+
+
+def _read_file(root: Path, split: str, file: Path, on_error: OnError) -> list[Entry]:
+    """Return the images of one COCO file with their objects."""
+    content = _read_content(file)
+    images, categories = _read_images(content, file), _read_categories(content, file)
+    objects: dict[Key, list[tuple[str, Any]]] = defaultdict(list)
+    unlisted: Counter[Key] = Counter()
+    ignored = retyped = 0
+    for fields, category, other_type in _read_objects(content, categories, file):
+        what = f"{file}: the image_id of annotation {fields.get('id')!r}"
+        key, other_image_type = match_key(required_field(fields, "image_id", str(file)), images, what)
+        retyped += other_type or other_image_type
+        if key not in images:
+            unlisted[key] += 1
+            continue
+        ignored += bool(fields.get("ignore"))
+        objects[key].append((IGNORED if fields.get("ignore") else categories[category], fields.get("segmentation")))
+    if unlisted:
+        count = unlisted.total()
+        message = (
+            f"{file}: has objects on images that it does not list (image_id {abbreviate(list(unlisted))}), {count} of"
+            f" {len(content['annotations'])}; export it again"
+        )
         on_error(InputError(message, "partner"))
+    if retyped:
+        message = (
+            f"{file}: {retyped} of {len(content['annotations'])} annotations have ids as text where the lists have"
+            ' numbers, or numbers for text, and were matched as if 1 and "1" were one; write both alike'
+        )
+        warnings.warn(InputWarning(message, "ids"), stacklevel=2)
+    if ignored:
+        message = (
+            f"{file}: {ignored} objects with the field `ignore` do not count: their pixels are void; remove the field"
+        )
+        warnings.warn(InputWarning(f"{message} if they are to be learnt", "class", severity="note"), stacklevel=2)
 
     # Where the images may lie. CVAT puts them into images/default/, whatever the name of the file.
-    images, own = root / "images", file.stem.removeprefix("instances_")
-    folders = [images / own, root / own] if own != split else []
-    folders += [images / split, images, root / split, root / split / "images", file.parent, root]
-    subfolders = list_subfolders(images)
+    home, own = root / "images", file.stem.removeprefix("instances_")
+    folders = [home / own, root / own] if own != split else []
+    folders += [home / split, home, root / split, root / split / "images", file.parent, root]
+    subfolders = list_subfolders(home)
     folders += subfolders if len(subfolders) == 1 else []
 
-    def make_sample(record: Mapping[str, Any]) -> DrawnSample:
-        where = f"{file}, image {record.get('id')}"
-        written = str(required_field(record, "file_name", where)).replace("\\", "/")
-        image = find_image([folder / written for folder in folders], where, written)
-        size = (int(required_field(record, "width", where)), int(required_field(record, "height", where)))
-        image_id = int(required_field(record, "id", str(file)))
-        read = functools.partial(_read_shapes, size, tuple(objects[image_id]), where)
-        return DrawnSample(safe_name(split, written), image, where, read)
+    def make_entry(key: Key, record: Mapping[str, Any]) -> Entry:
+        where = f"{file}, image {key}"
+        written = required_text(record, "file_name", where)
+        path = written_name(written)
+        size = (claimed_length(record.get("width")), claimed_length(record.get("height")))
+        return Entry(
+            safe_name(split, path),
+            written,
+            find_file(folder / path for folder in folders),
+            folders[0] / path,
+            where,
+            functools.partial(_read_shapes, size, tuple(objects[key])),
+        )
 
-    return collect_drawn_samples((functools.partial(make_sample, record) for record in content["images"]), on_error)
+    return [make_entry(key, record) for key, record in images.items()]
 
 
-def _read_shapes(
-    size: tuple[int, int], objects: Sequence[tuple[str, Any]], where: str
-) -> tuple[tuple[int, int], list[tuple[str, Shape]]]:
-    shapes = []
-    for name, segmentation in objects:
-        mask_HW = rasterise([segmentation], size, where)
-        shapes.append((name, Shape("mask", ((0.0, 0.0),), mask_HW)))
-    return size, shapes
+def _read_shapes(size: ClaimedSize, objects: Sequence[tuple[str, Any]]) -> Drawing:
+    shapes = (
+        (name, Shape("mask", ((0.0, 0.0),), functools.partial(rasterise, [segmentation])))
+        for name, segmentation in objects
+    )
+    return Drawing(size, shapes)

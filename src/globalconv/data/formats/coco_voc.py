@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 
 from globalconv.arrays import Uint8Array
-from globalconv.data.annotations import parsing, rasterise, required_field
+from globalconv.data.annotations import parsing, required_field
+from globalconv.data.coco_masks import rasterise
 from globalconv.data.file_names import glob_files
 from globalconv.data.formats import official_counts
+from globalconv.data.formats.coco_ids import Key, make_key, match_key
 from globalconv.data.image_format import UNKNOWN_FORMAT, ImageFormat
 from globalconv.data.images import image_size, read_image
 from globalconv.data.source import size_mismatch
@@ -34,9 +36,13 @@ from globalconv.data.splits import find_split
 from globalconv.errors import InputError, OnError, raise_error
 from globalconv.labels import COCO_TO_VOC, IGNORE, VOC, LabelSpace
 from globalconv.runtime.files import cache_by_file
+from globalconv.runtime.text import abbreviate
 
 ANNOTATIONS = re.compile(r"instances_((train|val)(2014|2017))")
 ARCHIVES = "annotations_trainval2014.zip or annotations_trainval2017.zip"
+
+CATEGORIES = range(1, 91)
+"""The ids of COCO's categories, of which it left out ten."""
 
 NAMES = {
     5: "airplane", 2: "bicycle", 16: "bird", 9: "boat", 44: "bottle", 6: "bus", 3: "car", 17: "cat", 62: "chair",
@@ -102,7 +108,10 @@ def draw_objects(objects: Sequence[tuple[int, str, Any]], size: tuple[int, int],
     groups: dict[tuple[str, int], list[Any]] = defaultdict(list)
     for value, kind, segmentation in objects:
         groups[kind, value].append(segmentation)
-    masks = {group: rasterise(segmentations, size, where) for group, segmentations in groups.items()}
+    try:
+        masks = {group: rasterise(segmentations, size) for group, segmentations in groups.items()}
+    except InputError as error:
+        raise InputError(f"{where}: {error}", "shape") from None
     label_map = np.zeros((size[1], size[0]), np.uint8)
     claimed_HW = np.zeros(label_map.shape, bool)
     void_HW = np.zeros(label_map.shape, bool)
@@ -170,15 +179,18 @@ def open_split(root: Path, split: str, min_area: int = 0, on_error: OnError = ra
 def _read_annotations(file: Path, min_area: int) -> tuple[int, tuple[AnnotatedImage, ...]]:
     """Return how many images an annotation file lists, and those that count; a file is parsed once."""
     content = _read_content(file)
-    objects: dict[int, list[list[Any]]] = defaultdict(list)
+    records = _read_records(content["images"], file)
+    objects: dict[Key, list[list[Any]]] = defaultdict(list)
+    missing: set[Key] = set()
     for fields in content["annotations"]:
-        category = int(required_field(fields, "category_id", str(file)))
-        if not 1 <= category <= 90:
+        what = f"{file}: the category_id of annotation {fields.get('id')!r}"
+        category, _ = match_key(required_field(fields, "category_id", str(file)), CATEGORIES, what)
+        if category not in CATEGORIES:
             raise InputError(
                 f"{file}: annotation {fields.get('id')} has category_id {category}, and COCO's are 1 to 90; unpack"
                 f" {ARCHIVES} again, or read categories of your own with `data` PATH, without coco="
             )
-        if category not in COCO_TO_VOC:
+        if (value := COCO_TO_VOC.get(int(category))) is None:
             continue
         segmentation = required_field(fields, "segmentation", str(file))
         if isinstance(segmentation, list):
@@ -187,20 +199,34 @@ def _read_annotations(file: Path, min_area: int) -> tuple[int, tuple[AnnotatedIm
                 continue
         small = min_area > 0 and float(required_field(fields, "area", str(file))) < min_area
         kind = "crowd" if fields.get("iscrowd") else "small" if small else "object"
-        image_id = int(required_field(fields, "image_id", str(file)))
-        objects[image_id].append([COCO_TO_VOC[category], kind, segmentation])
-
-    records = {int(required_field(record, "id", str(file))): record for record in content["images"]}
-    listed = len(content["images"])
-    if len(records) < listed:
-        raise InputError(f"{file}: lists {listed - len(records)} images twice; unpack {ARCHIVES} again")
+        what = f"{file}: the image_id of annotation {fields.get('id')!r}"
+        key, _ = match_key(required_field(fields, "image_id", str(file)), records, what)
+        if key not in records:
+            missing.add(key)
+        objects[key].append([value, kind, segmentation])
+    if missing:
+        ids = abbreviate(sorted(missing, key=str))
+        raise InputError(
+            f"{file}: has objects on images that it does not list (image_id {ids}); unpack {ARCHIVES} again"
+        )
     images = []
     for image_id, record in records.items():
         if any(kind == "object" for _, kind, _ in objects.get(image_id, ())):
             size = (int(record["width"]), int(record["height"]))
             text = json.dumps(objects[image_id], separators=(",", ":"))
             images.append(AnnotatedImage(str(record["file_name"]), size, text.encode()))
-    return listed, tuple(images)
+    return len(records), tuple(images)
+
+
+def _read_records(images: Sequence[Mapping[str, Any]], file: Path) -> dict[Key, Mapping[str, Any]]:
+    """Return the images of an annotation file by their ids."""
+    records = {
+        make_key(required_field(record, "id", str(file)), f"{file}: the id of {record.get('file_name')!r}"): record
+        for record in images
+    }
+    if len(records) < len(images):
+        raise InputError(f"{file}: lists {len(images) - len(records)} images twice; unpack {ARCHIVES} again")
+    return records
 
 
 def _read_content(file: Path) -> Mapping[str, Any]:
@@ -213,10 +239,10 @@ def _read_content(file: Path) -> Mapping[str, Any]:
         ) from None
     if not isinstance(content, dict) or not content.keys() >= {"images", "annotations", "categories"}:
         raise InputError(f"{file}: holds no images, annotations and categories; unpack {ARCHIVES} again")
-    names = {
-        int(required_field(category, "id", str(file))): str(required_field(category, "name", str(file)))
-        for category in content["categories"]
-    }
+    names: dict[Key, str] = {}
+    for category in content["categories"]:
+        key, _ = match_key(required_field(category, "id", str(file)), CATEGORIES, f"{file}: the id of a category")
+        names[key] = str(required_field(category, "name", str(file)))
     for identifier, name in NAMES.items():
         if names.get(identifier) != name:
             difference = f"is called {names[identifier]!r}" if identifier in names else "is not listed"

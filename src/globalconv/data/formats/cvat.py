@@ -6,21 +6,27 @@ its split. Polygons, boxes, masks, ellipses, polylines and points are drawn; cub
 """
 
 import functools
+import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from globalconv.arrays import FloatArray
-from globalconv.data.annotations import DrawnSample, Shape, collect_drawn_samples, find_image, safe_name
+from globalconv.arrays import BoolArray, FloatArray
+from globalconv.data.annotations import Drawing, DrawnSample, claimed_length, required_text, safe_name
+from globalconv.data.file_names import find_file
+from globalconv.data.formats.image_search import Entry, ImageIndex, find_images, written_name
 from globalconv.data.formats.layout import Layout
+from globalconv.data.shapes import Shape
 from globalconv.data.splits import select_split
-from globalconv.errors import InputError, OnError, raise_error
+from globalconv.errors import InputError, InputWarning, OnError, raise_error
+from globalconv.runtime.text import one_line
 
 FILE_NAME = "annotations.xml"
 
-POINT_LISTS = {"polygon": "polygon", "polyline": "linestrip", "points": "point"}
+POINT_LISTS = {"polygon": "polygon", "polyline": "linestrip", "points": "points"}
 """CVAT's elements that are a list of points, and the kinds of `Shape` that they become."""
 
 NOT_DRAWN = ("tag", "attribute")
@@ -39,53 +45,80 @@ def list_splits(root: Path) -> list[str]:
 def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple[DrawnSample, ...]:
     """Return the samples of one split; images that are not there go to `on_error`."""
     file = root / FILE_NAME
-    images = list(_parse_xml(file).iter("image"))
-    if not images:
-        raise InputError(f'{file}: holds no images; export the task as "CVAT for images 1.1", tracks split by frames')
+    tree = _parse_xml(file)
+    images = list(tree.iter("image"))
+    if not images or tree.find("track") is not None:
+        what = "shapes of a film (tracks)" if tree.find("track") is not None else "no images"
+        raise InputError(f'{file}: holds {what}; export the task as "CVAT for images 1.1", tracks split by frames')
+    if tags := sum(shape.tag == "tag" for image in images for shape in image):
+        message = f"{file}: {tags} tags of whole images cover no pixels and are left out; draw what they mean"
+        warnings.warn(InputWarning(message, "class", severity="note"), stacklevel=2)
 
-    def make_sample(image: ET.Element) -> DrawnSample:
-        written, subset = image.get("name", ""), image.get("subset", "")
-        where = f"{file}, image {image.get('id', written)}"
+    def make_entry(image: ET.Element) -> Entry:
+        where = f"{file}, image {image.get('id', image.get('name'))}"
+        written, subset = required_text(image.attrib, "name", where), image.get("subset", "")
+        path = written_name(written)
         folders = [root / "images", root, root / "images" / subset, root / subset]
-        path = find_image([folder / written for folder in folders], where, written)
-        return DrawnSample(
-            safe_name(_subset(image), written), path, where, functools.partial(_read_shapes, image, where)
+        return Entry(
+            safe_name(_subset(image), path),
+            written,
+            find_file(folder / path for folder in folders),
+            folders[0] / path,
+            where,
+            functools.partial(_read_shapes, image, where),
         )
 
+    index, splits = ImageIndex(root), sorted({_subset(image) for image in images})
+
     def read(name: str) -> tuple[DrawnSample, ...]:
-        of_split = [image for image in images if _subset(image) == name]
-        return collect_drawn_samples((functools.partial(make_sample, image) for image in of_split), on_error)
+        entries = [make_entry(image) for image in images if _subset(image) == name]
+        others = {image.get("subset", "") for image in images if _subset(image) != name}
+        return find_images(entries, index, str(file), on_error, others)
 
-    return select_split(sorted({_subset(image) for image in images}), read, split, root)
+    return select_split(splits, read, split, root)
 
 
-def list_class_names(root: Path) -> list[str]:
-    """Return the labels of the task or project in their order, or those that occur where none are listed."""
+def list_class_names(root: Path) -> dict[str, int]:
+    """Return the labels of the task or project in their order, or those that occur where none are listed.
+
+    With each goes its number of shapes.
+    """
     tree = _parse_xml(root / FILE_NAME)
     listed = [label.findtext("name") or "" for label in tree.iterfind("meta//labels/label")]
-    drawn = [shape.get("label", "") for image in tree.iter("image") for shape in image if shape.tag not in NOT_DRAWN]
-    return list(dict.fromkeys(name for name in listed or sorted(drawn) if name))
+    shapes = (shape for image in tree.iter("image") for shape in image if shape.tag not in NOT_DRAWN)
+    drawn = Counter(shape.get("label", "") for shape in shapes)
+    return {name: drawn[name] for name in listed or sorted(drawn) if name.strip()}
 
 
 LAYOUT = Layout(recognise, list_splits, read_split, list_class_names)
 
 
+class _TreeBuilder(ET.TreeBuilder):
+    """Builds the tree of a file that declares no entities: these can name other files, and grow without end."""
+
+    def doctype(self, *_: object) -> None:
+        raise ValueError("it declares a document type, which CVAT never does")
+
+
 def _parse_xml(file: Path) -> ET.Element:
     try:
-        return ET.parse(file).getroot()
-    except (OSError, ET.ParseError) as error:
-        raise InputError(f"{file}: cannot be read as XML ({error}); export it again") from None
+        tree = ET.parse(file, ET.XMLParser(target=_TreeBuilder())).getroot()
+    except (OSError, ET.ParseError, LookupError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read as XML ({one_line(error)}); export it again") from None
+    if tree.tag != "annotations":
+        raise InputError(f"{file}: is no file of CVAT, but of <{one_line(tree.tag)}>; export it again")
+    return tree
 
 
 def _subset(image: ET.Element) -> str:
     return image.get("subset", "").lower()
 
 
-def _read_shapes(image: ET.Element, where: str) -> tuple[tuple[int, int], list[tuple[str, Shape]]]:
+def _read_shapes(image: ET.Element, where: str) -> Drawing:
+    size = (claimed_length(image.get("width")), claimed_length(image.get("height")))
     try:
-        size = (int(image.attrib["width"]), int(image.attrib["height"]))
         shapes = sorted((s for s in image if s.tag not in NOT_DRAWN), key=lambda s: int(s.get("z_order", "0")))
-        return size, [(shape.attrib["label"], _make_shape(shape, where)) for shape in shapes]
+        return Drawing(size, [(required_text(s.attrib, "label", where), _make_shape(s, where)) for s in shapes])
     except InputError:
         raise
     except (KeyError, ValueError, OverflowError) as error:
@@ -106,17 +139,28 @@ def _make_shape(element: ET.Element, where: str) -> Shape:
             columns = float(fields["cx"]) + float(fields["rx"]) * np.cos(angle)
             rows = float(fields["cy"]) + float(fields["ry"]) * np.sin(angle)
             return _rotated_polygon(np.stack([columns, rows], axis=1), fields)
-        case "mask":  # lengths of runs, row by row in its box, the first of pixels outside
+        case "mask":
             lengths = [int(length) for length in fields["rle"].split(",")]
-            width, height = int(fields["width"]), int(fields["height"])
-            if min(lengths) < 0 or sum(lengths) != width * height:
-                raise ValueError(f"rle of {sum(lengths)} pixels for a mask of {width}x{height}")
-            mask_hw = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width)
-            return Shape("mask", ((float(fields["left"]), float(fields["top"])),), mask_hw)
-        case tag if tag in POINT_LISTS:
+            box = (int(fields["width"]), int(fields["height"]))
+            corner = (float(fields["left"]), float(fields["top"]))
+            return Shape("mask", (corner,), functools.partial(_decode_rows, lengths, box))
+        case tag if tag in POINT_LISTS and not float(fields.get("rotation", "0")):
             pairs = (pair.split(",") for pair in fields["points"].split(";"))
             return Shape(POINT_LISTS[tag], tuple((float(x), float(y)) for x, y in pairs))
     raise InputError(f"{where}: a {element.tag} ({fields.get('label')}) covers no known pixels; remove it or redraw it")
+
+
+def _decode_rows(lengths: Sequence[int], box: tuple[int, int], size: tuple[int, int]) -> BoolArray:
+    """Return the pixels (h, w) of run lengths: row by row in a `box` of (w, h), the first of pixels outside.
+
+    A box larger than its image, of (width, height), is an `InputError`: its numbers could take all memory.
+    """
+    width, height = box
+    if not (0 < width <= size[0] and 0 < height <= size[1]):
+        raise InputError(f"its box is {width}x{height}, on an image of {size[0]}x{size[1]}; export it again")
+    if min(lengths) < 0 or sum(lengths) != width * height:
+        raise InputError(f"its rle is of {sum(lengths)} pixels, its box of {width}x{height}; export it again")
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width)
 
 
 def _rotated_polygon(points: FloatArray, fields: Mapping[str, str]) -> Shape:

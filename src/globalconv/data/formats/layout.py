@@ -4,7 +4,7 @@ To add a format, follow "Adding a format" in docs/data.md. A file of the right n
 by `recognise_layout` in `globalconv.data.datasets`, as `list_file.explain_unreadable_list` does for lists.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ class Layout:
     A sample that is not complete goes to `on_error` and is left out. `select_split` finds the split, and holds some
     samples out where there is none for validation.
     """
-    list_class_names: Callable[[Path], Sequence[str]] | None = None
-    """Returns the class names in drawn annotations, for data without a class list. None: the labels are masks."""
+    list_class_names: Callable[[Path], Mapping[str, int]] | None = None
+    """Returns the class names in drawn annotations, in order, each with its number of shapes, for data without a class
+    list. None: the labels are masks."""
     class_lists: tuple[str, ...] = ()
     """Names of further files, a class a line, that are class lists in this format."""
     fixed_classes: Callable[[tuple[Pair, ...], LabelSpace | None], tuple[LabelSpace, MaskFormat] | None] | None = None
