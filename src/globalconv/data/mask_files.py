@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from globalconv.arrays import AnyArray, Uint8Array
@@ -28,6 +29,9 @@ from globalconv.runtime.text import one_line
 MAT_SUFFIX = ".mat"
 
 WHITE = 255
+
+FEW = 16
+"""Palettes of up to so many colours are stored with less than 8 bits a pixel."""
 
 INDEX_PNG = "save class indices, one a pixel, as a grey or palette PNG"
 
@@ -88,7 +92,7 @@ class StoredMask:
 def load_mask(path: Path, lossy: bool = False) -> StoredMask:
     """Return the mask `path`; `InputError` if it holds no labels, or has a compression that changes values.
 
-    With `lossy`, such a mask is accepted, as colours that are near those that were saved.
+    With `lossy`, colours that are only near those that were saved are accepted.
     """
     if path.suffix.lower() == MAT_SUFFIX:
         return StoredMask(path, "numbers", read_mat(path))
@@ -101,40 +105,55 @@ def load_mask(path: Path, lossy: bool = False) -> StoredMask:
             "mask-mode",
         )
     with open_image(path) as image:
-        smearing, levels = _find_lossy_compression(image, path, compression), _grey_levels(image)
-        if smearing and not lossy:
+        raw = _raw_mode(image)
+        coloured = image.getbands()[:3] == ("R", "G", "B")
+        smearing = _find_lossy_compression(image, path, compression)
+        if smearing and not (lossy and coloured):
             raise InputError(
                 f"{path}: {smearing} cannot hold labels, its compression smears the class indices; save label maps as"
                 " PNG from the original masks",
                 "mask-mode",
             )
-        image.load()
-        turn_upright(image)
-        mode, transparency = image.mode, image.info.get("transparency")
-        if smearing or image.getbands()[:3] == ("R", "G", "B"):
-            return StoredMask(path, "colours", _opaque_colours(image, path), mode=mode)
-        values = np.asarray(image)
-        if mode == "P":
-            alpha = transparency if isinstance(transparency, bytes) else b""
-            hidden = {index for index, opacity in enumerate(alpha) if not opacity}
-            hidden |= {transparency} if isinstance(transparency, int) else set()
-            return StoredMask(path, "palette", values, _palette(image), mode, hidden=frozenset(hidden))
-        if mode.startswith("I"):
-            if levels > WHITE:  # a PGM with its own maximum, which Pillow scales to 16 bits
-                values = np.rint(values * (levels / 65535)).astype(np.int32)
-            return StoredMask(path, "numbers", values, mode=mode)
-        if mode not in ("L", "1"):
+        if coloured and ";16" in str(raw):
             raise InputError(
-                f"{path}: mode {mode} holds no class indices; {INDEX_PNG}",
+                f"{path}: a colour mask of 16 bits a channel, of which the lower 8 would be lost; save it with 8 bits",
                 "mask-mode",
             )
-        if mode == "1":
+        image.load()
+        turn_upright(image)
+        if coloured:
+            return StoredMask(path, "colours", _opaque_colours(image, path), mode=image.mode)
+        if image.mode == "P":
+            return _store_palette_mask(image, path)
+        values = np.asarray(image)
+        if image.mode.startswith("I"):
+            if isinstance(raw, int):  # Pillow scales a PGM with a maximum of its own to 16 bits
+                values = np.rint(values * (raw / 65535)).astype(np.int32)
+            return StoredMask(path, "numbers", values, mode=image.mode)
+        if image.mode not in ("L", "1"):
+            raise InputError(f"{path}: mode {image.mode} holds no class indices; {INDEX_PNG}", "mask-mode")
+        levels = raw if isinstance(raw, int) else next((2**n - 1 for n in (2, 4) if raw.startswith(f"L;{n}")), WHITE)
+        if image.mode == "1":
             values, levels = values.astype(np.uint8), 1
-        elif levels < WHITE:
+        elif levels < WHITE:  # Pillow scales few bits to 8
             values = np.rint(values * (levels / WHITE)).astype(np.uint8)
-        palette: dict[int, Colour] = {value: (round(value * WHITE / levels),) * 3 for value in range(levels + 1)}
+        palette = {value: (round(value * WHITE / levels),) * 3 for value in range(levels + 1)}
         white_is_zero = bool(tags) and tags.get(PHOTOMETRIC) == 0
-        return StoredMask(path, "greys", values, palette, mode, levels, white_is_zero)
+        return StoredMask(path, "greys", values, palette, image.mode, levels, white_is_zero)
+
+
+def _store_palette_mask(image: Image.Image, path: Path) -> StoredMask:
+    values, palette, transparency = np.asarray(image), _palette(image), image.info.get("transparency")
+    alpha = transparency if isinstance(transparency, bytes) else b""
+    hidden = {index for index, opacity in enumerate(alpha) if not opacity}
+    hidden |= {transparency} if isinstance(transparency, int) else set()
+    if len(palette) <= FEW and (beyond := [v for v in unique_values(values) if len(palette) <= v < WHITE]):
+        raise InputError(
+            f"{path}: index {beyond[0]} is beyond the {len(palette)} colours of its palette, as where 255 was cut to"
+            " the few bits that these need; save the mask again with a palette of 256 colours",
+            "palette",
+        )
+    return StoredMask(path, "palette", values, palette, image.mode, hidden=frozenset(hidden))
 
 
 def read_mat(path: Path) -> Uint8Array:
@@ -219,16 +238,12 @@ def _read_tiff_tags(path: Path) -> Mapping[int, Any]:
         return {}
 
 
-def _grey_levels(image: Image.Image) -> int:
-    """Return the number that an image that was just opened stores for white: Pillow scales 2 and 4 bits to 8."""
-    for tile in image.tile[:1] if hasattr(image, "tile") else ():
+def _raw_mode(image: Image.Image) -> str | int:
+    """Return how an image that was just opened stores its pixels, as Pillow calls it; of PGM and PPM, the maximum."""
+    for tile in image.tile[:1] if isinstance(image, ImageFile) else ():
         arguments = tile.args if isinstance(tile.args, tuple) else (tile.args,)
-        if tile.codec_name in ("ppm", "ppm_plain"):
-            return int(arguments[1])
-        for bits in (2, 4):
-            if str(arguments[0]).startswith(f"L;{bits}"):
-                return 2**bits - 1
-    return WHITE
+        return int(arguments[1]) if tile.codec_name.startswith("ppm") else str(arguments[0])
+    return ""
 
 
 def _palette(image: Image.Image) -> dict[int, Colour]:

@@ -27,8 +27,8 @@ SCALED = 10
 """Smallest factor by which people multiply indices to make them visible."""
 
 UNORDERED = (
-    "programs that make files small order each palette anew, and the same index means another class in each file then;"
-    " save all masks with one palette, or declare the colour of every class in classes.csv"
+    "programs that make files small number the colours of each file anew, and then one value means several classes;"
+    " save all masks in one way, with one palette, or declare the colour of every class in classes.csv"
 )
 
 
