@@ -23,23 +23,26 @@ class ShownColours:
         """Of each index of palettes that occurs: its colour, and the first mask that has it."""
         self._values: dict[Colour, tuple[int, Path]] = {}
         """Of each colour that occurs: the value that is shown in it, and the first mask that has it."""
+        self._void = False
+        """Some palette mask holds 255, which then is void whatever its colour, and white in grey masks."""
 
     def find_conflict(self, mask: StoredMask) -> str:
         """Return in what a mask and those before contradict each other; "" if in nothing. Both files are named."""
         kind, values = _examine(mask)
+        void = self._void or (kind == "palette" and IGNORE in mask.present)
         for value, colour in values.items():
             known, elsewhere = self._colours.get(value, (colour, mask.path))
             if kind == "palette" and known != colour:
                 return f"index {value} is {colour} in the palette of {mask.path} and {known} in that of {elsewhere}"
             other, elsewhere = self._values.get(colour, (value, mask.path))
-            void = value == IGNORE and kind == "greys" and IGNORE in self._colours
-            if other != value and not void:
+            if other != value and not (IGNORE in (value, other) and void):
                 return f"{colour} is the value {value} in {mask.path} and the value {other} in {elsewhere}"
         return ""
 
     def learn(self, mask: StoredMask) -> None:
         """Note which values of a mask are shown in which colours."""
         kind, values = _examine(mask)
+        self._void |= kind == "palette" and IGNORE in mask.present
         for value, colour in values.items():
             if kind == "palette":
                 self._colours.setdefault(value, (colour, mask.path))
