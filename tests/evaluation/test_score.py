@@ -152,6 +152,15 @@ def test_a_folder_of_class_maps_scores_as_the_predictor_that_wrote_it(tmp_path: 
     assert score.miou == 1
 
 
+def test_what_is_wrong_with_a_class_map_names_its_file(tmp_path: Path) -> None:
+    source = maps([0, 1], [1, 0])
+    write_maps(tmp_path, ["day/000", "day/001"], maps([0, 1], [IGNORE % 3, 1]))
+    for values, message in (([0, 7], r"label value 7 out of range"), ([0, 255], "class_map holds 255")):
+        Image.fromarray(np.array([values], np.uint8)).save(tmp_path / "day/001.png")
+        with pytest.raises(InputError, match=rf"^{tmp_path}/day/001\.png: {message}"):
+            score_predictions(predictions_in(tmp_path, source), source)
+
+
 def test_missing_class_maps_are_counted_before_anything_is_read(tmp_path: Path) -> None:
     source = maps([0, 1], [1, 0])
     write_maps(tmp_path, ["day/000"], maps([0, 1]))

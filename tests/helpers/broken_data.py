@@ -16,6 +16,8 @@ from helpers.formats import CSV, SQUARE, coco, colour_masks, cvat, labelme, voc
 from numpy.typing import NDArray
 from PIL import Image
 
+from globalconv.labels import voc_palette
+
 PAGE = Path(__file__).parents[2] / "docs" / "data-check.md"
 
 SIZE = (40, 36)
@@ -86,6 +88,26 @@ def _turned(root: Path) -> None:
 def _as_jpeg(root: Path) -> None:
     Image.fromarray(values(0, 1)).save(root / "train/labels/0.jpg")
     (root / LABEL0).unlink()
+
+
+def _jpeg_in_tiff(root: Path) -> None:
+    Image.fromarray(values(0, 1)).save(root / "train/labels/0.tif", compression="jpeg")
+    (root / LABEL0).unlink()
+
+
+def _reordered(root: Path, colours: list[tuple[int, int, int]]) -> None:
+    """Save every second mask with the palette in another order, its pixels in the same colours."""
+    for number, path in enumerate(sorted(root.glob("*/labels/*.png"))):
+        order = [0, 1, 2] if number % 2 else [2, 0, 1]
+        stored = Image.fromarray(np.array(order, np.uint8)[values(0, 1, 2)], "P")
+        stored.putpalette([channel for index in np.argsort(order) for channel in colours[index]])
+        stored.save(path)
+
+
+def _two_kinds_of_on(root: Path) -> None:
+    _write(root, "classes.json", '["wall", "crack"]')
+    for number, path in enumerate(sorted(root.glob("*/labels/*.png"))):
+        mask(path, values(0, 255 if number % 2 else 1))
 
 
 def _cityscapes(root: Path) -> None:
@@ -227,6 +249,13 @@ VALUES = [
         "three equal channels",
     ),
     _folder("a JPEG mask", _as_jpeg, "error", "a JPEG cannot hold labels"),
+    _folder("a JPEG inside a TIFF mask", _jpeg_in_tiff, "error", "JPEG inside a TIFF cannot hold labels"),
+    _folder(
+        "palettes ordered file by file", lambda r: _reordered(r, [(0, 0, 0), (250, 0, 0), (0, 250, 0)]), "refused",
+        r"index \d is .* in the palette of .* in that of .*; save all masks in one way",
+    ),
+    _folder("those in VOC's colours", lambda r: _reordered(r, [*voc_palette(3)]), "warning", "by their colours"),
+    _folder("1 is on in some masks, 255 in others", _two_kinds_of_on, "refused", "holds 1, .* holds 0 and 255, and no"),
     _folder("smoothed edges, with a tolerance", _tolerance, "note", r"8 pixels \(0\.069%\) take the nearest"),
     Broken(
         "smoothed edges, no tolerance", lambda r: _write(colour_masks(r, (120, 60, 130)), "classes.csv", CSV),

@@ -18,13 +18,16 @@ from globalconv.arrays import AnyArray, Int64Array, Uint8Array
 from globalconv.data.mask_files import INDEX_PNG, MAT_SUFFIX, StoredMask, check_hidden, load_mask
 from globalconv.data.shown_colours import ShownColours, holds_dark_indices
 from globalconv.errors import InputError
-from globalconv.labels import IGNORE, VOID_COLOUR, Colour, LabelSpace
+from globalconv.labels import IGNORE, VOC, VOID_COLOUR, Colour, LabelSpace
 from globalconv.runtime.text import abbreviate
 
 CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID = 19, 33
 
 SCALED = 10
 """Smallest factor by which people multiply indices to make them visible."""
+
+VOC_GREYS = {round(0.299 * red + 0.587 * green + 0.114 * blue) for red, green, blue in VOC.palette}
+"""The greys of the same brightness as VOC's colours."""
 
 UNORDERED = (
     "programs that make files small number the colours of each file anew, and then one value means several classes;"
@@ -293,6 +296,8 @@ def explain_wrong_values(wrong: list[int], present: list[int], classes: int) -> 
             "an undeclared border or unlabelled value, one more class, or ids that start at 1 with 0 for void; save"
             " void as 255, name the class, or subtract 1 from every mask"
         )
+    if {*present} - {0, IGNORE} <= VOC_GREYS:
+        return "the values are VOC's colours turned to grey, as by convert('L'); save the palette masks themselves"
     return "the class list is too short, or the mask belongs to another one; name all classes or correct the mask"
 
 
