@@ -1,9 +1,11 @@
 """Weights of a backbone from files in several namings, from the hub's cache, and everything that is refused."""
 
 import argparse
+import copy
 import pickle
 import re
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,11 @@ WRAPPINGS: dict[str, Callable[[State], object]] = {
     "averaged weights first": lambda s: {"state_dict": {k: v * 0 for k, v in s.items()}, "state_dict_ema": s},
     "of a distributed model": lambda s: {f"module.{k}": v for k, v in s.items()},
     "of a compiled model": lambda s: {f"_orig_mod.module.{k}": v for k, v in s.items()},
+    "in two wrappings": lambda s: {"model": {"state_dict": {f"module.{k}": v for k, v in s.items()}}},
+    "of parameters": lambda s: {k: nn.Parameter(v) if v.is_floating_point() else v for k, v in s.items()},
+    "views of one storage": lambda s: {
+        k: torch.cat([v.flatten(), v.flatten()])[: v.numel()].view(v.shape) for k, v in s.items()
+    },
     "in half precision": lambda s: {k: v.bfloat16() if v.is_floating_point() else v for k, v in s.items()},
 }
 
@@ -248,6 +255,66 @@ def test_a_broken_file_is_refused(kind: str, suffix: str, whole: nn.Module, tmp_
 def test_a_file_of_something_else_is_refused(content: object, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         Backbone("test_resnet").load(write(tmp_path / "weights.pth", content))
+
+
+WEIGHT = "layer1.0.conv1.weight"
+STRANGE: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "sparse": (lambda t: t.to_sparse(), "sparse, quantised or without data"),
+    "compressed rows": (lambda t: t.flatten(1).to_sparse_csr(), "sparse, quantised or without data"),
+    "meta": (lambda t: t.to("meta"), "sparse, quantised or without data"),
+    "quantised": (lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8), "sparse, quantised or without data"),
+    "one value for all": (lambda t: torch.zeros(1).expand(t.shape), "sparse, quantised or without data"),
+    "a claim of 40 TB": (lambda t: torch.zeros(1).expand(10**7, 10**6), "sparse, quantised or without data"),
+    "NaN": (lambda t: t * float("nan"), "not finite"),
+    "infinite": (lambda t: t / 0, "not finite"),
+    "whole numbers": (lambda t: t.to(torch.int64), "of a type that weights do not have .*int64"),
+    "truth values": (lambda t: t > 0, "of a type that weights do not have .*bool"),
+    "complex": (lambda t: t.to(torch.complex64), "of a type that weights do not have .*complex64"),
+    "no values": (lambda t: t[:0], "of another shape"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")  # torch's own, of making them
+@pytest.mark.parametrize("kind", STRANGE)
+def test_tensors_that_hold_no_weights_are_refused(kind: str, whole: nn.Module, tmp_path: Path) -> None:
+    change, message = STRANGE[kind]
+    state = whole.state_dict()
+    path = write(tmp_path / "weights.pth", state | {WEIGHT: change(state[WEIGHT])})
+    backbone = Backbone("test_resnet")
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    with pytest.raises(InputError, match=message) as caught:
+        backbone.load(path)
+    assert path in str(caught.value) and WEIGHT in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
+
+
+def test_a_negative_variance_is_refused(whole: nn.Module, tmp_path: Path) -> None:
+    whole.state_dict()["bn1.running_var"][3] = -1e-6
+    with pytest.raises(InputError, match=r"1 tensors with a negative variance \(bn1.running_var\)"):
+        Backbone("test_resnet").load(write(tmp_path / "weights.pth", whole.state_dict()))
+
+
+def test_an_archive_that_grows_is_refused_unread(
+    whole: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of some kilobytes may hold gigabytes of zeros, compressed or many times the same."""
+    plain, bomb = tmp_path / "plain.pth", tmp_path / "bomb.pth"
+    write(plain, whole.state_dict())
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("was read"))
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.infolist():
+            target.writestr(entry.filename, source.read(entry))
+    with pytest.raises(InputError, match=r"bomb\.pth: .*its entries are compressed"):
+        Backbone("test_resnet").load(str(bomb))
+    with zipfile.ZipFile(bomb, "w") as target:
+        target.writestr("archive/data/0", bytes(1000))
+        for number in range(1, 10):
+            copied = copy.copy(target.infolist()[0])
+            copied.filename = f"archive/data/{number}"
+            target.filelist.append(copied)
+    with pytest.raises(InputError, match=r"bomb\.pth: .*its entries are larger than the file"):
+        Backbone("test_resnet").load(str(bomb))
 
 
 @pytest.mark.parametrize(

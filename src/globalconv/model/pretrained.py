@@ -6,11 +6,12 @@ be timm's, torchvision's, or those of a training script.
 """
 
 import argparse
+import contextlib
 import re
 import sys
 import warnings
+import zipfile
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -146,35 +147,60 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'} of weights")
     content: object
     try:
-        if path.suffix == ".safetensors":
-            content = load_file(path)
-        else:
-            # timm's training checkpoints carry their command line, a plain Namespace. torch warns about the protocols
-            # of some pickles, which are read or refused all the same.
-            with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_file(path) if path.suffix == ".safetensors" else load_pickle(path)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: cannot be read ({one_line(error)}); copy or download it again") from error
     except Exception as error:  # damaged bytes make the unpickler raise nearly anything
+        reason = one_line(str(error).rpartition("WeightsUnpickler error: ")[2] or error)
         raise InputError(
             f"{path}: not a file of tensors, or damaged; give one written by torch.save(model.state_dict(), ...) or a"
-            f" .safetensors file ({one_line(error)})"
+            f" .safetensors file ({reason})"
         ) from error
-    if isinstance(content, Mapping):
+    for _ in STATE_KEYS:
+        if not isinstance(content, Mapping):
+            break
         content = next((content[key] for key in STATE_KEYS if isinstance(content.get(key), Mapping)), content)
     if not isinstance(content, Mapping) or not content:
         raise InputError(f"{path}: holds {type(content).__name__}, not named tensors; give a state dict")
     if strange := [
-        repr(name) for name, value in content.items() if not isinstance(name, str) or not isinstance(value, Tensor)
+        one_line(repr(name)) if isinstance(name, str | int) else f"a {type(name).__name__} in place of a name"
+        for name, value in content.items()
+        if not (isinstance(name, str) and isinstance(value, Tensor) and _is_plain(value))
     ]:
-        raise InputError(f"{path}: {first_names(strange)}: not a tensor with a name; give a plain state dict")
+        raise InputError(
+            f"{path}: {first_names(strange)}: not a tensor with a name, or one that is sparse, quantised or without"
+            " data; give a plain state dict"
+        )
     tensors = {}
     for name, tensor in content.items():
         for prefix in PREFIXES:
             name = name.removeprefix(prefix)
         tensors[name] = tensor
     return tensors
+
+
+def load_pickle(path: Path) -> Any:
+    """Return what `torch.save` wrote to `path`, on the CPU, without running anything in it or allocating more than it.
+
+    Besides what torch allows, a plain Namespace may be in it: the command line in timm's training checkpoints. Raises
+    nearly anything for what is damaged, and a `ValueError` for an archive that would grow when it is read.
+    """
+    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("its entries are compressed, which torch.save never does")
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise ValueError("its entries are larger than the file")
+    # torch warns about the protocols of some pickles, which are read or refused all the same.
+    with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Return whether `tensor` holds a number in memory for each of its elements."""
+    is_array = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    return is_array and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def mismatch(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
@@ -242,7 +268,9 @@ def _fit_names(name: str, state: dict[str, Tensor], expected: Mapping[str, Tenso
         if translate is None or renamed.keys() != state.keys():
             state = renamed
         else:
-            with suppress(Exception):  # timm's translators assume their own input; `mismatch` will say what is wrong
+            with contextlib.suppress(
+                Exception
+            ):  # timm's translators assume their own input; `mismatch` will say what is wrong
                 state = dict(translate(dict(state), whole))
     cut_off = whole_names - expected_by_flat_name.keys()
     # Files from before torch 0.4.1 (torchvision's ResNets) lack this counter, which nothing here reads.
