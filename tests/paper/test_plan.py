@@ -70,7 +70,7 @@ def test_runs_of_a_seed_start_with_the_same_backbone_and_see_the_same_images(tmp
     starts, batches = [], []
     for run in planned(*ABLATIONS):
         recipe = run.last_stage
-        network = build_network(recipe.model, CAMVID, recipe.seed, None, None, print)
+        network = build_network(recipe.model, CAMVID, recipe.seed, None, False, print)
         starts.append(torch.cat([p.detach().flatten() for p in network.backbone.parameters()]))
         task = Segmentation(recipe.data, recipe.seed, source, source, (0, 0, 0))
         batches.append(next(task.batches(0, 0)))

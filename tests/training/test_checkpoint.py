@@ -3,16 +3,34 @@
 import errno
 import io
 import os
+import shutil
 import warnings
+from collections.abc import Callable
+from functools import partial, reduce
+from math import nan
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.training import small_recipe, train_until_killed, write_blobs
 
 from globalconv.errors import InputError
+from globalconv.labels import LabelSpace
 from globalconv.runtime.files import write_atomic
-from globalconv.training.checkpoint import KEEP, checkpoints, is_intact, load_newest, save_checkpoint
+from globalconv.training.checkpoint import (
+    KEEP,
+    Check,
+    check_state,
+    checkpoints,
+    is_intact,
+    load_newest,
+    save_checkpoint,
+)
+from globalconv.training.segmentation import build_network
+
+THREE = LabelSpace(("ground", "red", "green"))
 
 
 def save(folder: Path, *steps: int) -> None:
@@ -153,3 +171,123 @@ def test_no_flipped_byte_crashes_the_search_for_a_checkpoint(tmp_path: Path) -> 
             state = load_newest(tmp_path)
         assert state is not None
         assert torch.equal(state["weights"], torch.full((1000,), float(state["step"])))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoints of steps 4 and 5 of a small run."""
+    folder = tmp_path_factory.mktemp("trained")
+    train_until_killed(small_recipe(), write_blobs(folder / "blobs"), folder / "run", 5)
+    return folder / "run" / "checkpoints"
+
+
+def check() -> Check:
+    network = build_network(small_recipe().model, THREE, 0, None, True, print)
+    return partial(check_state, network=network, settings=small_recipe().optim, frozen=())
+
+
+State = dict[str, Any]
+WEIGHT = "heads.0.left.0.weight"
+
+
+def fill(value: float, *keys: Any) -> Callable[[State], object]:
+    """Return what writes one number into a tensor of a state."""
+
+    def change(state: State) -> None:
+        tensor: Any = reduce(getitem, keys, state)
+        tensor[(0,) * tensor.ndim] = value
+
+    return change
+
+
+def put(value: Any, *keys: Any) -> Callable[[State], object]:
+    """Return what puts `value` into a state."""
+    return lambda state: reduce(getitem, keys[:-1], state).__setitem__(keys[-1], value)
+
+
+def drop(*keys: Any) -> Callable[[State], object]:
+    return lambda state: reduce(getitem, keys[:-1], state).pop(keys[-1])
+
+
+def only(*keys: str) -> Callable[[State], object]:
+    """Return what leaves only a part of a state."""
+
+    def change(state: State) -> None:
+        part = reduce(getitem, keys, state)
+        state.clear()
+        state.update(part)
+
+    return change
+
+
+FORGERIES: dict[str, tuple[Callable[[State], object], str]] = {
+    "a plain state dict": (only("network"), "written by another program"),
+    "empty": (lambda s: s.clear(), "written by another program"),
+    "of a later version": (put(2, "format"), "format 2, not 1"),
+    "a tensor as the format": (put(torch.ones(2), "format"), "format tensor"),
+    "no network": (drop("network"), "network is no dict"),
+    "no optimizer": (drop("optimizer"), "optimizer: not a state"),
+    "no normalisation": (drop("normalisation"), "normalisation is no dict"),
+    "no state": (drop("state"), "state is no dict"),
+    "no average": (put(None, "average"), "average: a NoneType in place of tensors"),
+    "a list as network": (put([torch.zeros(1)], "network"), "network is no dict"),
+    "a tensor is missing": (drop("network", WEIGHT), "network: 1 missing"),
+    "a tensor too many": (put(torch.zeros(1), "network", "more"), "network: 1 unexpected"),
+    "another shape": (put(torch.zeros(3), "network", WEIGHT), "network: 1 of another shape"),
+    "text for a tensor": (put("zeros", "network", WEIGHT), "network: .*not a tensor"),
+    "whole numbers": (put(torch.zeros(3, 32, 3, 1, dtype=torch.int32), "network", WEIGHT), "int32"),
+    "a meta tensor": (put(torch.zeros(3, 32, 3, 1, device="meta"), "network", WEIGHT), "without data"),
+    "NaN in the network": (fill(nan, "network", WEIGHT), "network: 1 tensors not finite"),
+    "NaN in the average": (fill(nan, "average", WEIGHT), "average: 1 tensors not finite"),
+    "a negative variance": (fill(-1.0, "network", "backbone.body.bn1.running_var"), "negative variance"),
+    "NaN in the momentum": (fill(nan, "optimizer", "state", 0, "momentum_buffer"), "momentum_buffer .* not finite"),
+    "the momentum of another network": (
+        put(torch.zeros(7), "optimizer", "state", 0, "momentum_buffer"), "momentum_buffer .* has another"
+    ),
+    "momentum that is text": (put("fast", "optimizer", "state", 0, "momentum_buffer"), "optimizer: "),
+    "another optimizer": (
+        lambda s: s.update(optimizer=torch.optim.AdamW([torch.zeros(2)]).state_dict()), "optimizer: not a state"
+    ),
+    "fewer parameters": (lambda s: s["optimizer"]["param_groups"][0]["params"].pop(), "optimizer: not a state"),
+    "another momentum": (put(0.1, "optimizer", "param_groups", 0, "momentum"), "momentum is 0.1 instead of 0.9"),
+    "no momentum": (drop("optimizer", "param_groups", 1, "momentum"), "momentum is None instead of 0.9"),
+    "of another step": (put(9, "state", "step"), "its step is not that of its name"),
+    "a step that is text": (put("4", "state", "step"), "state: step='4'"),
+    "an unknown number": (put(1, "state", "pace"), "state: .*pace"),
+    "a score beyond all": (put(2.0, "state", "best_score"), "state: best_score=2.0"),
+    "evaluated later": (put(6, "state", "evaluated_step"), "state: evaluated_step=6"),
+    "a negative log": (put(-1, "log_bytes"), "log_bytes or processes"),
+    "processes as text": (put("two", "processes"), "log_bytes or processes"),
+    "no deviation": (fill(0.0, "normalisation", "std"), "normalisation: std="),
+    "a deviation of one number": (put(torch.ones(1), "normalisation", "std"), "normalisation: std="),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FORGERIES)
+def test_a_checkpoint_that_is_whole_but_not_ours_is_skipped(kind: str, trained: Path, tmp_path: Path) -> None:
+    forge, reason = FORGERIES[kind]
+    folder = Path(shutil.copytree(trained, tmp_path / "checkpoints"))
+    newest = checkpoints(folder)[0]
+    state = torch.load(newest, weights_only=True)
+    forge(state)
+    torch.save(state, newest)
+    with pytest.warns(UserWarning, match=rf"{newest.name}: damaged checkpoint, skipped \(.*{reason}") as warned:
+        good = load_newest(folder, check())
+    assert good is not None
+    assert good["state"]["step"] == 4
+    assert len(warned) == 1
+    assert "\n" not in str(warned[0].message)
+
+
+def test_every_checkpoint_of_a_run_is_good(trained: Path) -> None:
+    for path in checkpoints(trained):
+        assert check()(path, torch.load(path, weights_only=True)) == ""
+
+
+def test_a_checkpoint_under_the_name_of_another_step_is_no_start(trained: Path, tmp_path: Path) -> None:
+    shutil.copy(checkpoints(trained)[0], tmp_path / "step-000000009.ckpt")
+    with (
+        pytest.warns(UserWarning, match="step-000000009.ckpt: damaged"),
+        pytest.raises(InputError, match=r"all 1 checkpoints are damaged \(its step is not that of its name\)"),
+    ):
+        load_newest(tmp_path, check())

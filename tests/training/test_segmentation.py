@@ -18,7 +18,7 @@ THREE = LabelSpace(("background", "red", "green"))
 
 def test_initial_weights_are_a_function_of_the_seed() -> None:
     def weights(seed: int) -> Tensor:
-        network = build_network(small_recipe().model, THREE, seed, None, None, print)
+        network = build_network(small_recipe().model, THREE, seed, None, False, print)
         return nn.utils.parameters_to_vector(network.parameters())
 
     assert torch.equal(weights(1), weights(1))
@@ -28,7 +28,7 @@ def test_initial_weights_are_a_function_of_the_seed() -> None:
 def test_batch_of_one_with_live_norm_is_warned_about_or_refused() -> None:
     lines: list[str] = []
     live = small_recipe().model
-    network = build_network(live, THREE, 0, None, None, print)
+    network = build_network(live, THREE, 0, None, False, print)
     one = dataclasses.replace(small_recipe().data, batch_size=1)
     check_batch_norm(network, live, one, lines.append)
     assert ["batch size 1 with live batch norm" in line for line in lines] == [True]

@@ -1,5 +1,6 @@
 """`globalconv pretrain`: pre-train a backbone on images with a class each."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from globalconv.runtime.files import as_path
 from globalconv.runtime.memory import keep_freed_memory
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.assemble import Execution, assemble, carry_out, worker_count
-from globalconv.training.checkpoint import load_newest, restore_network
+from globalconv.training.checkpoint import check_state, load_newest, restore_network
 from globalconv.training.distributed import ALONE, launch
 from globalconv.training.pretraining import Classification, describe_image_splits, open_image_splits
 from globalconv.training.recipe import PretrainRecipe
@@ -44,7 +45,7 @@ def pretrain(
 
     torch.manual_seed(recipe.seed)
     network = Classifier(recipe.model.backbone, len(train_source.class_names))
-    saved = load_newest(run.checkpoints)
+    saved = load_newest(run.checkpoints, partial(check_state, network=network, settings=recipe.optim, frozen=()))
     if saved is not None:
         restore_network(network, saved)
     task = Classification(

@@ -162,15 +162,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         content = next((content[key] for key in STATE_KEYS if isinstance(content.get(key), Mapping)), content)
     if not isinstance(content, Mapping) or not content:
         raise InputError(f"{path}: holds {type(content).__name__}, not named tensors; give a state dict")
-    if strange := [
-        one_line(repr(name)) if isinstance(name, str | int) else f"a {type(name).__name__} in place of a name"
-        for name, value in content.items()
-        if not (isinstance(name, str) and isinstance(value, Tensor) and _is_plain(value))
-    ]:
-        raise InputError(
-            f"{path}: {first_names(strange)}: not a tensor with a name, or one that is sparse, quantised or without"
-            " data; give a plain state dict"
-        )
+    if strange := _strange(content):
+        raise InputError(f"{path}: {strange}; give a plain state dict")
     tensors = {}
     for name, tensor in content.items():
         for prefix in PREFIXES:
@@ -197,10 +190,30 @@ def load_pickle(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _is_plain(tensor: Tensor) -> bool:
-    """Return whether `tensor` holds a number in memory for each of its elements."""
-    is_array = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-    return is_array and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+def _strange(content: Mapping[Any, Any]) -> str:
+    """Return in words what in `content` is no tensor with a name; an empty string if all are.
+
+    A tensor is one that holds a number in memory for each of its elements.
+    """
+
+    def is_plain(tensor: Tensor) -> bool:
+        is_array = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+        return is_array and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+    strange = [
+        one_line(repr(name)) if isinstance(name, str | int) else f"a {type(name).__name__} in place of a name"
+        for name, value in content.items()
+        if not (isinstance(name, str) and isinstance(value, Tensor) and is_plain(value))
+    ]
+    what = "not a tensor with a name, or one that is sparse, quantised or without data"
+    return f"{first_names(strange)}: {what}" if strange else ""
+
+
+def misfit(module: nn.Module, tensors: object) -> str:
+    """Return in words what keeps `tensors`, of any origin, from being the state dict of `module`; "" if nothing."""
+    if not isinstance(tensors, Mapping):
+        return f"a {type(tensors).__name__} in place of tensors"
+    return _strange(tensors) or mismatch(module.state_dict(), tensors) or unusable(module, tensors)
 
 
 def mismatch(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
@@ -228,7 +241,7 @@ def unusable(module: nn.Module, tensors: Mapping[str, Tensor]) -> str:
         tensor = tensors.get(name)
         if tensor is None or name.endswith("num_batches_tracked"):
             continue
-        types = FLOATING if expected.is_floating_point() else (expected.dtype,)
+        types = (expected.dtype, *(FLOATING if expected.is_floating_point() else ()))
         if tensor.dtype not in types:
             kinds.append(f"{name}: {str(tensor.dtype).removeprefix('torch.')}")
         elif name in weights or name.endswith(("running_mean", "running_var")):

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from torch import nn
 from globalconv.data.checks.quick import quick_check
 from globalconv.data.roots import Root, root_to_json
 from globalconv.errors import Log, StoppedError, print_line
+from globalconv.model.backbone import batch_norms
 from globalconv.model.network import ImageNetwork
 from globalconv.model.wrapped import structure_digest, wrap_network
 from globalconv.runtime.devices import Hardware, choose_hardware, environment, peak_memory
 from globalconv.runtime.memory import keep_freed_memory
 from globalconv.runtime.processes import usable_cores
 from globalconv.runtime.signals import StopRequest
-from globalconv.training.checkpoint import load_newest, restore_network
+from globalconv.training.checkpoint import check_state, checkpoints, load_newest, restore_network
 from globalconv.training.distributed import ALONE, Cluster, Ranks, launch
 from globalconv.training.loop import Session, train_loop
 from globalconv.training.optim import MovingAverage, build_optimizer
@@ -88,14 +90,20 @@ def run_training(
     }
     run.check_dataset(dataset)
 
-    saved = load_newest(run.checkpoints)
+    to_freeze: list[nn.Parameter] = []
     if network is None:
         if resume and init_from is None and (recorded := run.initial_weights()) is not None:
             init_from = Path(recorded)
-        network = build_network(recipe.model, train_source.labels, recipe.seed, init_from, saved, log)
+        resumes = bool(checkpoints(run.checkpoints))
+        network = built = build_network(recipe.model, train_source.labels, recipe.seed, init_from, resumes, log)
         check_batch_norm(network, recipe.model, recipe.data, log)
-    elif saved is not None:
+        if resumes and recipe.model.backbone_norm == "frozen":
+            to_freeze = [p for layer in batch_norms(built.backbone) for p in layer.parameters(recurse=False)]
+    check = partial(check_state, network=network, settings=recipe.optim, frozen=to_freeze)
+    if (saved := load_newest(run.checkpoints, check)) is not None:
         restore_network(network, saved)
+    if to_freeze:
+        built.freeze_backbone_norm()
     class_weights_K = measure_class_weights(train_source, recipe.optim.class_weights, hardware.device, log)
     red, green, blue = (round(255 * value) for value in network.mean_C11.flatten().tolist())
     task = Segmentation(

@@ -3,25 +3,60 @@
 A checkpoint is written atomically and read back before older ones are removed.
 """
 
-import contextlib
 import errno
 import re
 import warnings
 import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import torch
+from torch import nn
 
 from globalconv.errors import InputError
-from globalconv.model.network import ImageNetwork
+from globalconv.model.network import ImageNetwork, check_normalisation
+from globalconv.model.pretrained import load_pickle, misfit
 from globalconv.runtime.files import write_atomic
+from globalconv.runtime.text import one_line
+from globalconv.training.optim import build_optimizer, optimizer_misfit
+from globalconv.training.recipe import StepSettings
 
 FORMAT = 1
 """Version of the contents; checkpoints of another one are not resumed."""
 
 KEEP = 2
 """Checkpoints kept: the newest, and the one before it in case the newest is damaged later."""
+
+
+@dataclass
+class TrainingState:
+    """The numbers of a training that change with every step, saved in its checkpoints."""
+
+    step: int = 0
+    evaluated_step: int = 0
+    """Step of the last complete evaluation."""
+    last_score: float | None = None
+    best_score: float | None = None
+    best_step: int = 0
+    seconds: float = 0.0
+    """Time spent in steps, also before the run was resumed."""
+
+    @classmethod
+    def from_saved(cls, saved: Mapping[str, Any]) -> Self:
+        """Return the state in a checkpoint; `TypeError` or `ValueError` for what no training writes there."""
+        # Early versions had no other score than mIoU, and named it so.
+        state = cls(**{name.replace("miou", "score"): value for name, value in saved.items()})
+        for name, value in vars(state).items():
+            is_score = name.endswith("score")
+            kinds = (float, int, type(None)) if is_score else (float, int) if name == "seconds" else (int,)
+            most = 1 if is_score else state.step if name != "step" and name.endswith("step") else inf
+            if type(value) not in kinds or (value is not None and (value < 0 or value > most)):
+                raise ValueError(f"{name}={value!r}")  # a score of NaN is one of a split without labels
+        return state
+
 
 _NAME = re.compile(r"step-(\d{9})\.ckpt")
 
@@ -64,25 +99,71 @@ def is_intact(path: Path) -> bool:
         return False
 
 
-def load_newest(folder: Path) -> dict[str, Any] | None:
-    """Return the state of the newest intact checkpoint, None where there is no checkpoint at all.
+Check = Callable[[Path, dict[str, Any]], str]
+"""(file, state) -> in words what a run cannot resume from; an empty string where it can."""
 
-    Damaged ones are skipped with a warning. `InputError` if all are damaged: starting over silently would lose the
-    run. Loading never executes code.
+
+def load_newest(folder: Path, check: Check = lambda path, state: "") -> dict[str, Any] | None:
+    """Return the state of the newest good checkpoint, None where there is no checkpoint at all.
+
+    Damaged ones, and those that `check` finds something about, are skipped with a warning that says what. `InputError`
+    if none is left: starting over silently would lose the run. Loading never executes code.
     """
-    files = checkpoints(folder)
+    files, problem = checkpoints(folder), ""
     for path in files:
         state: Any = None
-        if is_intact(path):
-            # whatever a file of another origin makes torch raise
-            with contextlib.suppress(Exception):
-                state = torch.load(path, map_location="cpu", weights_only=True)
-        if isinstance(state, dict) and state.get("format") == FORMAT:
-            return state
-        warnings.warn(f"{path}: damaged checkpoint, skipped", stacklevel=2)
+        try:
+            state = load_pickle(path) if is_intact(path) else None
+            problem = _format_problem(state) or check(path, state)
+        except Exception as error:  # whatever a file of another origin makes torch raise
+            problem = one_line(error)
+        if not problem:
+            return dict(state)
+        warnings.warn(f"{path}: damaged checkpoint, skipped ({problem})", stacklevel=2)
     if files:
-        raise InputError(f"{folder}: all {len(files)} checkpoints are damaged; train into another `out`")
+        raise InputError(f"{folder}: all {len(files)} checkpoints are damaged ({problem}); train into another `out`")
     return None
+
+
+def _format_problem(state: object) -> str:
+    if state is None:
+        return "its checksums differ"
+    if not isinstance(state, dict) or "format" not in state:
+        return "written by another program"
+    found = state["format"]
+    return "" if type(found) is int and found == FORMAT else f"format {one_line(repr(found))}, not {FORMAT}"
+
+
+def check_state(
+    path: Path, state: dict[str, Any], network: ImageNetwork, settings: StepSettings, frozen: Sequence[nn.Parameter]
+) -> str:
+    """Return in words why a training of `network` cannot go on from `state`; an empty string where it can.
+
+    `network` has its structure but not its weights yet, and the parameters that are going to be `frozen` are trainable.
+    """
+    if missing := [
+        f"{name} is no {kind.__name__}"
+        for name, kind in (("state", dict), ("network", dict), ("normalisation", dict), ("log_bytes", int))
+        if not isinstance(state.get(name), kind)
+    ]:
+        return ", ".join(missing)
+    if state["log_bytes"] < 0 or type(state.get("processes", 1)) is not int:
+        return "log_bytes or processes are no counts"
+    try:
+        if TrainingState.from_saved(state["state"]).step != _step(path):
+            return "its step is not that of its name"
+    except (TypeError, ValueError) as error:
+        return f"state: {one_line(error)}"
+    for name in ("network", "average"):
+        wanted = name == "network" or settings.ema_decay is not None
+        if wanted and (problem := misfit(network, state.get(name))):
+            return f"{name}: {problem}"
+    try:
+        check_normalisation(*(state["normalisation"][name].flatten().tolist() for name in ("mean", "std")))
+    except (KeyError, AttributeError, InputError) as error:
+        return f"normalisation: {one_line(error)}"
+    problem = optimizer_misfit(build_optimizer(network, settings, frozen), state.get("optimizer"))
+    return f"optimizer: {problem}" if problem else ""
 
 
 def restore_network(network: ImageNetwork, saved: dict[str, Any]) -> None:

@@ -19,29 +19,16 @@ from torch import nn
 from globalconv.data.loader import Batch
 from globalconv.errors import DivergedError, InputError
 from globalconv.model.network import ImageNetwork
+from globalconv.model.pretrained import unusable
 from globalconv.runtime.devices import Hardware, is_out_of_memory
 from globalconv.runtime.progress import Progress
 from globalconv.runtime.signals import StopRequest
-from globalconv.training.checkpoint import checkpoints, save_checkpoint
+from globalconv.training.checkpoint import TrainingState, checkpoints, save_checkpoint
 from globalconv.training.distributed import Ranks
 from globalconv.training.optim import MovingAverage, learning_rate
 from globalconv.training.recipe import BaseRecipe
 from globalconv.training.run_folder import RunFolder, TensorBoard
 from globalconv.training.task import Numerics, Task
-
-
-@dataclass
-class TrainingState:
-    """The numbers of a training that change with every step, saved in its checkpoints."""
-
-    step: int = 0
-    evaluated_step: int = 0
-    """Step of the last complete evaluation."""
-    last_score: float | None = None
-    best_score: float | None = None
-    best_step: int = 0
-    seconds: float = 0.0
-    """Time spent in steps, also before the run was resumed."""
 
 
 @dataclass
@@ -91,9 +78,9 @@ class Session:
         """Save everything that a resumed run needs."""
         if self._saved == (self.state.step, self.state.evaluated_step):
             return
-        if not all(bool(torch.isfinite(p).all()) for p in self.network.parameters()):
+        if problem := unusable(self.network, self.network.state_dict()):
             raise DivergedError(
-                f"training diverged: weights are not finite after step {self.state.step}; last good checkpoint:"
+                f"training diverged: {problem} after step {self.state.step}; last good checkpoint:"
                 f" {self.newest_checkpoint() or 'none yet'}; lower `optim.lr` or set `optim.clip_norm`"
             )
         state = {
@@ -123,8 +110,12 @@ class Session:
                 f" {self.ranks.count}; sums and batch norm would differ, so resume it with as many"
             )
         self.run.cut_log(saved["log_bytes"])
-        # Early versions had no other score than mIoU, and named it so.
-        self.state = TrainingState(**{name.replace("miou", "score"): value for name, value in saved["state"].items()})
+        self.state = TrainingState.from_saved(saved["state"])
+        if self.state.step > self.total_steps:
+            raise InputError(
+                f"`out` {self.run.path}: its checkpoint is of step {self.state.step}, beyond the last"
+                f" ({self.total_steps}); train into another `out`"
+            )
         self._saved = (self.state.step, self.state.evaluated_step)
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.average is not None:

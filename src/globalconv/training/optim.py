@@ -2,19 +2,27 @@
 
 import copy
 import math
+from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from globalconv.runtime.text import one_line
 from globalconv.training.recipe import StepSettings
 
 
-def build_optimizer(network: nn.Module, settings: StepSettings) -> torch.optim.Optimizer:
+def build_optimizer(
+    network: nn.Module, settings: StepSettings, frozen: Iterable[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
     """Return SGD (the paper's) or AdamW over the trainable parameters, without decay of biases and norms.
 
-    The paper does not state where its decay applies; this is the usual convention.
+    The paper does not state where its decay applies; this is the usual convention. Parameters that are going to be
+    `frozen` are left out.
     """
-    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    left_out = set(map(id, frozen))
+    trainable = [
+        parameter for parameter in network.parameters() if parameter.requires_grad and id(parameter) not in left_out
+    ]
     groups = [
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
@@ -22,6 +30,31 @@ def build_optimizer(network: nn.Module, settings: StepSettings) -> torch.optim.O
     if settings.algorithm == "adamw":
         return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.momentum, 0.999), fused=True)
     return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True)
+
+
+def optimizer_misfit(optimizer: torch.optim.Optimizer, saved: object) -> str:
+    """Return in words what keeps `saved`, of any origin, from being a state of `optimizer`; "" if nothing.
+
+    `optimizer` is a fresh one for this question only: it may be left with some of the state.
+    """
+    fresh = [{**group, "params": [tuple(p.shape) for p in group["params"]]} for group in optimizer.param_groups]
+    try:
+        optimizer.load_state_dict(saved)  # type: ignore[arg-type]
+    except Exception as error:  # whatever a file of another origin makes torch raise
+        return f"not a state of this optimiser ({one_line(error)})"
+    for before, group in zip(fresh, optimizer.param_groups, strict=True):
+        for name in before.keys() - {"lr", "params"}:
+            if name not in group or type(group[name]) is not type(before[name]) or group[name] != before[name]:
+                return f"{name} is {one_line(group.get(name))} instead of {before[name]}"
+        for parameter in group["params"]:
+            for name, tensor in optimizer.state[parameter].items():
+                if tensor is None:  # of SGD without momentum
+                    continue
+                if not isinstance(tensor, Tensor) or tensor.shape != (() if name == "step" else parameter.shape):
+                    return f"{name} of a parameter of shape {tuple(parameter.shape)} has another one"
+                if tensor.layout != torch.strided or not bool(tensor.isfinite().all()):
+                    return f"{name} of a parameter of shape {tuple(parameter.shape)} is not finite"
+    return ""
 
 
 POLY_POWER = 0.9

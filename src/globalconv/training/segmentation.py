@@ -20,7 +20,6 @@ from globalconv.labels import Colour, LabelSpace
 from globalconv.model.backbone import batch_norms
 from globalconv.model.network import GlobalConvNet, ImageNetwork
 from globalconv.runtime.progress import Progress
-from globalconv.training.checkpoint import restore_network
 from globalconv.training.distributed import Ranks
 from globalconv.training.loss import segmentation_loss, valid_pixels
 from globalconv.training.recipe import DataSettings, LossSettings, ModelSettings
@@ -116,20 +115,21 @@ def build_network(
     labels: LabelSpace,
     seed: int,
     init_from: Path | None,
-    saved: dict[str, Any] | None,
+    resumes: bool,
     log: Log,
 ) -> GlobalConvNet:
-    """Return a network with the weights of the checkpoint `saved`, those in the folder `init_from`, or fresh ones.
+    """Return a network with the weights in the folder `init_from`, or fresh ones.
 
     Fresh weights are a function of the seed, those of the backbone as `settings` say. Where the weights of the whole
-    network are loaded, none are loaded for the backbone first.
+    network are loaded, none are loaded for the backbone first. Where a run `resumes`, all weights are still to come
+    from its checkpoint, and the batch norms are frozen after that.
     """
     torch.manual_seed(seed)
-    backbone_weights = None if saved or init_from else settings.backbone_weights
+    backbone_weights = None if resumes or init_from else settings.backbone_weights
     network = GlobalConvNet(labels.num_classes, **settings.architecture(), backbone_weights=backbone_weights)
-    if saved is not None:
-        restore_network(network, saved)
-    elif init_from is not None:
+    if resumes:
+        return network
+    if init_from is not None:
         log(f"init from   {load_initial_weights(network, init_from, labels)}")
     if settings.backbone_norm == "frozen":
         network.freeze_backbone_norm()
