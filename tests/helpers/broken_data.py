@@ -85,6 +85,39 @@ def _turned(root: Path) -> None:
     (root / TRAIN0).unlink()
 
 
+def _upside_down(root: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for path in root.glob("*/images/*.png"):
+        with Image.open(path) as stored:
+            stored.save(path, exif=exif)
+
+
+def _levels(root: Path, share: float, offset: int = 0) -> None:
+    for number, path in enumerate(sorted(root.glob("*/images/*.png"))):
+        mask(path, (noise(number) * share + offset).astype(np.uint8))
+
+
+def _specks(root: Path) -> None:
+    for number, path in enumerate(sorted(root.glob("*/labels/*.png"))):
+        label = values(0).repeat(4, axis=0).repeat(4, axis=1)
+        label[50:, number:], label[:40:5, :100:10] = 2, 1
+        label[60:140, 40:140] = 1
+        mask(path, label)
+        mask(Path(str(path).replace("labels", "images")), noise(number).repeat(4, axis=0).repeat(4, axis=1))
+
+
+def _two_masks_of_an_image(root: Path) -> None:
+    shutil.copy(root / TRAIN0, root / "train/images/1.png")
+
+
+def _images_as_masks(root: Path) -> None:
+    _write(root, "classes.json", json.dumps([f"class {n}" for n in range(255)]))
+    for number, path in enumerate(sorted(root.glob("*/images/*.png"))):
+        for copy in (path, Path(str(path).replace("images", "labels"))):
+            mask(copy, noise(number)[..., 0])
+
+
 def _as_jpeg(root: Path) -> None:
     Image.fromarray(values(0, 1)).save(root / "train/labels/0.jpg")
     (root / LABEL0).unlink()
@@ -231,6 +264,12 @@ FILES = [
     _folder("tiny images", _small, "warning", "less than 32 pixels"),
     _folder("a mask of another size", lambda r: mask(r / LABEL0, values(0)[:30]), "error", "is 40x30 but its image"),
     _folder("an image that only EXIF turns", _turned, "error", "width and height are swapped"),
+    _folder("images that EXIF turns upside down", _upside_down, "warning", "EXIF turns 8 images whose size does not"),
+    _folder("an image of one colour", lambda r: mask(r / TRAIN0, noise(0) * 0 + 7), "warning", "1 image of one colour"),
+    _folder("images of 12 bits, written as if of 16", lambda r: _levels(r, 1 / 16), "warning", "are nearly black"),
+    _folder("images that alpha makes white", lambda r: _levels(r, 1 / 20, 242), "warning", "are nearly white"),
+    _folder("images in fog", lambda r: _levels(r, 1 / 20, 100), "warning", "are of hardly any contrast"),
+    _folder("one photograph of the night", lambda r: mask(r / TRAIN0, noise(0) // 20), "note", "1 image nearly black"),
 ]
 
 VALUES = [
@@ -261,6 +300,10 @@ VALUES = [
         "smoothed edges, no tolerance", lambda r: _write(colour_masks(r, (120, 60, 130)), "classes.csv", CSV),
         "error", "1 pixels .* have colours of no class",
     ),
+    _folder("images for masks", _images_as_masks, "error", "8 of 8 masks are their images"),
+    _folder("one class everywhere", lambda r: everywhere(r, 1, 255), "error", "every mask holds the class 'tree' only"),
+    _folder("specks", _specks, "note", r"fewer than 4 pixels \(tree 640 of 648\)"),
+    _folder("one mask for many images", lambda r: everywhere(r, 0, 1, 2), "note", "beside more than one image"),
     _folder("void only", lambda r: mask(r / LABEL0, values(255)), "warning", "1 mask with void only"),
     Broken("masks drawn for viewing, no class list",
            _for_viewing, "refused",
@@ -297,6 +340,7 @@ SPLITS = [
             "train: train/0 = val: val/6"),
     _folder("the same image twice in a split", lambda r: shutil.copy(r / TRAIN0, r / "train/images/1.png"), "warning",
             "twice in a split"),
+    _folder("the same image twice, with different masks", _two_masks_of_an_image, "warning", "with different masks"),
     _folder("neighbouring frames of a film",
             lambda r: mask(r / "val/images/6.png", np.clip(noise(0).astype(int) + 3, 0, 255).astype(np.uint8)),
             "warning", "1 of 3 images outside"),
