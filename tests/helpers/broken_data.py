@@ -302,6 +302,7 @@ VALUES = [
     ),
     _folder("images for masks", _images_as_masks, "error", "8 of 8 masks are their images"),
     _folder("one class everywhere", lambda r: everywhere(r, 1, 255), "error", "every mask holds the class 'tree' only"),
+    _folder("void everywhere", lambda r: everywhere(r, 255), "error", "every mask is void only"),
     _folder("specks", _specks, "note", r"fewer than 4 pixels \(tree 640 of 648\)"),
     _folder("one mask for many images", lambda r: everywhere(r, 0, 1, 2), "note", "beside more than one image"),
     _folder("void only", lambda r: mask(r / LABEL0, values(255)), "warning", "1 mask with void only"),

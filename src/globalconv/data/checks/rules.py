@@ -147,8 +147,14 @@ def _find_missing_classes(samples: Sequence[Facts], labels: LabelSpace) -> list[
             )
             findings.append(Finding("warning", "class-unscored", message, len(unscored)))
     if void_only := tuple(sample.name for sample in labelled if set(sample.pixels or ()) <= {IGNORE}):
-        message = f"{count_of(len(void_only), 'mask')} with void only; label them or leave them out"
-        findings.append(Finding("warning", "void-only", message, len(void_only), void_only))
+        if len(void_only) == len(samples):
+            message = (
+                "every mask is void only, so nothing can be learnt; see whether the masks were saved as they should be"
+            )
+            findings.append(Finding("error", "void-only", message, len(void_only), void_only))
+        else:
+            message = f"{count_of(len(void_only), 'mask')} with void only; label them or leave them out"
+            findings.append(Finding("warning", "void-only", message, len(void_only), void_only))
     return findings
 
 
@@ -162,7 +168,7 @@ def _find_odd_masks(samples: Sequence[Facts], labels: LabelSpace, drawn: bool) -
         )
         findings.append(Finding("error", "copy", message, len(copies), copies))
     present = {value for sample in samples for value in (sample.pixels or ())} - {IGNORE}
-    if len(present) == 1 and labels.num_classes > 1 and not drawn and not any(sample.problems for sample in samples):
+    if len(present) == 1 and not drawn and not any(sample.problems for sample in samples):
         message = (
             f"every mask holds the class {labels.class_names[min(present)]!r} only, so nothing else can be learnt; see"
             " whether the masks were saved as they should be"
