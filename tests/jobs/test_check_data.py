@@ -125,7 +125,9 @@ def test_blank_images_are_no_copies(data: Path) -> None:
 
 
 def test_thousands_of_missing_images_are_one_finding(tmp_path: Path) -> None:
-    records = [{"id": n, "file_name": f"x{n}.png", "width": 40, "height": 36} for n in range(2000)]
+    records = [{"id": n, "file_name": f"x{n}.png", "width": 40, "height": 36} for n in range(2002)]
+    for number in (2000, 2001):
+        mask(tmp_path / f"images/x{number}.png", noise(number))
     objects = [{"id": 1, "image_id": 0, "category_id": 1, "segmentation": [[0, 0, 9, 0, 9, 9]]}]
     content = {"images": records, "annotations": objects, "categories": [{"id": 1, "name": "cat"}]}
     (tmp_path / "annotations").mkdir()

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from globalconv.data.checks.sample import Facts, Finding, Severity, count_of
+from globalconv.data.image_format import SAY_LEVEL
 
 DARK, BRIGHT, CONTRAST = 16, 239, 16
 """Grey levels, 0 .. 255: of a nearly black image 99 % of the pixels are at most `DARK`, of a nearly white one at least
@@ -48,8 +49,8 @@ def find_odd_levels(samples: Sequence[Facts]) -> list[Finding]:
         message = f"{count_of(len(found), 'image')} {what}; leave out those that show nothing"
         if many:
             message = (
-                f"{len(found)} of {len(decoded)} images are {what}, {cause}; see how they were written, and look at"
-                " them with `sheet`"
+                f"{len(found)} of {len(decoded)} images are {what}, {cause}; look at them with `sheet`, and"
+                f" {SAY_LEVEL} if they are deep, or write them anew"
             )
         findings.append(Finding(severity, kind, message, len(found), tuple(found)))
     return findings

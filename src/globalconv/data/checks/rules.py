@@ -147,14 +147,11 @@ def _find_missing_classes(samples: Sequence[Facts], labels: LabelSpace) -> list[
             )
             findings.append(Finding("warning", "class-unscored", message, len(unscored)))
     if void_only := tuple(sample.name for sample in labelled if set(sample.pixels or ()) <= {IGNORE}):
-        if len(void_only) == len(samples):
-            message = (
-                "every mask is void only, so nothing can be learnt; see whether the masks were saved as they should be"
-            )
-            findings.append(Finding("error", "void-only", message, len(void_only), void_only))
-        else:
-            message = f"{count_of(len(void_only), 'mask')} with void only; label them or leave them out"
-            findings.append(Finding("warning", "void-only", message, len(void_only), void_only))
+        alone = len(void_only) == len(samples)
+        message = f"{count_of(len(void_only), 'mask')} with void only; label them or leave them out"
+        if alone:
+            message = "every mask is void only, so nothing can be learnt; see whether they were saved as they should be"
+        findings.append(Finding("error" if alone else "warning", "void-only", message, len(void_only), void_only))
     return findings
 
 
