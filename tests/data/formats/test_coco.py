@@ -1,5 +1,6 @@
 """COCO files of one's own categories: rasterised as pycocotools does, split by their names, broken ones refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,11 @@ def test_a_category_that_only_groups_others_is_no_class(tmp_path: Path) -> None:
 def test_coco_objects_of_no_image(tmp_path: Path) -> None:
     square = [{"id": 1, "image_id": 77, "category_id": 5, "segmentation": [[4, 3, 12, 3, 12, 10]]}]
     refused(coco(tmp_path, annotations=square), r"has objects on images that it does not list \(image_id 77\)", "all")
+
+
+@pytest.mark.parametrize("field", ["images", "annotations", "categories"])
+@pytest.mark.parametrize("value", [None, 3, "x", {"id": 1}, [None], [[1]]])
+def test_fields_of_another_kind_are_refused_by_the_name_of_the_file(field: str, value: object, tmp_path: Path) -> None:
+    file = coco(tmp_path) / "annotations/instances_default.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {field: value}))
+    refused(tmp_path, rf"instances_default\.json: the field '{field}' is no list of objects")

@@ -151,6 +151,9 @@ def _read_content(file: Path) -> Mapping[str, Any]:
     content = read_json(file)
     if not isinstance(content, dict) or not content.keys() >= FIELDS:
         raise InputError(f"{file}: is no COCO file, which has {', '.join(sorted(FIELDS))}; export it again or move it")
+    for name in sorted(FIELDS):
+        if not isinstance(content[name], list) or not all(isinstance(entry, dict) for entry in content[name]):
+            raise InputError(f"{file}: the field {name!r} is no list of objects; export it again", "annotation")
     return content
 
 
