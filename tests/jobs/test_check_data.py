@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.broken_data import CORPUS, LABEL0, PAGE, TRAIN0, Broken, clean, everywhere, noise, page, values
+from helpers.breaking import LABEL0, TRAIN0, clean, everywhere, noise, values
+from helpers.broken_data import CORPUS, PAGE, Broken, page
 from helpers.datasets import mask
 from helpers.sleeping import Sleeping
 from PIL import Image

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.broken_data import clean, noise
+from helpers.breaking import clean, noise
 from helpers.datasets import mask
 from numpy.typing import NDArray
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.broken_data import LABEL0, TRAIN0, clean, everywhere, noise, values
+from helpers.breaking import LABEL0, TRAIN0, clean, everywhere, noise, values
 from helpers.datasets import mask
 from helpers.formats import labelme
 from helpers.training import small_recipe

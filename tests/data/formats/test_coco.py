@@ -63,7 +63,7 @@ def runs(counts: Any) -> dict[str, Any]:
         ({"images": [{"id": 7, "file_name": "a.jpg", "width": 16, "height": 24}]}, "width and height are swapped"),
         ({"annotations": [{"id": 3, "image_id": 7, "category_id": 99}]}, "annotation 3 has category_id 99"),
         ({"annotations": [{"id": 3, "image_id": 7}]}, "the field 'category_id' is missing"),
-        ({"categories": None}, "not as its format says"),
+        ({"categories": None}, "categories. is no list of objects"),
         ({"annotations": [{"id": 3, "image_id": 7, "category_id": 5, "bbox": [0, 0, 3, 3]}]}, "a box and no outline"),
         ({"annotations": [{"id": 3, "image_id": None, "category_id": 5}]}, "the image_id of annotation 3 is None"),
         (outline([1, 2, None, 4, 5, 6]), "a coordinate of a polygon is no number"),
