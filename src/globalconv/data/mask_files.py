@@ -7,10 +7,11 @@ data set, its predictions and `globalconv data check` all come through here.
 Shapes: H x W pixels.
 """
 
+import contextlib
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,18 +97,23 @@ def load_mask(path: Path, lossy: bool = False) -> StoredMask:
     """
     if path.suffix.lower() == MAT_SUFFIX:
         return StoredMask(path, "numbers", read_mat(path))
-    tags = _read_tiff_tags(path)
-    compression = int(tags.get(COMPRESSION, 1))
-    if compression == TIFF_LERC:
-        raise InputError(
-            f"{path}: a TIFF compressed with LERC, which may change values and which Pillow cannot read; save the"
-            " original masks with deflate, or as PNG",
-            "mask-mode",
-        )
+    try:
+        return _load_image(path, lossy)
+    except InputError:
+        if _read_tiff_tags(path).get(COMPRESSION) != TIFF_LERC:
+            raise
+    raise InputError(
+        f"{path}: a TIFF compressed with LERC, which may change values and which Pillow cannot read; save the original"
+        " masks with deflate, or as PNG",
+        "mask-mode",
+    )
+
+
+def _load_image(path: Path, lossy: bool) -> StoredMask:
     with open_image(path) as image:
-        raw = _raw_mode(image)
+        raw, tags = _raw_mode(image), _read_tiff_tags(path) if image.format == "TIFF" else {}
         coloured = image.getbands()[:3] == ("R", "G", "B")
-        smearing = _find_lossy_compression(image, path, compression)
+        smearing = _find_lossy_compression(image, path, int(tags.get(COMPRESSION, 1)))
         if smearing and not (lossy and coloured):
             raise InputError(
                 f"{path}: {smearing} cannot hold labels, its compression smears the class indices; save label maps as"
@@ -137,9 +143,15 @@ def load_mask(path: Path, lossy: bool = False) -> StoredMask:
             values, levels = values.astype(np.uint8), 1
         elif levels < WHITE:  # Pillow scales few bits to 8
             values = np.rint(values * (levels / WHITE)).astype(np.uint8)
-        palette = {value: (round(value * WHITE / levels),) * 3 for value in range(levels + 1)}
-        white_is_zero = bool(tags) and tags.get(PHOTOMETRIC) == 0
-        return StoredMask(path, "greys", values, palette, image.mode, levels, white_is_zero)
+        white_is_zero = tags.get(PHOTOMETRIC) == 0
+        return StoredMask(path, "greys", values, _show_greys(levels), image.mode, levels, white_is_zero)
+
+
+@lru_cache(maxsize=8)
+def _show_greys(levels: int) -> Mapping[int, Colour]:
+    """Return the colours of grey values of which the last one is white."""
+    colours = {value: round(value * WHITE / levels) for value in range(levels + 1)}
+    return {value: (grey, grey, grey) for value, grey in colours.items()}
 
 
 def _store_palette_mask(image: Image.Image, path: Path) -> StoredMask:
@@ -180,6 +192,14 @@ def mask_size(path: Path) -> tuple[int, int]:
         height, width = read_mat(path).shape
         return width, height
     return image_size(path)
+
+
+def is_plain_grey(path: Path) -> bool:
+    """Return whether a file is a grey PNG of 8 bits or more, by its first bytes alone."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        header = file.read(26)
+        return header[:8] == b"\x89PNG\r\n\x1a\n" and header[24:] in (b"\x08\0", b"\x10\0")
+    return False
 
 
 def read_palette(path: Path) -> list[Colour]:

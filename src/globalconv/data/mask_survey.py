@@ -12,15 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from globalconv.data.mask_files import MAT_SUFFIX, StoredMask
+from globalconv.data.mask_files import MAT_SUFFIX, StoredMask, is_plain_grey
 from globalconv.data.masks import INDEX_MASKS, ONE_WAY, UNORDERED, MaskFormat, read_mask
 from globalconv.data.shown_colours import ShownColours
 from globalconv.errors import InputError, InputWarning, OnError
 from globalconv.labels import IGNORE, VOID_COLOUR, Colour, LabelSpace, voc_palette
 from globalconv.runtime.text import abbreviate
 
-SAMPLED, SAMPLED_PIXELS, LEAST_SAMPLED = 256, 1 << 26, 8
+SAMPLED, SAMPLED_PIXELS, LEAST_SAMPLED = 128, 1 << 26, 8
 """How many masks are looked at where classes are declared: fewer, but some, where these have more pixels together."""
+PLAIN = 32
+"""Of how many plain grey masks all pixels are looked at; of others, only whether they are plain, too."""
 
 VOC_COLOURS = voc_palette(IGNORE + 1)
 
@@ -202,11 +204,14 @@ def _survey_some(labels: LabelSpace, masks: MaskFormat, paths: Iterable[Path], v
     if len(files) > SAMPLED:
         first = order[:SAMPLED]
     survey, unread = MaskSurvey(), list[InputError]()  # reported where they are read as samples
+    two = labels.num_classes == 2 and not void_255
     for number, index in enumerate(first + rest):
         enough = number >= SAMPLED or (number >= LEAST_SAMPLED and survey.pixels > SAMPLED_PIXELS)
         told = survey.one_and_255 or (survey.one is not None and survey.zero_and_255 is None)
-        if enough and (told or void_255 or labels.num_classes != 2 or survey.colour_mask is not None):
+        if enough and (told or not two or survey.colour_mask is not None):
             break
+        if number >= PLAIN and not (two or masks.colours or survey.palettes) and is_plain_grey(files[index]):
+            continue
         _add(survey, files[index], masks, unread.append)
     return survey
 

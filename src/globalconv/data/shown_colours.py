@@ -63,14 +63,11 @@ def _examine(mask: StoredMask) -> tuple[str, Mapping[int, Colour]]:
     Palettes that are filled up with one colour say nothing there, nor where they have no other; one that holds the
     greys in order is no palette. Of 8-bit grey, 0 is left out: palettes have black anywhere.
     """
-    kind, first = mask.kind, dict[Colour, int]()
-    for value, colour in mask.palette.items():
-        first.setdefault(colour, value)
-    if kind == "palette" and len(mask.palette) > 1:
-        if len(first) == 1:
-            return kind, {}
-        if all(colour == (value, value, value) for value, colour in mask.palette.items()):
-            kind = "greys"
-    black_counts = kind == "palette" or mask.levels < WHITE
-    shown = {value: colour for value, colour in mask.shown.items() if first[colour] == value}
-    return kind, shown if black_counts else {value: colour for value, colour in shown.items() if value}
+    if mask.kind == "palette":
+        colours = [*mask.palette.values()]
+        if len(colours) > 1 and colours.count(colours[0]) == len(colours):
+            return "palette", {}
+        if len(colours) == 1 or any(colour != (value, value, value) for value, colour in mask.palette.items()):
+            return "palette", {value: c for value, c in mask.shown.items() if mask.own_colour(value) is not None}
+    black_counts = mask.levels < WHITE
+    return "greys", {value: colour for value, colour in mask.shown.items() if value or black_counts}
