@@ -102,6 +102,13 @@ def test_a_palette_that_agrees_with_the_others_is_an_order_of_classes(tmp_path: 
     assert read(tmp_path) == EXPECTED
 
 
+def test_vocs_colours_at_other_indices_in_all_masks_alike_are_told(tmp_path: Path) -> None:
+    moved = [voc_palette()[index] for index in (0, 2, 1, 3)]
+    data(tmp_path, lambda values, number: with_palette(values, moved), NAMES)
+    with pytest.warns(InputWarning, match=r"index 1 in \(0, 128, 0\), which is index 2 of VOC's palette, and 1 more"):
+        assert read(tmp_path) == EXPECTED
+
+
 def test_a_mask_that_was_not_looked_at_is_refused_where_it_contradicts(tmp_path: Path) -> None:
     count = SAMPLED + 8
     last = np.random.default_rng(0).permutation(count)[-1]
@@ -260,6 +267,8 @@ def test_two_classes_are_predicted_as_0_and_255_or_1_whatever_the_truth_is(tmp_p
     for truth in (INDEX_MASKS, MaskFormat(binary=True)):
         for value in (1, 255):
             assert read_predictions(labels, truth, predictions(tmp_path, binary(value))) == on
+            shown = [with_palette((values > 1) * np.uint8(value), voc_palette(256)) for values in MAPS]
+            assert read_predictions(labels, truth, predictions(tmp_path, lambda _, number: shown[number])) == on  # noqa: B023
         nothing = predictions(tmp_path, lambda values, number: Image.fromarray(values * 0))
         assert read_predictions(labels, truth, nothing) == [[[0] * 4] * 4] * len(MAPS)
         with pytest.raises(InputError, match=r"0\.png holds 1, .*1\.png holds 0 and 255"):

@@ -129,6 +129,7 @@ def test_void_values_become_ignore(tmp_path: Path) -> None:
         ((0, 300), THREE, "300 out of range .*instance ids"),
         (range(0, 250, 5), THREE, r"\(49 values\) out of range .*grey levels"),
         ((0, 7, 26, 33), LabelSpace(tuple("abcdefghijklmnopqrs")), "Cityscapes label ids; convert"),
+        ((0, 128), LabelSpace(("a", "b")), "two classes look stored as 0 and 128; save 0 and 1, or 0 and 255"),
         ((0, 1, 38, 75), LabelSpace(tuple("abcdefg")), r"class list is too short"),
         ((0, 15, 38, 75), LabelSpace(tuple("abcdefg")), r"VOC's colours turned to grey, as by convert"),
         ((0, 1, 4, 5), THREE, "values 4, 5 out of range .*class list is too short"),

@@ -133,7 +133,7 @@ def settle_predictions(labels: LabelSpace, truth: MaskFormat, files: Sequence[Pa
             )
     if survey.colour_mask is None and not declared.colours:
         palettes = {colour for _, colour in survey.palettes}
-        if not palettes or not palettes <= {*labels.palette, VOID_COLOUR}:
+        if not palettes or not palettes <= {*labels.palette}:  # void, which nobody predicts, is 255 in any case
             return decide_format(labels, declared, survey)
     return decide_format(labels, colours, survey)
 
@@ -152,6 +152,8 @@ def decide_format(labels: LabelSpace, masks: MaskFormat, survey: MaskSurvey, voi
         masks = replace(masks, by_colour=_find_kinds_by_colour(masks, survey))
     if survey.conflict and not masks.by_colour:
         return replace(masks, palette=read_by_vocs_palette(survey))
+    if not masks.colours:
+        _tell_of_moved_colours(survey)
     if labels.num_classes != 2 or void_255 or survey.colour_mask is not None or "greys" in masks.by_colour:
         return masks
     if survey.binary:
@@ -173,6 +175,21 @@ def read_by_vocs_palette(survey: MaskSurvey) -> tuple[Colour, ...]:
     )
     warnings.warn(InputWarning(message, "palette"), stacklevel=2)
     return VOC_COLOURS
+
+
+def _tell_of_moved_colours(survey: MaskSurvey) -> None:
+    """Warn of palettes that hold VOC's colours alone, and several of them at other indices, in all files alike."""
+    entries = sorted((index, colour) for index, colour in survey.palettes if colour is not None)
+    moved = [(index, colour) for index, colour in entries if colour != VOC_COLOURS[index]]
+    if len(moved) < 2 or any(colour not in VOC_COLOURS for _, colour in entries):
+        return
+    index, colour = moved[0]
+    message = (
+        f"{survey.first_files[index]}: its palette shows index {index} in {colour}, which is index"
+        f" {VOC_COLOURS.index(colour)} of VOC's palette, and {len(moved) - 1} more in others' colours, as all masks do; masks"
+        " are read by their indices: if the colours count, declare the colour of every class in classes.csv"
+    )
+    warnings.warn(InputWarning(message, "palette"), stacklevel=2)
 
 
 def _find_kinds_by_colour(masks: MaskFormat, survey: MaskSurvey) -> frozenset[str]:

@@ -296,7 +296,9 @@ def explain_wrong_values(wrong: list[int], present: list[int], classes: int) -> 
             "an undeclared border or unlabelled value, one more class, or ids that start at 1 with 0 for void; save"
             " void as 255, name the class, or subtract 1 from every mask"
         )
-    if {*present} - {0, IGNORE} <= VOC_GREYS:
+    if classes == 2 and len({*present} - {0}) == 1:
+        return f"two classes look stored as 0 and {wrong[0]}; save 0 and 1, or 0 and 255"
+    if len({*present} - {0, IGNORE}) > 1 and {*present} - {0, IGNORE} <= VOC_GREYS:
         return "the values are VOC's colours turned to grey, as by convert('L'); save the palette masks themselves"
     return "the class list is too short, or the mask belongs to another one; name all classes or correct the mask"
 
