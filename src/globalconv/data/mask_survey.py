@@ -186,8 +186,8 @@ def _tell_of_moved_colours(survey: MaskSurvey) -> None:
     index, colour = moved[0]
     message = (
         f"{survey.first_files[index]}: its palette shows index {index} in {colour}, which is index"
-        f" {VOC_COLOURS.index(colour)} of VOC's palette, and {len(moved) - 1} more in others' colours, as all masks do; masks"
-        " are read by their indices: if the colours count, declare the colour of every class in classes.csv"
+        f" {VOC_COLOURS.index(colour)} of VOC's palette, and {len(moved) - 1} more in others' colours, as all masks do;"
+        " masks are read by their indices: if the colours count, declare the colour of every class in classes.csv"
     )
     warnings.warn(InputWarning(message, "palette"), stacklevel=2)
 
