@@ -106,7 +106,7 @@ CUT_OUT = np.where(np.arange(SIZE[1]) < 10, 0, 255)
         ([0, 255], "ignored", "1 of 2 images have one value of alpha everywhere"),
         ([128, 128], "ignored", "one value of alpha"),
         ([np.arange(SIZE[1]) + 20] * 2, "ignored", "like an infrared band's: alpha is left out"),
-        ([CUT_OUT, 255], "transparency", "1 of 2 images have transparent pixels: white is seen there"),
+        ([CUT_OUT, 255], "transparency", "1 of 2 images have transparent pixels: white is there"),
     ],
 )
 def test_alpha_that_is_no_transparency_is_left_out(

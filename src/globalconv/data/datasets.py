@@ -86,7 +86,7 @@ def open_source(
         require_same_classes(source.labels, labels, format_root(root))
         places = spread_evenly(len(source), IMAGES_OF_MIXTURE)
         images = [(source.sample_name(place), list_sample_files(source, place)[0]) for place in places]
-        return with_image_format(source, _settle(images, image_format))
+        return with_image_format(source, _decide_and_tell(images, image_format))
     assert not isinstance(root, Mapping)
     if root is None or layout == "scenes":
         if layout not in (None, "scenes"):
@@ -124,10 +124,10 @@ def _image_format(root: Path, layout: str, samples: tuple[Pair | DrawnSample, ..
         return given
     with parsing(str(root)):
         everything = LAYOUTS_ON_DISK[layout].read_split(root, ALL, _skip)
-    return _settle([(sample.name, sample.image) for sample in everything], given)
+    return _decide_and_tell([(sample.name, sample.image) for sample in everything], given)
 
 
-def _settle(images: Sequence[NamedImage], given: ImageFormat) -> ImageFormat:
+def _decide_and_tell(images: Sequence[NamedImage], given: ImageFormat) -> ImageFormat:
     """Return the rule for some images, and tell about it."""
     image_format, told = decide_format(images, given)
     for warning in told:

@@ -80,7 +80,7 @@ def read_headers(images: Sequence[NamedImage]) -> dict[str, ImageHeader]:
 
 def is_unusual(header: ImageHeader) -> bool:
     """Return whether a rule has anything to say about such an image."""
-    return header.is_deep or header.has_alpha or (header.tags is not None and header.tags.samples > 3)
+    return header.is_deep or header.has_alpha or (header.tags is not None and header.tags.has_odd_bands)
 
 
 def _read_all_values(images: Sequence[NamedImage]) -> Iterator[tuple[str, StoredValues]]:
@@ -112,9 +112,12 @@ def read_values(path: Path) -> StoredValues:
     for bands in parts:
         kinds[classify_alpha(bands)] += 1
         if bands.is_deep:
-            colours = bands.colours_HWC
-            bits, kind = 8 * colours.dtype.itemsize, {"i": " with sign", "f": " (floats)"}.get(colours.dtype.kind, "")
-            depth, are_floats = f"{tags.bits[0] if tags else bits} bits{kind}", colours.dtype.kind == "f"
+            colours, are_floats = bands.colours_HWC, bands.colours_HWC.dtype.kind == "f"
+            if tags is not None:
+                kind = {2: " with sign", 3: " (floats)"}.get(tags.kinds[0], "")
+                depth = f"{tags.bits[0]} bits{kind}"
+            else:
+                depth = "32 bits (floats)" if are_floats else "16 bits"
             finite = colours[np.isfinite(colours)] if are_floats else colours
             highest = max(highest, float(finite.max(initial=0)))
     kinds.pop("opaque", None)
@@ -184,7 +187,9 @@ def _decide_alpha(values: Mapping[str, StoredValues], given: Alpha | None) -> tu
     if not is_none:
         which = "transparent"
     concerned, look = looks[which]
-    message = f"{_among(concerned, values)} {look}: white is seen there; save them without alpha if colours are meant"
+    message = (
+        f"{_among(concerned, values)} {look}: white is there; save them without alpha if the colours below are meant"
+    )
     if alpha == "ignored":
         message = (
             f"{_among(concerned, values)} {look}: alpha is left out of all images; if it is transparency, lay the"
@@ -199,7 +204,7 @@ def _tell_bands(headers: Mapping[str, ImageHeader]) -> list[InputWarning]:
     groups = defaultdict[tuple[int, tuple[int, ...], tuple[str, ...]], list[str]](list)
     for name, header in headers.items():
         tags = header.tags
-        if tags is not None and (tags.others or tags.image_bands not in ((1,), (1, 2, 3))):
+        if tags is not None and tags.has_odd_bands:
             groups[tags.samples, tags.image_bands, tags.names].append(name)
     told = []
     for (samples, bands, band_names), names in groups.items():

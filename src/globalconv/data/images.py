@@ -75,6 +75,8 @@ def read_stored(path: Path) -> Image.Image | Bands:
                     tags.check_bands(path)
                 if (order := _byte_order(image)) is not None:
                     return _read_sixteen_bits(path, image, order)
+                if (maximum := _wide_maximum(image)) is not None:
+                    return _read_wide_ppm(path, image, maximum)
                 image.load()
                 turn_upright(image)
                 return _grey_bands(image) if image.mode[0] in "IF" else image
@@ -112,9 +114,9 @@ def image_header(path: Path) -> ImageHeader | None:
     try:
         with open_image(path) as image:
             tags = tags_of(image)
-            deep = (
-                image.mode[0] in "IF" or _byte_order(image) is not None or (tags is not None and tags.is_beyond_pillow)
-            )
+            deep = tags is not None and tags.is_deep
+            if tags is None:
+                deep = image.mode[0] in "IF" or (_byte_order(image) or _wide_maximum(image)) is not None
             return ImageHeader(*image.size, deep, image.has_transparency_data, tags)
     except InputError:
         if not (pages := read_tags(path)):
@@ -137,6 +139,25 @@ def _byte_order(image: Image.Image) -> str | None:
         return None
     raw_mode = _raw_mode(image)
     return raw_mode[-1] if ";16" in raw_mode else None
+
+
+def _wide_maximum(image: Image.Image) -> int | None:
+    """Return the largest value that a colour PPM declares, where that takes 16 bits, of which Pillow would keep 8."""
+    if image.format != "PPM" or image.mode != "RGB" or not isinstance(image, ImageFile.ImageFile):
+        return None
+    tile = image.tile[0]
+    maximum = tile.args[1] if tile.codec_name == "ppm" and isinstance(tile.args, tuple) else 0
+    return maximum if maximum > 255 else None
+
+
+def _read_wide_ppm(path: Path, image: Image.Image, maximum: int) -> Bands:
+    """Return the 16-bit colours of a PPM, of `maximum` at most, in 0 .. 65535 as Pillow reads a grey one."""
+    assert isinstance(image, ImageFile.ImageFile)
+    values = np.fromfile(path, ">u2", image.width * image.height * 3, offset=image.tile[0].offset)
+    if values.size < image.width * image.height * 3:
+        raise InputError(f"{path}: cannot be decoded (it ends early); the file is damaged, replace or remove it")
+    scaled = np.minimum(np.rint(values * (65535 / maximum)), 65535).astype(np.uint16)
+    return Bands(scaled.reshape(image.height, image.width, 3))
 
 
 def _raw_mode(image: Image.Image) -> str:

@@ -3,6 +3,7 @@
 Pillow's own reader is in `globalconv.data.images`. rasterio (the extra `tiff`) is imported where it is used.
 """
 
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -25,11 +26,16 @@ EXTRA_SAMPLES, SAMPLE_FORMAT, SUBSAMPLING, GDAL_METADATA = 338, 339, 530, 42112
 MIN_IS_WHITE, MIN_IS_BLACK, RGB, YCBCR = 0, 1, 2, 6
 PREMULTIPLIED, UNASSOCIATED = 1, 2
 """What an extra sample may be; 0 and others are no alpha."""
+SUBFILE, REDUCED = 254, 1
+"""The tag, and its bit that says that a page is a small copy of another one."""
 WEBP = 50001
 COMPRESSIONS = {34887: "LERC", 34925: "LZMA", 50000: "ZSTD", WEBP: "WebP", 50002: "JPEG XL"}
 """Compressions that a Pillow may lack."""
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 COLOURS = ("red", "green", "blue")
+
+# Pillow logs an error where a TIFF has more bands than it reads; who listens to its log hears it all the same.
+logging.getLogger("PIL.TiffImagePlugin").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,8 @@ class TiffTags:
     compression: int
     subsampling: tuple[int, ...]
     """Pixels per colour, across and down, where colours are stored apart from brightness (YCbCr)."""
+    is_copy: bool
+    """The page is a small copy of another one, as in raw files of cameras (DNG, NEF)."""
     names: tuple[str, ...]
     """Of the bands, as GDAL's metadata have them; "" where a band has none."""
 
@@ -77,6 +85,7 @@ class TiffTags:
             tags.get(PLANAR, 1) == 2,
             int(tags.get(COMPRESSION, 1)),
             tuple(tags.get(SUBSAMPLING, (2, 2))),
+            bool(int(tags.get(SUBFILE, 0)) & REDUCED),
             tuple(names),
         )
 
@@ -111,6 +120,11 @@ class TiffTags:
         if self.photometric not in (MIN_IS_WHITE, MIN_IS_BLACK, RGB):
             return 0
         return self.samples - len(self.image_bands) - (self.alpha_band is not None)
+
+    @property
+    def has_odd_bands(self) -> bool:
+        """Whether there are bands beyond three, or the three are in another order."""
+        return self.samples > 2 and (self.others > 0 or self.image_bands not in ((1,), (1, 2, 3)))
 
     @property
     def has_plain_samples(self) -> bool:
@@ -150,7 +164,13 @@ class TiffTags:
         return f"{self.samples} band{'s' if self.samples > 1 else ''} of {bits}{how}"
 
     def check_bands(self, path: Path) -> None:
-        """Refuse two bands that are not grey and alpha: which colours they are, nobody says."""
+        """Refuse a page that is not the image, and two bands that are not grey and alpha: nobody says which colours."""
+        if self.is_copy:
+            raise InputError(
+                f"{path}: its first page is a small copy of the image, as in raw files of cameras; develop it, or save"
+                " the image as the first page",
+                "bands",
+            )
         if self.samples == 2 and self.others:
             raise InputError(
                 f"{path}: a TIFF with {self.describe()}; an image has one band, or three for red, green and blue: save"
@@ -163,7 +183,8 @@ def read_tags(path: Path) -> list[TiffTags]:
     """Return the tags of every page of a TIFF, whatever its pixels are; none if it is no TIFF, or damaged."""
     pages: list[TiffTags] = []
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\b")  # of damaged tags
             header = file.read(8)
             if header[:4] not in MAGIC:
                 return []

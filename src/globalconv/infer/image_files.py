@@ -157,7 +157,7 @@ def predict_files(
     failures: list[Failure] = []
     try:
         with pixel_limit(predictor.settings.max_pixels):
-            image_format = predictor.settle_format([(file.name, file.path) for file in files])
+            image_format = predictor.image_format_for([(file.name, file.path) for file in files])
             paths = {file.path.resolve() for file in files}
             pipeline = _Pipeline(predictor, image_format, out, paths, times or StageTimes(*STAGES))
             for number, (file, failure) in enumerate(pipeline.run(files), 1):

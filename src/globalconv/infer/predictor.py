@@ -31,7 +31,7 @@ from globalconv.model.fast.optimise import optimised
 from globalconv.runtime.devices import choose_hardware, is_out_of_memory
 from globalconv.runtime.files import as_path
 from globalconv.runtime.threads import Override
-from globalconv.weights import load_weights
+from globalconv.weights import MODEL_FILE, load_weights
 
 Refine = Callable[[Uint8Array, Float32Array], Float32Array]
 """(image (H, W, 3), probabilities_KHW) -> probabilities_KHW: what is done to the result at full resolution."""
@@ -78,6 +78,10 @@ def load(
     if not isinstance(optimise, bool):
         raise InputError(f"optimise={optimise!r}: give True or False")
     model = load_weights(as_path("path", path), network)
+    try:
+        ImageFormat.from_json(model.info.get("images"))
+    except InputError as error:
+        raise InputError(f"{model.folder / MODEL_FILE}: {error}; copy the file again") from error
     layout = torch.channels_last if optimise else torch.contiguous_format
     loaded = model.network.to(memory_format=layout)
     return Predictor(
@@ -153,7 +157,7 @@ class Predictor:
         name = Path(image).stem if isinstance(image, str | Path) else "prediction"
         return Prediction(pixels, class_map, self.labels, probabilities_KHW if probabilities else None, name)
 
-    def settle_format(self, images: Sequence[NamedImage]) -> ImageFormat:
+    def image_format_for(self, images: Sequence[NamedImage]) -> ImageFormat:
         """Return the rule for images that come together: what the training left open is decided from them, and told."""
         image_format, told = decide_format(images, self.image_format)
         for warning in told:

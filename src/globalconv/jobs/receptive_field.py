@@ -82,7 +82,7 @@ def draw_fields(
         name: load(folder, device, "float32") for name, folder in zip(run_names(folders), folders, strict=True)
     }
     first = next(iter(predictors.values()))
-    pixels = read_image(Path(image), first.settle_format([(Path(image).name, Path(image))]))
+    pixels = read_image(Path(image), first.image_format_for([(Path(image).name, Path(image))]))
     fields = measure_fields(predictors, pixels, at[::-1], settings, class_name, mask)
     write_figure(Path(out), draw_figure(fields))
     return PixelFields(at, settings, tuple(fields))

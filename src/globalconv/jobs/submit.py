@@ -81,7 +81,7 @@ def _server(name: str, archive: Path, split: str, competition: Competition) -> B
 def _predict(predictor: Predictor, images: Sequence[ListedImage], folder: SubmissionFolder) -> None:
     """Write the predictions that are not there yet; a thread decodes images ahead of the network."""
     missing = [image for image in images if not folder.holds(image)]
-    image_format = predictor.settle_format([(str(image.file), image.path) for image in images])
+    image_format = predictor.image_format_for([(str(image.file), image.path) for image in images])
     times, batch_size = StageTimes("decode", "network", "write"), predictor.images_at_once
     done = len(images) - len(missing)
 
