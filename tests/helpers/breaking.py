@@ -5,6 +5,7 @@ import json
 import shutil
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,29 @@ def labelme_beside_splits(root: Path) -> None:
 
 def one_object(**fields: Any) -> list[dict[str, Any]]:
     return [{"id": 3, "image_id": 7, "category_id": 5, **fields}]
+
+
+def grey(seed: int) -> NDArray[np.uint8]:
+    return noise(seed)[..., 0]
+
+
+def every_image(root: Path, pixels: Callable[[int], NDArray[Any]]) -> None:
+    """Write the images anew: as TIFFs with `pixels` of the number in their names."""
+    for path in sorted(root.glob("*/images/*")):
+        path.unlink()
+        Image.fromarray(pixels(int(path.stem))).save(path.with_suffix(".tif"))
+
+
+def deepen(root: Path, factor: int, offset: int = 0) -> None:
+    """Let the images be grey, of 32 bits with sign, with values of 8 bits times `factor` plus `offset`."""
+    every_image(root, lambda seed: grey(seed).astype(np.int32) * factor + offset)
+
+
+def deepen_all_but_one(root: Path) -> None:
+    deepen(root, 255)
+    (root / "train/images/0.tif").unlink()
+    mask(root / TRAIN0, noise(0))
+
+
+def add_alpha(root: Path, alpha: Callable[[int], NDArray[Any]]) -> None:
+    every_image(root, lambda seed: np.dstack([noise(seed), alpha(seed).astype(np.uint8)]))

@@ -11,17 +11,21 @@ import numpy as np
 from helpers.breaking import (
     LABEL0,
     TRAIN0,
+    add_alpha,
     as_jpeg,
     bomb,
     cityscapes,
     clean,
     dangling,
     deep,
+    deepen,
+    deepen_all_but_one,
     empty_folders,
     everywhere,
     folder_as_image,
     for_viewing,
     frames,
+    grey,
     grey_levels,
     images_as_masks,
     jpeg_in_tiff,
@@ -84,6 +88,15 @@ PAIRS = [
     _folder("labels/ and masks/", lambda r: mask(r / "train/masks/0.png", values(0)), "refused", "both hold images"),
     Broken("nothing", lambda r: None, "refused", "no known layout"),
     Broken("empty folders", empty_folders, "refused", "holds no images"),
+]
+
+IMAGES = [
+    _folder("12 bits in more", lambda r: deepen(r, 16), "note", "4095 becomes white in all of them"),
+    _folder("pixels without data", lambda r: deepen(r, 99, -999), "error", "negative values, down to -"),
+    _folder("8 bits among more", deepen_all_but_one, "warning", "1 of 8 images have 8 bits"),
+    _folder("alpha 0 everywhere", lambda r: add_alpha(r, lambda n: 0 * grey(n)), "warning", "one value of alpha"),
+    _folder("infrared as alpha", lambda r: add_alpha(r, lambda n: grey(n + 50)), "warning", "an infrared band's"),
+    _folder("transparent pixels", lambda r: add_alpha(r, lambda n: 255 * (grey(n) > 90)), "note", "have transparent"),
 ]
 
 FILES = [
@@ -232,6 +245,7 @@ DRAWN = [
 PARTS = {
     "Pairs": PAIRS,
     "Files and sizes": FILES,
+    "Depth and alpha": IMAGES,
     "Values and colours": VALUES,
     "Classes": CLASSES,
     "Splits": SPLITS,
