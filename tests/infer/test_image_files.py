@@ -248,7 +248,7 @@ def test_a_folder_that_cannot_be_listed_is_refused(monkeypatch: pytest.MonkeyPat
 
     Path("photos").mkdir()
     monkeypatch.setattr("os.scandir", closed)
-    with pytest.raises(InputError, match=r"photos: this folder cannot be listed \(Permission denied\)"):
+    with pytest.raises(InputError, match=r"photos: the folder cannot be listed \(Permission denied\)"):
         list_image_files(["photos"], OUT)
 
 

@@ -44,6 +44,8 @@ def run(arguments: list[str], stop: StopRequest) -> int:
         options.weights, options.images, options.out, options.device, options.precision, options.inference
     )
     for failure in failures:
+        if failure.left_out:  # a warning says so, in one line
+            continue
         path = "" if failure.path in failure.error else f"{failure.path}: "
         line = one_line(f"{path}{failure.error}", limit=None)  # a file's name may hold line breaks
         print_line(f"globalconv: skipped {line}")

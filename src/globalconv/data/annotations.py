@@ -21,9 +21,10 @@ from globalconv.arrays import Uint8Array
 from globalconv.data.classes import VOID_NAMES
 from globalconv.data.file_names import name_of
 from globalconv.data.image_format import UNKNOWN_FORMAT, ImageFormat
-from globalconv.data.images import IMAGE_SUFFIXES, image_size, read_image
+from globalconv.data.images import image_size, read_image
 from globalconv.data.shapes import Shape, draw_shapes
 from globalconv.data.source import size_mismatch
+from globalconv.data.suffixes import IMAGE_SUFFIXES
 from globalconv.errors import InputError, InputWarning, suggest
 from globalconv.labels import IGNORE, MAX_CLASSES, LabelSpace
 from globalconv.runtime.files import cache_by_file

@@ -22,13 +22,14 @@ from torchvision.transforms.v2 import functional
 
 from globalconv.arrays import Uint8Array
 from globalconv.data.file_names import glob_files, list_subfolders
-from globalconv.data.formats.pairing import is_image, list_files
+from globalconv.data.formats.pairing import list_files
 from globalconv.data.image_format import UNKNOWN_FORMAT, ImageFormat
 from globalconv.data.image_rule import decide_format
-from globalconv.data.images import IMAGE_SUFFIXES, read_image
+from globalconv.data.images import read_image
 from globalconv.data.loader import Batch, Sample, endless_batches, single_pass_batches
 from globalconv.data.roots import require_folder
 from globalconv.data.splits import find_split
+from globalconv.data.suffixes import IMAGE_SUFFIXES, is_image
 from globalconv.data.transform_settings import ClassificationAugmentation
 from globalconv.data.transforms import CropWindow
 from globalconv.errors import InputError

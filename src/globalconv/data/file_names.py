@@ -60,11 +60,12 @@ def find_file(candidates: Iterable[Path]) -> Path | None:
 
     Two files on disk that one written name means are an `InputError`.
     """
-    candidates = list(candidates)
+    tried = []
     for path in candidates:
         if os.path.isfile(path):  # noqa: PTH113 (False, and no error, for names that are too long)
             return path
-    for path in candidates:
+        tried.append(path)
+    for path in tried:
         if not path.as_posix().isascii() and (found := _find(path)) is not None and found.is_file():
             return found
     return None

@@ -34,9 +34,6 @@ from globalconv.data.tiff_files import (
 from globalconv.errors import GlobalconvError, InputError
 from globalconv.runtime.threads import Override
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif"})
-"""Suffixes of the files that count as images when a folder is listed."""
-
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
 

@@ -8,6 +8,7 @@ import errno
 import glob
 import itertools
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,9 +16,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from globalconv.arrays import Uint8Array
+from globalconv.data.file_names import composed, is_hidden, name_of
+from globalconv.data.formats.pairing import list_files
 from globalconv.data.image_format import ImageFormat
-from globalconv.data.images import IMAGE_SUFFIXES, pixel_limit, read_image
-from globalconv.errors import InputError
+from globalconv.data.images import pixel_limit, read_image
+from globalconv.data.suffixes import IMAGE_SUFFIXES, is_image, is_unread_image
+from globalconv.errors import InputError, InputWarning
 from globalconv.infer.geotiff import TIFF_SUFFIXES, is_large_tiff, segment_tiff
 from globalconv.infer.prediction import Prediction, check_replaceable
 from globalconv.infer.predictor import Predictor
@@ -33,61 +37,80 @@ class ImageFile:
     name: str
 
 
-def list_image_files(inputs: Sequence[str], out: Path) -> list[ImageFile]:
+def list_image_files(
+    inputs: Sequence[str], out: Path, on_left_out: Callable[[Path], object] = lambda path: None
+) -> list[ImageFile]:
     """Return the images that `inputs` name, each once, with distinct names; `InputError` for an input without any.
 
-    Results are named like their image, without its suffix; a.jpg and a.png, which would share a name, keep theirs.
-    Names that differ in case alone are not distinct, because some file systems ignore case.
+    A file named in full is tried whatever its suffix; of folders and globs the files with an image's suffix are taken,
+    and those that are images all the same (`is_unread_image`) go to `on_left_out`. Results are named like their image,
+    without its suffix; a.jpg and a.png, which would share a name, keep theirs. Names that differ in case alone are not
+    distinct, because some file systems ignore case.
     """
     images: dict[Path, tuple[Path, PurePosixPath]] = {}
     for text in inputs:
         if not text:  # a variable of the shell that is not set; as a path it would be the current folder
             raise InputError("an image's name is empty: name image files, folders or globs")
-        matches = list(_matches(text, out))
+        path = Path(text)
+        named = path.exists() and not path.is_dir()
+        files = [(path, PurePosixPath(path.name))] if named else list(_files_in(text, out))
+        unread = [] if named else [file for file, _ in files if is_unread_image(file)]
+        matches = files if named else [match for match in files if is_image(match[0])]
         if not matches:
-            if Path(text).is_dir():
+            if path.is_dir():
                 reason = f"no image in this folder (looked for {' '.join(sorted(IMAGE_SUFFIXES))})"
             else:
                 reason = "matches no image" if glob.has_magic(text) else "there is no such file or folder"
-            raise InputError(f"{text}: {reason}")
-        for path, relative in matches:
-            images.setdefault(path.absolute(), (path, relative))
+            raise InputError(f"{text}: {reason}" + (f"; {describe_left_out(unread)}" if unread else ""))
+        for file, relative in matches:
+            images.setdefault(file.absolute(), (file, relative))
+        for file in unread:
+            on_left_out(file)
 
-    plain_names = [str(relative.with_name(relative.stem)) for _, relative in images.values()]
+    plain_names = [name_of(relative, IMAGE_SUFFIXES) for _, relative in images.values()]
     counts = Counter(name.casefold() for name in plain_names)
     used = {name for name, count in counts.items() if count == 1}
-    files = []
+    files_with_names = []
     for (path, relative), name in zip(images.values(), plain_names, strict=True):
         if counts[name.casefold()] > 1:
-            choices = itertools.chain([str(relative)], (f"{relative}-{number}" for number in itertools.count(2)))
+            whole = composed(str(relative))
+            choices = itertools.chain([whole], (f"{whole}-{number}" for number in itertools.count(2)))
             name = next(choice for choice in choices if choice.casefold() not in used)
             used.add(name.casefold())
-        files.append(ImageFile(path, name))
-    return files
+        files_with_names.append(ImageFile(path, name))
+    return files_with_names
 
 
-def _matches(text: str, out: Path) -> Iterator[tuple[Path, PurePosixPath]]:
-    """Yield the files that one input names, with the path that each has below `out`.
+def describe_left_out(files: Sequence[Path]) -> str:
+    """Return a line about images that are left out: how many, of which kinds, the first of them, and what to do."""
+    kinds = Counter(file.suffix.lower() or "without suffix" for file in files).most_common()
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds[:8]) + (", ..." if kinds[8:] else "")
+    first = ", ".join(map(str, files[:3])) + (", ..." if files[3:] else "")
+    what = "1 file that looks like an image is" if len(files) == 1 else f"{len(files)} files that look like images are"
+    return (
+        f"{what} left out, of a format or with a suffix that is not read ({counts}): {first}; convert them to PNG or"
+        " JPEG, or give each the suffix of what it is"
+    )
 
-    A file named in full is tried whatever its suffix; folders and globs yield only files with an image's suffix.
-    """
+
+def _files_in(text: str, out: Path) -> Iterator[tuple[Path, PurePosixPath]]:
+    """Yield the files in the folder, or that fit the glob, that one input names, with the path of each below `out`."""
     path = Path(text)
     if path.is_dir():
-        yield from _images_below(path, path, _results_inside(path, out))
-    elif path.exists():
-        yield path, PurePosixPath(path.name)
+        yield from _files_below(path, path, _results_inside(path, out))
     elif glob.has_magic(text):
         # Results mirror what lies below the folders at the start of the pattern that have no wildcard.
         base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
         results = _results_inside(base, out)
         # Path.glob refuses patterns such as a**b, and its ** has changed its meaning between versions of Python.
         for match in sorted(map(Path, glob.glob(text, recursive=True))):  # noqa: PTH207
-            if results in (place := match.resolve(), *place.parents):
+            relative = match.relative_to(base)
+            if results in (place := match.resolve(), *place.parents) or any(map(is_hidden, relative.parts)):
                 continue
             if match.is_dir():
-                yield from _images_below(match, base, results)
-            elif _is_image(match.name):
-                yield match, PurePosixPath(match.relative_to(base).as_posix())
+                yield from _files_below(match, base, results)
+            else:
+                yield match, PurePosixPath(relative.as_posix())
 
 
 def _results_inside(base: Path, out: Path) -> Path | None:
@@ -98,20 +121,10 @@ def _results_inside(base: Path, out: Path) -> Path | None:
     return results if here in results.parents else None
 
 
-def _images_below(folder: Path, base: Path, results: Path | None) -> Iterator[tuple[Path, PurePosixPath]]:
-    """Yield the images below `folder`, sorted, without those below `results`, with their paths relative to `base`."""
-
-    def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename}: this folder cannot be listed ({error.strerror}); correct its permissions")
-
-    for place, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if name[0] != "." and (Path(place) / name).resolve() != results)
-        for path in (Path(place) / name for name in sorted(files) if _is_image(name)):
-            yield path, PurePosixPath(path.relative_to(base).as_posix())
-
-
-def _is_image(name: str) -> bool:
-    return name[0] != "." and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+def _files_below(folder: Path, base: Path, results: Path | None) -> Iterator[tuple[Path, PurePosixPath]]:
+    """Yield the files below `folder`, sorted, without those below `results`, with their paths relative to `base`."""
+    for path in list_files(folder, without=results):
+        yield path, PurePosixPath(path.relative_to(base).as_posix())
 
 
 STAGES = ("decode", "network", "write")
@@ -129,6 +142,8 @@ class Failure:
 
     path: str
     error: str
+    left_out: bool = False
+    """Whether it was never tried, because its format or suffix is not read."""
 
 
 OnFile = Callable[[int, int, Path, Failure | None], object]
@@ -148,13 +163,14 @@ def predict_files(
     `failures.json`. No image that globalconv did not write itself is ever overwritten, and no file is deleted.
     Images are read ahead by one thread and written by another; `times` measures the stages.
     """
-    files = list_image_files(inputs, out)
+    unread: list[Path] = []
+    files = list_image_files(inputs, out, unread.append)
     if out.exists() and not out.is_dir():
         raise InputError(f"out={out}: is a file; name a folder")
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK | os.X_OK):  # else every image would be predicted for nothing
         raise InputError(f"out={out}: this user may not write there; correct its permissions or choose another folder")
-    failures: list[Failure] = []
+    failures = _leave_out(list(dict.fromkeys(unread)), files)
     try:
         with pixel_limit(predictor.settings.max_pixels):
             image_format = predictor.image_format_for([(file.name, file.path) for file in files])
@@ -169,6 +185,19 @@ def predict_files(
         if failures or (out / FAILURES_FILE).exists():  # a list of an earlier call would mislead
             write_json(out / FAILURES_FILE, [asdict(failure) for failure in failures])
     return failures
+
+
+def _leave_out(unread: Sequence[Path], files: Sequence[ImageFile]) -> list[Failure]:
+    """Tell of the images that are left out, in a line, and return them; a raw file beside its JPEG is none of them."""
+    taken = {file.path.with_suffix("") for file in files}
+    alone = [path for path in unread if path.with_suffix("") not in taken]
+    if alone:
+        warnings.warn(InputWarning(describe_left_out(alone), "left-out", list(map(str, alone))), stacklevel=3)
+    if beside := [path for path in unread if path.with_suffix("") in taken]:
+        message = f"beside images of their names, {describe_left_out(beside)}"
+        warnings.warn(InputWarning(message, "left-out", list(map(str, beside)), "note"), stacklevel=3)
+    error = "looks like an image, and is of a format or with a suffix that is not read; convert it to PNG or JPEG"
+    return [Failure(str(path), error, left_out=True) for path in alone]
 
 
 @dataclass(eq=False)

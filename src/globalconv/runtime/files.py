@@ -83,8 +83,8 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically, as UTF-8."""
-    write_atomic(path, lambda file: file.write(text.encode()))
+    """Write `text` to `path` atomically, as UTF-8; what UTF-8 does not know, as in names of files, as an escape."""
+    write_atomic(path, lambda file: file.write(text.encode(errors="backslashreplace")))
 
 
 def write_json(path: Path, value: Any) -> None:

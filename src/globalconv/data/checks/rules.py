@@ -18,9 +18,10 @@ from globalconv.data.checks.levels import find_odd_levels
 from globalconv.data.checks.sample import MAX_VALUES, Facts, Finding, count_of
 from globalconv.data.checks.turned import find_turned
 from globalconv.data.datasets import list_used_files
-from globalconv.data.formats.pairing import is_image, list_files
+from globalconv.data.formats.pairing import list_files
 from globalconv.data.masks import CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID, describe_valid_values, explain_wrong_values
 from globalconv.data.source import Source
+from globalconv.data.suffixes import is_image
 from globalconv.errors import InputError
 from globalconv.geometry import STRIDE
 from globalconv.labels import IGNORE, LabelSpace

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from globalconv.data.file_names import list_subfolders
 from globalconv.data.formats.layout import Layout
-from globalconv.data.formats.pairing import is_image, list_files, list_images, report_unpaired
-from globalconv.data.images import IMAGE_SUFFIXES
+from globalconv.data.formats.pairing import list_files, list_images, report_unpaired
 from globalconv.data.source import Pair
 from globalconv.data.splits import ALIASES, find_split, select_split
+from globalconv.data.suffixes import IMAGE_SUFFIXES, is_image
 from globalconv.errors import InputError, OnError, raise_error
 
 LABEL_FOLDERS = ("labels", "masks")

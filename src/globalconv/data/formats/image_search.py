@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 from globalconv.data.annotations import Drawing, DrawnSample
 from globalconv.data.file_names import composed
-from globalconv.data.formats.pairing import is_image, list_files
+from globalconv.data.formats.pairing import list_files
+from globalconv.data.suffixes import is_image
 from globalconv.errors import InputError, InputWarning, OnError
 from globalconv.runtime.text import abbreviate
 

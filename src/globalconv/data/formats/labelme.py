@@ -38,9 +38,9 @@ from globalconv.data.file_names import composed, find_file, name_of
 from globalconv.data.formats.image_search import Entry, ImageIndex, find_images, written_name
 from globalconv.data.formats.layout import Layout
 from globalconv.data.formats.pairing import list_files
-from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.data.shapes import Shape, count_points, upright_corners
 from globalconv.data.splits import find_split, select_split
+from globalconv.data.suffixes import IMAGE_SUFFIXES
 from globalconv.errors import InputError, InputWarning, OnError, raise_error
 from globalconv.runtime.files import cache_by_file
 from globalconv.runtime.text import abbreviate, one_line

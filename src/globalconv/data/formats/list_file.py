@@ -14,9 +14,9 @@ from urllib.parse import unquote
 from globalconv.data.file_names import find_file, glob_files, name_of
 from globalconv.data.formats.layout import Layout
 from globalconv.data.formats.name_lists import is_text, read_lines
-from globalconv.data.images import IMAGE_SUFFIXES
 from globalconv.data.source import Pair
 from globalconv.data.splits import ALIASES, ALL, find_split, select_split, uses_hold_out
+from globalconv.data.suffixes import IMAGE_SUFFIXES
 from globalconv.errors import InputError, OnError, raise_error
 
 

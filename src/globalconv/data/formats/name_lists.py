@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from globalconv.data.file_names import composed, name_of
-from globalconv.data.images import IMAGE_SUFFIXES
+from globalconv.data.suffixes import IMAGE_SUFFIXES
 from globalconv.errors import InputError
 
 _PLAIN, _COLUMN = re.compile(r"[\w-]+"), re.compile(r"[\s,;]+[-+]?[01]\s*$")

@@ -8,17 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from globalconv.data.file_names import composed, is_hidden, name_of, names_in
-from globalconv.data.images import IMAGE_SUFFIXES
+from globalconv.data.suffixes import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES, is_image
 from globalconv.errors import InputError, OnError, raise_error
 
 
-def list_files(folder: Path) -> Iterator[Path]:
+def list_files(folder: Path, without: Path | None = None) -> Iterator[Path]:
     """Yield all files below `folder`, through links to folders too, but never twice through the same one.
+
+    Those below `without` are left out.
 
     Hidden files and folders are left out (`is_hidden`), and so are pipes and devices. Links to nothing are files, and
     so is whatever has an image's suffix: whoever opens it reports it.
     """
-    seen: set[str] = set()
+    seen = set() if without is None else {os.path.realpath(without)}
     waiting = [str(folder)]
     while waiting:
         place = waiting.pop()
@@ -41,11 +43,6 @@ def list_files(folder: Path) -> Iterator[Path]:
             elif entry.is_symlink() or entry.is_file() or is_image(path):
                 yield path
         waiting += reversed(subfolders)
-
-
-def is_image(path: Path) -> bool:
-    """Return whether a file is an image by its suffix."""
-    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def list_images(folder: Path, on_error: OnError = raise_error) -> dict[str, Path]:
@@ -84,6 +81,8 @@ def _describe_similar(path: Path) -> str:
         (name for name, rest in rests.items() if name.casefold() != rest and not rest[:1].isalnum()), key=len
     )
     for name in similar:
+        if Path(name).suffix.lower() in OTHER_IMAGE_SUFFIXES:
+            return f": {name} is of a format that is not read"
         if not is_image(Path(name)):
             return f": {name} is no image by its suffix"
         if (path.parent / name).is_dir():
