@@ -55,7 +55,8 @@ def halves(source: Source, group_by: str | None) -> tuple[Source, Source]:
     else:
         half_of, half_sizes = {}, [0, 0]
         for group in sorted(
-            group_sizes, key=lambda group: (-group_sizes[group], hashlib.sha256(group.encode(errors="surrogatepass")).digest())
+            group_sizes,
+            key=lambda group: (-group_sizes[group], hashlib.sha256(group.encode(errors="surrogatepass")).digest()),
         ):
             half_of[group] = int(half_sizes[1] < half_sizes[0])
             half_sizes[half_of[group]] += group_sizes[group]

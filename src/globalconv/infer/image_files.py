@@ -26,6 +26,7 @@ from globalconv.infer.geotiff import TIFF_SUFFIXES, is_large_tiff, segment_tiff
 from globalconv.infer.prediction import Prediction, check_replaceable
 from globalconv.infer.predictor import Predictor
 from globalconv.runtime.files import write_json
+from globalconv.runtime.text import is_utf8
 from globalconv.runtime.threads import StageTimes, group_consecutive, prefetch
 
 
@@ -250,7 +251,12 @@ class _Pipeline:
     def _read(self, file: ImageFile) -> _Work:
         try:
             with self.times.stage("decode"):
-                by_windows = file.path.suffix.lower() in TIFF_SUFFIXES and is_large_tiff(file.path)
+                # rasterio takes no path that is no UTF-8.
+                by_windows = (
+                    file.path.suffix.lower() in TIFF_SUFFIXES
+                    and is_utf8(f"{file.path.absolute()}{self.out.absolute()}")
+                    and is_large_tiff(file.path)
+                )
                 return _Work(file, None if by_windows else read_image(file.path, self.image_format))
         except InputError as error:
             return _Work(file, failure=Failure(str(file.path), str(error)))

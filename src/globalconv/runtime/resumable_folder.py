@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from globalconv.errors import InputError
 from globalconv.runtime.files import LOCK_FILE, FolderLock, naming_file, write_json, write_text
+from globalconv.runtime.text import is_utf8
 
 LONGEST_VALUE = 60
 """Characters above which a message names a changed setting without its values."""
@@ -51,7 +52,9 @@ class ResumableFolder:
         )
 
     def check_new(self) -> None:
-        """Refuse to start work where there is already something."""
+        """Refuse to start work where there is already something, or where files of weights could not be opened."""
+        if not is_utf8(str(self.path)):
+            raise InputError(f"`out` {self.path}: the name is no UTF-8; name another folder")
         if self.settings_file.exists():
             raise InputError(
                 f"`out` {self.path}: holds a {self.kind} already; add `resume` to continue it, or name another folder"

@@ -46,6 +46,11 @@ def cut_middle(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:head]}...{text[head + 3 - limit :]}"
 
 
+def is_utf8(text: str) -> bool:
+    """Return whether `text`, which may be a file's name, can be written as UTF-8."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def abbreviate(values: Sequence[object]) -> str:
     """Return the first eight `values` separated by commas, and how many there are where that is not all."""
     return ", ".join(map(str, values[:8])) + (f", ... ({len(values)} values)" if len(values) > 8 else "")

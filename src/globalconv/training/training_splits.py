@@ -38,7 +38,10 @@ def sample_names(source: Source) -> list[str]:
 
 def fingerprint(names: Sequence[str]) -> dict[str, Any]:
     """Return the number of samples and a digest of their names, which change when the split does."""
-    return {"images": len(names), "fingerprint": hashlib.sha256("\n".join(names).encode(errors="surrogatepass")).hexdigest()}
+    return {
+        "images": len(names),
+        "fingerprint": hashlib.sha256("\n".join(names).encode(errors="surrogatepass")).hexdigest(),
+    }
 
 
 def describe_splits(

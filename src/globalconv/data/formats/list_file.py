@@ -13,11 +13,12 @@ from urllib.parse import unquote
 
 from globalconv.data.file_names import find_file, glob_files, name_of
 from globalconv.data.formats.layout import Layout
-from globalconv.data.formats.name_lists import is_text, read_lines
+from globalconv.data.formats.name_lists import read_lines
 from globalconv.data.source import Pair
 from globalconv.data.splits import ALIASES, ALL, find_split, select_split, uses_hold_out
 from globalconv.data.suffixes import IMAGE_SUFFIXES
 from globalconv.errors import InputError, OnError, raise_error
+from globalconv.runtime.text import is_utf8
 
 
 def recognise(root: Path) -> bool:
@@ -138,7 +139,7 @@ def _find_file(root: Path, where: str, word: str) -> Path:
     forms = (word, word.replace("\\", "/"), unquote(word), word.lstrip("/"))
     if (found := find_file(root / form for form in dict.fromkeys(forms))) is not None:
         return found
-    if not is_text(word):
+    if not is_utf8(word):
         raise InputError(
             f"{where}: {root / word} is not there, and the line is no UTF-8 text; save the list as UTF-8", "partner"
         )

@@ -33,11 +33,6 @@ def read_lines(file: Path, remedy: str) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def is_text(line: str) -> bool:
-    """Return whether a line that was read is UTF-8 all over."""
-    return not any("\ud800" <= character <= "\udfff" for character in line)
-
-
 def read_names(file: Path, list_names: Callable[[], Collection[str]], image_folder: str, remedy: str) -> list[str]:
     """Return the names that a list holds, a line each, every name once.
 
