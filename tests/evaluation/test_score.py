@@ -170,6 +170,42 @@ def test_missing_class_maps_are_counted_before_anything_is_read(tmp_path: Path) 
         score_predictions(predictions_in(tmp_path / "nowhere", source), source)
 
 
+@pytest.mark.parametrize(
+    ("sample", "file"),
+    [
+        ("\u00e1/000", "a\u0301/000.png"),
+        ("\u00e1/000", "000.bmp"),
+        ("d.a.y/000", "d.a.y/000.PNG"),
+        ("day/000", "day/000.tif"),
+    ],
+)
+def test_class_maps_are_found_in_any_unicode_form_and_lossless_format(sample: str, file: str, tmp_path: Path) -> None:
+    source = Maps([np.array([[0, 1, 2, 0]], np.uint8)], folder=sample.partition("/")[0])
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    Image.fromarray(source.label_maps[0]).save(tmp_path / file)
+    (tmp_path / "._000.png").write_bytes(b"AppleDouble")
+    assert score_predictions(predictions_in(tmp_path, source), source).miou == 1
+
+
+def test_two_class_maps_of_a_sample_are_refused_and_another_case_is_named(tmp_path: Path) -> None:
+    source = maps([0, 1])
+    for suffix in ("bmp", "tif"):
+        Image.fromarray(source.label_maps[0]).save(tmp_path / f"000.{suffix}")
+    with pytest.raises(InputError, match=r"000\.bmp and 000\.tif are both the class map of '000'; remove or rename"):
+        predictions_in(tmp_path, source)
+    Image.fromarray(source.label_maps[0]).save(tmp_path / "000.png")
+    assert score_predictions(predictions_in(tmp_path, source), source).miou == 1, "PNGs first"
+    (tmp_path / "day").mkdir()
+    (tmp_path / "000.png").rename(tmp_path / "day/000_pred.png")
+    (tmp_path / "000.bmp").unlink()
+    (tmp_path / "000.tif").unlink()
+    source = maps([0, 1], [1, 0])
+    with pytest.raises(
+        InputError, match=r"2 of 2 .* the first is .*day/000\.png: 000_pred\.png is not equal; maps needs"
+    ):
+        predictions_in(tmp_path, source)
+
+
 def test_the_label_maps_of_real_streets_score_one_against_themselves(real_data: Path) -> None:
     source = open_source(real_data / "CamVid", "val")
     score = score_predictions(predictions_in(real_data / "CamVid" / "valannot", source), source)

@@ -1,6 +1,7 @@
 """Small data sets written to disk, and what refusing one looks like."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ SIZE = (24, 16)
 def image(path: Path, size: tuple[int, int] = SIZE) -> Path:
     """Write a plain image of (width, height), of a colour of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    red, green, blue = hashlib.sha256(str(path).encode()).digest()[:3]
+    red, green, blue = hashlib.sha256(os.fsencode(path)).digest()[:3]
     Image.new("RGB", size, (red, green, blue)).save(path)
     return path
 

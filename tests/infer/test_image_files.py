@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from PIL import Image
 
 from globalconv.data.image_format import ImageFormat
 from globalconv.data.images import read_image
-from globalconv.errors import InputError, StoppedError
+from globalconv.errors import InputError, InputWarning, StoppedError
 from globalconv.infer.image_files import Failure, list_image_files, predict_files
 from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.prediction import Prediction
@@ -276,3 +278,76 @@ def test_tiles_of_a_batch_hold_no_more_images(monkeypatch: pytest.MonkeyPatch) -
     most: list[int] = []
     predict_files(tiling, ["photos"], OUT, lambda done, *_: most.append(len(read) - done))
     assert max(most) <= 4
+
+
+def test_every_suffix_of_an_image_is_taken_in_any_case(brightest: Predictor) -> None:
+    names = ["a.JPG", "b.jfif", "c.jpe", "d.bmp", "e.dib", "f.TIFF", "g.webp", "h.pgm", "i.pnm", "j.tga", "k.apng"]
+    for name in names:
+        write_image(Path("photos/plain.png"))
+        with Image.open("photos/plain.png") as image:
+            suffix = Path(name).suffix.lower()
+            image.convert("L" if suffix == ".pgm" else "RGB").save(f"photos/{name}")
+    Path("photos/plain.png").unlink()
+    assert predict_files(brightest, ["photos"], OUT) == []
+    assert results() == both(*"abcdefghijk")
+
+
+def test_images_that_are_not_read_are_named_in_one_line_and_are_failures(brightest: Predictor) -> None:
+    write_image(Path("photos/a.png"))
+    content = Path("photos/a.png").read_bytes()
+    for name in ("1.heic", "2.HEIC", "3.nef", "sub/4.svg"):
+        Path("photos", name).parent.mkdir(exist_ok=True)
+        Path("photos", name).write_bytes(b"")
+    for name in ("scan", "download.jpg_large", "2021.05.01"):  # images by their first bytes
+        Path("photos", name).write_bytes(content)
+    for name in ("notes.txt", "a.json", "._b.heic", "b.heic/.DS_Store", "__MACOSX/c.png", "readme", "hidden.txt"):
+        Path("photos", name).parent.mkdir(exist_ok=True)
+        Path("photos", name).write_bytes(content if name.endswith(".txt") else b"no image")
+    said = (
+        r"^7 files that look like images are left out, of a format or with a suffix that is not read \(2 \.heic,"
+        r" 1 \.01, .*1 without suffix.*\): photos/1\.heic, photos/2\.HEIC, .*, \.\.\.; convert them"
+    )
+    with pytest.warns(InputWarning, match=said):
+        failures = predict_files(brightest, ["photos"], OUT)
+    left_out = sorted(Path(failure.path).name for failure in failures if failure.left_out)
+    assert left_out == ["1.heic", "2.HEIC", "2021.05.01", "3.nef", "4.svg", "download.jpg_large", "scan"]
+    assert len(failures) == 7 and results() == [*both("a"), "failures.json"]
+    with pytest.warns(InputWarning, match="1 file that looks like an image is left out"):
+        assert predict_files(brightest, ["photos/[a1]*"], OUT)[0].left_out
+    assert predict_files(brightest, ["photos/scan"], OUT) == [], "named in full"
+    with pytest.raises(InputError, match=r"sub: no image in this folder .*; 1 file that looks like an image is left"):
+        predict_files(brightest, ["photos/sub"], OUT)
+
+
+def test_a_raw_file_beside_its_jpeg_is_a_note(brightest: Predictor) -> None:
+    write_image(Path("photos/a.jpg"))
+    Path("photos/a.nef").write_bytes(b"")
+    with pytest.warns(InputWarning, match="beside images of their names, 1 file") as told:
+        assert predict_files(brightest, ["photos"], OUT) == []
+    assert [warning.message.severity for warning in told] == ["note"]  # type: ignore[union-attr]
+
+
+def test_pipes_are_not_opened_and_folders_are_followed_through_links(brightest: Predictor) -> None:
+    write_image(Path("elsewhere/a.png"))
+    Path("photos").mkdir()
+    Path("photos/linked").symlink_to(Path("elsewhere").resolve())
+    Path("photos/round").symlink_to(Path("photos").resolve())
+    Path("photos/self").symlink_to("self")
+    os.mkfifo("photos/pipe.png")
+    Path("photos/nothing.png").symlink_to("nowhere")
+    failures = predict_files(brightest, ["photos"], OUT)
+    assert [failure.error for failure in failures] == [
+        "photos/nothing.png: there is no such file; give the path of an image",
+        "photos/pipe.png: is not a file; give the path of an image",
+    ]
+    assert results() == [*both("linked/a"), "failures.json"] or results() == ["failures.json", *both("linked/a")]
+
+
+@pytest.mark.parametrize("name", ["a.b", "2021.05.01", "a ", "new\nline", "\U0001f600", "\udcf6", "e\u0301", "x" * 200])
+def test_results_are_named_like_their_images(name: str, brightest: Predictor) -> None:
+    try:
+        write_image(Path("photos") / f"{name}.png")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    assert predict_files(brightest, ["photos"], OUT) == []
+    assert results() == both(unicodedata.normalize("NFC", name))

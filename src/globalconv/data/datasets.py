@@ -16,6 +16,7 @@ from globalconv.data.classes import (
     require_same_classes,
     scan_classes,
 )
+from globalconv.data.file_names import composed
 from globalconv.data.formats import camvid, cityscapes, coco, cvat, folder, labelme, list_file, sbd, voc
 from globalconv.data.formats.coco_voc import CocoVocSource, image_number
 from globalconv.data.formats.mixtures import (
@@ -226,7 +227,8 @@ def open_held_out(
         return None
     source = open_source(root, ALL, layout, labels, image_format=image_format)
     indices = {source.sample_name(index): index for index in range(len(source))}
-    missing = sorted(set(names) - indices.keys())
+    names = {composed(name) for name in names}
+    missing = sorted(names - indices.keys())
     if len(missing) == len(names):
         return None
     if missing:

@@ -4,6 +4,7 @@
 All of them go through `score_together`; only `score_shard`, one process of several in training, adds up by itself.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,9 +14,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from globalconv.arrays import Int64Array, Uint8Array
+from globalconv.data.file_names import composed, name_of
+from globalconv.data.formats.pairing import describe_similar, list_files
 from globalconv.data.mask_survey import settle_predictions
 from globalconv.data.masks import INDEX_MASKS, read_label_map
 from globalconv.data.source import FileSource, Prefetcher, Source, Subset, resolve_sample
+from globalconv.data.suffixes import IMAGE_SUFFIXES, is_image
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.region_curves import RegionScores, score_json, score_text
@@ -198,29 +202,54 @@ def score_predictions(
 
 
 def predictions_in(folder: Path, source: Source) -> Predictions:
-    """Return the class maps in `folder`, made by anything: PNGs with the names of the samples.
+    """Return the class maps in `folder`, made by anything: images with the names of the samples.
 
     They are read as masks are, in the way that they show together: indices, 0 and 255, colours of the classes.
 
-    A sample `day/0001` is looked for as `day/0001.png`, or, where the last parts of all names differ, as `0001.png`.
-    `InputError` unless all files are there, before the first is read.
+    A sample `day/0001` is looked for as `day/0001.png`, in any Unicode form, then with another suffix of an image; or,
+    where the last parts of all names differ, as `0001` in the same ways. `InputError` unless all files are there,
+    before the first is read.
     """
     if not folder.is_dir():
         raise InputError(f"predictions={folder}: no such folder; give the folder that holds the class maps")
     names = [source.sample_name(index) for index in range(len(source))]
-    files = [folder / f"{name}.png" for name in names]
-    flat_files = [folder / f"{PurePosixPath(name).name}.png" for name in names]
-    if len(set(flat_files)) == len(files) and not any(file.is_file() for file in files):
-        files = flat_files
-    if missing := [file for file in files if not file.is_file()]:
+    files = _find_class_maps(folder, names)
+    if missing := [name for name, file in zip(names, files, strict=True) if not file.is_file()]:
         raise InputError(
-            f"predictions={folder}: {len(missing)} of {len(files)} class maps are not there, the first is {missing[0]};"
-            f" {source.name} needs one PNG per image, called like it"
+            f"predictions={folder}: {len(missing)} of {len(files)} class maps are not there, the first is"
+            f" {folder / missing[0]}.png{describe_similar(folder / missing[0])}; {source.name} needs one PNG per image,"
+            " called like it"
         )
     first = resolve_sample(source, 0)[0] if names else None
     truth = first.masks if isinstance(first, FileSource) else INDEX_MASKS
     masks = settle_predictions(source.labels, truth, files)
     return Predictions(lambda index: read_label_map(files[index], source.labels, masks), "class maps", files)
+
+
+def _find_class_maps(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Return the file in `folder` of each of the `names` of samples: one that is not there where there is none."""
+    files = [folder / f"{name}.png" for name in names]
+    if all(map(os.path.isfile, files)):
+        return files
+    by_name: dict[str, list[Path]] = {}
+    for path in filter(is_image, list_files(folder)):
+        by_name.setdefault(name_of(path.relative_to(folder), IMAGE_SUFFIXES), []).append(path)
+    names = [composed(name) for name in names]
+    flat = [PurePosixPath(name).name for name in names]
+    if len(set(flat)) == len(names) and by_name.keys().isdisjoint(names):
+        names = flat
+
+    def find(name: str) -> Path:
+        found = by_name.get(name, [folder / f"{name}.png"])
+        found = [path for path in found if path.suffix.lower() == ".png"] or found
+        if len(found) > 1:
+            raise InputError(
+                f"predictions={folder}: {found[0].name} and {found[1].name} are both the class map of {name!r}; remove"
+                " or rename one"
+            )
+        return found[0]
+
+    return list(map(find, names))
 
 
 def score_together(

@@ -67,13 +67,13 @@ def report_unpaired(folder: Path, names: Sequence[str], what: str, other: Path, 
     first = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     message = (
         f"{folder}: {len(names)} {what}{'s' if len(names) > 1 else ''} without a partner in {other} ({first})"
-        f"{_describe_similar(other / names[0])}; names must be equal up to the suffix of an image: add the missing"
+        f"{describe_similar(other / names[0])}; names must be equal up to the suffix of an image: add the missing"
         " files or move these away"
     )
     on_error(InputError(message, "partner", names))
 
 
-def _describe_similar(path: Path) -> str:
+def describe_similar(path: Path) -> str:
     """Return the part of a message about a file there whose name begins as that of `path`, which has no suffix."""
     start = composed(path.name).casefold()
     rests = {name: name.casefold().removeprefix(start) for name in names_in(path.parent)}
