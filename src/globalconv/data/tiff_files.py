@@ -182,6 +182,8 @@ class TiffTags:
 def read_tags(path: Path) -> list[TiffTags]:
     """Return the tags of every page of a TIFF, whatever its pixels are; none if it is no TIFF, or damaged."""
     pages: list[TiffTags] = []
+    if not path.is_file():  # a pipe would be waited for
+        return pages
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\b")  # of damaged tags

@@ -78,7 +78,7 @@ def test_a_file_that_nearly_fits_is_named(folder: Path) -> None:
     (folder / "labels/00.png").rename(folder / "labels/00_mask.png")
     refused(folder, r"1 image without a partner .*: 00_mask\.png is not equal;")
     (folder / "labels/00_mask.png").rename(folder / "labels/00.npy")
-    refused(folder, r": 00\.npy is no image by its suffix; .*: add the missing files")
+    refused(folder, r": 00\.npy is of a format that is not read; .*: add the missing files")
 
 
 def test_images_and_labels_without_a_partner(folder: Path) -> None:
