@@ -23,6 +23,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from globalconv.arrays import AnyArray, Uint8Array
 from globalconv.data.images import image_size, open_image, turn_upright
+from globalconv.data.mat_files import read_field
 from globalconv.errors import InputError
 from globalconv.labels import Colour
 from globalconv.runtime.text import one_line
@@ -170,13 +171,11 @@ def _store_palette_mask(image: Image.Image, path: Path) -> StoredMask:
 
 def read_mat(path: Path) -> Uint8Array:
     """Return the class indices (H, W), uint8, of SBD's MATLAB file: the structure `GTcls`, field `Segmentation`."""
-    from scipy.io import loadmat
-
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; copy it from the official archive")
     try:
-        values = loadmat(path, variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"]
-    except Exception as error:  # Damaged files make the reader raise almost anything.
+        values = read_field(path.read_bytes(), "GTcls", "Segmentation")
+    except (OSError, ValueError, MemoryError) as error:
         raise InputError(
             f"{path}: holds no GTcls.Segmentation, or is damaged ({one_line(error)}); copy it from the official archive"
             " again"
