@@ -29,7 +29,7 @@ from globalconv.data.images import read_image
 from globalconv.data.loader import Batch, Sample, endless_batches, single_pass_batches
 from globalconv.data.roots import require_folder
 from globalconv.data.splits import find_split
-from globalconv.data.suffixes import IMAGE_SUFFIXES, is_image
+from globalconv.data.suffixes import SUFFIX_EXAMPLES, is_image
 from globalconv.data.transform_settings import ClassificationAugmentation
 from globalconv.data.transforms import CropWindow
 from globalconv.errors import InputError
@@ -93,7 +93,7 @@ def open_image_folder(root: Path, split: str, image_format: ImageFormat = UNKNOW
     indices = {name: index for index, name in enumerate(class_names)}
     samples = [(path, indices[name]) for name in labelled for path in list_files(folder / name) if is_image(path)]
     if not samples:
-        raise InputError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}); put them there")
+        raise InputError(f"{folder}: holds no images ({SUFFIX_EXAMPLES}); put them there")
     files, classes = zip(*samples, strict=True)
     image_format, told = decide_format([(str(path.relative_to(root)), path) for path in files], image_format)
     for warning in told:

@@ -19,6 +19,7 @@ from globalconv.data.classes import (
 from globalconv.data.file_names import composed
 from globalconv.data.formats import camvid, cityscapes, coco, cvat, folder, labelme, list_file, sbd, voc
 from globalconv.data.formats.coco_voc import CocoVocSource, image_number
+from globalconv.data.formats.foreign import explain_foreign, explain_yolo
 from globalconv.data.formats.mixtures import (
     NAMED_DATASETS,
     list_datasets,
@@ -170,9 +171,14 @@ def recognise_layout(root: Path) -> str:
         raise InputError(
             f"{root}: holds {several}; name each split with its data set, as in {names[0]}:train (joined by +)"
         )
+    if layout == "folder" and folder.holds_no_masks(root):
+        if labelme.recognise(root):
+            return "labelme"
+        if (error := explain_yolo(root) or explain_foreign(root)) is not None:
+            raise error
     if layout is not None:
         return layout
-    if (error := list_file.explain_unreadable_list(root)) is not None:
+    if (error := explain_yolo(root) or list_file.explain_unreadable_list(root) or explain_foreign(root)) is not None:
         raise error
     raise InputError(
         f"{root}: no known layout; looked for images/ beside labels/ or masks/ (in train/ and val/ or not), list files"

@@ -41,6 +41,15 @@ def list_subfolders(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if not is_hidden(child.name) and child.is_dir())
 
 
+def find_subfolder(folder: Path, name: str) -> Path | None:
+    """Return the folder `name` in `folder`: exactly so, else the only one in another case of letters."""
+    if (folder / name).is_dir():
+        return folder / name
+    others = [actual for form, actual in names_in(folder).items() if form.casefold() == name.casefold()]
+    found = [folder / actual for names in others for actual in names if (folder / actual).is_dir()]
+    return found[0] if len(found) == 1 else None
+
+
 def composed(name: str) -> str:
     """Return `name` in Unicode's composed form, in which names are compared."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)

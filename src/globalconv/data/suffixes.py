@@ -10,6 +10,9 @@ IMAGE_SUFFIXES = frozenset(
 decodes by itself. Left out, though Pillow opens them: drawings (.eps, .wmf), icons and cursors, layered files (.psd),
 animations, textures of games and data of science (.fits, .hdf)."""
 
+SUFFIX_EXAMPLES = ".png, .jpg, .tif and other suffixes of images"
+"""How messages name `IMAGE_SUFFIXES`."""
+
 OTHER_IMAGE_SUFFIXES = frozenset(
     ".heic .heif .hif .jxl .jxr .wdp .hdp .bpg .flif .exr .hdr .dpx .cin .psd .psb .xcf .kra .ora .ico .icns .cur .svg"
     " .svgz .eps .ai .wmf .emf .xbm .xpm .pcd .npy .npz .dcm .dicom .nii .mha .mhd .nrrd .fit .fits .fts .ecw .sid"

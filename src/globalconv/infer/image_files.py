@@ -20,7 +20,7 @@ from globalconv.data.file_names import composed, is_hidden, name_of
 from globalconv.data.formats.pairing import list_files
 from globalconv.data.image_format import ImageFormat
 from globalconv.data.images import pixel_limit, read_image
-from globalconv.data.suffixes import IMAGE_SUFFIXES, is_image, is_unread_image
+from globalconv.data.suffixes import IMAGE_SUFFIXES, SUFFIX_EXAMPLES, is_image, is_unread_image
 from globalconv.errors import InputError, InputWarning
 from globalconv.infer.geotiff import TIFF_SUFFIXES, is_large_tiff, segment_tiff
 from globalconv.infer.prediction import Prediction, check_replaceable
@@ -59,7 +59,7 @@ def list_image_files(
         matches = files if named else [match for match in files if is_image(match[0])]
         if not matches:
             if path.is_dir():
-                reason = f"no image in this folder (looked for {' '.join(sorted(IMAGE_SUFFIXES))})"
+                reason = f"no image in this folder (looked for {SUFFIX_EXAMPLES})"
             else:
                 reason = "matches no image" if glob.has_magic(text) else "there is no such file or folder"
             raise InputError(f"{text}: {reason}" + (f"; {describe_left_out(unread)}" if unread else ""))
