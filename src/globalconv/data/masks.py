@@ -305,7 +305,11 @@ def explain_wrong_values(wrong: list[int], present: list[int], classes: int) -> 
 
 def count_stored_values(path: Path, masks: MaskFormat = INDEX_MASKS) -> dict[int, int]:
     """Return the number of pixels of each value in a mask of indices, whether a class has the value or not."""
-    values, counts = np.unique(read_mask(path, masks).values, return_counts=True)
+    stored = read_mask(path, masks)
+    if stored.values.dtype == np.uint8 and stored.kind != "colours":  # sorting takes ten times as long
+        counts = np.bincount(stored.values.ravel(), minlength=IGNORE + 1)
+        return {value: int(counts[value]) for value in stored.present}
+    values, counts = np.unique(stored.values, return_counts=True)
     return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
 
 
