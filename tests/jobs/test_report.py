@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 import globalconv
+from globalconv.data.image_format import ImageFormat
 from globalconv.errors import InputError
 from globalconv.jobs.report import check_comparable
 
 
 def network(classes: tuple[str, ...] = ("a", "b"), held_out: tuple[str, ...] = (), split: str = "val") -> Any:
-    return SimpleNamespace(class_names=classes, info={"val_split": split, "held_out": held_out})
+    info = {"val_split": split, "held_out": held_out}
+    return SimpleNamespace(class_names=classes, info=info, image_format=ImageFormat())
 
 
 def test_runs_that_held_out_other_images_need_a_split() -> None:
