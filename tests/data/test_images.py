@@ -199,3 +199,30 @@ def test_an_orientation_after_the_pixels_of_a_png_counts(tmp_path: Path) -> None
     assert frames_and_orientation(path) == (1, 6)
     path.write_bytes(png[:end] + chunk[:-1] + b"x" + png[end:])
     assert image_size(path) == (40, 20), "a damaged block is none"
+
+
+def test_a_tiff_holds_all_rows_that_it_claims(tmp_path: Path) -> None:
+    """A few bytes that claim many rows would be an image of zeros, and gigabytes of them."""
+    path = save(tmp_path, Image.fromarray(np.full((16, 24), 7, np.uint8)), "x.tif")
+    data = bytearray(path.read_bytes())
+    start = int.from_bytes(data[4:8], "little")
+    height = next(place for place in range(start + 2, len(data), 12) if data[place : place + 2] == b"\1\1")
+    data[height + 2 : height + 12] = struct.pack("<HII", 4, 1, 200_000)
+    path.write_bytes(data)
+    for read in (read_image, read_mask):
+        with pytest.raises(
+            InputError, match=r"x\.tif: a TIFF of 24x200000 that lacks 12499 of its strips or tiles; the"
+        ):
+            read(path)
+
+
+def test_the_last_exif_block_of_a_png_counts(tmp_path: Path) -> None:
+    """One stands before the pixels, where Pillow writes it, and another one after them, where others do."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path, Image.new("RGB", (6, 4)), exif=exif)
+    content = b"eXIf" + exif.tobytes()[6:].replace(b"\0\6", b"\0\1").replace(b"\6\0", b"\1\0")
+    chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+    data = path.read_bytes()
+    path.write_bytes(data[:-12] + chunk + data[-12:])
+    assert image_size(path) == (6, 4) and read_image(path).shape == (4, 6, 3)

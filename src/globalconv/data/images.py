@@ -214,6 +214,8 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     with decoding(path), Image.open(path) as image:
         if _own_limit.pixels is not None:
             _check_pixels(path, image.width * image.height)
+        if (tags := tags_of(image)) is not None:
+            tags.check_strips(path)
         yield image
 
 
@@ -307,8 +309,9 @@ def read_orientation(image: Image.Image, path: Path) -> int:
     try:
         # The method of the base class: PNG's own one decodes all pixels to look for an EXIF block after them.
         exif = Image.Image.getexif(image)
-        if image.format == "PNG" and ExifTags.Base.Orientation not in exif:
-            exif.load(_exif_after_pixels(path))
+        if image.format == "PNG" and (later := _exif_after_pixels(path)):  # it counts where there are two
+            exif = Image.Exif()
+            exif.load(later)
         orientation = exif.get(ExifTags.Base.Orientation, 1)
     except Exception:  # a damaged EXIF block, which `turn_upright` ignores too
         return 1

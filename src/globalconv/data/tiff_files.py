@@ -22,6 +22,7 @@ from globalconv.runtime.text import one_line
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION, SAMPLES, PLANAR = 256, 257, 258, 259, 262, 274, 277, 284
 EXTRA_SAMPLES, SAMPLE_FORMAT, SUBSAMPLING, GDAL_METADATA = 338, 339, 530, 42112
+STRIP_OFFSETS, STRIP_ROWS, TILE_WIDTH, TILE_ROWS, TILE_OFFSETS = 273, 278, 322, 323, 324
 """Numbers of TIFF tags."""
 MIN_IS_WHITE, MIN_IS_BLACK, RGB, YCBCR = 0, 1, 2, 6
 PREMULTIPLIED, UNASSOCIATED = 1, 2
@@ -61,6 +62,8 @@ class TiffTags:
     """The page is a small copy of another one, as in raw files of cameras (DNG, NEF)."""
     names: tuple[str, ...]
     """Of the bands, as GDAL's metadata have them; "" where a band has none."""
+    missing: int
+    """How many of the strips or tiles that make up the image have no place in the file."""
 
     @classmethod
     def of(cls, tags: Mapping[int, Any]) -> "TiffTags":
@@ -87,7 +90,17 @@ class TiffTags:
             tuple(tags.get(SUBSAMPLING, (2, 2))),
             bool(int(tags.get(SUBFILE, 0)) & REDUCED),
             tuple(names),
+            _count_missing_parts(tags, samples),
         )
+
+    def check_strips(self, path: Path) -> None:
+        """Refuse a file that holds less than it claims: readers leave the rest black, gigabytes of it."""
+        if self.missing:
+            raise InputError(
+                f"{path}: a TIFF of {self.width}x{self.height} that lacks {self.missing} of its strips or tiles; the"
+                " file is damaged, replace or remove it",
+                "bands",
+            )
 
     @property
     def named_order(self) -> tuple[int, ...]:
@@ -179,12 +192,26 @@ class TiffTags:
             )
 
 
+def _count_missing_parts(tags: Mapping[int, Any], samples: int) -> int:
+    """Return how many strips or tiles an image of the size in `tags` has and the file does not."""
+    columns, rows = 1, -(-int(tags[HEIGHT]) // (int(tags.get(STRIP_ROWS, tags[HEIGHT])) or 1))
+    held = tags.get(STRIP_OFFSETS, ())
+    if TILE_OFFSETS in tags:
+        columns, rows = (
+            -(-int(tags[size]) // int(tags[tile])) for size, tile in ((WIDTH, TILE_WIDTH), (HEIGHT, TILE_ROWS))
+        )
+        held = tags[TILE_OFFSETS]
+    parts = columns * rows * (samples if tags.get(PLANAR, 1) == 2 else 1)
+    count = len(held) if isinstance(held, tuple) else 1
+    return max(0, parts - count) if count else 0  # old JPEG files have neither
+
+
 def read_tags(path: Path) -> list[TiffTags]:
     """Return the tags of every page of a TIFF, whatever its pixels are; none if it is no TIFF, or damaged."""
     pages: list[TiffTags] = []
-    if not path.is_file():  # a pipe would be waited for
-        return pages
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return pages
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\b")  # of damaged tags
             header = file.read(8)
@@ -204,6 +231,7 @@ def read_tags(path: Path) -> list[TiffTags]:
 
 def needs_rasterio(path: Path, tags: TiffTags) -> InputError | None:
     """Return why an intact TIFF that Pillow cannot read cannot be read here, or None where rasterio will."""
+    tags.check_strips(path)
     tags.check_bands(path)
     if not tags.has_plain_samples:
         return InputError(
