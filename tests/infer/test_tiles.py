@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.errors import InputError
-from globalconv.geometry import STRIDE
+from globalconv.geometry import STRIDE, Geometry
 from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.predictor import Predictor
 from globalconv.infer.tiles import CITYSCAPES_COLUMNS, TileSpan, place_tiles, predict_tiles, tile_starts
@@ -120,7 +120,9 @@ def test_large_images_are_tiled_by_default(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("globalconv.infer.predictor.WHOLE_PIXELS", 100 * 100)
     predictor = Predictor(Brightest(), LABELS, "cpu", "float32")
     assert predictor.is_one_pass((100, 100, 3)) and not predictor.is_one_pass((1500, 1500, 3))
-    with pytest.warns(UserWarning, match="above 25 megapixels go through the network in tiles of 1024"):
+    with pytest.warns(
+        UserWarning, match="above 25 megapixels, and long ones .*, go through the network in tiles of 1024"
+    ):
         prediction = predictor(noise(40, 1500))
     assert (prediction.class_map == noise(40, 1500).argmax(2)).all()
 
@@ -129,3 +131,44 @@ def test_an_image_that_fits_a_tile_goes_through_the_network_at_once() -> None:
     predictor = Predictor(Brightest(), LABELS, "cpu", "float32", settings=InferenceSettings(tile=64))
     assert predictor.is_one_pass((64, 64, 3)) and predictor.is_one_pass((1, 33, 3))
     assert not predictor.is_one_pass((64, 65, 3)) and not predictor.is_one_pass((65, 1, 3))
+
+
+def test_long_images_of_few_pixels_width_are_tiled_because_their_padding_is_not_small() -> None:
+    plain = Predictor(Brightest(), LABELS, "cpu", "float32")
+    padded = Predictor(Brightest(), LABELS, "cpu", "float32", geometry=Geometry((512, 512)))
+    for height, width, channels in ((1, 400_000, 3), (400_000, 1, 3), (7, 300_000, 3)):
+        assert not plain.is_one_pass((height, width, channels))
+        assert not padded.is_one_pass((height, width, channels))
+    for height, width in ((1, 1), (3, 3), (1, 65_535), (32, 400_000), (4999, 5001), (17, 33)):
+        assert plain.is_one_pass((height, width, 3))
+    assert padded.is_one_pass((1, 1, 3)) and padded.is_one_pass((500, 4000, 3))
+    assert not padded.is_one_pass((1, 65_535, 3))  # 512 rows of them
+    frames = Predictor(Brightest(), LABELS, "cpu", "float32", geometry=Geometry((4096, 4096)))
+    assert frames.is_one_pass((300, 200, 3))  # padded as in training
+
+
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1), (5, 2500)])
+def test_the_tiles_of_a_thin_image_are_the_whole(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    predictor, image = Predictor(Narrow(), LABELS, "cpu", "float32"), noise(*size)
+    whole = predictor(image, probabilities=True)
+    monkeypatch.setattr("globalconv.infer.predictor.THIN_PIXELS", 2**12)
+    assert not predictor.is_one_pass((*size, 3))
+    with pytest.warns(UserWarning, match="long ones of few pixels' width"):
+        parts = predictor(image, probabilities=True)
+    assert whole.probabilities is not None and parts.probabilities is not None
+    np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=1e-5)
+
+
+def test_the_network_never_sees_a_thin_image_many_times_its_size() -> None:
+    seen = []
+
+    class Watched(Narrow):
+        def forward(self, images_N3HW: torch.Tensor) -> torch.Tensor:
+            seen.append(images_N3HW.shape[-2:].numel())
+            return super().forward(images_N3HW)
+
+    predictor = Predictor(Watched(), LABELS, "cpu", "float32", geometry=Geometry((512, 512)))
+    with pytest.warns(UserWarning, match="long ones of few pixels' width"):
+        predictor(noise(1, 20_000))
+    assert max(seen) <= 1024

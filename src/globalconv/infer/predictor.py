@@ -40,9 +40,13 @@ ROWS = 64
 """The mean of several views, or of tiles, is finished so many rows of the image at a time."""
 
 TILED = (
-    f"images above {WHOLE_PIXELS // 10**6} megapixels go through the network in tiles of {AUTO_TILE} pixels, to save"
-    " memory; `tile` says otherwise"
+    f"images above {WHOLE_PIXELS // 10**6} megapixels, and long ones of few pixels' width, go through the network in"
+    f" tiles of {AUTO_TILE} pixels, to save memory; `tile` says otherwise"
 )
+
+THIN_PIXELS = 2**21
+"""Pixels, padding included, from which on an image that is mostly padding counts as thin: 1 x 400,000 pixels would be
+32 times as many, or 512 times where whole images are padded as in training."""
 
 MAPPED_BYTES = 2**30
 """Probabilities larger than this are kept in a temporary file that is mapped into memory."""
@@ -233,7 +237,10 @@ class Predictor:
     def _fits_one_pass(self, height: int, width: int) -> bool:
         tile = self.settings.tile
         if tile is None:
-            return height * width <= WHOLE_PIXELS
+            rows, columns = self.geometry.pad_to or (0, 0)
+            seen = -(-max(height, rows) // STRIDE) * -(-max(width, columns) // STRIDE) * STRIDE**2
+            is_thin = seen > max(2 * height * width, rows * columns, THIN_PIXELS)
+            return height * width <= WHOLE_PIXELS and not is_thin
         return tile != "cityscapes" and max(height, width) <= tile
 
     def logits(self, image: Uint8Array) -> Tensor:
