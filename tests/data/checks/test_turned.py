@@ -86,3 +86,11 @@ def test_shapes_are_drawn_on_turned_images_too(tmp_path: Path) -> None:
             image.save(path, exif=exif(3))
     findings = found(root)
     assert findings["turned"].count == 2 and "whether the annotations are of" in findings["turned"].message
+
+
+def test_a_size_that_the_annotation_does_not_name_tells_nothing(tmp_path: Path) -> None:
+    root = labelme(tmp_path, imageWidth=None, imageHeight=None)
+    for path in root.glob("*.jpg"):
+        with Image.open(path) as image:
+            image.save(path, exif=exif(6))
+    assert found(root)["turned"].count >= 1

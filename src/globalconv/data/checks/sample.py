@@ -16,6 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from globalconv.arrays import Uint8Array
+from globalconv.data.annotations import DrawnSource
 from globalconv.data.datasets import list_sample_files
 from globalconv.data.images import SIDEWAYS, frames_and_orientation
 from globalconv.data.mask_files import MAT_SUFFIX
@@ -87,9 +88,11 @@ class Facts:
     orientation: int = 1
     """EXIF orientation of the image, 1 .. 8."""
     mask_orientation: int = 1
+    sizes_tell: bool = True
+    """Whether the mask cannot be of the image before EXIF turned it: its size says so, or nothing is turned."""
     fits_unturned: bool | None = None
     """Whether the mask's edges lie on those of the image better where the mask is taken for one of the image before
-    EXIF turned it. None where EXIF does not turn it, or sizes tell."""
+    EXIF turned it. None where sizes tell, and where it cannot be turned."""
     pixels: dict[int, int] | None = None
     """Pixels per class, `IGNORE` included."""
     parts: dict[int, dict[int, int]] | None = None
@@ -143,8 +146,10 @@ def examine(source: Source, index: int, split: str) -> Facts:
             stored = Counter(count_stored_values(source.pairs[index].label, source.masks))
             facts["stored"] = dict(stored.most_common(MAX_VALUES))
         add_problem(error, "mask")
-    if image is not None and label_map is not None and not problems:
+    if image is not None and label_map is not None and not problems and label_map.shape == image.shape[:2]:
         facts |= _compare(image, label_map, list_sample_files(source, index), facts)
+        if isinstance(source, DrawnSource) and facts["orientation"] in SIDEWAYS:
+            facts["sizes_tell"] &= None not in source.samples[index].read().size
     return Facts(name, split, problems=tuple(problems), **facts)
 
 
@@ -196,9 +201,8 @@ def _compare(image: Uint8Array, label_map: Uint8Array, files: Sequence[Path], fa
     is_copy = same_values or (one_kind and filecmp.cmp(files[0], files[1], shallow=False))
     orientation, square = facts["orientation"], label_map.shape[0] == label_map.shape[1]
     unclear = orientation != 1 and facts["mask_orientation"] == 1 and (square or orientation not in SIDEWAYS)
-    if not unclear or label_map.shape != image.shape[:2]:
-        return {"is_copy": is_copy}
-    return {"is_copy": is_copy, "fits_unturned": _fits_unturned(image, label_map, TURNS[orientation])}
+    fits = _fits_unturned(image, label_map, TURNS[orientation]) if unclear else None
+    return {"is_copy": is_copy, "sizes_tell": not unclear, "fits_unturned": fits}
 
 
 def _fits_unturned(image: Uint8Array, label_map: Uint8Array, turn: Callable[[Uint8Array], Uint8Array]) -> bool:

@@ -16,15 +16,15 @@ def find_turned(samples: Sequence[Facts], drawn: bool) -> list[Finding]:
     """
     findings = []
     turned = [sample for sample in samples if sample.orientation != 1]
-    unclear = tuple(sample.name for sample in turned if sample.fits_unturned is not None)
+    unclear = tuple(sample.name for sample in turned if not sample.sizes_tell)
     what = "annotations" if drawn else "masks"
     if unclear:
-        unturned = sum(sample.fits_unturned is True for sample in turned)
-        fitting = max(unturned, len(unclear) - unturned)
+        compared = [sample.fits_unturned for sample in turned if sample.fits_unturned is not None]
+        fitting = max(compared.count(True), compared.count(False))
         edges = ""
-        if len(unclear) >= FEWEST_EDGES and fitting >= CLEAR * len(unclear):
-            likely = "image before that" if fitting == unturned else "turned image, as is assumed"
-            edges = f" (the edges of {fitting} of {len(unclear)} {what} fit the {likely})"
+        if len(compared) >= FEWEST_EDGES and fitting >= CLEAR * len(compared):
+            likely = "image before that" if fitting == compared.count(True) else "turned image, as is assumed"
+            edges = f" (the edges of {fitting} of {len(compared)} {what} fit the {likely})"
         message = (
             f"EXIF turns {count_of(len(unclear), 'image')} whose size does not tell whether the {what} are of the"
             f" turned image or of the one before, and tools differ{edges}; look at them with `sheet`, and save the"
