@@ -241,3 +241,24 @@ def deepen_all_but_one(root: Path) -> None:
 
 def add_alpha(root: Path, alpha: Callable[[int], NDArray[Any]]) -> None:
     every_image(root, lambda seed: np.dstack([noise(seed), alpha(seed).astype(np.uint8)]))
+
+
+def coco_images(*ids: Any, folder: str = "", width: int = 24, height: int = 16) -> list[dict[str, Any]]:
+    names = zip(ids, "ab", strict=False)
+    return [{"id": key, "file_name": f"{folder}{name}.jpg", "width": width, "height": height} for key, name in names]
+
+
+def coco_groups(root: Path) -> None:
+    kinds = ((1, "plants", "none"), (30, "tree", "plants"), (5, "car", "none"))
+    coco(root, categories=[{"id": n, "name": name, "supercategory": group} for n, name, group in kinds])
+
+
+def exchanged_paths(root: Path) -> None:
+    labelme(root)
+    for name, other in ("ab", "ba"):
+        write(root, f"{name}.json", (root / f"{name}.json").read_text().replace(f"{name}.jpg", f"{other}.jpg"))
+
+
+def blank_in_name(root: Path) -> None:
+    text = (labelme(root) / "a.json").read_text()
+    write(root, "a.json", text.replace('"tree"', '"tree "'))

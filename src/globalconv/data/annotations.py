@@ -226,7 +226,8 @@ def _make_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def safe_name(*parts: str) -> str:
     """Return a sample's name from the path in an annotation: relative, without suffix, never out of its folder."""
-    words = [word for part in parts for word in PurePosixPath(part.replace("\\", "/")).parts]
+    local = (re.sub(r"^[A-Za-z]:/|^[\w+.-]+://", "", part.replace("\\", "/")) for part in parts)
+    words = [word for part in local for word in PurePosixPath(part).parts]
     return name_of(PurePosixPath(*(word for word in words if word not in ("..", "/"))), IMAGE_SUFFIXES)
 
 
@@ -247,8 +248,12 @@ def required_text(fields: Mapping[str, Any], key: str, where: str) -> str:
 
 def claimed_length(value: object) -> int | None:
     """Return the width or height of an image as an annotation has it; None where that is none: null, 0, -1, a word."""
-    try:
-        length = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
-    except (OverflowError, ValueError):
+    if isinstance(value, bool):
         return None
-    return math.ceil(length) if math.isfinite(length) and length > 0 else None
+    try:
+        length = float(value) if isinstance(value, float | str) else value
+    except ValueError:
+        return None
+    if isinstance(length, float):
+        return math.ceil(length) if math.isfinite(length) and length > 0 else None
+    return length if isinstance(length, int) and length > 0 else None

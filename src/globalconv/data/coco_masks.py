@@ -60,22 +60,17 @@ def _require_polygon(polygon: Any, size: tuple[int, int]) -> None:
     """Refuse what is no polygon [x, y, x, y, ...] on an image of (width, height)."""
     if not isinstance(polygon, list):
         raise InputError(f"a segmentation is a list of {type(polygon).__name__}, not of polygons; write [[x, y, ...]]")
-    if any(isinstance(value, list | dict) for value in polygon):
+    kinds = set(map(type, polygon))
+    if kinds & {list, dict}:
         raise InputError("a polygon is a list of points; write its numbers one after the other: [[x, y, x, y, ...]]")
-    if not all(
-        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_COORDINATE
-        for value in polygon
-    ):
+    if not kinds <= {int, float} or not all(abs(value) <= MAX_COORDINATE for value in polygon):
         raise InputError("a coordinate of a polygon is no number, or far outside; export it again")
     if len(polygon) < 6 or len(polygon) % 2:
         box = ", as a box has them" if len(polygon) == 4 else ""
-        raise InputError(f"a polygon of {len(polygon)} numbers{box}: it needs 6 or more, two a point; redraw it")
-    points = list(zip(polygon[::2], polygon[1::2], strict=True))
+        raise InputError(f"a polygon of {len(polygon)} numbers{box}; write 6 or more, two a point")
+    points = np.array(polygon, np.float64).reshape(-1, 2)
     require_inside(points, 0, size, "a polygon")
-    outline = sum(
-        max(abs(x - next_x), abs(y - next_y))
-        for (x, y), (next_x, next_y) in zip(points, [*points[1:], points[0]], strict=True)
-    )
+    outline = np.abs(np.diff(points, axis=0, append=points[:1])).max(axis=1).sum()
     if outline > (limit := min(MAX_OUTLINE, 4 * size[0] * size[1] + 64 * sum(size))):
         raise InputError(
             f"a polygon of {len(points)} points has an outline of {outline:.3g} pixels, more than the {limit:.3g} that"

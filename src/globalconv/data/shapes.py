@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
 from globalconv.arrays import BoolArray, Uint8Array
@@ -24,6 +25,9 @@ LINE_WIDTH, POINT_RADIUS = 10, 5
 
 MAX_COORDINATE = 1e6
 """Coordinates beyond it are mistakes, and drawing some of them would take all memory."""
+
+MAX_RADIUS = 2
+"""Radius of a circle over width and height of its image: larger ones are mistakes, and drawing them takes minutes."""
 
 ANY = 1 << 30
 
@@ -75,6 +79,8 @@ def draw_shapes(shapes: Iterable[tuple[str, int, Shape]], size: tuple[int, int],
             canvas.paste(value, corner, Image.fromarray(mask_hw.astype(np.uint8) * 255))
             continue
         radius = math.dist(*points) if shape.kind == "circle" else 0
+        if radius > MAX_RADIUS * sum(size):
+            raise InputError(f"a circle of class {name!r} has a radius of {radius:.0f} pixels; redraw or remove it")
         reach = {"point": POINT_RADIUS, "points": POINT_RADIUS, "line": LINE_WIDTH, "linestrip": LINE_WIDTH}
         require_inside(points, radius or reach.get(shape.kind, 0), size, f"a {shape.kind} of class {name!r}")
         if shape.kind == "polygon":
@@ -117,17 +123,15 @@ def require_numbers(points: Iterable[Point], what: str) -> None:
         raise InputError(f"{what} has coordinates that are no numbers or far outside; redraw or remove it")
 
 
-def require_inside(points: Sequence[Point], reach: float, size: tuple[int, int], what: str) -> None:
+def require_inside(points: ArrayLike, reach: float, size: tuple[int, int], what: str) -> None:
     """Refuse a shape that covers nothing of an image of (width, height), or is drawn in fractions of its size.
 
-    `reach` is how far the shape extends around its `points`. A part of it may lie outside, as where a hand slipped.
+    `points` are (N, 2), (x, y); `reach` is how far the shape extends around them. A part of it may lie outside.
     """
-    columns, rows = [x for x, _ in points], [y for _, y in points]
-    beyond = max(columns) < -reach or max(rows) < -reach
-    if beyond or min(columns) > size[0] + reach or min(rows) > size[1] + reach:
+    values = np.asarray(points, np.float64)
+    if (values.max(axis=0) < -reach).any() or (values.min(axis=0) > np.add(size, reach)).any():
         raise InputError(f"{what} lies outside of its image of {size[0]}x{size[1]}; redraw or remove it")
-    values = (*columns, *rows)
-    if len(points) > 1 and min(values) >= 0 and max(values) <= 1 and any(value % 1 for value in values):
+    if len(values) > 1 and values.min() >= 0 and values.max() <= 1 and (values % 1).any():
         raise InputError(f"{what} has coordinates from 0 to 1, as if in fractions of the image; write them in pixels")
 
 

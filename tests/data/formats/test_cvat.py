@@ -42,6 +42,22 @@ def test_cvat_draws_by_z_order_then_by_the_file(tmp_path: Path) -> None:
         ),
         ('<polygon label="car" points="1,1;5,5"/>', "a polygon of class 'car' has 2 points, and needs 3"),
         ("<polygon", "cannot be read as XML"),
+        ('<polyline label="car" points="3,3"/>', "a linestrip of class 'car' has 1 point, and needs 2 or more"),
+        ('<polygon label="" points="1,1;5,1;5,5"/>', "the field 'label' is ''; write a name there"),
+        ('<polygon points="1,1;5,1;5,5"/>', "the field 'label' is missing"),
+        ('<polygon label="car" points="1,1;5,1;5,5" rotation="30"/>', r"a polygon \(car\) covers no known pixels"),
+        ('<polygon label="car" points="41,1;45,1;45,5"/>', "a polygon of class 'car' lies outside of its image"),
+        ('<polygon label="car" points="nan,1;5,1;5,5"/>', "coordinates that are no numbers"),
+        ('<skeleton label="car"><points label="x" points="1,1"/></skeleton>', "a skeleton .* covers no known pixels"),
+        (
+            '<mask label="car" rle="10000000000" left="0" top="0" width="100000" height="100000"/>',
+            "its box is 100000x100000, on an image of 24x16",
+        ),
+        (
+            '<mask label="car" rle="-5,9" left="0" top="0" width="2" height="2"/>',
+            "its rle is of 4 pixels",
+        ),
+        ('<mask label="car" rle="0,4" left="99" top="0" width="2" height="2"/>', "a mask .* lies outside of its image"),
     ],
 )
 def test_broken_cvat(shapes: str, message: str, tmp_path: Path) -> None:
@@ -65,3 +81,45 @@ def test_cvat_turns_boxes_and_ellipses(tmp_path: Path) -> None:
     label_map = open_source(cvat(tmp_path, box), "all").label_map(0)
     rows, columns = np.nonzero(label_map)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (2, 14, 8, 12)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("<annotations>", '<!DOCTYPE a [<!ENTITY b "x">]><annotations>', "it declares a document type"),
+        ("<annotations>", '<!DOCTYPE a SYSTEM "a.dtd"><annotations>', "it declares a document type"),
+        ("annotations>", "annotation>", "is no file of CVAT, but of <annotation>"),
+        ("</annotations>", '<track id="0" label="car"/></annotations>', "holds shapes of a film"),
+        ("<image", "<frame", "cannot be read as XML|holds no images"),
+        ('name="a.jpg"', "", "image 0: the field 'name' is missing"),
+        ('name="b.jpg"', 'name="a.jpg"', "the image 'a' is listed 2 times"),
+        ("utf-8", "klingon", "cannot be read as XML"),
+    ],
+)
+def test_files_that_are_not_cvats(old: str, new: str, message: str, tmp_path: Path) -> None:
+    file = cvat(tmp_path, "") / "annotations.xml"
+    file.write_text(file.read_text().replace(old, new))
+    refused(tmp_path, message, split="all", layout="cvat")
+
+
+def test_entities_are_never_expanded(tmp_path: Path) -> None:
+    file = cvat(tmp_path, "") / "annotations.xml"
+    entities = "".join(f'<!ENTITY e{n + 1} "{f"&e{n};" * 10}">' for n in range(30))
+    head = f'<!DOCTYPE a [<!ENTITY e0 "x">{entities}]><annotations>&e30;'
+    file.write_text(file.read_text().replace("<annotations>", head))
+    refused(tmp_path, "it declares a document type, which CVAT never does", split="all", layout="cvat")
+
+
+def test_cvat_masks_that_hang_out_and_points(tmp_path: Path) -> None:
+    root = cvat(tmp_path, '<mask label="car" rle="0,16" left="22" top="14" width="4" height="4"/>')
+    assert open_source(root, "all").label_map(0)[14:, 22:].all()
+    drawn = open_source(cvat(tmp_path, '<points label="car" points="3,3;18,9"/>'), "all").label_map(0)
+    assert drawn[3, 3] and drawn[9, 18] and not drawn[6, 11]
+
+
+def test_cvat_images_of_a_task_on_another_machine(tmp_path: Path) -> None:
+    file = cvat(tmp_path, "") / "annotations.xml"
+    file.write_text(file.read_text().replace('name="a.jpg"', r'name="C:\task 1\a.jpg"'))
+    with pytest.warns(InputWarning, match="1 of 2 images are not where the annotations say"):
+        source = open_source(tmp_path, "all")
+    assert [source.sample_name(index) for index in range(len(source))] == ["task 1/a", "b"]

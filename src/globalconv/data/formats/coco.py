@@ -85,6 +85,7 @@ def list_class_names(root: Path) -> dict[str, int]:
         for fields in content["categories"]:
             if isinstance(group := fields.get("supercategory"), str):
                 parents[group].add(str(fields["name"]))
+        _tell_of_equal_names(categories, file)
         for key, name in categories.items():
             if names.setdefault(key, name) != name:
                 raise InputError(
@@ -97,8 +98,8 @@ def list_class_names(root: Path) -> dict[str, int]:
     groups = [name for name, count in listed.items() if not count and parents[name] - {name}]
     if groups:
         message = (
-            f"{root}: the categories {abbreviate(groups)} have no object and only group others, so they are no classes;"
-            " draw one object of a category that is meant as a class"
+            f"{root}: the categories {abbreviate(list(map(repr, groups)))} have no object and only group others, so"
+            " they are no classes; draw one object of a category that is meant as a class"
         )
         warnings.warn(InputWarning(message, "class", severity="note"), stacklevel=2)
     return {name: count for name, count in listed.items() if name not in groups}
@@ -170,6 +171,15 @@ def _read_categories(content: Mapping[str, Any], file: Path) -> dict[Key, str]:
                 "class",
             )
     return categories
+
+
+def _tell_of_equal_names(categories: Mapping[Key, str], file: Path) -> None:
+    """Warn of categories with one name, which are one class."""
+    equal = {name: count for name, count in Counter(categories.values()).items() if count > 1}
+    if equal:
+        listed = abbreviate([f"{name!r} ({count} ids)" for name, count in equal.items()])
+        message = f"{file}: categories of one name are one class: {listed}; rename those that are another class"
+        warnings.warn(InputWarning(message, "class"), stacklevel=3)
 
 
 def _read_objects(

@@ -134,10 +134,7 @@ def find_images(
             f"{first.where}: its image {first.written!r} is not there (looked for {first.looked_for}){more}; put it"
             f" there{hint}"
         )
-        error = InputError(message, "partner", tuple(entry.name for entry in missing))
-        if not samples:  # without any image, there is nothing to go on with
-            raise error
-        on_error(error)
+        on_error(InputError(message, "partner", tuple(entry.name for entry in missing)))
     return _once_each(samples, on_error)
 
 

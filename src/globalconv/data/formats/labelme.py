@@ -254,7 +254,7 @@ def _make_shape(fields: Mapping[str, Any], version: tuple[int, int], where: str)
         points.append((float(point[0]), float(point[1])))
     corners = tuple(points)
     if kind == "points":  # what labelme shows its assistant, and draws nowhere
-        raise InputError(f"{what} covers no known pixels; redraw or remove it", "shape")
+        raise InputError(f"{where}: points of class {name!r} cover no known pixels; redraw or remove them", "shape")
     if kind == "mask":
         return name, _make_mask(fields, corners, version, what)
     if kind == "rectangle" and len(points) == 4:  # X-AnyLabeling's
