@@ -1,5 +1,6 @@
 """Reading images: every mode, every orientation, and the line that each broken or wrong file gets."""
 
+import contextlib
 import struct
 import warnings
 import zlib
@@ -14,6 +15,7 @@ from PIL import ExifTags, Image
 from globalconv.data.image_format import ImageFormat
 from globalconv.data.images import (
     frames_and_orientation,
+    image_header,
     image_size,
     open_image,
     pixel_limit,
@@ -213,6 +215,24 @@ def test_a_tiff_holds_all_rows_that_it_claims(tmp_path: Path) -> None:
         with pytest.raises(
             InputError, match=r"x\.tif: a TIFF of 24x200000 that lacks 12499 of its strips or tiles; the"
         ):
+            read(path)
+
+
+@pytest.mark.parametrize("tag", [258, 259, 262, 273, 278, 339])
+@pytest.mark.parametrize("kind", [2, 5, 7, 11, 12])
+def test_tags_of_another_kind_are_one_line_or_harmless(tag: int, kind: int, tmp_path: Path) -> None:
+    """Letters, fractions, bytes and floats where a TIFF has whole numbers."""
+    grey = Image.fromarray(np.full((16, 24), 7, np.uint16))
+    data = bytearray(save(tmp_path, grey, "x.tif", tiffinfo={339: 1}).read_bytes())
+    start = int.from_bytes(data[4:8], "little")
+    entry = next(
+        place for place in range(start + 2, len(data), 12) if data[place : place + 2] == tag.to_bytes(2, "little")
+    )
+    data[entry + 2 : entry + 4] = kind.to_bytes(2, "little")
+    path = tmp_path / "x.tif"
+    path.write_bytes(data)
+    for read in (read_image, read_mask, image_size, image_header):
+        with contextlib.suppress(InputError):
             read(path)
 
 

@@ -67,7 +67,14 @@ class TiffTags:
 
     @classmethod
     def of(cls, tags: Mapping[int, Any]) -> "TiffTags":
-        """Return the tags in a directory of Pillow's."""
+        """Return the tags in a directory of Pillow's; `ValueError` for one that is no number."""
+
+        def numbers(tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
+            found = tags.get(tag, default)
+            if not isinstance(found, tuple) or not all(isinstance(number, int) for number in found):
+                raise ValueError(f"the tag {tag} of a TIFF is {one_line(found)}")
+            return found or default
+
         samples = int(tags.get(SAMPLES, 1))
         names = [""] * samples
         # GDAL writes an item an attribute: <Item name="DESCRIPTION" sample="0" role="description">blue</Item>
@@ -79,15 +86,15 @@ class TiffTags:
         return cls(
             int(tags[WIDTH]),
             int(tags[HEIGHT]),
-            tuple(tags.get(BITS, (1,))),
+            numbers(BITS, (1,)),
             samples,
-            tuple(tags.get(SAMPLE_FORMAT, (1,))),
+            numbers(SAMPLE_FORMAT, (1,)),
             int(tags.get(PHOTOMETRIC, MIN_IS_BLACK)),
-            tuple(tags.get(EXTRA_SAMPLES, ())),
+            numbers(EXTRA_SAMPLES, ()),
             int(tags.get(ORIENTATION, 1)),
             tags.get(PLANAR, 1) == 2,
             int(tags.get(COMPRESSION, 1)),
-            tuple(tags.get(SUBSAMPLING, (2, 2))),
+            numbers(SUBSAMPLING, (2, 2)),
             bool(int(tags.get(SUBFILE, 0)) & REDUCED),
             tuple(names),
             _count_missing_parts(tags, samples),
