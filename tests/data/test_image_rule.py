@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from globalconv.data.datasets import open_source
-from globalconv.data.image_format import ImageFormat
+from globalconv.data.image_format import ImageFormat, declare_format
 from globalconv.data.image_rule import decide_format
 from globalconv.data.images import read_image
 from globalconv.data.source import image_format_of
@@ -92,6 +92,9 @@ def test_values_that_the_rule_does_not_cover_are_refused_by_file_value_and_remed
         with pytest.raises(InputError, match=f"{path}: holds .*{message}") as refusal:
             read_image(path, ImageFormat(4095))
         assert refusal.value.kind == "depth"
+    assert read_image(above, declare_format(2500)).max() == 255  # a level of the user's, above which all is white
+    _, (told,) = decide_format([("a", above)], declare_format(2500))
+    assert told.severity == "note" and "up to 5000, and all from 2500 on become white" in str(told)
     with pytest.raises(InputError, match="which of them is white is unknown; say with `white_level`"):
         read_image(above)
 

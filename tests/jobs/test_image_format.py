@@ -48,7 +48,7 @@ def an_image(root: Path) -> Path:
 
 
 def test_the_rule_is_recorded_and_read_again(deep: Path) -> None:
-    rule = {"white_level": 4095, "alpha": None}
+    rule = {"white_level": 4095, "alpha": None, "is_declared": False}
     assert json.loads((deep / "run" / "dataset.json").read_text())["images"] == rule
     assert json.loads((deep / "run" / "model.json").read_text())["info"]["images"] == rule
     predictor = globalconv.load(deep / "run", "cpu")
@@ -103,7 +103,7 @@ def test_a_run_on_eight_bits_decides_from_the_images_that_come_together(
 
 def test_a_level_that_is_said_needs_no_word_and_one_that_is_none_is_refused(deep: Path, tmp_path: Path) -> None:
     globalconv.train(short_recipe(white_level=5000.0), deep / "data", tmp_path / "run")
-    assert globalconv.load(tmp_path / "run", "cpu").image_format == ImageFormat(5000.0)
+    assert globalconv.load(tmp_path / "run", "cpu").image_format == ImageFormat(5000.0, is_declared=True)
     for level in (0, -1, float("nan"), float("inf"), True):
         with pytest.raises(InputError, match=r"`data.white_level` .*: is the value of white"):
             short_recipe(white_level=level)

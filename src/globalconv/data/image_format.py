@@ -39,14 +39,16 @@ class ImageFormat:
     """The value that becomes 255 in images of more than 8 bits; larger and negative values are refused."""
     alpha: Alpha | None = None
     """What an alpha band is: transparency, laid on white; or ignored, because it is none."""
+    is_declared: bool = False
+    """The white level is the user's, not one that the images showed: larger values are white, too (bright clouds)."""
 
     def or_else(self, other: "ImageFormat") -> "ImageFormat":
         """Return this rule, with what `other` knows where this one knows nothing."""
-        level = other.white_level if self.white_level is None else self.white_level
-        return ImageFormat(level, self.alpha or other.alpha)
+        source = other if self.white_level is None else self
+        return ImageFormat(source.white_level, self.alpha or other.alpha, source.is_declared)
 
     def to_json(self) -> dict[str, Any]:
-        return {"white_level": self.white_level, "alpha": self.alpha}
+        return {"white_level": self.white_level, "alpha": self.alpha, "is_declared": self.is_declared}
 
     @classmethod
     def from_json(cls, value: object) -> "ImageFormat":
@@ -56,10 +58,16 @@ class ImageFormat:
         if (value is not None and not isinstance(value, dict)) or alpha not in (None, "transparency", "ignored"):
             raise InputError(f"images={value!r}: expected white_level and alpha (transparency, ignored or null)")
         check_white_level("white_level", fields.get("white_level"))
-        return cls(fields.get("white_level"), alpha)
+        return cls(fields.get("white_level"), alpha, fields.get("is_declared") is True)
 
 
 UNKNOWN_FORMAT = ImageFormat()
+
+
+def declare_format(white_level: float | None) -> ImageFormat:
+    """Return the rule in which the user says which value is white; None: it is left to the images."""
+    return ImageFormat(white_level, is_declared=white_level is not None)
+
 
 StoredArray = NDArray[Any]
 
@@ -96,7 +104,7 @@ class Bands:
 
     def to_rgb(self, image_format: ImageFormat, where: str) -> Uint8Array:
         """Return it as uint8 RGB (H, W, 3); values that the rule does not cover are an `InputError` naming `where`."""
-        rgb_HWC = self._scale(image_format.white_level, where) if self.is_deep else self.colours_HWC
+        rgb_HWC = self._scale(image_format, where) if self.is_deep else self.colours_HWC
         rgb_HWC = 255 - rgb_HWC if self.white_is_zero else rgb_HWC
         if self.alpha_HW is not None and image_format.alpha != "ignored":
             opacity_HW1 = (self.alpha_HW / full_alpha(self.alpha_HW)).astype(np.float32)[..., None]
@@ -104,8 +112,8 @@ class Bands:
             rgb_HWC = np.rint(np.clip(seen_HWC + 255 * (1 - opacity_HW1), 0, 255)).astype(np.uint8)
         return np.array(np.broadcast_to(rgb_HWC, (*rgb_HWC.shape[:2], 3)), np.uint8)
 
-    def _scale(self, level: float | None, where: str) -> Uint8Array:
-        values = self.colours_HWC
+    def _scale(self, image_format: ImageFormat, where: str) -> Uint8Array:
+        values, level = self.colours_HWC, image_format.white_level
         lowest, highest = values.min(), values.max()
         if not (np.isfinite(lowest) and np.isfinite(highest)):
             raise InputError(
@@ -119,13 +127,13 @@ class Bands:
                 " 0, and colours from 0 on",
                 "depth",
             )
-        if level is None or highest > level:
+        if level is None or (highest > level and not image_format.is_declared):
             fitting = fitting_level(float(highest), values.dtype.kind == "f")
             known = f"above the white level {level:g}" if level is not None else "and which of them is white is unknown"
             hint = "" if fitting is None else f", such as {fitting:g}"
             raise InputError(f"{where}: holds values up to {highest:g}, {known}; {SAY_LEVEL}{hint}", "depth")
         scale: Any = (np.float32 if values.dtype in (np.uint16, np.int16, np.float32) else np.float64)(255 / level)
-        rgb_HWC: Uint8Array = np.rint(values * scale).astype(np.uint8)
+        rgb_HWC: Uint8Array = np.rint(np.minimum(values * scale, 255)).astype(np.uint8)
         return rgb_HWC
 
 

@@ -67,9 +67,9 @@ def decide_format(
     pixels = float(np.median([header.width * header.height for header in headers.values()]))
     most = max(LEAST, min(VALUES, int(PIXELS / max(1.0, pixels))))
     values = dict(_read_all_values([images[place] for place in spread_evenly(len(images), most)]))
-    level, told_level = _decide_level(values, given.white_level)
+    level, told_level = _decide_level(values, given)
     alpha, told_alpha = _decide_alpha(values, given.alpha)
-    return ImageFormat(level, alpha), told + told_level + told_alpha
+    return ImageFormat(level, alpha, given.is_declared), told + told_level + told_alpha
 
 
 def read_headers(images: Sequence[NamedImage]) -> dict[str, ImageHeader]:
@@ -132,14 +132,14 @@ def _read_by_rows(path: Path, tags: TiffTags) -> Iterator[Bands]:
             yield read_bands(source, tags, (slice(top, min(tags.height, top + rows)), slice(0, tags.width)))
 
 
-def _decide_level(values: Mapping[str, StoredValues], given: float | None) -> tuple[float | None, list[InputWarning]]:
+def _decide_level(values: Mapping[str, StoredValues], given: ImageFormat) -> tuple[float | None, list[InputWarning]]:
     """Return the value of white in images of more than 8 bits, and what is to be told about it."""
     deep = {name: stored for name, stored in values.items() if stored.depth}
     if not deep:
-        return given, []
+        return given.white_level, []
     highest = max(stored.highest for stored in deep.values())
     fitting = fitting_level(highest, all(stored.are_floats for stored in deep.values()))
-    level = fitting if given is None else given
+    level = fitting if given.white_level is None else given.white_level
     hold = f"images of {' and '.join(sorted({stored.depth for stored in deep.values()}))} hold values up to {highest:g}"
     told = []
     if level is None:
@@ -147,9 +147,11 @@ def _decide_level(values: Mapping[str, StoredValues], given: float | None) -> tu
     elif highest > level:
         hint = "" if fitting is None else f", such as {fitting:g}"
         message = f"{hold}, above the white level {level:g}, and are refused; {SAY_LEVEL}{hint}"
+        if given.is_declared:
+            message = f"{hold}, and all from {level:g} on become white, as {LEVEL} says; raise it to tell them apart"
         above = [name for name, stored in deep.items() if stored.highest > level]
-        told.append(InputWarning(message, "depth", above))
-    elif given is None:
+        told.append(InputWarning(message, "depth", above, "note" if given.is_declared else "warning"))
+    elif given.white_level is None:
         message = f"{hold}: {level:g} becomes white in all of them; {LEVEL} says otherwise"
         told.append(InputWarning(message, "depth", [*deep], "note"))
     if level and (dark := [name for name, stored in deep.items() if stored.highest * DARK <= level]):

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from globalconv.arrays import Float32Array, Uint8Array
-from globalconv.data.image_format import ImageFormat
+from globalconv.data.image_format import ImageFormat, declare_format
 from globalconv.data.image_rule import NamedImage, decide_format
 from globalconv.data.images import pixel_limit, read_image, to_rgb
 from globalconv.errors import InputError
@@ -127,7 +127,7 @@ class Predictor:
         """What was noted when the network was saved: recipe, splits, step."""
         self.geometry = geometry
         self.settings = settings
-        self.image_format = ImageFormat(settings.white_level).or_else(ImageFormat.from_json(self.info.get("images")))
+        self.image_format = declare_format(settings.white_level).or_else(ImageFormat.from_json(self.info.get("images")))
         """The rule by which images are read: that of the training, where `settings` say nothing else."""
         self.refine = refine
         if settings.crf is not None:

@@ -22,7 +22,7 @@ from globalconv.data.datasets import (
     recognise_layout,
 )
 from globalconv.data.formats.mixtures import list_training_and_validation
-from globalconv.data.image_format import ImageFormat, check_white_level
+from globalconv.data.image_format import check_white_level, declare_format
 from globalconv.data.roots import Root, format_root
 from globalconv.data.source import Source
 from globalconv.data.splits import ALL, disjoint_splits
@@ -46,6 +46,7 @@ def check_data(
     data set at all.
     """
     check_white_level("white_level", white_level)
+    image_format = declare_format(white_level)
     by_name = holds_several_datasets(root) or any(":" in split for split in splits)
     if by_name and layout is not None:
         raise InputError(f"`layout` {layout}: the names of the data sets say it; leave it out")
@@ -77,7 +78,7 @@ def check_data(
             break
         try:
             with _collect_warnings(told):
-                sources[split] = open_source(root, split, layout, on_error=note, image_format=ImageFormat(white_level))
+                sources[split] = open_source(root, split, layout, on_error=note, image_format=image_format)
         except InputError as error:
             if error.kind != "empty" or not errors:  # else what is wrong with its samples is why it is empty
                 note(error)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from globalconv.data.classification import TRAIN, ImageFolder, augmented_batches, centre_crop_batches, open_image_folder
-from globalconv.data.image_format import ImageFormat
+from globalconv.data.image_format import declare_format
 from globalconv.data.images import image_size
 from globalconv.data.loader import Batch
 from globalconv.data.source import spread_evenly
@@ -115,7 +115,7 @@ class Classification(Task):
 
 def open_image_splits(data: Path, white_level: float | None = None) -> tuple[ImageFolder, ImageFolder]:
     """Open both splits; `InputError` for a class without a training image, and for images that cannot be read."""
-    train_source = open_image_folder(data, TRAIN, ImageFormat(white_level))
+    train_source = open_image_folder(data, TRAIN, declare_format(white_level))
     val_source = open_image_folder(data, VAL, train_source.image_format)
     if {name.lower() for name in train_source.class_names} in map(set, NO_CLASSES):
         raise InputError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from globalconv.data.datasets import list_splits, open_source
-from globalconv.data.image_format import ImageFormat
+from globalconv.data.image_format import declare_format
 from globalconv.data.roots import Root, format_root
 from globalconv.data.source import Source, image_format_of, with_image_format
 from globalconv.data.splits import uses_hold_out
@@ -19,7 +19,7 @@ def open_splits(settings: DataSettings, data: Root | None) -> tuple[Source, Sour
     if data is None and settings.layout != "scenes":
         raise InputError("`data` is missing: name the root of the data set (only the recipe scenes needs none)")
     train_source = open_source(
-        data, settings.train_split, settings.layout, image_format=ImageFormat(settings.white_level)
+        data, settings.train_split, settings.layout, image_format=declare_format(settings.white_level)
     )
     val_source = open_source(
         data, settings.val_split, settings.layout, train_source.labels, image_format=image_format_of(train_source)
