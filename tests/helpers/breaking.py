@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 import struct
 import zlib
@@ -163,6 +164,17 @@ def frames(root: Path) -> None:
 def folder_as_image(root: Path) -> None:
     (root / TRAIN0).unlink()
     (root / TRAIN0).mkdir()
+
+
+def pipe(root: Path) -> None:
+    (root / TRAIN0).unlink()
+    os.mkfifo(root / TRAIN0)
+
+
+def yolo_beside(root: Path) -> None:
+    (root / "train/labels").rename(root / "train/masks")
+    (root / "train/labels").mkdir()
+    (root / "train/labels/0.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n")
 
 
 def dangling(root: Path) -> None:

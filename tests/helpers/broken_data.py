@@ -38,6 +38,7 @@ from helpers.breaking import (
     listed,
     noise,
     one_object,
+    pipe,
     reordered,
     small,
     specks,
@@ -52,6 +53,7 @@ from helpers.breaking import (
     values,
     voc_without_lists,
     write,
+    yolo_beside,
 )
 from helpers.datasets import image, mask
 from helpers.formats import CSV, SQUARE, coco, colour_masks, cvat, labelme, voc
@@ -83,6 +85,11 @@ PAIRS = [
     _folder("two images of one name", lambda r: image(r / "train/images/0.jpg"), "error", "has the same name"),
     _folder("a folder called 0.png", folder_as_image, "error", "1 label without a partner"),
     _folder("a link to nowhere", dangling, "error", "there is no such file"),
+    _folder("a pipe called 0.png", pipe, "error", "0.png: is not a file"),
+    _folder(
+        "a photograph of a telephone", lambda r: (r / "train/images/9.heic").touch(), "warning", "not read, and that"
+    ),
+    _folder("YOLO's text files beside the masks", yolo_beside, "warning", "holds YOLO's text files"),
     _folder(
         "images in a folder of their own",
         lambda r: image(r / "new/7.png"),

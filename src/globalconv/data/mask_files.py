@@ -101,7 +101,7 @@ def load_mask(path: Path, lossy: bool = False) -> StoredMask:
     try:
         return _load_image(path, lossy)
     except InputError:
-        if _read_tiff_tags(path).get(COMPRESSION) != TIFF_LERC:
+        if not path.is_file() or _read_tiff_tags(path).get(COMPRESSION) != TIFF_LERC:
             raise
     raise InputError(
         f"{path}: a TIFF compressed with LERC, which may change values and which Pillow cannot read; save the original"
@@ -195,8 +195,11 @@ def mask_size(path: Path) -> tuple[int, int]:
 
 def is_plain_grey(path: Path) -> bool:
     """Return whether a file is a grey PNG of 8 bits or more, by its first bytes alone."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        header = file.read(26)
+    with contextlib.suppress(OSError):
+        if not path.is_file():  # a pipe would be waited for
+            return False
+        with path.open("rb") as file:
+            header = file.read(26)
         return header[:8] == b"\x89PNG\r\n\x1a\n" and header[24:] in (b"\x08\0", b"\x10\0")
     return False
 

@@ -13,13 +13,17 @@ animations, textures of games and data of science (.fits, .hdf)."""
 SUFFIX_EXAMPLES = ".png, .jpg, .tif and other suffixes of images"
 """How messages name `IMAGE_SUFFIXES`."""
 
-OTHER_IMAGE_SUFFIXES = frozenset(
-    ".heic .heif .hif .jxl .jxr .wdp .hdp .bpg .flif .exr .hdr .dpx .cin .psd .psb .xcf .kra .ora .ico .icns .cur .svg"
-    " .svgz .eps .ai .wmf .emf .xbm .xpm .pcd .npy .npz .dcm .dicom .nii .mha .mhd .nrrd .fit .fits .fts .ecw .sid"
-    " .geotiff .raw .dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .x3f .rwl .iiq .3fr .fff .erf"
-    " .kdc .dcr .mrw .mos .gpr .rgb .rgba .vst".split()
+PHOTO_SUFFIXES = frozenset(
+    ".heic .heif .hif .jxl .jxr .wdp .bpg .flif .raw .dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef"
+    " .srw .x3f .rwl .iiq .3fr .fff .erf .kdc .dcr .mrw .mos .gpr .geotiff".split()
 )
-"""Suffixes of images that are not read, so that they can be named."""
+"""Suffixes of photographs that are not read: those of telephones, raw ones of cameras."""
+
+OTHER_IMAGE_SUFFIXES = PHOTO_SUFFIXES | frozenset(
+    ".hdp .exr .hdr .dpx .cin .psd .psb .xcf .kra .ora .ico .icns .cur .svg .svgz .eps .ai .wmf .emf .xbm .xpm .pcd"
+    " .npy .npz .dcm .dicom .nii .mha .mhd .nrrd .fit .fits .fts .ecw .sid .rgb .rgba .vst".split()
+)
+"""Suffixes of all images that are not read, so that they can be named."""
 
 TEXT_SUFFIXES = frozenset(
     ".txt .json .jsonl .xml .csv .tsv .md .rst .yaml .yml .toml .ini .cfg .html .htm .css .js .py .ipynb .sh .log .pdf"

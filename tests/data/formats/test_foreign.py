@@ -108,6 +108,11 @@ def beside(root: Path) -> None:
     put_pair(root, "train/a.png", "train/a_mask.png")
 
 
+def table(root: Path) -> None:
+    put_pair(root, "a/1.png", "b/1.png")
+    text(root / "train.csv", "image,label\na/1.png,b/1.png\n")
+
+
 def image_folders(root: Path) -> None:
     for name in ("train/cat/a.jpg", "train/dog/b.jpg", "val/cat/c.jpg"):
         image(root / name)
@@ -155,6 +160,7 @@ FOREIGN: dict[str, tuple[Callable[[Path], None], str]] = {
         beside,
         r"masks beside their images \(a and a_mask\), which is not read; write a list file",
     ),
+    "a table": (table, r"a table of files \(train\.csv\), .*; write a list file train\.txt .* separated by a tab"),
     "images of classes": (image_folders, r"images without masks or annotations \(train/, val/\)"),
 }
 

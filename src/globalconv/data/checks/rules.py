@@ -21,7 +21,7 @@ from globalconv.data.datasets import list_used_files
 from globalconv.data.formats.pairing import list_files
 from globalconv.data.masks import CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID, describe_valid_values, explain_wrong_values
 from globalconv.data.source import Source
-from globalconv.data.suffixes import is_image
+from globalconv.data.suffixes import PHOTO_SUFFIXES, is_image
 from globalconv.errors import InputError
 from globalconv.geometry import STRIDE
 from globalconv.labels import IGNORE, LabelSpace
@@ -222,6 +222,28 @@ def _find_odd_files(samples: Sequence[Facts]) -> list[Finding]:
         )
         findings.append(Finding("note", "frames", message, len(several), several))
     return findings
+
+
+def find_unread_images(root: Path) -> list[Finding]:
+    """Return one finding about the photographs below `root` whose format is not read, if there are any.
+
+    A raw file beside an image of its name is that image.
+    """
+    files = list(list_files(root))
+    unread = [file for file in files if file.suffix.lower() in PHOTO_SUFFIXES]
+    if unread:
+        images = {file.with_suffix("") for file in files if is_image(file)}
+        unread = [file for file in unread if file.with_suffix("") not in images]
+    if not unread:
+        return []
+    kinds = Counter(file.suffix.lower() for file in unread).most_common()
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds)
+    message = f"photographs of a format that is not read, and that are left out: {counts}; convert them to PNG or JPEG"
+    return [
+        Finding(
+            "warning", "left-out", message, len(unread), tuple(file.relative_to(root).as_posix() for file in unread)
+        )
+    ]
 
 
 def find_unused_images(root: Path, layout: str, drawn: bool) -> list[Finding]:

@@ -39,7 +39,14 @@ def explain_yolo(root: Path) -> InputError | None:
 def explain_foreign(root: Path) -> InputError | None:
     """Return which of the other layouts that are known and not read the data set at `root` is in, if any."""
     return _explain(
-        root, _find_by_folders, _find_by_files, _find_by_json, _find_by_xml, _find_masks_beside_images, _find_images
+        root,
+        _find_by_folders,
+        _find_by_files,
+        _find_by_json,
+        _find_by_xml,
+        _find_masks_beside_images,
+        _find_table,
+        _find_images,
     )
 
 
@@ -179,6 +186,14 @@ def _find_masks_beside_images(root: Path) -> Foreign | None:
                 1
             ] in stems:
                 return Foreign("masks beside their images", f"{match[1]} and {name}", _LIST)
+    return None
+
+
+def _find_table(root: Path) -> Foreign | None:
+    """Find a table of files."""
+    for file in _first_files(root, "*.csv", "*.tsv", "*/*.csv"):
+        if re.search(r"\.(png|jpe?g|tiff?|bmp)\b", _begin(file), re.IGNORECASE):
+            return Foreign("a table of files", file.relative_to(root).as_posix(), f"{_LIST}, separated by a tab")
     return None
 
 

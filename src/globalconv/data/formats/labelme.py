@@ -37,10 +37,9 @@ from globalconv.data.classes import CLASS_LIST_READERS
 from globalconv.data.file_names import composed, find_file, name_of
 from globalconv.data.formats.image_search import Entry, ImageIndex, find_images, written_name
 from globalconv.data.formats.layout import Layout
-from globalconv.data.formats.pairing import list_files
+from globalconv.data.formats.pairing import images_called, list_files
 from globalconv.data.shapes import Shape, count_points, upright_corners
 from globalconv.data.splits import find_split, select_split
-from globalconv.data.suffixes import IMAGE_SUFFIXES
 from globalconv.errors import InputError, InputWarning, OnError, raise_error
 from globalconv.runtime.files import cache_by_file
 from globalconv.runtime.text import abbreviate, one_line
@@ -181,8 +180,7 @@ def _image_of_name(places: Sequence[Path], file: Path) -> Path | None:
     Two of one name are an `InputError`: nobody knows which is meant.
     """
     for place in places:
-        candidates = [place / f"{file.stem}{ending}" for s in sorted(IMAGE_SUFFIXES) for ending in (s, s.upper())]
-        images = [path for path in candidates if path.is_file()]
+        images = [path for path in images_called(place, file.stem) if path.is_file()]
         if not all(path.samefile(images[0]) for path in images):
             message = (
                 f"{file}: which of {' and '.join(path.name for path in images)} is its image? Its imagePath is not"

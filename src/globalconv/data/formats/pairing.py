@@ -5,11 +5,12 @@ Names are relative paths without suffix, with "/" between folders.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from globalconv.data.file_names import composed, is_hidden, name_of, names_in
 from globalconv.data.suffixes import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES, is_image
 from globalconv.errors import InputError, OnError, raise_error
+from globalconv.runtime.files import cache_by_file
 
 
 def list_files(folder: Path, without: Path | None = None) -> Iterator[Path]:
@@ -57,6 +58,23 @@ def list_images(folder: Path, on_error: OnError = raise_error) -> dict[str, Path
             on_error(InputError(message, "names"))
             continue
         images[name] = path
+    return images
+
+
+def images_called(folder: Path, name: str) -> Sequence[Path]:
+    """Return the images right in `folder` that are called `name` but for the suffix, in any Unicode form."""
+    try:
+        return _images_by_name(folder).get(composed(name), ())
+    except OSError:
+        return ()
+
+
+@cache_by_file(maxsize=64)
+def _images_by_name(folder: Path) -> Mapping[str, Sequence[Path]]:
+    images: dict[str, list[Path]] = {}
+    for name in sorted(name for names in names_in(folder).values() for name in names):
+        if not is_hidden(name) and is_image(Path(name)):
+            images.setdefault(name_of(PurePath(name), IMAGE_SUFFIXES), []).append(folder / name)
     return images
 
 
