@@ -61,6 +61,9 @@ def command() -> NoReturn:
     its bindings. So the process ends as those of `multiprocessing` do: threads, exit functions and streams are
     finished, objects are not freed. A command that raises ends as any program does.
     """
+    os.environ.setdefault(
+        "PYTHONSAFEPATH", "1"
+    )  # no process started here takes an `enum.py` of the user's for Python's
     code = main()
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()

@@ -26,6 +26,7 @@ from globalconv.evaluation.region_curves import RegionScores, score_json, score_
 from globalconv.evaluation.regions import RegionSettings
 from globalconv.labels import LabelSpace
 from globalconv.runtime.processes import Shard
+from globalconv.runtime.text import printable
 from globalconv.runtime.threads import StageTimes, group_consecutive
 
 STAGES = ("decode", "network", "count")
@@ -88,7 +89,7 @@ class Score:
 
     def table(self) -> str:
         """Return the scores as lines for a terminal: one per class, then the means."""
-        matrix, names = self.matrix, self.labels.class_names
+        matrix, names = self.matrix, [*map(printable, self.labels.class_names)]
         width = max(len("class"), *map(len, names))
         title, edges, mean_edge = "", [""] * len(names), ""
         if self.regions is not None:
@@ -108,7 +109,7 @@ class Score:
         lines += [f"pixel accuracy {matrix.pixel_accuracy():.4f}, {images}, {self.precision}{inference}"]
         lines += [] if self.regions is None else self.regions.lines()
         if absent := self.absent_classes:
-            lines += [f"not in the mean, because in neither truth nor predictions: {', '.join(absent)}"]
+            lines += [f"not in the mean, because in neither truth nor predictions: {', '.join(map(printable, absent))}"]
         return "\n".join(lines)
 
 

@@ -24,7 +24,7 @@ from globalconv.model.backbone import STRIDES
 from globalconv.receptive_field.gradient import effective_receptive_field
 from globalconv.receptive_field.size import field_size
 from globalconv.runtime.progress import Progress
-from globalconv.runtime.text import align_columns
+from globalconv.runtime.text import align_columns, printable
 
 ENOUGH = 0.05
 """A smaller field is advised where a larger one would hold the objects of less than this share of pixels more."""
@@ -184,7 +184,9 @@ class KernelAdvice:
                 )
         if not self.trained:
             notes.append("these networks are untrained, and training changes fields: name run folders to measure yours")
-        return "\n".join([data, sides, "", *align_columns(rows), "", *notes, self.sentence()])
+        return "\n".join(
+            [printable(data), sides, "", *align_columns(rows), "", *map(printable, [*notes, self.sentence()])]
+        )
 
     def sentence(self) -> str:
         """Return the advice in one sentence."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 from globalconv.errors import InputError
 from globalconv.runtime.files import write_json
 from globalconv.runtime.resumable_folder import ResumableFolder
+from globalconv.runtime.text import printable
 from globalconv.training.recipe import BaseRecipe, StagedRecipe, differences
 from globalconv.weights import BACKBONE_FILE, MODEL_FILE, WEIGHTS_FILE
 
@@ -182,7 +183,7 @@ class TensorBoard:
             return
         for name, value in values.items():
             if value is not None:
-                self._writer.add_scalar(f"{group}/{name}", value, step)
+                self._writer.add_scalar(printable(f"{group}/{name}"), value, step)
 
     def close(self) -> None:
         """Flush and close."""
