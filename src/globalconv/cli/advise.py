@@ -8,7 +8,6 @@ import tyro
 
 from globalconv.cli.options import DataOption, read_options
 from globalconv.data.roots import parse_data
-from globalconv.errors import InputError
 from globalconv.runtime.memory import fast_imports
 from globalconv.runtime.signals import StopRequest
 from globalconv.runtime.text import print_text
@@ -47,9 +46,6 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     options = read_options(
         AdviseOptions, "advise", arguments, "Say which kernel size the objects of your data ask for."
     )
-    for option in ("maps", "images"):
-        if getattr(options, option) < 1:
-            raise InputError(f"--{option} {getattr(options, option)}: give at least 1")
     with fast_imports():
         from globalconv.jobs.receptive_field import advise
 

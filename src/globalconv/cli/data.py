@@ -89,14 +89,12 @@ def run(arguments: list[str], stop: StopRequest) -> int:
 def run_check(arguments: list[str]) -> int:
     """Check a data set and print the report."""
     options = read_options(CheckOptions, "data check", arguments, "Read a whole data set; report what is wrong.")
-    _require_worker(options.workers)
-    if options.sheet is not None and options.sheet.suffix.lower() != ".png":
-        raise InputError(
-            f"--sheet {options.sheet}: is written as PNG; call it {options.sheet.with_suffix('.png').name}"
-        )
     from globalconv.data.checks.check_report import format_report, report_to_json, write_sheet
     from globalconv.jobs.check_data import check_data
+    from globalconv.visual.image_file import check_image_file
 
+    if options.sheet is not None:
+        check_image_file("sheet", options.sheet, ".png")
     root = parse_data(options.path)
     if root is None:
         raise InputError("data check: name the root of the data set")
@@ -112,7 +110,6 @@ def run_check(arguments: list[str]) -> int:
 def run_scenes(arguments: list[str]) -> int:
     """Write a data set of scenes."""
     options = read_options(ScenesOptions, "data scenes", arguments, "Write generated scenes as a folder data set.")
-    _require_worker(options.workers)
     from globalconv.data.scenes.scene import Dial
     from globalconv.data.scenes.writing import SceneSet, write_scenes
     from globalconv.runtime.progress import Progress
@@ -137,11 +134,6 @@ def run_prepare(arguments: list[str]) -> int:
     use = f"pretrain --data {place} --out RUN" if options.name == "imagenet" else f"data check {place}"
     print_text(f"done: {root}\nnext: globalconv {use}")
     return 0
-
-
-def _require_worker(workers: int | None) -> None:
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers {workers}: give at least 1")
 
 
 JOBS: dict[str, tuple[str, Callable[[list[str]], int]]] = {

@@ -12,6 +12,7 @@ from typing import Any
 
 import tyro
 
+from globalconv.cli.limits import check_limits
 from globalconv.errors import InputError
 from globalconv.runtime.text import one_line
 from globalconv.training.recipe import Recipe, StagedRecipe
@@ -29,7 +30,7 @@ def read_options(kind: Any, verb: str, arguments: list[str], description: str) -
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
-            return tyro.cli(
+            options = tyro.cli(
                 kind,
                 prog=f"globalconv {verb}",
                 args=repeat_option(arguments, "--data", r"\w+="),
@@ -40,6 +41,8 @@ def read_options(kind: Any, verb: str, arguments: list[str], description: str) -
         if not end.code:
             raise
         raise InputError(f"{verb}: {_read_box(box.getvalue())}; see globalconv {verb} --help") from None
+    check_limits(options)
+    return options
 
 
 def with_value(arguments: list[str], option: str, value: str) -> list[str]:

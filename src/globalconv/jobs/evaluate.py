@@ -17,6 +17,7 @@ from globalconv.infer.predictor import Predictor, load
 from globalconv.labels import LabelSpace
 from globalconv.reports.findings import Subject, network_subject
 from globalconv.reports.history import History
+from globalconv.reports.page import check_page
 from globalconv.reports.run_report import write_report
 from globalconv.runtime.progress import Progress
 from globalconv.runtime.threads import StageTimes
@@ -41,6 +42,8 @@ def evaluate(
     validation; the built-in scenes need no `data`. `report` is an HTML file to write a page to. `regions` says what is
     near a boundary; the score's `regions` has the scores near boundaries and inside (docs/regions.md).
     """
+    if report is not None:
+        check_page(Path(report), "report")
     predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
     changes = predictor.settings.changes()
     with pixel_limit(predictor.settings.max_pixels):
@@ -79,6 +82,8 @@ def evaluate_predictions(
     Images of more than `max_pixels` (None: 178 megapixels) are refused. `report` and `regions` as in `evaluate`.
     """
     folder = Path(predictions)
+    if report is not None:
+        check_page(Path(report), "report")
     with pixel_limit(max_pixels):
         source = open_split(data, split, layout)
         class_maps = predictions_in(folder, source)

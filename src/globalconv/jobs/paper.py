@@ -103,9 +103,9 @@ def write_reports(
     With `runs`, the folder of the trainings, the page shows images of `data` (None: the built-in scenes) as Figure 6,
     and with a number of `occluders` valid receptive fields as Figure 3.
     """
-    from globalconv.paper.paper_report import read_results_of_datasets, report_html, report_markdown
+    from globalconv.paper.paper_report import TITLE, read_results_of_datasets, report_html, report_markdown
     from globalconv.reports.page import check_page, write_page
-    from globalconv.runtime.files import write_text
+    from globalconv.runtime.files import check_output, write_text
 
     if page is None and markdown is None:
         raise InputError("paper report: name a file to write, `out` FILE.html or `markdown` FILE.md")
@@ -115,6 +115,10 @@ def write_reports(
         raise InputError(f"`occluders` {occluders}: give at least 1; the paper's Figure 3 has about 5000")
     if page:
         check_page(page)
+    if markdown:
+        check_output("markdown", markdown, ".md")
+        if markdown.exists() and not markdown.read_bytes().startswith(f"# {TITLE}\n".encode()):
+            raise InputError(f"`markdown` {markdown}: was not written by globalconv; move it or name another file")
     datasets = read_results_of_datasets(folders)
     if page:
         figures = {}

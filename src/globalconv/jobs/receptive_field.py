@@ -18,15 +18,14 @@ from globalconv.receptive_field.advice import KernelAdvice, measure_network, mea
 from globalconv.receptive_field.field_settings import OCCLUSION, FieldSettings
 from globalconv.receptive_field.figure3 import (
     ReceptiveField,
-    check_figure_path,
     draw_figure,
     measure_fields,
-    write_figure,
 )
 from globalconv.reports.history import run_names
 from globalconv.runtime.devices import choose_device
 from globalconv.runtime.progress import Progress
 from globalconv.runtime.text import align_columns
+from globalconv.visual.image_file import check_image_file, write_image_file
 from globalconv.weights import load_weights
 
 
@@ -72,7 +71,7 @@ def draw_fields(
     `weights` are run folders, `image` and `label_map` files; see `measure_fields`. Raises `InputError` for whatever is
     missing or refused, before anything is computed.
     """
-    check_figure_path(Path(out))
+    check_image_file("out", Path(out), ".png", ".jpg", ".jpeg")
     mask = None
     if label_map is not None:
         with open_image(Path(label_map)) as stored:  # indices (H, W) or colours (H, W, 3)
@@ -84,7 +83,7 @@ def draw_fields(
     first = next(iter(predictors.values()))
     pixels = read_image(Path(image), first.image_format_for([(Path(image).name, Path(image))]))
     fields = measure_fields(predictors, pixels, at[::-1], settings, class_name, mask)
-    write_figure(Path(out), draw_figure(fields))
+    write_image_file(Path(out), draw_figure(fields))
     return PixelFields(at, settings, tuple(fields))
 
 

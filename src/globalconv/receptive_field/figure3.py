@@ -6,7 +6,6 @@ Shapes: H x W pixels of the image at one scale, K classes.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from globalconv.receptive_field.field_settings import FieldSettings
 from globalconv.receptive_field.gradient import gradient_map
 from globalconv.receptive_field.occlusion import Occluders, discrepancy_map, valid_region
 from globalconv.receptive_field.target import Position
-from globalconv.runtime.files import write_atomic
 from globalconv.runtime.progress import Progress
 from globalconv.visual.overlay import INK, PAPER, contours, load_font
 from globalconv.visual.panel import MUTED, panel
@@ -218,17 +216,3 @@ def _captioned(image: Image.Image, lines: Sequence[str]) -> Image.Image:
     for number, line in enumerate(lines):
         draw.text((0, image.height + size * (0.3 + 1.3 * number)), line, MUTED if number else INK, font, "la")
     return sheet
-
-
-def check_figure_path(path: Path) -> None:
-    """Refuse a name whose suffix is no format that Pillow writes, and a folder that is not there."""
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"`out` {path}: end the name of the image in .png or .jpg")
-    if not path.parent.is_dir():
-        raise InputError(f"`out` {path}: there is no folder {path.parent}; make it, or name another")
-
-
-def write_figure(path: Path, figure: Image.Image) -> None:
-    """Write an image as PNG or JPEG, as its suffix says."""
-    file_format = "PNG" if path.suffix.lower() == ".png" else "JPEG"
-    write_atomic(path, lambda file: figure.save(file, file_format, quality=92))

@@ -25,7 +25,7 @@ from PIL import Image
 from globalconv.errors import InputError
 from globalconv.labels import Colour
 from globalconv.reports.curves import RUN_COLOURS, Curves, draw_curves
-from globalconv.runtime.files import write_text
+from globalconv.runtime.files import check_output, write_text
 from globalconv.visual.overlay import LegendEntry
 
 MARK = '<meta name="generator" content="globalconv">'
@@ -267,11 +267,8 @@ def write_page(path: Path, html: str) -> None:
     write_text(path, html)
 
 
-def check_page(path: Path) -> None:
-    """Raise `InputError` if no page can be written to `path`, or something else is there."""
-    if path.suffix.lower() != ".html":
-        raise InputError(f"{path}: a report is an HTML page; call it {path.with_suffix('.html').name}")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; name a file in it, such as {path / 'report.html'}")
+def check_page(path: Path, option: str = "out") -> None:
+    """Raise `InputError` if no page can be written to `path`, the value of `option`, or something else is there."""
+    check_output(option, path, ".html")
     if path.exists() and MARK.encode() not in path.read_bytes()[:400]:
         raise InputError(f"{path} exists and was not written by globalconv; move it or name another file")

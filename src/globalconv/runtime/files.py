@@ -54,6 +54,27 @@ def as_path(name: str, value: object) -> Path:
     return Path(value)
 
 
+def check_output(option: str, path: Path, *suffixes: str) -> None:
+    """Raise `InputError` if no file of one of these suffixes can be written to `path`, the value of `option`.
+
+    For use before the work that fills the file.
+    """
+    if not path.name or path.is_dir():  # an empty path is the folder that the program runs in
+        raise InputError(f"`{option}` {path}: is a folder; name a file in it, such as {path / f'report{suffixes[0]}'}")
+    if path.suffix.lower() not in suffixes:
+        better = path.with_suffix(suffixes[0]).name
+        raise InputError(f"`{option}` {path}: is written as {' or '.join(suffixes)}; call it {better}")
+    if path.exists() and not path.is_file():
+        raise InputError(f"`{option}` {path}: is there and is no file; name another")
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise InputError(f"`{option}` {path}: {folder} is a file; name a folder to write to")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"`{option}` {path}: nothing can be written to {folder}; name another folder")
+
+
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a file beside `path`, flush it to disk and rename it to `path`.
 

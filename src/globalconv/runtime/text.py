@@ -41,7 +41,7 @@ def one_line(text: object, limit: int | None = 160) -> str:
 
 
 def cut_middle(text: str, limit: int) -> str:
-    """Return `text` as at most `limit` characters that are seen: of more the beginning and the end, with "..." between."""
+    """Return `text` as at most `limit` characters that are seen: of more, the beginning and the end around "..."."""
     text = printable(text)
     head = (limit - 3) * 2 // 3
     return text if len(text) <= limit else f"{text[:head]}...{text[head + 3 - limit :]}"

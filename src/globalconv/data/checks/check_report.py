@@ -12,8 +12,8 @@ from globalconv.data.roots import Root, format_root, root_to_json
 from globalconv.data.source import Source, spread_evenly
 from globalconv.errors import InputError
 from globalconv.labels import LabelSpace
-from globalconv.runtime.files import write_atomic
 from globalconv.runtime.text import cut_middle
+from globalconv.visual.image_file import write_image_file
 from globalconv.visual.overlay import legend_entries, overlay
 from globalconv.visual.panel import panel
 
@@ -126,5 +126,4 @@ def write_sheet(report: Report, file: Path) -> None:
         legend_entries(range(report.labels.num_classes), report.labels),
         title=f"{title}: masks over images",
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(file, lambda stream: sheet.save(stream, format="PNG"))
+    write_image_file(file, sheet)
