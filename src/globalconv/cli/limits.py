@@ -4,6 +4,7 @@ Each is far above what anybody needs, or the bound of what the number goes to. W
 kernel, an overlap above the tile) is checked by those who use it.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -40,6 +41,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "overlap": (0, 2**15),
     "occluder": (1, 2**15),
     "max_pixels": (1, 2**40),
+    "white_level": (1e-30, 1e30),
     "width": (0, 100),
     # networks
     "kernel_size": (1, 1023),
@@ -88,7 +90,7 @@ UNNAMED = ("recipe", "inference", "settings", "grid")
 def check_limits(options: Any) -> None:
     """Raise `InputError` for the first number of `options`, a dataclass, that its limits do not hold."""
     for name, value in _numbers(options):
-        least, most = LIMITS.get(name) or LIMITS[name.rpartition(".")[2]]
+        least, most = LIMITS.get(name) or LIMITS.get(name.rpartition(".")[2]) or (-math.inf, math.inf)
         if not least <= value <= most:  # nor is NaN
             raise InputError(f"`{name}` {value}: give {least:,} to {most:,}")
 

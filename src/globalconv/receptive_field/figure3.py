@@ -23,6 +23,7 @@ from globalconv.receptive_field.gradient import gradient_map
 from globalconv.receptive_field.occlusion import Occluders, discrepancy_map, valid_region
 from globalconv.receptive_field.target import Position
 from globalconv.runtime.progress import Progress
+from globalconv.runtime.text import printable
 from globalconv.visual.overlay import INK, PAPER, contours, load_font
 from globalconv.visual.panel import MUTED, panel
 
@@ -214,5 +215,7 @@ def _captioned(image: Image.Image, lines: Sequence[str]) -> Image.Image:
     sheet.paste(image, (0, 0))
     draw = ImageDraw.Draw(sheet)
     for number, line in enumerate(lines):
-        draw.text((0, image.height + size * (0.3 + 1.3 * number)), line, MUTED if number else INK, font, "la")
+        draw.text(
+            (0, image.height + size * (0.3 + 1.3 * number)), printable(line), MUTED if number else INK, font, "la"
+        )
     return sheet

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from globalconv.arrays import BoolArray, Uint8Array
 from globalconv.labels import IGNORE, VOID_COLOUR, Colour, LabelSpace
+from globalconv.runtime.text import printable
 
 OPACITY = 0.5
 CONTOUR_OPACITY = 0.85
@@ -133,7 +134,8 @@ def draw_legend(entries: Sequence[LegendEntry], width: int, size: int) -> Image.
 @lru_cache(maxsize=64)  # images of one folder share most of their strips, and letters are slow to draw
 def _draw_strip(entries: tuple[LegendEntry, ...], width: int, size: int) -> Image.Image:
     gap, swatch = round(size * 0.55), size
-    lengths = [swatch + gap + round(load_font(size).getlength(entry.name)) for entry in entries]
+    names = [printable(entry.name) for entry in entries]
+    lengths = [swatch + gap + round(load_font(size).getlength(name)) for name in names]
     width = max([width, *(length + 2 * gap for length in lengths)])
 
     # From left to right, and on to the next line where an entry would not fit.
@@ -147,8 +149,8 @@ def _draw_strip(entries: tuple[LegendEntry, ...], width: int, size: int) -> Imag
     line_height = round(size * 1.55)
     strip = Image.new("RGB", (width, (line + 1) * line_height + 2 * gap), PAPER)
     draw = ImageDraw.Draw(strip)
-    for entry, (x, line) in zip(entries, positions, strict=True):
+    for entry, name, (x, line) in zip(entries, names, positions, strict=True):
         left, top = gap + x, gap + line * line_height + (line_height - swatch) // 2
         draw.rectangle((left, top, left + swatch - 1, top + swatch - 1), fill=entry.colour, outline=FRAME)
-        draw.text((left + swatch + gap * 0.75, top + swatch / 2), entry.name, INK, load_font(size), anchor="lm")
+        draw.text((left + swatch + gap * 0.75, top + swatch / 2), name, INK, load_font(size), anchor="lm")
     return strip

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from globalconv.labels import Colour
+from globalconv.runtime.text import printable
 from globalconv.visual.overlay import INK, PAPER, Font, LegendEntry, draw_legend, load_font
 
 MUTED: Colour = (112, 118, 126)
@@ -43,7 +44,7 @@ def panel(
     header = Image.new("RGB", (len(heads) * (cell_width + gap) - gap, header_height), PAPER)
     draw = ImageDraw.Draw(header)
     if title:
-        draw.text((0, 0), title, INK, load_font(size * 1.35), anchor="la")
+        draw.text((0, 0), printable(title), INK, load_font(size * 1.35), anchor="la")
     title_font, note_font = load_font(size), load_font(size * 0.85)
     for index, head in enumerate(heads):
         x = index * (cell_width + gap)
@@ -78,6 +79,7 @@ def _fit(image: Image.Image, width: int) -> Image.Image:
 
 def _shorten(text: str, letters: Font, width: int) -> str:
     """Return `text`, cut to `width` pixels with an ellipsis."""
+    text = printable(text)
     if letters.getlength(text) <= width:
         return text
     while text and letters.getlength(text + "…") > width:
