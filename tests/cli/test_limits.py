@@ -45,7 +45,7 @@ def test_every_number_of_every_verb_has_a_bound(lines: Any) -> None:
         ("cost --kernel-sizes 3 100001", "--kernel-sizes 100001: give 1 to 1,023"),
         ("train folder --out new --data.workers 1000", "--data.workers 1000: give 0 to 512"),
         ("train folder --out new --optim.weight-decay inf", "--optim.weight-decay inf: give 0 to 1,000.0"),
-        ("train folder --out new --data.augmentation.crop 64 99999", "--data.augmentation.crop 99999: give 1 to 32,768"),
+        ("train folder --out new --data.augmentation.crop 9 99999", "--data.augmentation.crop 99999: give 1 to 32,768"),
         ("evaluate run --batch-size 99999999999", "--batch-size 99999999999: give 1 to 100,000"),
     ],
 )  # fmt: skip
