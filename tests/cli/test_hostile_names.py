@@ -51,10 +51,9 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 
 @pytest.fixture(scope="module")
 def run_folder(place: Path) -> Path:
-    assert (
-        main(["train", "folder", "--data", str(place / TITLE), "--out", str(place / f"run{TITLE}"), *TINY.split()]) == 0
-    )
-    return place / f"run{TITLE}"
+    out = place / f"run{CONTROLS}\n"
+    assert main(["train", "folder", "--data", str(place / TITLE), "--out", str(out), *TINY.split()]) == 0
+    return out
 
 
 SHOWN = r"\x1b[2K\x1b]0;title\x07\r\u202e\u2066\x9b31m[red]:cat:\udcff\n"
@@ -79,7 +78,7 @@ def test_networks(place: Path, run_folder: Path, say: Say, tmp_path: Path) -> No
     image = next((place / TITLE / "images" / "val").glob("*.png"))
     say(0, "predict", run_folder, image, "--out", tmp_path / TITLE)
     (tmp_path / f"{TITLE}.png").touch()
-    assert f"name{CONTROLS[:0]}" in say(2, "predict", run_folder, tmp_path / f"{TITLE}.png", "--out", tmp_path / "out")
+    assert "skipped" in say(2, "predict", run_folder, tmp_path / f"{TITLE}.png", "--out", tmp_path / "out")
     say(0, "vrf", run_folder, image, "--at", "5,5", "--method", "gradient", "--out", tmp_path / f"field{CONTROLS}.png")
     say(0, "cost", run_folder)
     say(0, "advise", run_folder, *data, "--images", "1")
@@ -92,7 +91,8 @@ def test_networks(place: Path, run_folder: Path, say: Say, tmp_path: Path) -> No
     "words",
     [
         [TITLE], ["data", TITLE], ["train", TITLE, "--out", "x"], ["paper", TITLE], ["recipes", TITLE],
-        ["train", "folder", f"--{TITLE}"], ["data", "check", TITLE], ["data", "check", ".", "--workers", TITLE],
+        ["train", "folder", "--out", "x", f"--{TITLE}"], ["data", "check", TITLE],
+        ["data", "check", ".", "--workers", TITLE],
         ["cost", "--size", TITLE], ["cost", "--model.head", TITLE], ["predict", TITLE, TITLE, "--out", TITLE],
         ["evaluate", TITLE, "--data", TITLE, "--device", TITLE], ["demo", "--steps", TITLE], ["report", TITLE],
         ["pretrain", "--data", TITLE, "--out", TITLE], ["data", "prepare", TITLE, "--out", TITLE],
