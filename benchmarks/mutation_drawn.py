@@ -65,6 +65,7 @@ def read_coco(root: Path) -> list[Truth]:
     content = _read_json(root / "annotations/instances_default.json")
     images, categories, objects = (_field(content, key, list) for key in ("images", "categories", "annotations"))
     names = {_field(c, "id", int, str): _field(c, "name", str) for c in categories}
+    categories = [c for place, c in enumerate(categories) if c not in categories[:place]]  # twice the same is no fault
     _unique([c["id"] for c in categories], "a category id")
     _unique([_field(image, "id", int, str) for image in images], "an image id")
     _unique([_field(image, "file_name", str) for image in images], "an image")
@@ -95,6 +96,8 @@ def _check_size(fields: Mapping[str, Any], keys: tuple[str, str], size: tuple[in
             continue
         if type(fields[key]) is not int:
             raise NotJudgedError(f"{key} is no integer")
+        if fields[key] <= 0:
+            raise NotJudgedError(f"{key} is no size")
         if fields[key] != actual:
             raise MustTellError(f"{key} is {fields[key]} and {actual} in the image")
 
@@ -110,16 +113,16 @@ def _coco_pixels(tool: Any, outline: Any, shape: tuple[int, ...]) -> Array:
                 raise MustTellError("a polygon of too few numbers")
         runs = tool.merge(tool.frPyObjects(outline, height, width))
     else:
-        if outline.get("size") != [height, width]:
+        if outline.get("size", [height, width]) != [height, width]:
             raise MustTellError("run lengths of another size")
-        runs = outline
+        runs = {**outline, "size": [height, width]}
         counts = outline.get("counts")
         if isinstance(counts, list):
             if not all(type(count) is int and 0 <= count <= height * width for count in counts):
                 raise MustTellError("run lengths that are none")
             if sum(counts) != height * width:
                 raise MustTellError("run lengths of another area")
-            runs = tool.frPyObjects(outline, height, width)
+            runs = tool.frPyObjects(runs, height, width)
         elif not isinstance(counts, str) or not counts.isascii():
             raise MustTellError("run lengths that are none")
         else:  # what the tool is given, it trusts: decompressed here first

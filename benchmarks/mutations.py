@@ -33,7 +33,6 @@ from typing import Any
 
 import numpy as np
 import tyro
-from common import print_rows
 from mutation_bases import Base, bases
 from mutation_drawn import read_coco, read_cvat, read_labelme
 from mutation_operators import mutate
@@ -72,7 +71,7 @@ class Settings:
     seed: int = 0
     workers: int = 2
     limit: float = 10
-    """Seconds after which an input counts as a hang and its process is killed."""
+    """Seconds of a processor after which an input counts as a hang and its process is killed."""
     memory: float = 3
     """GiB that a process may take beside what it has after its imports."""
     readers: tuple[str, ...] = ()
@@ -155,7 +154,7 @@ def judge(base: Base, root: Path, undamaged: Reading) -> tuple[str, str]:
     try:
         reading = read_all(root)
     except InputError as error:
-        return ("traceback", f"several lines: {error!r}") if "\n" in str(error) else ("refused", str(error))
+        return "refused", str(error)
     except Exception:
         return "traceback", traceback.format_exc()
     if reading.gist - undamaged.gist:
@@ -171,7 +170,7 @@ def judge(base: Base, root: Path, undamaged: Reading) -> tuple[str, str]:
 
 
 def run_inputs(settings: Settings, first: int, step: int, pipe: Connection) -> None:
-    """Send (number, outcome, seconds, words) of the inputs first, first + step, ... as they are done."""
+    """Send None when ready, then (number, outcome, seconds, words) of the inputs first, first + step, ... in turn."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)  # libtiff writes about every damaged file
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -181,6 +180,7 @@ def run_inputs(settings: Settings, first: int, step: int, pipe: Connection) -> N
     memory = Path("/dev/shm")
     undamaged: dict[tuple[str, str], Reading] = {}
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        pipe.send(None)
         for number in range(first, settings.count, step):
             base, _, files = make_input(settings, number)
             root = Path(folder, str(number))  # a new name every time: what is read is cached by name
@@ -192,11 +192,41 @@ def run_inputs(settings: Settings, first: int, step: int, pipe: Connection) -> N
                     undamaged[base.reader, base.name] = NOTHING
                 shutil.rmtree(Path(folder, "undamaged"))
             write_files(root, files)
-            began = time.perf_counter()
+            began = time.process_time()
             outcome, words = judge(base, root, undamaged[base.reader, base.name])
-            seconds = time.perf_counter() - began
+            seconds = time.process_time() - began
             shutil.rmtree(root)
             pipe.send((number, outcome, seconds, words if outcome in FAILURES else ""))
+
+
+class Worker:
+    """A process that reads inputs."""
+
+    def __init__(self, process: Any, pipe: Connection, number: int) -> None:
+        self.process, self.pipe = process, pipe
+        self.number = number
+        """Of the input that it is at."""
+        self.ready = False
+        self.began, self.used = 0.0, 0.0
+
+    def restart_clocks(self) -> None:
+        """Note that a message came: the process is ready, or an input done."""
+        self.ready, self.began, self.used = True, time.monotonic(), self._used_seconds()
+
+    def is_late(self, limit: float) -> bool:
+        """Return whether the process has computed for longer than `limit` seconds, or waited for twenty times that.
+
+        On a busy machine the clock on the wall says little.
+        """
+        waited = time.monotonic() - self.began
+        return self.ready and waited > limit and (waited > 20 * limit or self._used_seconds() - self.used > limit)
+
+    def _used_seconds(self) -> float:
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            return self.used
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def run_all(settings: Settings) -> tuple[dict[str, Counter[str]], dict[str, float], list[dict[str, Any]]]:
@@ -215,40 +245,38 @@ def run_all(settings: Settings) -> tuple[dict[str, Counter[str]], dict[str, floa
             failures.append({"number": number, "reader": reader, "outcome": outcome, "words": words})
             write_files(settings.keep / f"{outcome}-{number}", make_input(settings, number)[2])
 
-    def start(first: int) -> tuple[Any, Connection]:
+    def start(first: int) -> Worker:
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=run_inputs, args=(settings, first, settings.workers, theirs), daemon=True)
         process.start()
         theirs.close()
-        return process, ours
+        return Worker(process, ours, first)
 
-    # Of each worker: the process, its pipe, the number of the input that it is at, and since when.
-    at_work = [(*start(first), first, time.monotonic() + 20) for first in range(settings.workers)]
+    at_work = [start(first) for first in range(min(settings.workers, settings.count))]
     while at_work:
-        wait([pipe for _, pipe, _, _ in at_work], timeout=0.5)
+        wait([worker.pipe for worker in at_work], timeout=0.5)
         still = []
-        for process, pipe, number, since in at_work:
+        for worker in at_work:
             dead = False
             try:
-                while pipe.poll():
-                    done, outcome, seconds, words = pipe.recv()
-                    note(done, outcome, seconds, words)
-                    number, since = done + settings.workers, time.monotonic()
+                while worker.pipe.poll():
+                    if (message := worker.pipe.recv()) is not None:
+                        note(*message)
+                        worker.number = message[0] + settings.workers
+                    worker.restart_clocks()
             except EOFError:
                 dead = True
-            if number >= settings.count:
-                process.join()
-                continue
-            if dead or time.monotonic() - since > settings.limit:
-                process.kill()
-                process.join()
-                words = f"ended with {process.exitcode}" if dead else f"killed after {settings.limit:g} s"
-                note(number, "hang", settings.limit, words)
-                number += settings.workers
-                if number < settings.count:
-                    still.append((*start(number), number, time.monotonic() + 20))
-                continue
-            still.append((process, pipe, number, since))
+            if worker.number >= settings.count:
+                worker.process.join()
+            elif dead or worker.is_late(settings.limit):
+                worker.process.kill()
+                worker.process.join()
+                words = f"ended with {worker.process.exitcode}" if dead else f"killed after {settings.limit:g} s"
+                note(worker.number, "hang", settings.limit, words)
+                if (following := worker.number + settings.workers) < settings.count:
+                    still.append(start(following))
+            else:
+                still.append(worker)
         at_work = still
     return outcomes, slowest, failures
 
@@ -266,6 +294,8 @@ def main(settings: Settings) -> None:
         return
     began = time.perf_counter()
     outcomes, slowest, failures = run_all(settings)
+    from common import print_rows  # with torch, which the processes that read need not import
+
     rows: list[dict[str, Any]] = [
         {"reader": reader, "inputs": counts.total(), **{name: counts[name] for name in OUTCOMES},
          "slowest_s": round(slowest[reader], 2)}
