@@ -119,7 +119,7 @@ def test_names_with_a_meaning_are_told() -> None:
     assert classes.labels.class_names == ("Background", "car")
     assert (classes.value("ignore", ""), classes.value("_background_", ""), classes.value("car", "")) == (255, 0, 1)
     messages = [str(entry.message) for entry in told]
-    assert "shapes called 'ignore' (1 shapes) do not count" in messages[0]
+    assert "shapes called 'ignore' (1 shape) do not count" in messages[0]
     assert "shapes called 'Background' (2 shapes) are one class with the pixels under no shape" in messages[1]
     with warnings.catch_warnings(action="error"):  # labelme's own conventions mean nothing else
         resolve_drawn_classes({"_background_": 2, "__ignore__": 1, "car": 5, "1-1": 1, "11": 1}, None, "here")

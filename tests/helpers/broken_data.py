@@ -271,7 +271,7 @@ DRAWN = [
            "warning", "2 of 2 images are not where the annotations say"),
     Broken("COCO: a category that only groups others", coco_groups, "note", "only group others"),
     Broken("labelme: imagePath is another image", exchanged_paths, "warning", "2 annotations have an imagePath"),
-    Broken("labelme: classes that differ by a blank", blank_in_name, "warning", "'tree' .1 .*, 'tree ' .1 shapes."),
+    Broken("labelme: classes that differ by a blank", blank_in_name, "warning", "'tree' .1 shape., 'tree ' .1 shape."),
     Broken("labelme: a rectangle of three points",
            lambda r: labelme(r, shapes=[{"label": "x", "shape_type": "rectangle", "points": SQUARE[:3]}]), "error",
            "a rectangle of class 'x' has 3 points"),

@@ -128,7 +128,9 @@ def _tell_of_meaning(group: Sequence[str], names: Mapping[str, int], where: str,
 def _describe_names(group: Sequence[str], names: Mapping[str, int]) -> str:
     """Return the names with their numbers of shapes, such that no two look the same."""
     same = len({unicodedata.normalize("NFC", name) for name in group}) < len(group)
-    return ", ".join(f"{ascii(name) if same else repr(name)} ({names[name]} shapes)" for name in group)
+    counts = (f"{names[name]} shape{'' if names[name] == 1 else 's'}" for name in group)
+    shown = map(ascii if same else repr, group)
+    return ", ".join(f"{name} ({count})" for name, count in zip(shown, counts, strict=True))
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ def _make_shape(fields: Mapping[str, Any], version: tuple[int, int], where: str)
     what = f"{where}: a {kind} of class {name!r}"
     points = []
     for point in required_field(fields, "points", where):
-        if len(point) != 2 or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in point):
+        if not isinstance(point, list) or len(point) != 2 or not set(map(type, point)) <= {int, float}:
             raise InputError(f"{what} has a point that is no pair of numbers: {one_line(point)}; redraw it", "shape")
         points.append((float(point[0]), float(point[1])))
     corners = tuple(points)
