@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 import tyro
 from mutation_bases import Base, bases
+from mutation_class_lists import read_masked
 from mutation_drawn import read_coco, read_cvat, read_labelme
 from mutation_operators import mutate
 from mutation_truths import (
@@ -45,7 +46,6 @@ from mutation_truths import (
     number_names,
     read_folder,
     read_list_files,
-    read_masked,
     read_mats,
     read_voc,
 )
