@@ -200,9 +200,7 @@ def test_two_class_maps_of_a_sample_are_refused_and_another_case_is_named(tmp_pa
     (tmp_path / "000.bmp").unlink()
     (tmp_path / "000.tif").unlink()
     source = maps([0, 1], [1, 0])
-    with pytest.raises(
-        InputError, match=r"2 of 2 .* the first is .*day/000\.png: 000_pred\.png is not equal; maps needs"
-    ):
+    with pytest.raises(InputError, match=r"2 of 2 .* the first is .*/000\.png: 000_pred\.png is not equal; maps needs"):
         predictions_in(tmp_path, source)
 
 

@@ -215,11 +215,12 @@ def predictions_in(folder: Path, source: Source) -> Predictions:
         raise InputError(f"predictions={folder}: no such folder; give the folder that holds the class maps")
     names = [source.sample_name(index) for index in range(len(source))]
     files = _find_class_maps(folder, names)
-    if missing := [name for name, file in zip(names, files, strict=True) if not file.is_file()]:
+    if missing := [(name, file) for name, file in zip(names, files, strict=True) if not file.is_file()]:
+        name, file = missing[0]
+        hint = describe_similar(folder / name) or describe_similar(file.with_suffix(""))
         raise InputError(
-            f"predictions={folder}: {len(missing)} of {len(files)} class maps are not there, the first is"
-            f" {folder / missing[0]}.png{describe_similar(folder / missing[0])}; {source.name} needs one PNG per image,"
-            " called like it"
+            f"predictions={folder}: {len(missing)} of {len(files)} class maps are not there, the first is {file}{hint};"
+            f" {source.name} needs one PNG per image, called like it"
         )
     first = resolve_sample(source, 0)[0] if names else None
     truth = first.masks if isinstance(first, FileSource) else INDEX_MASKS
