@@ -38,7 +38,7 @@ def tiff(path: Path, values_HW: NDArray[np.uint8], bits: int = 8, **tags: int) -
     """Write a grey TIFF of few bits, or with other tags than Pillow's own."""
     height, width = values_HW.shape
     rows = np.packbits(np.unpackbits(values_HW[..., None], axis=2)[..., 8 - bits :].reshape(height, -1), axis=1)
-    named = {"compression": 259, "photometric": 262}
+    named = {"compression": 259, "photometric": 262, "colours": 320}
     fields = {256: width, 257: height, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: rows.size}
     fields |= {named[name]: value for name, value in tags.items()}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(fields.items()))
@@ -155,6 +155,16 @@ def test_tiffs_that_gdal_writes(tmp_path: Path) -> None:
             refused(path, message)
         else:
             assert load_mask(path).values.tolist() == FOUR.tolist()
+
+
+def test_a_grey_tiff_with_colours_is_a_palette(tmp_path: Path) -> None:
+    colours = [(value % 4 * 60, 7, 255 - value) for value in range(256)]
+    numbers = tuple(257 * colour[channel] for channel in range(3) for colour in colours)
+    Image.fromarray(FOUR).save(tmp_path / "x.tif", tiffinfo={320: numbers})
+    mask = load_mask(tmp_path / "x.tif")
+    assert (mask.kind, mask.values.tolist()) == ("palette", FOUR.tolist())
+    assert mask.shown == dict(enumerate(colours[:4]))
+    assert load_mask(tiff(tmp_path / "x.tif", FOUR, colours=7)).kind == "greys"
 
 
 def test_colours_of_16_bits_a_channel_are_refused(tmp_path: Path) -> None:

@@ -109,6 +109,17 @@ def test_vocs_colours_at_other_indices_in_all_masks_alike_are_told(tmp_path: Pat
         assert read(tmp_path) == EXPECTED
 
 
+@pytest.mark.parametrize("classes", [None, ["background", "crack"]])
+def test_white_before_black_in_all_palettes_is_told(classes: object, tmp_path: Path) -> None:
+    maps = [np.minimum(values, 1) for values in MAPS]
+    white_first = [(255, 255, 255), (0, 0, 0)]
+    data(tmp_path / "a", lambda values, number: with_palette(values, white_first), classes, maps)
+    with pytest.warns(InputWarning, match=r"index 0 in white and index 1 in black, as all masks do, so black is class"):
+        assert read(tmp_path / "a") == [values.tolist() for values in maps]
+    data(tmp_path / "b", lambda values, number: with_palette(values, white_first[::-1]), classes, maps)
+    assert read(tmp_path / "b") == [values.tolist() for values in maps]
+
+
 def test_a_mask_that_was_not_looked_at_is_refused_where_it_contradicts(tmp_path: Path) -> None:
     count = SAMPLED + 8
     last = np.random.default_rng(0).permutation(count)[-1]

@@ -44,7 +44,7 @@ LOSSY_FORMATS: Mapping[str, str] = {
 """Formats, by Pillow's names, of which no header tells for sure that every pixel is what was saved."""
 
 TIFF_HEADERS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-COMPRESSION, PHOTOMETRIC = 259, 262
+COMPRESSION, PHOTOMETRIC, COLOUR_MAP = 259, 262, 320
 """Tags of a TIFF."""
 TIFF_LERC, TIFF_WEBP = 34887, 50001
 LOSSY_TIFF: Mapping[int, str] = {
@@ -144,8 +144,21 @@ def _load_image(path: Path, lossy: bool) -> StoredMask:
             values, levels = values.astype(np.uint8), 1
         elif levels < WHITE:  # Pillow scales few bits to 8
             values = np.rint(values * (levels / WHITE)).astype(np.uint8)
+        if levels == WHITE and (palette := _read_colour_map(tags)):  # a viewer shows grey values in these colours
+            return StoredMask(path, "palette", values, palette, image.mode)
         white_is_zero = tags.get(PHOTOMETRIC) == 0
         return StoredMask(path, "greys", values, _show_greys(levels), image.mode, levels, white_is_zero)
+
+
+def _read_colour_map(tags: Mapping[int, Any]) -> dict[int, Colour]:
+    """Return the colours that a TIFF gives its 256 values: all reds, greens and blues, of 16 bits. {}: none, or others.
+
+    GDAL leaves pixels grey to which colours are added after they were written.
+    """
+    numbers = tags.get(COLOUR_MAP)
+    if not isinstance(numbers, tuple) or len(numbers) != 3 * 256:
+        return {}
+    return dict(enumerate(zip(*(row.tolist() for row in np.array(numbers).reshape(3, 256) >> 8), strict=True)))
 
 
 @lru_cache(maxsize=8)

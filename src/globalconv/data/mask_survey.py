@@ -154,6 +154,7 @@ def decide_format(labels: LabelSpace, masks: MaskFormat, survey: MaskSurvey, voi
         return replace(masks, palette=read_by_vocs_palette(survey))
     if not masks.colours:
         _tell_of_moved_colours(survey)
+        _tell_of_white_before_black(survey)
     if labels.num_classes != 2 or void_255 or survey.colour_mask is not None or "greys" in masks.by_colour:
         return masks
     if survey.binary:
@@ -190,6 +191,19 @@ def _tell_of_moved_colours(survey: MaskSurvey) -> None:
         " masks are read by their indices: if the colours count, declare the colour of every class in classes.csv"
     )
     warnings.warn(InputWarning(message, "palette"), stacklevel=2)
+
+
+def _tell_of_white_before_black(survey: MaskSurvey) -> None:
+    """Warn of palettes of black and white alone in which white is the smaller index: white is foreground elsewhere."""
+    indices = {colour: index for index, colour in survey.palettes if colour is not None}
+    if {*indices} == {(0, 0, 0), (255, 255, 255)} and indices[255, 255, 255] < indices[0, 0, 0]:
+        white, black = indices[255, 255, 255], indices[0, 0, 0]
+        message = (
+            f"{survey.first_files[white]}: its palette shows index {white} in white and index {black} in black, as all"
+            f" masks do, so black is class {black}; masks are read by their indices: if white is the foreground, save"
+            " masks without a palette, or declare the colour of every class in classes.csv"
+        )
+        warnings.warn(InputWarning(message, "palette"), stacklevel=2)
 
 
 def _find_kinds_by_colour(masks: MaskFormat, survey: MaskSurvey) -> frozenset[str]:
