@@ -106,11 +106,14 @@ def as_options(text: str) -> str:
 
 
 def print_line(line: str) -> None:
-    """Print `line` to standard error. A reader that has gone (`2>&1 | head`) is no error."""
+    """Print `line` to standard error. A reader that has gone (`2>&1 | head`) is no error, nor is a disk that is full.
+
+    Work goes on without its lines; whether it is done, its exit code says.
+    """
     line = printable(as_options(line) if _naming_options else line)
     try:
         print(line, file=sys.stderr, flush=True)
-    except BrokenPipeError:
+    except OSError:
         discard_output(sys.stderr)
 
 

@@ -1,10 +1,12 @@
 """The end of the program: threads, exit functions, children and streams are finished; objects are not freed."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from helpers.training import write_blobs
 
 PROGRAM = """
 import atexit, sys, threading, time
@@ -73,3 +75,62 @@ def test_help_ends_with_its_own_code() -> None:
     """Options are read by a library that leaves by itself."""
     words = [sys.executable, "-m", "globalconv.cli.main", "predict", "--help"]
     assert subprocess.run(words, check=False, capture_output=True).returncode == 0
+
+
+SHELL = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="needs a shell of Unix, and a device that is always full"
+)
+
+
+@SHELL
+@pytest.mark.parametrize(
+    ("line", "code", "error"),
+    [
+        ("recipes | head -n 1 > out; exit ${PIPESTATUS[0]}", 0, ""),
+        ("recipes > /dev/full", 2, "globalconv: standard output: No space left on device; check the path"),
+        ("data check nowhere 2> /dev/full", 2, ""),
+        ("data check nowhere 2>&-", 2, ""),
+        ("recipes >&- 2>&- <&-", 0, ""),
+        ("recipes >&-", 0, ""),
+        ("data check --help", 0, ""),
+        ("data check --nothing", 2, "globalconv: data check: Unrecognized options: --nothing"),
+    ],
+)
+def test_streams_that_are_closed_or_full_and_terminals_that_show_little(
+    line: str, code: int, error: str, tmp_path: Path
+) -> None:
+    """In a terminal a column wide that knows ASCII only, from a folder whose `enum.py` is not Python's."""
+    (tmp_path / "enum.py").write_text("raise SystemExit('not this one')\n")
+    (program := tmp_path / "scripts" / "globalconv").parent.mkdir()
+    program.write_text("from globalconv.cli.main import command\nif __name__ == '__main__':\n    command()\n")
+    environment = {key: value for key, value in os.environ.items() if key != "HOME"}
+    environment |= {"COLUMNS": "1", "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.run(
+        ["bash", "-c", f"{sys.executable} {program} {line}"],
+        check=False, capture_output=True, text=True, timeout=120, cwd=tmp_path, env=environment,
+    )  # fmt: skip
+    assert process.returncode == code, process.stderr
+    assert process.stderr.startswith(error) and process.stderr.count("\n") == bool(error)
+
+
+def test_workers_take_no_module_of_the_users_for_pythons(tmp_path: Path) -> None:
+    data = write_blobs(tmp_path / "blobs")
+    (tmp_path / "enum.py").write_text("raise SystemExit('not this one')\n")
+    (program := tmp_path / "scripts" / "globalconv").parent.mkdir()
+    program.write_text("from globalconv.cli.main import command\nif __name__ == '__main__':\n    command()\n")
+    process = subprocess.run(
+        [sys.executable, program, "data", "check", data, "--workers", "2"],
+        check=False, capture_output=True, text=True, timeout=120, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )  # fmt: skip
+    assert process.stdout.splitlines()[-1] == "ready", process.stderr
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    (program := tmp_path / "globalconv").write_text("from globalconv.cli.main import command\ncommand()\n")
+    line = f"mkdir gone; cd gone; rmdir ../gone; {sys.executable} {program} recipes"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    process = subprocess.run(
+        line, check=False, capture_output=True, text=True, shell=True, cwd=tmp_path, env=environment, timeout=120
+    )
+    assert process.returncode == 2 and process.stderr.startswith("globalconv: the folder that this runs in has been")

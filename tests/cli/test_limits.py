@@ -1,7 +1,10 @@
 """Numbers beyond sense are refused in one line, and every number of every verb has a bound."""
 
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +23,16 @@ def lines() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.slow
+def test_random_command_lines_end_well() -> None:
+    """Some of those that `benchmarks/command_lines.py` makes by the thousand."""
+    script = Path(__file__).parents[2] / "benchmarks" / "command_lines.py"
+    command = [sys.executable, str(script), "--lines", "60", "--seed", "7"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    assert "60 lines, 0 ended badly" in process.stdout, process.stdout
 
 
 def test_every_number_of_every_verb_has_a_bound(lines: Any) -> None:

@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from globalconv.errors import (
@@ -61,9 +62,13 @@ def command() -> NoReturn:
     its bindings. So the process ends as those of `multiprocessing` do: threads, exit functions and streams are
     finished, objects are not freed. A command that raises ends as any program does.
     """
-    os.environ.setdefault(
-        "PYTHONSAFEPATH", "1"
-    )  # no process started here takes an `enum.py` of the user's for Python's
+    for number in range(3):  # a stream that is closed (`>&-`) is nobody's: no file that is opened later takes its place
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    # No process that is started here takes an `enum.py` of the folder that it runs in for Python's.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     code = main()
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
@@ -107,6 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     return 0
                 if verb not in VERBS:
                     raise InputError(f"{verb!r} is no verb of globalconv; {suggest(verb, VERBS)}")
+                if not _folder_is_there():
+                    raise InputError("the folder that this runs in has been removed; change to one that is there")
                 keep_freed_memory()
                 module = importlib.import_module(f"globalconv.cli.{verb.replace('-', '_')}")
                 code: int = module.run(options, stop)
@@ -116,11 +123,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             discard_output(sys.stdout)  # the reader of the output has gone (`| head`)
             return 0
+        except MemoryError as error:
+            message, code = f"not enough memory ({one_line(error)}); give smaller images, or smaller numbers", 2
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             message, code = f"{place}{error.strerror or error}; check the path, its permissions and the disk", 2
         print_line(f"globalconv: {one_line(message, limit=None)}")
         return code
+
+
+def _folder_is_there() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

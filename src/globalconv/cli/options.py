@@ -5,8 +5,10 @@ Of a verb that takes a recipe, all fields of the recipe are options; of a staged
 
 import contextlib
 import io
+import os
 import re
-from collections.abc import Callable, Collection
+import shutil
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -21,6 +23,9 @@ from globalconv.training.recipes.index import first_line
 DataOption = tyro.conf.UseAppendAction[tuple[str, ...]]
 """`--data PATH`, or `--data voc=PATH sbd=PATH`: words for `parse_data`."""
 
+NARROWEST = 40
+"""Columns of the narrowest terminal that help is laid out for."""
+
 
 def read_options(kind: Any, verb: str, arguments: list[str], description: str) -> Any:
     """Return `arguments` as an instance of `kind`; `InputError`, one line, for what does not fit.
@@ -29,7 +34,7 @@ def read_options(kind: Any, verb: str, arguments: list[str], description: str) -
     """
     box = io.StringIO()
     try:
-        with contextlib.redirect_stderr(box):
+        with contextlib.redirect_stderr(box), _wide_enough():
             options = tyro.cli(
                 kind,
                 prog=f"globalconv {verb}",
@@ -43,6 +48,22 @@ def read_options(kind: Any, verb: str, arguments: list[str], description: str) -
         raise InputError(f"{verb}: {_read_box(box.getvalue())}; see globalconv {verb} --help") from None
     check_limits(options)
     return options
+
+
+@contextlib.contextmanager
+def _wide_enough() -> Iterator[None]:
+    """Let a terminal be at least `NARROWEST` wide inside the block: tyro never ends to break its lines for less."""
+    if shutil.get_terminal_size().columns >= NARROWEST:
+        yield
+        return
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(NARROWEST)
+    try:
+        yield
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 def with_value(arguments: list[str], option: str, value: str) -> list[str]:

@@ -83,4 +83,8 @@ class Progress:
 
     def print(self, line: str) -> None:
         """Print a line above the bar."""
-        self._console.print(printable(line), soft_wrap=True, markup=False, emoji=False)
+        try:
+            self._console.print(printable(line), soft_wrap=True, markup=False, emoji=False)
+        except OSError:  # a full disk, say: the work goes on
+            self._console.quiet = True
+            discard_output(sys.stderr)

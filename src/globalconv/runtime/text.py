@@ -28,7 +28,11 @@ def printable(text: str) -> str:
 
 def print_text(text: object) -> None:
     """Print `text`, of any number of lines, to standard output: its only door, as `errors.print_line` is of errors."""
-    print("\n".join(map(printable, str(text).split("\n"))))
+    try:
+        print("\n".join(map(printable, str(text).split("\n"))), flush=True)
+    except OSError as error:
+        error.filename = error.filename or "standard output"
+        raise
 
 
 def one_line(text: object, limit: int | None = 160) -> str:
