@@ -107,7 +107,15 @@ def load_weights(path: Path, module: nn.Module | None = None) -> Model:
     together, or where values are none that a network can have.
     """
     files = _read_files(path)
-    network: ImageNetwork
+    with ThreadPoolExecutor(1) as pool:
+        hashing = pool.submit(files.digest, files.order) if files.order else None  # while the network is built
+        network = _build(files, module)
+        files.fill(network, hashing=hashing)
+    return Model(network.eval(), files.labels, dict(files.description["info"]), files.folder, files.geometry)
+
+
+def _build(files: "_SavedFiles", module: nn.Module | None) -> ImageNetwork:
+    """Return the network that the saved weights belong to, without them."""
     if (custom_class := files.settings.get("module")) is not None:
         if module is None:
             raise InputError(
@@ -115,19 +123,16 @@ def load_weights(path: Path, module: nn.Module | None = None) -> Model:
                 f" globalconv.load(..., network={custom_class}(...))"
             )
         if isinstance(module, ImageNetwork):
-            network, network.settings = module, files.settings
-        else:
-            network = WrappedNetwork(module, files.settings["num_classes"])
-    elif module is not None:
+            module.settings = files.settings
+            return module
+        return WrappedNetwork(module, files.settings["num_classes"])
+    if module is not None:
         raise InputError(f"{files.model_file}: says itself what its network is; leave out network=")
-    else:
-        with torch.random.fork_rng(devices=[]), _SkipRandomInit():  # the caller's random numbers stay as they are
-            try:
-                network = GlobalConvNet(**files.settings)
-            except InputError as error:
-                raise InputError(f"{files.model_file}: {error}") from error
-    files.fill(network)
-    return Model(network.eval(), files.labels, dict(files.description["info"]), files.folder, files.geometry)
+    with torch.random.fork_rng(devices=[]), _SkipRandomInit():  # the caller's random numbers stay as they are
+        try:
+            return GlobalConvNet(**files.settings)
+        except InputError as error:
+            raise InputError(f"{files.model_file}: {error}") from error
 
 
 def init_from(network: GlobalConvNet, path: Path, labels: LabelSpace) -> str:
@@ -177,15 +182,27 @@ class _SavedFiles:
     geometry: Geometry
     signed: dict[str, Any] | None
     """The description that the digest was computed with, and in it the digest; None where there is no digest."""
-    hashing: Future[str] | None
-    """The digest of what was read, where the order of the tensors is known: a thread computes it."""
+    order: list[str]
+    """Names of the tensors in the order of the digest; empty where the file does not say it."""
 
     @property
     def model_file(self) -> Path:
         return self.folder / MODEL_FILE
 
-    def fill(self, network: ImageNetwork, fresh: Mapping[str, Tensor] | None = None) -> None:
-        """Copy the tensors and the normalisation into `network`; with `fresh`, those tensors in place of the saved."""
+    def digest(self, order: Iterable[str]) -> str:
+        """Return the digest of what was read."""
+        return _digest(self.signed or {}, (self.tensors[name] for name in order if name in self.tensors))
+
+    def fill(
+        self,
+        network: ImageNetwork,
+        fresh: Mapping[str, Tensor] | None = None,
+        hashing: Future[str] | None = None,
+    ) -> None:
+        """Copy the tensors and the normalisation into `network`; with `fresh`, those tensors in place of the saved.
+
+        `hashing` is the digest where a thread is computing it already.
+        """
         module, weights_file = unwrap(network), self.folder / WEIGHTS_FILE
         expected = module.state_dict()
         tensors = self.tensors if fresh is None else {**self.tensors, **fresh}
@@ -196,8 +213,8 @@ class _SavedFiles:
         if problem := unusable(module, self.tensors):
             raise InputError(f"{weights_file}: {problem}; restore the file from where it was saved")
         if self.signed is not None:
-            in_order = (self.tensors[name] for name in expected if name in self.tensors)
-            if self.signed["digest"] != (self.hashing.result() if self.hashing else _digest(self.signed, in_order)):
+            found = hashing.result() if hashing else self.digest(self.order or expected)
+            if found != self.signed["digest"]:
                 raise InputError(
                     f"{weights_file}: edited or damaged since it was saved (its digest is another); copy both files"
                     " again, or, where a program changed the tensors on purpose, let it write them without metadata and"
@@ -248,14 +265,11 @@ def _read_files(path: Path) -> _SavedFiles:
     if embedded is not None:
         _compare_descriptions(model_file, embedded, description)
     signed: dict[str, Any] | None = description if embedded is None else embedded
-    hashing = None
     if signed is None or not isinstance(signed.get("digest"), str):
         signed = None
-    elif isinstance(order := signed.get(ORDER), list) and sorted(map(str, order)) == sorted(tensors):
-        pool = ThreadPoolExecutor(1)
-        hashing = pool.submit(_digest, signed, [tensors[name] for name in order])
-        pool.shutdown(wait=False)  # the thread ends with its task
-    return _SavedFiles(folder, tensors, description, labels, settings, geometry, signed, hashing)
+    order: Any = [] if signed is None else signed.get(ORDER)
+    known = isinstance(order, list) and sorted(map(str, order)) == sorted(tensors)
+    return _SavedFiles(folder, tensors, description, labels, settings, geometry, signed, order if known else [])
 
 
 def _compare_descriptions(model_file: Path, saved: Mapping[str, Any], description: Mapping[str, Any]) -> None:

@@ -50,6 +50,7 @@ def test_a_file_of_something_else(changes: dict[str, object], message: str, tmp_
     with pytest.raises(InputError, match=r"crf\.json") as error:
         crf_from(written(tmp_path, **changes))
     assert message in str(error.value) and "\n" not in str(error.value)
-    (tmp_path / "crf.json").write_text("{")
-    with pytest.raises(InputError, match="not what globalconv crf-search writes"):
-        crf_from(str(tmp_path / "crf.json"))
+    for text in ("{", "[" * 200_000, "null"):
+        (tmp_path / "crf.json").write_text(text)
+        with pytest.raises(InputError, match="not what globalconv crf-search writes"):
+            crf_from(str(tmp_path / "crf.json"))

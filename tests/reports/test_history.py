@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from globalconv.errors import InputError
-from globalconv.reports.history import read_history, recorded_data, run_names
+from globalconv.reports.history import read_history, recorded_data, run_names, stage_runs
 from globalconv.training.recipe import flatten
 
 RECIPE = {"steps": None, "epochs": 2, "data": {"batch_size": 4}, "optim": {"accumulate": 2, "lr": 0.1}}
@@ -73,3 +73,42 @@ def test_names_are_as_short_as_they_can_be(tmp_path: Path) -> None:
 
 def test_runs_that_recorded_nothing_have_no_data(tmp_path: Path) -> None:
     assert recorded_data([tmp_path, tmp_path]) is None
+
+
+LINES = {
+    "no JSON": ('{"event": "step", "step": 3', r"metrics\.jsonl: line 2 is damaged"),
+    "deep JSON": ("[" * 200_000, r"metrics\.jsonl: line 2 is damaged"),
+    "not text": ("\udcff", r"metrics\.jsonl: line 2 is damaged"),
+    "a list": ("[1]", r"metrics\.jsonl: line 2 is damaged"),
+    "no event": ('{"step": 3}', r"metrics\.jsonl: line 2 is damaged"),
+    "no loss": ('{"event": "step", "step": 3, "seconds": 1.0}', "line 2: loss of the event 'step' should be a number"),
+    "text": (
+        '{"event": "evaluation", "step": "3", "miou": "x"}',
+        "line 2: step, miou of the event 'evaluation' should",
+    ),
+    "NaN as a step": ('{"event": "step", "step": NaN, "loss": 1.0, "seconds": 1.0}', "line 2: step of the event"),
+    "truth": ('{"event": "end", "seconds": true}', "line 2: seconds of the event 'end' should be a number"),
+    "huge": (
+        '{"event": "end", "seconds": 1' + "0" * 400 + "}",
+        "line 2: seconds of the event 'end' should be a number",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_a_line_that_no_training_writes_is_refused(kind: str, tmp_path: Path) -> None:
+    line, message = LINES[kind]
+    log = f'{{"event": "start", "steps": 9}}\n{line}\n{{"event": "end", "seconds": 1.0, "peak_memory": null}}\n'
+    (tmp_path / "metrics.jsonl").write_bytes(log.encode(errors="surrogateescape"))
+    with pytest.raises(InputError, match=message) as caught:
+        read_history(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[1]", "null", "[" * 200_000, '{"stages": [1]}', '{"stages": "many"}'])
+def test_settings_that_are_none_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text(text)
+    with pytest.raises(InputError, match=r"recipe\.json: "):
+        read_history(tmp_path)
+    with pytest.raises(InputError, match=r"recipe\.json: "):
+        stage_runs(tmp_path)

@@ -120,13 +120,13 @@ def test_half_a_line_is_removed_and_a_damaged_one_refused(tmp_path: Path) -> Non
     log.write_bytes(whole + b'{"name": "c", "val')
     assert list(folder.read_records(log, "name")) == ["a", "b"]
     assert log.read_bytes() == whole
-    for line in (b"{}", b"3", b"nothing", b"\xff"):
+    for line in (b"{}", b"3", b"nothing", b"\xff", b"[" * 200_000):
         log.write_bytes(whole + line + b"\n")
         with pytest.raises(InputError, match=r"log\.jsonl: damaged .*; work in another `out`"):
             folder.read_records(log, "name")
 
 
-@pytest.mark.parametrize("text", ["[]", "{", "\xff"])
+@pytest.mark.parametrize("text", ["[]", "{", "\xff", "[" * 200_000])
 def test_damaged_settings_are_refused(tmp_path: Path, text: str) -> None:
     folder = begun(tmp_path, {})
     folder.settings_file.write_bytes(text.encode("latin-1"))

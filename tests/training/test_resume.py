@@ -231,7 +231,7 @@ def test_files_of_a_failed_start_are_no_obstacle(blobs: Path, tmp_path: Path) ->
     assert not list(out.glob(".*.partial"))
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", '{"labels": 1, "train": 2}', "{", "\xff"])
+@pytest.mark.parametrize("text", ["{}", "[]", '{"labels": 1, "train": 2}', "{", "\xff", "[" * 200_000])
 def test_a_damaged_dataset_json_is_refused(text: str, blobs: Path, tmp_path: Path) -> None:
     train_until_killed(small_recipe(), blobs, tmp_path / "run", 0)
     (tmp_path / "run" / "dataset.json").write_bytes(text.encode("latin-1"))

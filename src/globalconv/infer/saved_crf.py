@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from globalconv.crf.dense import PRESETS, DenseCRF
 from globalconv.errors import InputError, suggest
+from globalconv.runtime.text import one_line
 
 PARAMETERS = (
     "iterations", "appearance_weight", "appearance_xy", "appearance_rgb", "smoothness_weight", "smoothness_xy",
@@ -33,11 +34,11 @@ def crf_from(text: str) -> DenseCRF:
         result = json.loads(path.read_text(encoding="utf-8"))
         parameters, verdict = result["parameters"], result["verdict"]
         crf = DenseCRF(**{name: parameters[name] for name in PARAMETERS})
-    except (ValueError, KeyError, TypeError) as error:  # an InputError is a ValueError
-        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:  # an InputError is a ValueError
+        reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else one_line(error)
         raise InputError(f"`crf` {path}: is not what globalconv crf-search writes ({reason})") from error
     if verdict != USE:
-        warnings.warn(f"{path}: the search that found this CRF says: {verdict}", stacklevel=2)
+        warnings.warn(f"{path}: the search that found this CRF says: {one_line(verdict)}", stacklevel=2)
     return crf
 
 

@@ -17,7 +17,7 @@ from globalconv.errors import InputError
 from globalconv.paper.plan import Run
 from globalconv.paper.tables import PaperTable
 from globalconv.runtime.files import write_text
-from globalconv.runtime.text import align_columns
+from globalconv.runtime.text import align_columns, one_line
 
 SCORE_LABELS = {
     "miou": "mIoU", "pixel_accuracy": "pixels", "mean_accuracy": "classes",
@@ -98,10 +98,10 @@ def read_results(folder: Path) -> dict[str, RunResult]:
             continue
         try:
             results[file.stem] = RunResult(**json.loads(file.read_text()))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise InputError(
-                f"{file}: not a result of globalconv paper of this version ({error}); move it away, and its run is"
-                " scored again"
+                f"{file}: not a result of globalconv paper of this version ({one_line(error)}); move it away, and its"
+                " run is scored again"
             ) from error
     return results
 

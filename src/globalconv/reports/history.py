@@ -8,8 +8,16 @@ from typing import Any
 
 from globalconv.data.roots import Root, as_root
 from globalconv.errors import InputError
+from globalconv.runtime.text import one_line
 from globalconv.training.recipe import flatten, stage_folders
 from globalconv.weights import MODEL_FILE
+
+NUMBERS = {
+    "start": ("steps",), "step": ("step", "loss", "seconds"), "evaluation": ("step", "miou"), "end": ("seconds",),
+}  # fmt: skip
+"""Kind of an event -> fields of it that are read here, each a number."""
+
+MAX_NUMBER = 1e300
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class History:
     def peak_memory(self) -> int | None:
         """Bytes, as logged at the end."""
         ends = self.events_of("end")
-        peak: int | None = ends[-1]["peak_memory"] if ends else None
+        peak: int | None = ends[-1].get("peak_memory") if ends else None
         return peak
 
     @property
@@ -70,23 +78,60 @@ def read_history(folder: Path, recipe: Mapping[str, Any] | None = None) -> Histo
     `recipe` stands in for a recipe.json that is not there. Raises `InputError` for a damaged file.
     """
     settings = _read_json(folder / "recipe.json") or recipe or {}
-    if stages := settings.get("stages"):
+    if stages := _stages(settings, folder):
         return read_history(list(stage_folders(folder, stages).values())[-1], recipe)
-    log, events = folder / "metrics.jsonl", []
-    for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
+    return History(flatten(settings), _read_json(folder / "dataset.json"), _read_events(folder / "metrics.jsonl"))
+
+
+def _read_events(log: Path) -> list[dict[str, Any]]:
+    """Return the lines of a log; `InputError` names one that no training writes. A last one that a kill cut is left
+    out."""
+    if not log.is_file():
+        return []
+    lines, events = log.read_bytes().split(b"\n"), []
+    for number, line in enumerate(lines, start=1):
         try:
             event = json.loads(line)
-        except ValueError:  # a kill cut the line short
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-    return History(flatten(settings), _read_json(folder / "dataset.json"), events)
+            wrong = [name for name in NUMBERS.get(event["event"], ()) if not _is_number(name, event.get(name))]
+            if (
+                event["event"] == "end"
+                and event.get("peak_memory") is not None
+                and not _is_number("peak_memory", event["peak_memory"])
+            ):
+                wrong.append("peak_memory")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            if number == len(lines):  # empty, or cut short
+                break
+            raise InputError(
+                f"{log}: line {number} is damaged ({one_line(error)}); restore the file, or report on a copy of the"
+                " folder without it"
+            ) from error
+        if wrong:
+            raise InputError(
+                f"{log}: line {number}: {', '.join(wrong)} of the event {event['event']!r} should be a number; restore"
+                " the file, or report on a copy of the folder without it"
+            )
+        events.append(event)
+    return events
+
+
+def _is_number(name: str, value: object) -> bool:
+    """Return whether a value from JSON is a number that a float can hold; a step is a whole one."""
+    kinds = (int,) if name in ("step", "steps") else (int, float)
+    return type(value) in kinds and not abs(value) > MAX_NUMBER  # type: ignore[arg-type]
 
 
 def stage_runs(folder: Path) -> dict[str, Path]:
     """Return the run folders of a staged run by the names of their stages, as far as there are networks in them."""
-    stages = _read_json(folder / "recipe.json").get("stages", {})
+    stages = _stages(_read_json(folder / "recipe.json"), folder)
     return {name: run for name, run in stage_folders(folder, stages).items() if (run / MODEL_FILE).exists()}
+
+
+def _stages(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    stages = settings.get("stages") or {}
+    if not isinstance(stages, dict):
+        raise InputError(f"{folder / 'recipe.json'}: its stages are no JSON object; restore it")
+    return stages
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -95,11 +140,13 @@ def _read_json(file: Path) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        if not isinstance(value, dict):
+            raise ValueError("no JSON object")
+    except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{file}: damaged ({error}); restore it, or report on a copy of the folder without it"
+            f"{file}: damaged ({one_line(error)}); restore it, or report on a copy of the folder without it"
         ) from error
-    return value if isinstance(value, dict) else {}
+    return value
 
 
 def run_names(folders: Sequence[Path]) -> list[str]:
@@ -129,6 +176,10 @@ def recorded_data(folders: Sequence[Path]) -> Root | None:
             )
     root = as_root(places[0])
     for path in root.values() if isinstance(root, Mapping) else [] if root is None else [root]:
-        if not path.exists():
+        try:
+            is_there = path.exists()
+        except OSError:  # a name too long
+            is_there = False
+        if not is_there:
             raise InputError(f"{folders[0]}: its data are not at {path} any more; say with `data` where they are")
     return root

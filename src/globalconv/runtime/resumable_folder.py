@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from globalconv.errors import InputError
 from globalconv.runtime.files import LOCK_FILE, FolderLock, naming_file, write_json, write_text
-from globalconv.runtime.text import is_utf8
+from globalconv.runtime.text import is_utf8, one_line
 
 LONGEST_VALUE = 60
 """Characters above which a message names a changed setting without its values."""
@@ -114,13 +114,13 @@ class ResumableFolder:
             fields = json.loads(file.read_text(encoding="utf-8"))
             if not isinstance(fields, dict):
                 raise ValueError("no JSON object")
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise self.damaged(file, error) from error
         return fields
 
     def damaged(self, file: Path, error: Exception) -> InputError:
         """Return the error to raise for a file that cannot be read."""
-        return InputError(f"{file}: damaged ({error}); {self.remedy}")
+        return InputError(f"{file}: damaged ({one_line(error)}); {self.remedy}")
 
     def append(self, file: Path, record: Mapping[str, Any]) -> None:
         """Append one line of JSON to `file`."""
@@ -137,7 +137,7 @@ class ResumableFolder:
             if whole != text:
                 write_text(file, whole)
             return {record[key]: record for record in map(json.loads, whole.splitlines())}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise self.damaged(file, error) from error
 
 

@@ -16,6 +16,7 @@ from globalconv.data.class_weights import ClassWeighting
 from globalconv.data.image_format import check_white_level
 from globalconv.data.transform_settings import IMAGENET_AUGMENTATION, Augmentation, ClassificationAugmentation
 from globalconv.errors import InputError, suggest
+from globalconv.runtime.text import one_line
 
 FREE = ("data.workers", "device", "checkpoint_every")
 """Fields that a resumed run may change: they decide where and how the work is done, not its result."""
@@ -336,9 +337,9 @@ def differences(old: BaseRecipe | StagedRecipe, new: BaseRecipe | StagedRecipe) 
     before, after = (flatten(recipe.to_json().get("stages", recipe.to_json())) for recipe in (old, new))
     free = {f"{stage}.{name}" for stage in old_stages for name in FREE} if old_stages else set(FREE)
     return [
-        f"{name} ({before[name]}, now {after[name]})"
-        for name in after
-        if before[name] != after[name] and name not in free
+        f"{name} ({one_line(before.get(name))}, now {one_line(after.get(name))})"
+        for name in dict.fromkeys([*after, *before])  # a file may hold an object in place of a value
+        if before.get(name) != after.get(name) and name not in free
     ]
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from globalconv.errors import InputError
 from globalconv.runtime.files import write_json
 from globalconv.runtime.resumable_folder import ResumableFolder
-from globalconv.runtime.text import printable
+from globalconv.runtime.text import one_line, printable
 from globalconv.training.recipe import BaseRecipe, StagedRecipe, differences
 from globalconv.weights import BACKBONE_FILE, MODEL_FILE, WEIGHTS_FILE
 
@@ -80,10 +80,18 @@ class RunFolder(ResumableFolder):
     def recipe(self, kind: type[R]) -> R:
         """Return the recipe the run was started with, which is of that kind."""
         try:
-            return cast("R", kind.from_json(json.loads(self.settings_file.read_text())))
-        except (ValueError, TypeError, AttributeError) as error:
+            return cast("R", kind.from_json(json.loads(self.settings_file.read_text(encoding="utf-8"))))
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+            KeyError,
+            OverflowError,
+            RecursionError,
+            AssertionError,
+        ) as error:
             raise InputError(
-                f"{self.settings_file}: not a recipe of globalconv {kind.verb} of this version ({error})"
+                f"{self.settings_file}: not a recipe of globalconv {kind.verb} of this version ({one_line(error)})"
             ) from error
 
     def initial_weights(self) -> str | None:
@@ -131,8 +139,11 @@ class RunFolder(ResumableFolder):
         """Return `dataset.json`, with all that `check_dataset` compares."""
         facts = self.read_json(self.dataset_file)
         splits = [facts.get(split) for split in ("train", "val")]
-        if "labels" not in facts or not all(
-            isinstance(split, dict) and split.keys() >= {"fingerprint", "images"} for split in splits
+        others = (facts.get("network") or {}, facts.get("init_from") or "")
+        if (
+            "labels" not in facts
+            or not all(isinstance(split, dict) and split.keys() >= {"fingerprint", "images"} for split in splits)
+            or not all(isinstance(value, kind) for value, kind in zip(others, (dict, str), strict=True))
         ):
             raise self.damaged(self.dataset_file, ValueError("not what a training writes"))
         return facts
@@ -141,7 +152,7 @@ class RunFolder(ResumableFolder):
         """Return whether the training that is logged here came to its end."""
         if not self.log_file.exists():
             return False
-        last_line = self.log_file.read_text().rpartition("\n")[0].rpartition("\n")[2]
+        last_line = self.log_file.read_text(encoding="utf-8", errors="replace").rpartition("\n")[0].rpartition("\n")[2]
         return last_line.startswith('{"event": "end"')
 
     def log(self, event: str, fields: dict[str, Any]) -> None:
