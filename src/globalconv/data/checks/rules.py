@@ -189,8 +189,8 @@ def _find_odd_masks(samples: Sequence[Facts], labels: LabelSpace, drawn: bool) -
         total = sum(sum((sample.pixels or {}).values()) for sample in samples)
         message = (
             f"most connected parts of some classes have fewer than {SPECK} pixels ({abbreviate(specks)}), together"
-            f" {speck_pixels / total:.2%} of all pixels: specks, as of unsteady annotation; sizes go by area, so they"
-            " do not matter there: clear them where objects are counted"
+            f" {100 * speck_pixels / total:.2g}% of all pixels: specks, as of unsteady annotation; sizes go by area, so"
+            " they do not matter there: clear them where objects are counted"
         )
         findings.append(Finding("note", "specks", message, len(specks)))
     return findings
