@@ -6,13 +6,15 @@ Nothing of globalconv writes them: Pillow, json and SciPy do.
 import base64
 import io
 import json
+import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 from scipy.io import savemat
 
 Array = NDArray[Any]
@@ -66,6 +68,21 @@ def indexed(values: Array, colours: tuple[tuple[int, int, int], ...]) -> Image.I
     return image
 
 
+def deep_png(values: Array, bits: int, kind: int) -> bytes:
+    """Return a PNG of 16, 4 or 2 bits, which Pillow does not write: grey (`kind` 0) or RGB (`kind` 2)."""
+    rows = values.reshape(HEIGHT, -1)
+    if bits == 16:
+        packed = rows.astype(">u2").view(np.uint8).reshape(HEIGHT, -1)
+    else:
+        packed = np.packbits(((rows[..., None] >> np.arange(bits - 1, -1, -1)) & 1).reshape(HEIGHT, -1), axis=1)
+    pixels = zlib.compress(np.insert(packed, 0, 0, axis=1).tobytes())  # no filter
+    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, bits, kind, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    )
+
+
 def bases() -> list[Base]:
     """Return all data sets."""
     return [
@@ -102,12 +119,16 @@ def _image_bases() -> list[Base]:
         "tiff-16": ("tif", "", [Image.fromarray(d) for d in deep], {}),
         "tiff-packbits": ("tif", "P", [], {"compression": "packbits"}),
         "tiff-float": ("tif", "", [Image.fromarray(g.astype(np.float32) / 255) for g in greys], {}),
-        "tiff-g4": ("tif", "1", [], {"compression": "group4"}),
+        "tiff-g4": ("tif", "1", [], {"compression": "group4"}), "jpeg-2000": ("jp2", "RGB", [], {}),
+        "tga": ("tga", "RGB", [], {"compression": "tga_rle"}), "avif": ("avif", "RGB", [], {}),
+        "pcx": ("pcx", "RGB", [], {}), "dib": ("dib", "RGB", [], {}),
     }  # fmt: skip
     found = []
     for name, (suffix, mode, images, options) in variants.items():
+        if not features.check({"jp2": "jpg_2000", "avif": "avif", "webp": "webp"}.get(suffix, "zlib")):
+            continue
         images = images or [Image.fromarray(photo(seed)).convert(mode) for seed in (1, 2)]
-        form = {"jpg": "JPEG", "tif": "TIFF", "pgm": "PPM"}.get(suffix, suffix.upper())
+        form = {"jpg": "JPEG", "tif": "TIFF", "pgm": "PPM", "jp2": "JPEG2000"}.get(suffix, suffix.upper())
         if mode == "RGBA":
             for image in images:
                 image.putalpha(Image.fromarray(label_map(3, 2) * 255))
@@ -115,7 +136,10 @@ def _image_bases() -> list[Base]:
         turned = options.get("exif") is not None
         masks = {f"labels/{n}.png": _png(label_map(3).T if turned else label_map(3)) for n in NAMES[:2]}
         found.append(Base("images", name, {**files, **masks, **_named()}, tuple(files)))
-    return found
+    deep_colours = [photo(seed).astype(np.uint16) * 257 for seed in (1, 2)]
+    files = {f"images/{name}.png": deep_png(values, 16, 2) for name, values in zip(NAMES, deep_colours, strict=False)}
+    masks = {f"labels/{name}.png": _png(label_map(3)) for name in NAMES[:2]}
+    return [*found, Base("images", "png-rgb-16", {**files, **masks, **_named()}, tuple(files))]
 
 
 def _named() -> dict[str, bytes]:
@@ -168,6 +192,10 @@ def _mask_bases() -> list[Base]:
         form = {"tif": "TIFF", "pgm": "PPM"}.get(suffix, suffix.upper())
         files = {f"masks/{n}.{suffix}": encode(i, form, **options) for n, i in zip(NAMES, images, strict=True)}
         found.append(Base("masks", name, {**_photos(), **files, **listed}, tuple(files)))
+    for bits in (2, 4):
+        listed = named if bits == 4 else {}
+        files = {f"masks/{n}.png": deep_png(label_map(k, void=False), bits, 0) for k, n in enumerate(NAMES)}
+        found.append(Base("masks", f"{bits}-bit greys", {**_photos(), **files, **listed}, tuple(files)))
     return found
 
 

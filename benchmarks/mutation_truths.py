@@ -100,6 +100,7 @@ def read_images(path: Path) -> list[Array]:
     """Return the image as Pillow decodes it, of deep ones one for every depth that fits."""
     image = open_upright(path)
     if image.mode.startswith("I") or image.mode == "F":
+        _refuse_white_as_zero(path, image.mode)
         values = np.asarray(image).astype(np.float64)
         if not np.isfinite(values).all() or values.min() < 0:
             raise NotJudgedError("values below 0")
@@ -129,13 +130,19 @@ def _grey_depth(path: Path, image: Image.Image) -> int:
     return 255
 
 
+def _refuse_white_as_zero(path: Path, mode: str) -> str | None:
+    """Return the format of a file; a TIFF in which 0 is white is not judged where Pillow reads it as it is stored."""
+    with Image.open(path) as unread:
+        white_is_zero = unread.format == "TIFF" and unread.tag_v2.get(262) == 0  # type: ignore[attr-defined]
+        if white_is_zero and mode not in ("RGB", "RGBA", "1", "P"):
+            raise NotJudgedError("white is zero")
+        return unread.format
+
+
 def stored_values(path: Path) -> tuple[str, Array, list[tuple[int, ...]]]:
     """Return "index" or "colour", a mask's values or colours, and its palette if it has one."""
     image = open_upright(path)
-    with Image.open(path) as unread:
-        form = unread.format
-        if form == "TIFF" and unread.tag_v2.get(262) == 0 and image.mode == "L":  # type: ignore[attr-defined]
-            raise NotJudgedError("white is zero")
+    form = _refuse_white_as_zero(path, image.mode)
     if image.mode in ("RGB", "RGBA"):
         if image.mode == "RGBA" and np.asarray(image)[..., 3].min() < 255:
             raise NotJudgedError("transparent pixels")
@@ -185,7 +192,7 @@ def _compare_palettes(stored: Sequence[tuple[str, Array, list[tuple[int, ...]]]]
         return
     colours: dict[int, set[tuple[int, ...]]] = {}
     for _, values, palette in stored:
-        for value in np.unique(values).tolist() if palette else ():
+        for value in np.unique(values).tolist() if len(set(palette)) > 1 else ():  # one colour alone says nothing
             if value < len(palette):
                 colours.setdefault(value, set()).add(palette[value])
     everywhere = [colour for of_index in colours.values() for colour in of_index]
