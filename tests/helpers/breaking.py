@@ -161,6 +161,23 @@ def frames(root: Path) -> None:
     first.save(root / "train/images/0.tif", save_all=True, append_images=[second])
 
 
+def mask_pages(root: Path) -> None:
+    (root / LABEL0).unlink()
+    first, second = (Image.fromarray(values(*columns)) for columns in ((0, 1, 2), (2, 0)))
+    first.save(root / "train/labels/0.tif", save_all=True, append_images=[second])
+
+
+def smeared(root: Path) -> None:
+    """Save round masks of black and white as JPEG, and these as PNG."""
+    (root / "classes.json").unlink()
+    rows, columns = np.indices((SIZE[1], SIZE[0]))
+    for number, path in enumerate(sorted(root.glob("*/labels/*.png"))):
+        white = (rows - 18) ** 2 + (columns - 16 - number) ** 2 < 90
+        Image.fromarray(np.where(white, np.uint8(255), np.uint8(0))).save(root / "x.jpg", quality=60)
+        mask(path, np.asarray(Image.open(root / "x.jpg")))
+    (root / "x.jpg").unlink()
+
+
 def folder_as_image(root: Path) -> None:
     (root / TRAIN0).unlink()
     (root / TRAIN0).mkdir()

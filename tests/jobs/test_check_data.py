@@ -15,6 +15,7 @@ import torch
 from helpers.breaking import LABEL0, TRAIN0, clean, everywhere, noise, values
 from helpers.broken_data import CORPUS, PAGE, Broken, page
 from helpers.datasets import mask
+from helpers.formats import voc
 from helpers.sleeping import Sleeping
 from PIL import Image
 
@@ -174,6 +175,18 @@ def test_small_objects_are_no_specks(data: Path) -> None:
         label[::4, ::4], label[2::4, 2::4] = 1, 2
         mask(path, np.roll(label, number, axis=1))
     assert "specks" not in findings_by_kind(data)
+
+
+def test_files_that_come_with_a_layout_are_not_left_out(tmp_path: Path) -> None:
+    for name in ("SegmentationObject", "SegmentationClassVisualization", "others"):
+        mask(voc(tmp_path / name) / f"{name}/2007_1.png", values(0))
+        assert findings_by_kind(tmp_path / name)["unused"].count == (2 if name == "others" else 1)  # JPEGImages/2007_9
+    for number in range(2):
+        place = f"{('train', 'val')[number]}/ulm/ulm_{number}"
+        mask(tmp_path / f"city/leftImg8bit/{place}_leftImg8bit.png", noise(number))
+        for kind in ("labelIds", "color", "instanceIds"):
+            mask(tmp_path / f"city/gtFine/{place}_gtFine_{kind}.png", values(7, 26))
+    assert "unused" not in findings_by_kind(tmp_path / "city")
 
 
 def test_several_processes_find_the_same(data: Path) -> None:

@@ -7,6 +7,7 @@ black images, `turned` those about EXIF.
 """
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from globalconv.data.checks.duplicates import find_duplicates
 from globalconv.data.checks.levels import find_odd_levels
 from globalconv.data.checks.sample import MAX_VALUES, Facts, Finding, count_of
 from globalconv.data.checks.turned import find_turned
-from globalconv.data.datasets import list_used_files
+from globalconv.data.datasets import LAYOUTS_ON_DISK, list_used_files
 from globalconv.data.formats.pairing import list_files
 from globalconv.data.masks import CITYSCAPES_CLASSES, CITYSCAPES_LAST_ID, describe_valid_values, explain_wrong_values
 from globalconv.data.source import Source
@@ -27,6 +28,8 @@ from globalconv.geometry import STRIDE
 from globalconv.labels import IGNORE, LabelSpace
 from globalconv.runtime.text import abbreviate
 
+THIN = 0.05
+"""Classes are lines if less than this share of their pixels has four neighbours of the class."""
 SPECK, MIN_SPECKS, SPECKS_SHARE = 4, 50, 0.02
 """Parts of fewer pixels are specks. They are told of where a class has as many of them, where they are half of its
 parts, and where they hold less than this share of its pixels: else its objects are as small as that."""
@@ -52,6 +55,7 @@ def find_problems(samples: Sequence[Facts], listing_errors: Iterable[InputError]
         *_find_empty_masks(samples, source),
         *_find_missing_classes(samples, source.labels),
         *_find_odd_masks(samples, source.labels, drawn),
+        *_find_smeared_edges(samples),
         *_find_odd_files(samples),
         *find_odd_levels(samples),
         *find_turned(samples, drawn),
@@ -196,6 +200,24 @@ def _find_odd_masks(samples: Sequence[Facts], labels: LabelSpace, drawn: bool) -
     return findings
 
 
+def _find_smeared_edges(samples: Sequence[Facts]) -> list[Finding]:
+    """Find classes that are the edges of others: values that compression or interpolation made, in lossless files."""
+    crowded = [sample for sample in samples if sample.inner is not None]
+    pixels, inner = Counter[int](), Counter[int]()
+    for sample in crowded:
+        pixels.update({value: count for value, count in (sample.pixels or {}).items() if value != IGNORE})
+        inner.update(sample.inner or {})
+    thin = [value for value, count in sorted(pixels.items()) if inner[value] < THIN * count]
+    if not thin or len(thin) <= len(pixels) / 2:
+        return []
+    message = (
+        f"{len(thin)} of {len(pixels)} classes are lines without an inside ({abbreviate(thin)}), as values are that"
+        " JPEG, smoothing or resizing made at edges; save the masks anew from the original ones, as PNG, without"
+        " smoothing, resized by nearest neighbour"
+    )
+    return [Finding("warning", "smeared", message, len(crowded), tuple(sample.name for sample in crowded))]
+
+
 def _find_odd_files(samples: Sequence[Facts]) -> list[Finding]:
     """Find masks whose colours are not exact, small images, and files of several frames."""
     findings = []
@@ -215,12 +237,13 @@ def _find_odd_files(samples: Sequence[Facts]) -> list[Finding]:
             " features; enlarge or remove them"
         )
         findings.append(Finding("warning", "small", message, len(small), small))
+    rest = "in files of several frames or pages, of which the first counts; save another one alone if it is meant"
     if several := tuple(sample.name for sample in samples if sample.frames > 1):
-        message = (
-            f"{count_of(len(several), 'sample')} with files of several frames or pages, of which the first counts; save"
-            " another one alone if it is meant"
-        )
+        message = f"{count_of(len(several), 'image')} {rest}"
         findings.append(Finding("note", "frames", message, len(several), several))
+    if several := tuple(sample.name for sample in samples if sample.mask_frames > 1):
+        message = f"{count_of(len(several), 'mask')} {rest}"
+        findings.append(Finding("warning", "frames", message, len(several), several))
     return findings
 
 
@@ -255,7 +278,12 @@ def find_unused_images(root: Path, layout: str, drawn: bool) -> list[Finding]:
         used = list_used_files(root, layout)
     except InputError:  # reported where the splits are read
         return []
-    others = [path for path in list_files(root) if is_image(path) and path not in used]
+    beside = LAYOUTS_ON_DISK[layout].beside
+    others = [
+        path
+        for path in list_files(root)
+        if is_image(path) and path not in used and not re.search(beside, path.relative_to(root).as_posix())
+    ]
     real = {os.path.realpath(path) for path in used} if others else set()
     unused = [path.relative_to(root) for path in others if os.path.realpath(path) not in real]
     if not unused:

@@ -26,6 +26,8 @@ from globalconv.errors import InputError
 from globalconv.labels import IGNORE
 from globalconv.runtime.text import one_line
 
+CROWDED = 16
+"""In maps of so many classes, those are looked for that are lines alone, as smeared edges are."""
 THUMBNAIL = 16
 """Side of the grey thumbnails by which near-identical images are recognised."""
 
@@ -97,6 +99,8 @@ class Facts:
     """Pixels per class, `IGNORE` included."""
     parts: dict[int, dict[int, int]] | None = None
     """How many connected parts of each class have an area, by the area in pixels, ascending."""
+    inner: dict[int, int] | None = None
+    """Pixels per class whose four neighbours are of the class, in a map of `CROWDED` classes or more."""
     mask_digest: str = ""
     """Digest of the label map."""
     is_copy: bool = False
@@ -108,7 +112,8 @@ class Facts:
     stored: dict[int, int] | None = None
     """Pixels per value of a mask that holds values of no class; the commonest, at most `MAX_VALUES`."""
     frames: int = 1
-    """Number of frames or pages of the file, image or mask, that has most."""
+    """Number of frames or pages of the image's file."""
+    mask_frames: int = 1
     problems: tuple[Problem, ...] = ()
 
 
@@ -173,7 +178,8 @@ def _describe_headers(files: Sequence[Path]) -> dict[str, Any]:
     """Return the facts that stand in the headers of a sample's files, its image first."""
     traits = [frames_and_orientation(file) for file in files if file.suffix != MAT_SUFFIX] or [(1, 1)]
     return {
-        "frames": max(frames for frames, _ in traits),
+        "frames": traits[0][0],
+        "mask_frames": max((frames for frames, _ in traits[1:]), default=1),
         "orientation": traits[0][1],
         "mask_orientation": traits[1][1] if traits[1:] else 1,
     }
@@ -190,7 +196,21 @@ def _describe_label_map(label_map: Uint8Array) -> dict[str, Any]:
         box_hw = pixels_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]  # objects are smaller than the image
         areas = np.bincount(ndimage.label(box_hw, EIGHT_NEIGHBOURS)[0].ravel())[1:]
         parts[value] = dict(zip(*(column.tolist() for column in np.unique(areas, return_counts=True)), strict=True))
-    return {"pixels": pixels, "parts": parts, "mask_digest": hashlib.sha256(label_map.tobytes()).hexdigest()}
+    inner = _count_inner(label_map) if len(parts) >= CROWDED else None
+    return {
+        "pixels": pixels,
+        "parts": parts,
+        "inner": inner,
+        "mask_digest": hashlib.sha256(label_map.tobytes()).hexdigest(),
+    }
+
+
+def _count_inner(label_map: Uint8Array) -> dict[int, int]:
+    """Return, per value of a label map (H, W), how many pixels have four neighbours of the same value."""
+    centre = label_map[1:-1, 1:-1]
+    neighbours = (label_map[:-2, 1:-1], label_map[2:, 1:-1], label_map[1:-1, :-2], label_map[1:-1, 2:])
+    counts = np.bincount(centre[np.all([centre == beside for beside in neighbours], axis=0)], minlength=IGNORE + 1)
+    return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
 
 def _compare(image: Uint8Array, label_map: Uint8Array, files: Sequence[Path], facts: dict[str, Any]) -> dict[str, Any]:

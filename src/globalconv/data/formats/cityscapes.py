@@ -85,7 +85,13 @@ def read_split(root: Path, split: str, on_error: OnError = raise_error) -> tuple
     return pairs
 
 
-LAYOUT = Layout(recognise, list_splits, read_split, fixed_classes=lambda pairs, expected: (CITYSCAPES, LABEL_ID_MASKS))
+LAYOUT = Layout(
+    recognise,
+    list_splits,
+    read_split,
+    fixed_classes=lambda pairs, expected: (CITYSCAPES, LABEL_ID_MASKS),
+    beside=r"_gt(Fine|Coarse)_(color|instanceIds|labelTrainIds|instanceTrainIds)\.png$",
+)
 
 
 def list_frames(folder: Path, ending: str) -> dict[str, Path]:

@@ -39,3 +39,6 @@ class Layout:
 
     Its arguments are the pairs of a split and the classes that are expected, if any. It may return None.
     """
+    beside: str = "^$"
+    """A regular expression that is found in the relative paths of images that belong to the layout and that nothing
+    reads, such as masks of instances."""

@@ -124,7 +124,13 @@ def vocs_own_classes(
     return VOC, VOC_MASKS
 
 
-LAYOUT = Layout(recognise, list_splits, read_split, fixed_classes=vocs_own_classes)
+LAYOUT = Layout(
+    recognise,
+    list_splits,
+    read_split,
+    fixed_classes=vocs_own_classes,
+    beside=r"(^|/)(SegmentationObject\w*|SegmentationClass_?Visualization)/",
+)
 
 
 def _mask_folder(home: Path) -> Path:
