@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.breaking import LABEL0, TRAIN0, clean, everywhere, noise, values
+from helpers.breaking import LABEL0, TRAIN0, clean, everywhere, noise, values, write
 from helpers.broken_data import CORPUS, PAGE, Broken, page
 from helpers.datasets import mask
 from helpers.formats import voc
@@ -187,6 +187,16 @@ def test_files_that_come_with_a_layout_are_not_left_out(tmp_path: Path) -> None:
         for kind in ("labelIds", "color", "instanceIds"):
             mask(tmp_path / f"city/gtFine/{place}_gtFine_{kind}.png", values(7, 26))
     assert "unused" not in findings_by_kind(tmp_path / "city")
+
+
+def test_names_of_classes_in_a_file_that_is_not_read(data: Path) -> None:
+    write(data, "classes.txt", "sky\nroad\ntree\n")
+    assert "class-list" not in findings_by_kind(data)  # beside classes.json
+    (data / "classes.json").unlink()
+    finding = findings_by_kind(data)["class-list"]
+    assert finding.severity == "note" and "though there is classes.txt, which is not read" in finding.message
+    (data / "classes.txt").rename(data / "notes.txt")
+    assert "class-list" not in findings_by_kind(data)
 
 
 def test_several_processes_find_the_same(data: Path) -> None:

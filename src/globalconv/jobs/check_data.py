@@ -11,7 +11,12 @@ from pathlib import Path
 from globalconv.data.annotations import DrawnSource
 from globalconv.data.checks.causes import Case, find_causes
 from globalconv.data.checks.check_report import Report
-from globalconv.data.checks.rules import find_problems, find_unread_images, find_unused_images
+from globalconv.data.checks.rules import (
+    find_problems,
+    find_unread_class_list,
+    find_unread_images,
+    find_unused_images,
+)
 from globalconv.data.checks.sample import SEVERITIES, Facts, examine
 from globalconv.data.checks.summary import summarise
 from globalconv.data.datasets import (
@@ -99,6 +104,7 @@ def check_data(
         assert isinstance(root, Path)
         with _collect_warnings(told):
             findings += find_unused_images(root, layout, isinstance(first, DrawnSource)) + find_unread_images(root)
+            findings += find_unread_class_list(root, first.labels)
     findings += find_causes(Case(warning.severity, warning.kind, str(warning), warning.samples) for warning in told)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     summary = summarise(samples, first.labels)

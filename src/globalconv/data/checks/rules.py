@@ -28,6 +28,12 @@ from globalconv.geometry import STRIDE
 from globalconv.labels import IGNORE, LabelSpace
 from globalconv.runtime.text import abbreviate
 
+CLASS_LIST_NAMES = re.compile(
+    r"_?(class(es|_?names|_dict|_list|_?colou?rs)|label(s|_?map|_?names|_?colou?rs)|names|codes|palette|data|dataset|obj)"
+    r"\.(txt|csv|tsv|json|ya?ml|names|xlsx?|pbtxt)",
+    re.IGNORECASE,
+)
+"""Names of files in which tools write the names or colours of classes."""
 THIN = 0.05
 """Classes are lines if less than this share of their pixels has four neighbours of the class."""
 SPECK, MIN_SPECKS, SPECKS_SHARE = 4, 50, 0.02
@@ -245,6 +251,20 @@ def _find_odd_files(samples: Sequence[Facts]) -> list[Finding]:
         message = f"{count_of(len(several), 'mask')} {rest}"
         findings.append(Finding("warning", "frames", message, len(several), several))
     return findings
+
+
+def find_unread_class_list(root: Path, labels: LabelSpace) -> list[Finding]:
+    """Return one finding about files at `root` that seem to name the classes, where nothing else names them."""
+    if labels.class_names[0] != "class 0":
+        return []
+    names = [path.name for path in sorted(root.iterdir()) if CLASS_LIST_NAMES.fullmatch(path.name) and path.is_file()]
+    if not names:
+        return []
+    message = (
+        f"the classes have no names, though there is {abbreviate(names)}, which is not read; write the names into"
+        " classes.json or classes.csv"
+    )
+    return [Finding("note", "class-list", message)]
 
 
 def find_unread_images(root: Path) -> list[Finding]:
