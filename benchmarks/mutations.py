@@ -164,7 +164,7 @@ def judge(base: Base, root: Path, undamaged: Reading) -> tuple[str, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = difference(TRUTHS[base.reader], root, reading.samples)
-    except NotJudgedError as reason:
+    except (NotJudgedError, OSError) as reason:
         return ("same" if same else "unjudged"), str(reason)
     return ("silent", found) if found else ("same" if same else "other", "")
 

@@ -109,6 +109,15 @@ def test_vocs_colours_at_other_indices_in_all_masks_alike_are_told(tmp_path: Pat
         assert read(tmp_path) == EXPECTED
 
 
+def test_vocs_colour_of_void_at_another_index_is_told(tmp_path: Path) -> None:
+    """What an optimiser leaves of VOC's palette where few classes occur: void comes right after them."""
+    colours = [*voc_palette()[:3], voc_palette()[255]]
+    data(tmp_path, lambda values, number: with_palette(values, colours))
+    message = r"index 3 in \(224, 224, 192\), which is index 255 of VOC's palette, as all masks do"
+    with pytest.warns(InputWarning, match=message):
+        assert read(tmp_path) == EXPECTED
+
+
 @pytest.mark.parametrize("classes", [None, ["background", "crack"]])
 def test_white_before_black_in_all_palettes_is_told(classes: object, tmp_path: Path) -> None:
     maps = [np.minimum(values, 1) for values in MAPS]

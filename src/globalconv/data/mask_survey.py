@@ -179,16 +179,18 @@ def read_by_vocs_palette(survey: MaskSurvey) -> tuple[Colour, ...]:
 
 
 def _tell_of_moved_colours(survey: MaskSurvey) -> None:
-    """Warn of palettes that hold VOC's colours alone, and several of them at other indices, in all files alike."""
+    """Warn of palettes that hold VOC's colours alone, and several of them, or void's, at other indices in all files."""
     entries = sorted((index, colour) for index, colour in survey.palettes if colour is not None)
     moved = [(index, colour) for index, colour in entries if colour != VOC_COLOURS[index]]
-    if len(moved) < 2 or any(colour not in VOC_COLOURS for _, colour in entries):
+    chance = len(moved) < 2 and VOID_COLOUR not in dict(moved).values()
+    if chance or any(colour not in VOC_COLOURS for _, colour in entries):
         return
     index, colour = moved[0]
+    more = f", and {len(moved) - 1} more in others' colours" if moved[1:] else ""
     message = (
         f"{survey.first_files[index]}: its palette shows index {index} in {colour}, which is index"
-        f" {VOC_COLOURS.index(colour)} of VOC's palette, and {len(moved) - 1} more in others' colours, as all masks do;"
-        " masks are read by their indices: if the colours count, declare the colour of every class in classes.csv"
+        f" {VOC_COLOURS.index(colour)} of VOC's palette{more}, as all masks do; masks are read by"
+        " their indices: if the colours count, declare the colour of every class in classes.csv"
     )
     warnings.warn(InputWarning(message, "palette"), stacklevel=2)
 
