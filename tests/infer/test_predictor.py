@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import globalconv
 from globalconv.arrays import Uint8Array
-from globalconv.errors import InputError
+from globalconv.errors import InputError, InputWarning
 from globalconv.geometry import Geometry
 from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.prediction import MARK
@@ -363,3 +363,14 @@ def test_no_room_for_probabilities_is_a_refusal(brightest: Predictor, monkeypatc
 def test_images_are_held_for_a_batch_only_where_they_go_together(fields: dict[str, Any], held: int) -> None:
     settings = InferenceSettings(batch_size=8, **fields)
     assert Predictor(Brightest(), LABELS, "cpu", "float32", settings=settings).images_at_once == held
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("settings", [PLAIN, InferenceSettings(flip=True)])
+def test_scores_that_are_not_finite_are_told(value: float, settings: InferenceSettings) -> None:
+    network = Brightest()
+    with torch.no_grad():
+        network.scale.fill_(value)
+    predictor = Predictor(network, LABELS, "cpu", "float32", settings=settings)
+    with pytest.warns(InputWarning, match="scores that are no finite numbers"):
+        predictor(np.maximum(noise(4, 5), np.uint8(1)))

@@ -20,7 +20,7 @@ from globalconv.arrays import Float32Array, Uint8Array
 from globalconv.data.image_format import ImageFormat, declare_format
 from globalconv.data.image_rule import NamedImage, decide_format
 from globalconv.data.images import pixel_limit, read_image, to_rgb
-from globalconv.errors import InputError
+from globalconv.errors import InputError, InputWarning
 from globalconv.geometry import AS_THEY_ARE, STRIDE, Geometry
 from globalconv.infer.inference_settings import AUTO_TILE, PLAIN, WHOLE_PIXELS, InferenceSettings, check_settings
 from globalconv.infer.prediction import Prediction
@@ -47,6 +47,11 @@ TILED = (
 THIN_PIXELS = 2**21
 """Pixels, padding included, from which on an image that is mostly padding counts as thin: 1 x 400,000 pixels would be
 32 times as many, or 512 times where whole images are padded as in training."""
+
+NOT_FINITE = (
+    "the network computes scores that are no finite numbers, so the classes of these pixels mean nothing; look at its"
+    " weights, mean and std"
+)
 
 MAPPED_BYTES = 2**30
 """Probabilities larger than this are kept in a temporary file that is mapped into memory."""
@@ -294,7 +299,10 @@ class Predictor:
 
 def _classes(scores_NKHW: Tensor) -> Uint8Array:
     # max gives the same indices as argmax in a third of the time on a CPU.
-    classes: Uint8Array = scores_NKHW.max(1)[1].to(torch.uint8).cpu().numpy()
+    best_NHW, index_NHW = scores_NKHW.max(1)
+    if not bool(best_NHW.isfinite().all()):
+        warnings.warn(InputWarning(NOT_FINITE, "network"), stacklevel=2)
+    classes: Uint8Array = index_NHW.to(torch.uint8).cpu().numpy()
     return classes
 
 
