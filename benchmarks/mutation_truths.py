@@ -23,7 +23,7 @@ VOC_NAMES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person"
     " pottedplant sheep sofa train tvmonitor"
 ).split()
-LIMITS = (1, 255, 1023, 4095, 16383, 65535)  # the largest values of the depths that images have
+LIMITS = (1, 2, 4, 8, 16, 32, 64, 255, 1023, 4095, 16383, 65535)  # the largest values of the depths that images have
 
 _numbers: dict[str, int] = {"void": 0}
 
