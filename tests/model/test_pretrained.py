@@ -289,6 +289,16 @@ def test_tensors_that_hold_no_weights_are_refused(kind: str, whole: nn.Module, t
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
 
 
+def test_a_flipped_bit_in_the_weights_is_seen(whole: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    write(path, whole.state_dict())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"weights\.pth: .*damaged.*the checksum of weights/data/\d+ differs"):
+        Backbone("test_resnet").load(str(path))
+
+
 def test_a_negative_variance_is_refused(whole: nn.Module, tmp_path: Path) -> None:
     whole.state_dict()["bn1.running_var"][3] = -1e-6
     with pytest.raises(InputError, match=r"1 tensors with a negative variance \(bn1.running_var\)"):

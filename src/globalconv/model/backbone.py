@@ -39,7 +39,7 @@ class Backbone(nn.Module):
         if not isinstance(requested, str) or not timm.is_model(requested):
             close = difflib.get_close_matches(str(name).partition(".")[0].lower(), timm.list_models(), n=3)
             hint = f"did you mean {', '.join(map(repr, close))}?" if close else "timm.list_models() names them all"
-            raise InputError(f"backbone={name!r}: timm knows no such model; {hint}")
+            raise InputError(f"backbone={one_line(repr(name))}: timm knows no such model; {hint}")
         self.name = name
         self._set_normalisation(pretrained_config(name))
         self.norm_frozen = False

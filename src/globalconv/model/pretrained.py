@@ -184,6 +184,8 @@ def load_pickle(path: Path) -> Any:
             raise ValueError("its entries are compressed, which torch.save never does")
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
             raise ValueError("its entries are larger than the file")
+        if (damaged := archive.testzip()) is not None:  # torch does not look at the checksums that it writes
+            raise ValueError(f"the checksum of {damaged} differs")
     # torch warns about the protocols of some pickles, which are read or refused all the same.
     with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
