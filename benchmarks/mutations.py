@@ -169,19 +169,18 @@ def judge(base: Base, root: Path, undamaged: Reading) -> tuple[str, str]:
     return ("silent", found) if found else ("same" if same else "other", "")
 
 
-def run_inputs(settings: Settings, first: int, step: int, pipe: Connection) -> None:
-    """Send None when ready, then (number, outcome, seconds, words) of the inputs first, first + step, ... in turn."""
+def run_inputs(settings: Settings, scratch: Path, first: int, pipe: Connection) -> None:
+    """Send None when ready, then (number, outcome, seconds, words) of every input of this worker, from `first` on."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)  # libtiff writes about every damaged file
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     most = in_use + int(settings.memory * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    memory = Path("/dev/shm")
     undamaged: dict[tuple[str, str], Reading] = {}
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         pipe.send(None)
-        for number in range(first, settings.count, step):
+        for number in range(first, settings.count, settings.workers):
             base, _, files = make_input(settings, number)
             root = Path(folder, str(number))  # a new name every time: what is read is cached by name
             if (base.reader, base.name) not in undamaged:
@@ -231,6 +230,14 @@ class Worker:
 
 def run_all(settings: Settings) -> tuple[dict[str, Counter[str]], dict[str, float], list[dict[str, Any]]]:
     """Return the outcomes of every reader, its longest seconds, and the failures."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
+        return _run_workers(settings, Path(scratch))
+
+
+def _run_workers(
+    settings: Settings, scratch: Path
+) -> tuple[dict[str, Counter[str]], dict[str, float], list[dict[str, Any]]]:
     readers = settings.readers or tuple(by_reader())
     outcomes: dict[str, Counter[str]] = {reader: Counter() for reader in readers}
     slowest = dict.fromkeys(readers, 0.0)
@@ -247,7 +254,7 @@ def run_all(settings: Settings) -> tuple[dict[str, Counter[str]], dict[str, floa
 
     def start(first: int) -> Worker:
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=run_inputs, args=(settings, first, settings.workers, theirs), daemon=True)
+        process = context.Process(target=run_inputs, args=(settings, scratch, first, theirs), daemon=True)
         process.start()
         theirs.close()
         return Worker(process, ours, first)
