@@ -269,7 +269,8 @@ def _draw_cvat(canvas: Image.Image, shape: ET.Element, value: int) -> None:
         _check_coordinates(corners)
         if corners[0] > corners[2] or corners[1] > corners[3]:
             raise NotJudgedError("corners exchanged")
-        pen.rectangle(corners, fill=value, outline=value)
+        left, top, right, bottom = corners
+        _fill_outline(canvas, [left, top, right, top, right, bottom, left, bottom], value)
     elif shape.tag == "mask":
         lengths = [int(length) for length in fields["rle"].split(",")]
         left, top, width, height = (int(fields[name]) for name in ("left", "top", "width", "height"))
@@ -287,7 +288,7 @@ def _draw_cvat(canvas: Image.Image, shape: ET.Element, value: int) -> None:
         if len(points) < {"polygon": 3, "polyline": 2}.get(shape.tag, 1):
             raise MustTellError(f"a {shape.tag} of {len(points)} points")
         if shape.tag == "polygon":
-            pen.polygon(points, fill=value, outline=value)
+            _fill_outline(canvas, [v for point in points for v in point], value)
         elif shape.tag == "polyline":
             pen.line(points, fill=value, width=10)
         else:
@@ -295,3 +296,11 @@ def _draw_cvat(canvas: Image.Image, shape: ET.Element, value: int) -> None:
                 pen.ellipse([x - 5, y - 5, x + 5, y + 5], fill=value, outline=value)
     else:
         raise NotJudgedError(shape.tag)
+
+
+def _fill_outline(canvas: Image.Image, outline: list[float], value: int) -> None:
+    """Fill an outline as Datumaro does, which writes CVAT's own masks."""
+    from pycocotools import mask as tool
+
+    runs = tool.merge(tool.frPyObjects([outline], canvas.height, canvas.width))
+    canvas.paste(value, (0, 0), Image.fromarray(np.asarray(tool.decode(runs)) > 0))

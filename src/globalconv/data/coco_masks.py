@@ -29,7 +29,7 @@ def rasterise(segmentations: Sequence[Any], size: tuple[int, int]) -> BoolArray:
     try:
         from pycocotools import mask as coco
     except ImportError:
-        raise InputError("COCO needs pycocotools; pip install globalconv[coco]") from None
+        raise InputError("outlines of COCO and CVAT are filled by pycocotools; pip install globalconv[coco]") from None
     width, height = size
     encoded = []
     try:

@@ -40,14 +40,17 @@ def test_cvat_draws_by_z_order_then_by_the_file(tmp_path: Path) -> None:
             '<mask label="car" rle="1,2" left="0" top="0" width="2" height="2"/>',
             "is of 3 pixels, its box of 2x2",
         ),
-        ('<polygon label="car" points="1,1;5,5"/>', "a polygon of class 'car' has 2 points, and needs 3"),
+        ('<polygon label="car" points="1,1;5,5"/>', "an object of class 'car': a polygon of 4 numbers"),
         ("<polygon", "cannot be read as XML"),
         ('<polyline label="car" points="3,3"/>', "a linestrip of class 'car' has 1 point, and needs 2 or more"),
         ('<polygon label="" points="1,1;5,1;5,5"/>', "the field 'label' is ''; write a name there"),
         ('<polygon points="1,1;5,1;5,5"/>', "the field 'label' is missing"),
         ('<polygon label="car" points="1,1;5,1;5,5" rotation="30"/>', r"a polygon \(car\) covers no known pixels"),
-        ('<polygon label="car" points="41,1;45,1;45,5"/>', "a polygon of class 'car' lies outside of its image"),
-        ('<polygon label="car" points="nan,1;5,1;5,5"/>', "coordinates that are no numbers"),
+        (
+            '<polygon label="car" points="41,1;45,1;45,5"/>',
+            "an object of class 'car': a polygon lies outside of its image",
+        ),
+        ('<polygon label="car" points="nan,1;5,1;5,5"/>', "a coordinate of a polygon is no number"),
         ('<skeleton label="car"><points label="x" points="1,1"/></skeleton>', "a skeleton .* covers no known pixels"),
         (
             '<mask label="car" rle="10000000000" left="0" top="0" width="100000" height="100000"/>',
@@ -80,7 +83,23 @@ def test_cvat_turns_boxes_and_ellipses(tmp_path: Path) -> None:
     box = '<box label="car" xtl="4" ytl="6" xbr="16" ybr="10" rotation="90"/>'
     label_map = open_source(cvat(tmp_path, box), "all").label_map(0)
     rows, columns = np.nonzero(label_map)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (2, 14, 8, 12)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (2, 13, 8, 11)
+
+
+def test_areas_are_filled_as_cvats_own_masks_are(tmp_path: Path) -> None:
+    """Datumaro, which writes CVAT's masks, has pycocotools fill polygons, boxes (as polygons) and ellipses."""
+    coco = pytest.importorskip("pycocotools.mask", reason="pycocotools is optional")
+    cases = {
+        '<box label="car" xtl="3" ytl="2" xbr="9" ybr="7"/>': [3.0, 2.0, 9.0, 2.0, 9.0, 7.0, 3.0, 7.0],
+        '<box label="car" xtl="3.4" ytl="2.6" xbr="9.5" ybr="7.2"/>': [3.4, 2.6, 9.5, 2.6, 9.5, 7.2, 3.4, 7.2],
+        '<polygon label="car" points="2.0,1.0;20.5,3.25;11.0,13.75"/>': [2.0, 1.0, 20.5, 3.25, 11.0, 13.75],
+    }
+    for place, (shape, outline) in enumerate(cases.items()):
+        (root := tmp_path / str(place)).mkdir()
+        label_map = open_source(cvat(root, shape), "all").label_map(0)
+        expected = coco.decode(coco.merge(coco.frPyObjects([outline], *label_map.shape)))
+        assert ((label_map > 0) == expected).all() and expected.any()
+    assert (open_source(tmp_path / "0", "all").label_map(0) > 0).sum() == 6 * 5  # columns 3 to 8, rows 2 to 6
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,8 @@ def test_cvat(data: st.DataObject) -> None:
 
 
 def _cvat_shape(draw: Draw, name: str, box: Box, z: int) -> str:
-    left, top, right, bottom = box
+    left, top, last_column, last_row = box
+    right, bottom = last_column + 1, last_row + 1
     match pick(draw, "shape", "box", "polygon", "mask"):
         case "box":
             return (
@@ -250,7 +251,7 @@ def _cvat_shape(draw: Draw, name: str, box: Box, z: int) -> str:
         case "polygon":
             points = f"{left}.0,{top}.0;{right}.0,{top}.0;{right}.0,{bottom}.0;{left}.0,{bottom}.0"
             return f'<polygon label="{name}" points="{points}" z_order="{z}"></polygon>'
-    width, height = right - left + 1, bottom - top + 1
+    width, height = right - left, bottom - top
     rle = f"0, {width * height}"
     return (
         f'<mask label="{name}" rle="{rle}" left="{left}" top="{top}" width="{width}" height="{height}"'

@@ -3,6 +3,9 @@
 Shapes are drawn by their z-order, then in the order of the file. Classes are the labels of the task in its order, after
 a class "background" for pixels of no shape (unless a label is called so). An image's `subset`, where there are any, is
 its split. Polygons, boxes, masks, ellipses, polylines and points are drawn; cuboids and skeletons are refused.
+
+Polygons, boxes and ellipses are filled by pycocotools, as CVAT's own export of masks fills them (by Datumaro): a box
+from 2 to 5 covers three columns of pixels, where labelme's rectangle covers four.
 """
 
 import functools
@@ -16,6 +19,7 @@ import numpy as np
 
 from globalconv.arrays import BoolArray, FloatArray
 from globalconv.data.annotations import Drawing, DrawnSample, claimed_length, required_text, safe_name
+from globalconv.data.coco_masks import rasterise
 from globalconv.data.file_names import find_file
 from globalconv.data.formats.image_search import Entry, ImageIndex, find_images, written_name
 from globalconv.data.formats.layout import Layout
@@ -26,8 +30,8 @@ from globalconv.runtime.text import one_line
 
 FILE_NAME = "annotations.xml"
 
-POINT_LISTS = {"polygon": "polygon", "polyline": "linestrip", "points": "points"}
-"""CVAT's elements that are a list of points, and the kinds of `Shape` that they become."""
+POINT_LISTS = {"polyline": "linestrip", "points": "points"}
+"""CVAT's elements that are a list of points and no area, and the kinds of `Shape` that they become."""
 
 NOT_DRAWN = ("tag", "attribute")
 
@@ -130,23 +134,21 @@ def _make_shape(element: ET.Element, where: str) -> Shape:
     match element.tag:
         case "box":
             left, top, right, bottom = (float(fields[name]) for name in ("xtl", "ytl", "xbr", "ybr"))
-            if not float(fields.get("rotation", "0")):
-                return Shape("rectangle", ((left, top), (right, bottom)))
-            corners = np.array(((left, top), (right, top), (right, bottom), (left, bottom)))
-            return _rotated_polygon(corners, fields)
+            return _outline(np.array(((left, top), (right, top), (right, bottom), (left, bottom))), fields)
         case "ellipse":
             angle = np.linspace(0, 2 * np.pi, 128, endpoint=False)
             columns = float(fields["cx"]) + float(fields["rx"]) * np.cos(angle)
             rows = float(fields["cy"]) + float(fields["ry"]) * np.sin(angle)
-            return _rotated_polygon(np.stack([columns, rows], axis=1), fields)
+            return _outline(np.stack([columns, rows], axis=1), fields)
         case "mask":
             lengths = [int(length) for length in fields["rle"].split(",")]
             box = (int(fields["width"]), int(fields["height"]))
             corner = (float(fields["left"]), float(fields["top"]))
             return Shape("mask", (corner,), functools.partial(_decode_rows, lengths, box))
-        case tag if tag in POINT_LISTS and not float(fields.get("rotation", "0")):
+        case tag if tag in ("polygon", *POINT_LISTS) and not float(fields.get("rotation", "0")):
             pairs = (pair.split(",") for pair in fields["points"].split(";"))
-            return Shape(POINT_LISTS[tag], tuple((float(x), float(y)) for x, y in pairs))
+            points = tuple((float(x), float(y)) for x, y in pairs)
+            return _outline(np.array(points), {}) if tag == "polygon" else Shape(POINT_LISTS[tag], points)
     raise InputError(f"{where}: a {element.tag} ({fields.get('label')}) covers no known pixels; remove it or redraw it")
 
 
@@ -163,9 +165,13 @@ def _decode_rows(lengths: Sequence[int], box: tuple[int, int], size: tuple[int, 
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width)
 
 
-def _rotated_polygon(points: FloatArray, fields: Mapping[str, str]) -> Shape:
-    """Return the polygon of `points` (N, 2), (x, y), rotated about its centre: clockwise, as one sees the image."""
-    angle = np.deg2rad(float(fields.get("rotation", "0")))
-    centre = (points.min(axis=0) + points.max(axis=0)) / 2
-    rotation = np.array(((np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))))
-    return Shape("polygon", tuple((float(x), float(y)) for x, y in (points - centre) @ rotation + centre))
+def _outline(points: FloatArray, fields: Mapping[str, str]) -> Shape:
+    """Return the area in the outline `points` (N, 2), (x, y), turned about its centre by the field `rotation`.
+
+    Rotations are clockwise, as one sees the image.
+    """
+    if angle := np.deg2rad(float(fields.get("rotation", "0"))):
+        centre = (points.min(axis=0) + points.max(axis=0)) / 2
+        rotation = np.array(((np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))))
+        points = (points - centre) @ rotation + centre
+    return Shape("mask", ((0.0, 0.0),), functools.partial(rasterise, [[points.ravel().tolist()]]))
