@@ -248,6 +248,10 @@ FORGERIES: dict[str, tuple[Callable[[State], object], str]] = {
     "another optimizer": (
         lambda s: s.update(optimizer=torch.optim.AdamW([torch.zeros(2)]).state_dict()), "optimizer: not a state"
     ),
+    "no memory of the gradients": (put({}, "optimizer", "state"), "momentum_buffer of parameters is missing"),
+    "no memory of one": (put({}, "optimizer", "state", 3), "momentum_buffer of parameters is missing"),
+    "an empty memory": (put(None, "optimizer", "state", 3, "momentum_buffer"), "momentum_buffer .* has another"),
+    "NaN seconds": (put(nan, "state", "seconds"), "state: seconds=nan"),
     "fewer parameters": (lambda s: s["optimizer"]["param_groups"][0]["params"].pop(), "optimizer: not a state"),
     "another momentum": (put(0.1, "optimizer", "param_groups", 0, "momentum"), "momentum is 0.1 instead of 0.9"),
     "no momentum": (drop("optimizer", "param_groups", 1, "momentum"), "momentum is None instead of 0.9"),
@@ -291,3 +295,15 @@ def test_a_checkpoint_under_the_name_of_another_step_is_no_start(trained: Path, 
         pytest.raises(InputError, match=r"all 1 checkpoints are damaged \(its step is not that of its name\)"),
     ):
         load_newest(tmp_path, check())
+
+
+@pytest.mark.parametrize(
+    "optim", [{"momentum": 0.0}, {"algorithm": "adamw", "lr": 1e-3}, {"ema_decay": None, "nesterov": True}]
+)
+def test_checkpoints_of_other_optimisers_are_good(optim: dict[str, Any], blobs: Path, tmp_path: Path) -> None:
+    recipe = small_recipe(**optim)
+    train_until_killed(recipe, blobs, tmp_path / "run", 3)
+    network = build_network(recipe.model, THREE, 0, None, True, print)
+    for path in checkpoints(tmp_path / "run" / "checkpoints"):
+        state = torch.load(path, weights_only=True)
+        assert check_state(path, state, network, recipe.optim, ()) == ""

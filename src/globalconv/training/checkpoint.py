@@ -9,7 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import isnan
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -52,11 +52,15 @@ class TrainingState:
         for name, value in vars(state).items():
             is_score = name.endswith("score")
             kinds = (float, int, type(None)) if is_score else (float, int) if name == "seconds" else (int,)
-            most = 1 if is_score else state.step if name != "step" and name.endswith("step") else inf
-            if type(value) not in kinds or (value is not None and (value < 0 or value > most)):
-                raise ValueError(f"{name}={value!r}")  # a score of NaN is one of a split without labels
+            most = 1 if is_score else state.step if name != "step" and name.endswith("step") else MAX_NUMBER
+            # A score of NaN is one of a split without labels.
+            if type(value) not in kinds or not (value is None or 0 <= value <= most or (is_score and isnan(value))):
+                raise ValueError(f"{name}={one_line(repr(value))}")
         return state
 
+
+MAX_NUMBER = 10**12
+"""Bound on steps and seconds, 30,000 years."""
 
 _NAME = re.compile(r"step-(\d{9})\.ckpt")
 
@@ -162,7 +166,9 @@ def check_state(
         check_normalisation(*(state["normalisation"][name].flatten().tolist() for name in ("mean", "std")))
     except (KeyError, AttributeError, InputError) as error:
         return f"normalisation: {one_line(error)}"
-    problem = optimizer_misfit(build_optimizer(network, settings, frozen), state.get("optimizer"))
+    problem = optimizer_misfit(
+        build_optimizer(network, settings, frozen), state.get("optimizer"), state["state"]["step"] > 0
+    )
     return f"optimizer: {problem}" if problem else ""
 
 

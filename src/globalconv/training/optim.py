@@ -32,10 +32,11 @@ def build_optimizer(
     return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True)
 
 
-def optimizer_misfit(optimizer: torch.optim.Optimizer, saved: object) -> str:
+def optimizer_misfit(optimizer: torch.optim.Optimizer, saved: object, begun: bool) -> str:
     """Return in words what keeps `saved`, of any origin, from being a state of `optimizer`; "" if nothing.
 
-    `optimizer` is a fresh one for this question only: it may be left with some of the state.
+    `optimizer` is a fresh one for this question only: it may be left with some of the state. `begun` says whether steps
+    have been taken, which leave a memory of the gradients.
     """
     fresh = [{**group, "params": [tuple(p.shape) for p in group["params"]]} for group in optimizer.param_groups]
     try:
@@ -46,9 +47,14 @@ def optimizer_misfit(optimizer: torch.optim.Optimizer, saved: object) -> str:
         for name in before.keys() - {"lr", "params"}:
             if name not in group or type(group[name]) is not type(before[name]) or group[name] != before[name]:
                 return f"{name} is {one_line(group.get(name))} instead of {before[name]}"
+        memory = {"step", "exp_avg", "exp_avg_sq"} if "betas" in before else {"momentum_buffer"}
+        needs_memory = bool(before.get("momentum", True))
+        kept = [optimizer.state[parameter] for parameter in group["params"] if parameter in optimizer.state]
+        if needs_memory and ((begun and group["params"] and not kept) or any(state.keys() != memory for state in kept)):
+            return f"the {', '.join(sorted(memory))} of parameters is missing"
         for parameter in group["params"]:
-            for name, tensor in optimizer.state[parameter].items():
-                if tensor is None:  # of SGD without momentum
+            for name, tensor in optimizer.state.get(parameter, {}).items():
+                if tensor is None and not needs_memory:
                     continue
                 if not isinstance(tensor, Tensor) or tensor.shape != (() if name == "step" else parameter.shape):
                     return f"{name} of a parameter of shape {tuple(parameter.shape)} has another one"
