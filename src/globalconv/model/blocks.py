@@ -19,7 +19,7 @@ from globalconv.runtime.text import one_line
 
 HEADS = ("gcn", "pointwise", "conv", "stack")
 
-MAX_KERNEL = 4095
+MAX_KERNEL = 1023
 """Cells beyond any level of any image: the paper's largest kernel is 15, its levels are 16 to 128 cells wide."""
 
 

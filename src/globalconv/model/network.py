@@ -29,7 +29,7 @@ SETTINGS = (
 LATER_SETTINGS = {"head_width": None}
 """Settings that files of earlier versions lack -> the value that their networks have."""
 
-MAX_CLASSES, MAX_WIDTH, MAX_HEAD_WEIGHTS = 4096, 65_536, 2**31
+MAX_CLASSES, MAX_WIDTH, MAX_HEAD_WEIGHTS = 4096, 16_384, 2**31
 """Bounds that no network reaches (the paper's largest head, Table 3's stack, has 264 million weights): numbers from
 hostile files and slipped fingers are refused by them before anything is allocated."""
 
