@@ -48,7 +48,11 @@ class Case:
         return list(zip(self.recipe.stages.values(), stage_folders(out, self.recipe.stages).values(), strict=True))
 
 
-LATER = {"optim.hardest": None, **{f"model.{name}": value for name, value in keys.LATER_FIELDS.items()}}
+LATER = {
+    "data.white_level": None,
+    "optim.hardest": None,
+    **{f"model.{name}": value for name, value in keys.LATER_FIELDS.items()},
+}
 """Fields that recipes did not have when the first rows were made -> what they did then: no reason to drop a row."""
 
 

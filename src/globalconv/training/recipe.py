@@ -32,7 +32,7 @@ class SampleSettings:
     """Images per forward pass."""
     workers: int | None = None
     """Processes that decode samples; None takes half of the processor's cores, 0 decodes in the training process."""
-    white_level: float | None = None
+    white_level: float | None = field(default=None, kw_only=True)  # callers give those below by position
     """The value that is white in images of more than 8 bits; None: decided from the data, and told (docs/data.md)."""
 
 
