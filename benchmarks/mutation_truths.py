@@ -193,7 +193,7 @@ def _compare_palettes(stored: Sequence[tuple[str, Array, list[tuple[int, ...]]]]
     colours: dict[int, set[tuple[int, ...]]] = {}
     for _, values, palette in stored:
         for value in np.unique(values).tolist() if len(set(palette)) > 1 else ():  # one colour alone says nothing
-            if value < len(palette):
+            if value < min(len(palette), 255):  # 255 is void, whatever its colour
                 colours.setdefault(value, set()).add(palette[value])
     everywhere = [colour for of_index in colours.values() for colour in of_index]
     if any(len(of_index) > 1 for of_index in colours.values()):

@@ -12,7 +12,7 @@ from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from globalconv.errors import InputError
 from globalconv.runtime.signals import SIGNALS
@@ -88,80 +88,97 @@ def map_in_processes(
     `concurrent.futures`, which is still at work when a pool of killed processes is left: the end of the program may
     meet it while it closes what both of them use.
     """
-    chunks = [jobs[at : at + CHUNK] for at in range(0, len(jobs), CHUNK)]
-    waiting = deque(range(len(chunks)))
-    at_work: dict[Connection, int] = {}
-    """The chunk that the process at the other end works on."""
-    done: dict[int, list[R]] = {}
-    processes: list[BaseProcess] = []
-    connections: list[Connection] = []
+    workers = _Workers[J, R]([jobs[at : at + CHUNK] for at in range(0, len(jobs), CHUNK)], name)
+    # Before multiprocessing waits for its children, where this iterator is left and not closed.
+    atexit.register(workers.stop)
+    try:
+        workers.start(count, work, initializer, arguments)
+        for chunk in range(len(workers.chunks)):
+            while chunk not in workers.done:
+                workers.collect(None)
+            for result in workers.done.pop(chunk):
+                yield result
+                workers.collect(0)  # whoever takes the results may be slow, too
+    finally:
+        workers.stop()
+        atexit.unregister(workers.stop)
 
-    def stop() -> None:
+
+class _Workers(Generic[J, R]):
+    """Processes that work on chunks of jobs, and the results that are there."""
+
+    def __init__(self, chunks: Sequence[Sequence[J]], name: Callable[[J], str]) -> None:
+        self.chunks, self.name = chunks, name
+        self.done: dict[int, list[R]] = {}
+        """Results by the number of their chunk, until they are taken out."""
+        self._waiting = deque(range(len(chunks)))
+        self._at_work: dict[Connection, int] = {}
+        """The chunk that the process at the other end works on."""
+        self._processes: list[BaseProcess] = []
+        self._connections: list[Connection] = []
+
+    def start(
+        self,
+        count: int,
+        work: Callable[[J], R],
+        initializer: Callable[..., object] | None,
+        arguments: tuple[Any, ...],
+    ) -> None:
+        """Start at most `count` processes, each with a chunk to work on."""
+        context = get_context("spawn")
+        for _ in range(min(count, len(self.chunks))):
+            connection, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, work, initializer, arguments))
+            self._processes.append(process)
+            self._connections.append(connection)
+            try:
+                with hold_signals():
+                    process.start()
+            except ConnectionError:
+                raise self._death(0) from None
+            theirs.close()
+            self._hand_out(connection)
+
+    def collect(self, timeout: float | None) -> None:
+        """Take the results that are there, and give those who sent them more; wait for one if `timeout` is None."""
+        ready = wait([*self._at_work], timeout)
+        for connection in [one for one in self._at_work if one in ready]:
+            chunk = self._at_work.pop(connection)
+            try:
+                results, error = connection.recv()
+            except (EOFError, ConnectionError):
+                raise self._death(chunk) from None
+            if error is not None:
+                raise error
+            self.done[chunk] = results
+            self._hand_out(connection)
+
+    def stop(self) -> None:
         """Kill the processes: whatever they still do is for nobody."""
-        started = [process for process in processes if process.pid is not None]
+        started = [process for process in self._processes if process.pid is not None]
         for process in started:
             process.kill()
         for process in started:
             process.join()
             process.close()
-        for connection in connections:
+        for connection in self._connections:
             connection.close()
-        processes.clear()
+        self._processes.clear()
 
-    def hand_out(connection: Connection) -> None:
+    def _hand_out(self, connection: Connection) -> None:
         """Give a process that has nothing to do the next chunk, if there is one."""
-        if waiting:
-            at_work[connection] = chunk = waiting.popleft()
+        if self._waiting:
+            self._at_work[connection] = chunk = self._waiting.popleft()
             try:
-                connection.send(chunks[chunk])
+                connection.send(self.chunks[chunk])
             except ConnectionError:
-                raise _death(name(chunks[chunk][0])) from None
+                raise self._death(chunk) from None
 
-    def collect(timeout: float | None) -> None:
-        """Take the results that are there, and give those who sent them more; wait for one if `timeout` is None."""
-        ready = wait([*at_work], timeout)
-        for connection in [one for one in at_work if one in ready]:
-            chunk = at_work.pop(connection)
-            try:
-                results, error = connection.recv()
-            except (EOFError, ConnectionError):
-                raise _death(name(chunks[chunk][0])) from None
-            if error is not None:
-                raise error
-            done[chunk] = results
-            hand_out(connection)
-
-    atexit.register(stop)  # before multiprocessing waits for its children, where this iterator is left and not closed
-    try:
-        context = get_context("spawn")
-        for _ in range(min(count, len(chunks))):
-            connection, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, work, initializer, arguments))
-            processes.append(process)
-            connections.append(connection)
-            try:
-                with hold_signals():
-                    process.start()
-            except ConnectionError:
-                raise _death(name(jobs[0])) from None
-            theirs.close()
-            hand_out(connection)
-        for chunk in range(len(chunks)):
-            while chunk not in done:
-                collect(None)
-            for result in done.pop(chunk):
-                yield result
-                collect(0)  # whoever takes the results may be slow, too
-    finally:
-        stop()
-        atexit.unregister(stop)
-
-
-def _death(name: str) -> InputError:
-    return InputError(
-        f"{name}: a process died near this sample, most likely for lack of memory; look at its size, or give `workers`"
-        " 1"
-    )
+    def _death(self, chunk: int) -> InputError:
+        return InputError(
+            f"{self.name(self.chunks[chunk][0])}: a process died near this sample, most likely for lack of memory; look"
+            " at its size, or give `workers` 1"
+        )
 
 
 def _serve(
