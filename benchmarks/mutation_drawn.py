@@ -113,7 +113,7 @@ def _coco_pixels(tool: Any, outline: Any, shape: tuple[int, ...]) -> Array:
                 raise MustTellError("a polygon of too few numbers")
         runs = tool.merge(tool.frPyObjects(outline, height, width))
     else:
-        if outline.get("size", [height, width]) != [height, width]:
+        if outline.get("size") not in (None, [height, width]):  # one that is missing is the image's
             raise MustTellError("run lengths of another size")
         runs = {**outline, "size": [height, width]}
         counts = outline.get("counts")
