@@ -89,14 +89,8 @@ def check_data(
                 note(error)
     if not sources:
         raise next(iter(errors.values()), InputError(f"{format_root(root)}: has no split; name one with `splits`"))
-    first_split, first = next(iter(sources.items()))
-    for split, source in sources.items():
-        if source.labels.class_names != first.labels.class_names:
-            same_kind = " ".join(name for name in sources if name.partition(":")[0] == split.partition(":")[0])
-            raise InputError(
-                f"`splits` {split}: has other classes than {first_split}; check each by itself, as with"
-                f" `splits` {same_kind}"
-            )
+    _require_equal_classes(sources)
+    first = next(iter(sources.values()))
 
     samples = _examine_all(sources, workers)
     findings = find_problems(samples, errors.values(), first)
@@ -109,6 +103,18 @@ def check_data(
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     summary = summarise(samples, first.labels)
     return Report(root, layout or "by name", first.labels, sources, samples, tuple(findings), summary)
+
+
+def _require_equal_classes(sources: Mapping[str, Source]) -> None:
+    """Refuse splits that have other classes than the first: one report is about one label space."""
+    first_split, first = next(iter(sources.items()))
+    for split, source in sources.items():
+        if source.labels.class_names != first.labels.class_names:
+            same_kind = " ".join(name for name in sources if name.partition(":")[0] == split.partition(":")[0])
+            raise InputError(
+                f"`splits` {split}: has other classes than {first_split}; check each by itself, as with"
+                f" `splits` {same_kind}"
+            )
 
 
 @contextmanager
