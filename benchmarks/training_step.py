@@ -6,8 +6,9 @@
 A step is forward, loss, backward and SGD with momentum, under bfloat16 autocast in channels_last as `train` takes it,
 and of two networks as re-implementations do (float32, NCHW). The backbone (timm's, `features_only=True`) has no loss:
 it gets gradients of its features that were made before, in its own precision and layout, so that nothing is counted
-that is not its own forward and backward. --peers adds the decoders of segmentation-models-pytorch on the same encoder
-(extra `bench`), with the same loss.
+that is not its own forward and backward. Where it has depthwise convolutions, which `globalconv.model.depthwise` lets
+learn in float32, the same backbone as timm makes it is measured as well. --peers adds the decoders of
+segmentation-models-pytorch on the same encoder (extra `bench`), with the same loss.
 
 --json prints one line: backbone_ms, network_ms, ratio and path, of GCN + BR in bfloat16. Random weights and images:
 this is about time only.
@@ -21,16 +22,19 @@ from functools import partial
 import torch
 import tyro
 from common import compare, measure, print_rows, ratio, write_results
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 from globalconv import GlobalConvNet
 from globalconv.cost.latency import wait
 from globalconv.model.backbone import Backbone
+from globalconv.model.depthwise import DepthwiseConv, SameDepthwiseConv
 from globalconv.runtime.memory import keep_freed_memory
 from globalconv.training.loss import segmentation_loss, valid_pixels
 
 Build = Callable[[], nn.Module]
 BACKBONE, NETWORK = "backbone, bfloat16", "GCN + BR, bfloat16"
+OURS = (DepthwiseConv, SameDepthwiseConv)
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ def networks(settings: Settings) -> dict[str, Build]:
         "GCN": lambda: GlobalConvNet(classes, backbone, k, boundary_refinement=False),
         "GCN + BR": lambda: GlobalConvNet(classes, backbone, k),
     }
+    if any(isinstance(layer, OURS) for layer in Backbone(backbone).modules()):
+        known["backbone as timm makes it"] = lambda: as_timm_makes_it(Backbone(backbone).body)
     if settings.peers:
         import segmentation_models_pytorch as smp
 
@@ -80,6 +86,14 @@ def networks(settings: Settings) -> dict[str, Build]:
         known["smp DeepLabV3+"] = lambda: smp.DeepLabV3Plus(backbone, encoder_weights=None, classes=classes)
         known["smp Unet"] = lambda: smp.Unet(backbone, encoder_weights=None, classes=classes)
     return known
+
+
+def as_timm_makes_it(body: nn.Module) -> nn.Module:
+    """Give the depthwise convolutions of a backbone their own classes back, and return it."""
+    for layer in body.modules():
+        if type(layer) in OURS:
+            layer.__class__ = Conv2dSame if isinstance(layer, Conv2dSame) else nn.Conv2d
+    return body
 
 
 def cases(settings: Settings) -> dict[str, Callable[[], Callable[[], object]]]:

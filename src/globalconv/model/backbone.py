@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 import globalconv.model.resnet_gcn  # noqa: F401 (timm then knows resnet50_gcn by its name)
 from globalconv.errors import InputError
 from globalconv.geometry import STRIDE
+from globalconv.model.depthwise import learn_depthwise_in_float32
 from globalconv.model.pretrained import load_pretrained, pretrained_config
 from globalconv.runtime.text import one_line
 
@@ -44,6 +45,7 @@ class Backbone(nn.Module):
         self._set_normalisation(pretrained_config(name))
         self.norm_frozen = False
         self.body = _create_cut(name, out_indices=_level_indices(name))
+        learn_depthwise_in_float32(self.body)
         self.channels: tuple[int, ...] = tuple(self.body.feature_info.channels())
 
     def forward(self, images_N3PQ: Tensor) -> list[Tensor]:

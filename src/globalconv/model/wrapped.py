@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from globalconv.errors import InputError
 from globalconv.model.backbone import Backbone
+from globalconv.model.depthwise import learn_depthwise_in_float32
 from globalconv.model.network import GlobalConvNet, ImageNetwork
 
 
@@ -102,6 +103,7 @@ class Classifier(ImageNetwork):
             cut = Backbone(backbone)
         self.settings = {"backbone": backbone, "num_classes": num_classes}
         self.body = timm.create_model(backbone, pretrained=False, num_classes=num_classes)
+        learn_depthwise_in_float32(self.body)
         self.set_normalisation(cut.mean, cut.std)
 
     def forward(self, images_N3HW: Tensor) -> Tensor:

@@ -12,8 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.model.blocks import RowConv
+from globalconv.model.depthwise import DepthwiseConv
 
 _onednn = torch.ops.mkldnn
+
+_PLAIN = (nn.Conv2d.forward, RowConv.forward, DepthwiseConv.forward)
+"""Those that compute what `nn.Conv2d` does where nothing is learned."""
 
 LANES = 16
 """Output channels that are computed together, even if there are fewer (AVX-512 and AMX; AVX2 has half)."""
@@ -38,7 +42,7 @@ def is_available(dtype: torch.dtype) -> bool:
 
 def is_fusable(layer: nn.Module) -> bool:
     """Return whether a layer can become a `FusedConvolution`."""
-    plain = isinstance(layer, nn.Conv2d) and type(layer).forward in (nn.Conv2d.forward, RowConv.forward)
+    plain = isinstance(layer, nn.Conv2d) and type(layer).forward in _PLAIN
     return plain and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
