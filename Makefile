@@ -32,7 +32,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	  echo "make setup: no Python >= 3.11 with venv found (tried: $(strip $(PYTHONS))); install one or say make PYTHON=/path/to/python3.12" >&2; \
 	  exit 1; }
 	@echo "Installing into $(VENV): PyTorch is several GB, so the first time takes minutes"
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,log]"
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,log,pretrained]"
 	@touch $@
 
 demo: setup ## train Baseline and GCN + BR on generated scenes, compare both in a report

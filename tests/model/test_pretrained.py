@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from globalconv.errors import InputError
-from globalconv.model import pretrained
+from globalconv.model import weights_lookup
 from globalconv.model.backbone import Backbone
 from globalconv.model.network import GlobalConvNet
 
@@ -346,7 +346,9 @@ def test_a_name_that_is_neither_file_nor_tag(weights: str, message: str) -> None
 @pytest.mark.parametrize("weights", ["imagenet", "resnet18.tv_in1k", "tv_in1k"])
 def test_offline_is_a_stop_without_retries_and_with_the_remedy(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("waits for another try"))
-    with pytest.raises(InputError, match=r"could not fetch timm/resnet18\..*backbone_weights=PATH$") as caught:
+    with pytest.raises(
+        InputError, match=r"could not fetch timm/resnet18\..*backbone_weights=PATH, or train from scratch"
+    ) as caught:
         GlobalConvNet(2, "resnet18", 3, backbone_weights=weights)
     assert "\n" not in str(caught.value)
 
@@ -358,11 +360,11 @@ def test_an_unreachable_hub_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> No
         asked.append(timeout)
         raise ConnectionError("Name or service not known")
 
-    monkeypatch.setattr(pretrained, "get_hf_file_metadata", unreachable)
-    monkeypatch.setattr(pretrained, "hf_hub_download", lambda *_, **__: pytest.fail("downloaded"))
+    monkeypatch.setattr(weights_lookup, "get_hf_file_metadata", unreachable)
+    monkeypatch.setattr(weights_lookup, "hf_hub_download", lambda *_, **__: pytest.fail("downloaded"))
     with pytest.raises(InputError, match="Name or service not known"):
         Backbone("resnet18").load("imagenet")
-    assert asked == [pretrained.HUB_TIMEOUT_S]
+    assert asked == [weights_lookup.HUB_TIMEOUT_S]
 
 
 @pytest.mark.parametrize(("tag", "mean"), [("ra_in1k", 0.485), ("miil_in21k_ft_in1k", 0.0)])

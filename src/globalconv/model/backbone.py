@@ -16,7 +16,8 @@ import globalconv.model.resnet_gcn  # noqa: F401 (timm then knows resnet50_gcn b
 from globalconv.errors import InputError
 from globalconv.geometry import STRIDE
 from globalconv.model.depthwise import learn_depthwise_in_float32
-from globalconv.model.pretrained import load_pretrained, pretrained_config
+from globalconv.model.pretrained import load_pretrained
+from globalconv.model.weights_lookup import pretrained_config
 from globalconv.runtime.text import one_line
 
 STRIDES = (4, 8, 16, STRIDE)
@@ -31,7 +32,7 @@ class Backbone(nn.Module):
 
     `channels` holds four numbers, fine to coarse; `mean` and `std` (R, G, B of images in [0, 1]) are timm's for it.
     A tag in the name ("resnet50.a1_in1k") chooses mean and standard deviation, not weights; weights that are loaded by
-    their tag bring their own.
+    their tag bring their own. `weights_origin` says in words where `load` found them, None before.
     """
 
     def __init__(self, name: str) -> None:
@@ -44,6 +45,7 @@ class Backbone(nn.Module):
         self.name = name
         self._set_normalisation(pretrained_config(name))
         self.norm_frozen = False
+        self.weights_origin: str | None = None
         self.body = _create_cut(name, out_indices=_level_indices(name))
         learn_depthwise_in_float32(self.body)
         self.channels: tuple[int, ...] = tuple(self.body.feature_info.channels())
@@ -55,9 +57,10 @@ class Backbone(nn.Module):
     def load(self, weights: str) -> None:
         """Fill the backbone from "imagenet" (timm's default weights), a timm tag, or a file in timm's or torchvision's
         names; `InputError` where they cannot be had or do not fit."""
-        config = load_pretrained(self.body, self.name, weights)
-        if config is not None:
-            self._set_normalisation(config)
+        found = load_pretrained(self.body, self.name, weights)
+        self.weights_origin = found.origin
+        if found.config is not None:
+            self._set_normalisation(found.config)
 
     def _set_normalisation(self, config: Any) -> None:
         """Take mean and standard deviation from timm's configuration; None stands for ImageNet's."""

@@ -81,7 +81,8 @@ class GlobalConvNet(ImageNetwork):
     `head_width` m lets every head compute m channels, then a batch norm, a ReLU and a 1 x 1 convolution to the classes,
     instead of the scores themselves. It is not in the paper; without it, networks that are trained from scratch in few
     steps fall behind those with other decoders (docs/training.md).
-    `backbone_weights` is None (from scratch), "imagenet", a timm tag, or a file in timm's or torchvision's names.
+    `backbone_weights` is None or "none" (from scratch), "imagenet", a timm tag, or a file in timm's or torchvision's
+    names; `network.backbone.weights_origin` tells where they were found (docs/pretraining.md).
     `backbone_norm="frozen"` is `freeze_backbone_norm()` after that; call it later where weights come later.
 
     Deviations and choices where the paper is silent: the network itself normalises with the backbone's mean and
@@ -144,7 +145,7 @@ class GlobalConvNet(ImageNetwork):
         self.refine_sums = _refinements(3, num_classes, boundary_refinement)
         self.refine_output = _refinements(2, num_classes, boundary_refinement)
         self.upsamples = nn.ModuleList(build_upsampling(upsample, num_classes) for _ in range(5))
-        if backbone_weights is not None:
+        if backbone_weights not in (None, "none"):
             self.backbone.load(str(backbone_weights))
         self.set_normalisation(self.backbone.mean, self.backbone.std)
         if backbone_norm == "frozen":

@@ -1,8 +1,7 @@
 """Weights for a backbone: from a file or by timm's tag, under whatever names, into the cut model of `Backbone`.
 
-`load_pretrained` finds the file (`backbone_weights` may be a path: the one place in this room that knows of files),
-`read_tensors` reads it without running anything in it, and `_fit_names` translates the names of its tensors, which may
-be timm's, torchvision's, or those of a training script.
+`globalconv.model.weights_lookup` finds the file, `read_tensors` reads it without running anything in it, and
+`_fit_names` translates the names of its tensors, which may be timm's, torchvision's, or those of a training script.
 """
 
 import argparse
@@ -18,14 +17,13 @@ from typing import Any
 
 import timm
 import torch
-from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg, split_model_name_tag
+from timm.models import split_model_name_tag
 from torch import Tensor, nn
 
-from globalconv.errors import InputError, suggest
+from globalconv.errors import InputError
+from globalconv.model.weights_lookup import FoundWeights, find_weights
 from globalconv.runtime.text import one_line
 
 STATE_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
@@ -35,26 +33,21 @@ PREFIXES = ("module.", "_orig_mod.", "module.")
 """What DistributedDataParallel and torch.compile put before every name, in either order."""
 
 CLASSIFIERS = ("fc.", "classifier.", "head.")
-FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
 FLOATING = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 """Types of weights, also of files that other programs converted; the network computes with them as float32."""
 
-HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-HUB_TIMEOUT_S = 5.0
 
-
-def load_pretrained(body: nn.Module, name: str, weights: str) -> Any:
+def load_pretrained(body: nn.Module, name: str, weights: str) -> FoundWeights:
     """Fill `body`, the timm model `name` cut into levels, from `weights`: "imagenet", a timm tag or a file.
 
     The classifier may be absent from a file or of any shape; every other difference raises `InputError`.
-    Return timm's configuration of the weights, None for a file.
+    Return what the weights were taken from.
     """
-    path, config = Path(weights).expanduser(), None
-    if weights == "imagenet" or not path.is_file():
-        config = _find_config(name, weights)
-        path = _fetch_from_hub(weights, config)
-    expected = body.state_dict()
-    tensors = _fit_names(name, read_tensors(path), expected)
+    found = find_weights(name, weights)
+    expected, tensors = body.state_dict(), read_tensors(found.path)
+    if found.package is not None:
+        tensors = found.package.in_names_of(_whole_model(name).state_dict(), tensors)
+    tensors = _fit_names(name, tensors, expected)
     if difference := mismatch(expected, tensors):
         whole = any(tensor_name.startswith("backbone.") for tensor_name in tensors)
         hint = "; train from a whole network with `init_from`" if whole else ""
@@ -62,80 +55,7 @@ def load_pretrained(body: nn.Module, name: str, weights: str) -> Any:
     if problem := unusable(body, tensors):
         raise InputError(f"backbone_weights={weights}: {problem}; copy or download the file again, or give another")
     body.load_state_dict(tensors)
-    return config
-
-
-def pretrained_config(name: str) -> Any:
-    """Return timm's configuration of the model `name`, which may end in a tag; None where timm has none."""
-    try:
-        return get_pretrained_cfg(name)
-    except RuntimeError as error:
-        architecture, _ = split_model_name_tag(name)
-        raise InputError(f"backbone={name!r}: timm has no such weights; {_suggest_tag(architecture, name)}") from error
-
-
-def _find_config(name: str, weights: str) -> Any:
-    """Return timm's configuration of "imagenet" (timm's default weights of the model) or of a tag of the model.
-
-    A tag may stand alone or behind the model's name. `InputError` where the hub has no such weights.
-    """
-    architecture, _ = split_model_name_tag(name)
-    refusal = f"backbone_weights={weights}"
-    if weights == "imagenet":
-        config = pretrained_config(name)
-    else:
-        configs = get_arch_pretrained_cfgs(architecture)
-        full_name = weights if weights in configs else f"{architecture}.{weights}"
-        if full_name not in configs:
-            if Path(weights).is_dir():
-                raise InputError(f"{refusal}: a folder; give the file of weights in it")
-            if Path(weights).suffix in FILE_SUFFIXES or len(Path(weights).parts) > 1:
-                raise InputError(f"{refusal}: no such file")
-            if timm.is_model(weights) and split_model_name_tag(weights)[0] != architecture:
-                raise InputError(f"{refusal}: these are not weights of the backbone {architecture!r}")
-            raise InputError(
-                f"{refusal}: neither a file that exists, nor 'imagenet', nor a timm tag of {architecture!r};"
-                f" {_suggest_tag(architecture, weights)}"
-            )
-        config = configs[full_name]
-    if config is None or not config.hf_hub_id:
-        raise InputError(
-            f"{refusal}: timm has no weights for {architecture!r} on the hub; give a file of them, or train from"
-            f" scratch with backbone_weights=None"
-        )
-    return config
-
-
-def _suggest_tag(architecture: str, tag: str) -> str:
-    tags = get_arch_pretrained_cfgs(architecture)
-    return suggest(tag, tags) if tags else "it has none for this model"
-
-
-def _fetch_from_hub(weights: str, config: Any) -> Path:
-    """Return the file of timm's configuration `config` from the hub's cache, else download it.
-
-    The hub's own client retries a dead network for most of a minute, so one request without retries goes first.
-    """
-    repository, _, revision = config.hf_hub_id.partition("@")
-    revision = revision or None
-    files = (config.hf_hub_filename,) if config.hf_hub_filename else HUB_FILES
-    for file in files:
-        if isinstance(cached := try_to_load_from_cache(repository, file, revision=revision), str):
-            return Path(cached)
-    try:
-        for file in files:
-            try:
-                get_hf_file_metadata(hf_hub_url(repository, file, revision=revision), timeout=HUB_TIMEOUT_S)
-            except EntryNotFoundError:
-                continue
-            return Path(hf_hub_download(repository, file, revision=revision))
-        reason = f"the repository has none of {', '.join(files)}"
-    except Exception as error:  # whatever the client's transport raises: no network, no rights, no space
-        reason = one_line(error)
-    raise InputError(
-        f"backbone_weights={weights}: could not fetch {repository} ({reason}); go online once, or download its"
-        f" {files[0]} elsewhere and give backbone_weights=PATH"
-    )
+    return found
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -269,8 +189,7 @@ def _fit_names(name: str, state: dict[str, Tensor], expected: Mapping[str, Tenso
     compared with every dot as an underscore and without the prefix. Names that are not timm's are translated:
     torchvision's by us, others by timm's own `checkpoint_filter_fn` of the model.
     """
-    with torch.device("meta"):
-        whole = timm.create_model(name, pretrained=False)
+    whole = _whole_model(name)
     whole_names = {_flatten(key) for key in whole.state_dict()}
     expected_by_flat_name = {}
     for key in expected:
@@ -296,6 +215,12 @@ def _fit_names(name: str, state: dict[str, Tensor], expected: Mapping[str, Tenso
         if flat not in cut_off and not is_classifier:
             fitted[expected_by_flat_name.get(flat, key)] = tensor
     return fitted
+
+
+def _whole_model(name: str) -> Any:
+    """Return timm's model `name`, uncut, without memory for its weights."""
+    with torch.device("meta"):
+        return timm.create_model(name, pretrained=False)
 
 
 def _flatten(name: str) -> str:

@@ -96,6 +96,7 @@ def run_training(
             init_from = Path(recorded)
         resumes = bool(checkpoints(run.checkpoints))
         network = built = build_network(recipe.model, train_source.labels, recipe.seed, init_from, resumes, log)
+        dataset["backbone_weights"] = built.backbone.weights_origin
         check_batch_norm(network, recipe.model, recipe.data, log)
         if resumes and recipe.model.backbone_norm == "frozen":
             to_freeze = [p for layer in batch_norms(built.backbone) for p in layer.parameters(recurse=False)]

@@ -152,9 +152,14 @@ class ModelSettings:
     upsample: Literal["deconv", "bilinear"] = "deconv"
     """Learned x2 deconvolutions that start bilinear, or fixed bilinear interpolation."""
     backbone_weights: str | None = None
-    """None (from scratch), "imagenet", a timm tag, or a local file."""
+    """None or none (from scratch), "imagenet", a timm tag, or a local file; docs/pretraining.md says where the weights
+    of the second and third are looked for."""
     backbone_norm: Literal["train", "frozen"] = "train"
     """Batch norm of the backbone: learnt, or fixed at the statistics of the loaded weights."""
+
+    def __post_init__(self) -> None:
+        if self.backbone_weights == "none":  # one value for one thing, in recipe.json and where recipes are compared
+            object.__setattr__(self, "backbone_weights", None)
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments of `globalconv.GlobalConvNet` that shape the network of a given number of classes."""

@@ -120,7 +120,8 @@ def build_network(
 ) -> GlobalConvNet:
     """Return a network with the weights in the folder `init_from`, or fresh ones.
 
-    Fresh weights are a function of the seed, those of the backbone as `settings` say. Where the weights of the whole
+    Fresh weights are a function of the seed, those of the backbone as `settings` say; the log tells where these were
+    found. Where the weights of the whole
     network are loaded, none are loaded for the backbone first. Where a run `resumes`, all weights are still to come
     from its checkpoint, and the batch norms are frozen after that.
     """
@@ -129,6 +130,8 @@ def build_network(
     network = GlobalConvNet(labels.num_classes, **settings.architecture(), backbone_weights=backbone_weights)
     if resumes:
         return network
+    if network.backbone.weights_origin is not None:
+        log(f"weights     {network.backbone.weights_origin}")
     if init_from is not None:
         log(f"init from   {load_initial_weights(network, init_from, labels)}")
     if settings.backbone_norm == "frozen":
@@ -156,5 +159,5 @@ def measure_class_weights(source: Source, kind: str, device: torch.device, log: 
         pixels = count_class_pixels(source, lambda done, total: progress.update(done, total=total))
     weights_K = compute_class_weights(pixels, kind)
     pairs = zip(source.labels.class_names, weights_K.tolist(), strict=True)
-    log(f"weights     {', '.join(f'{name} {weight:.2f}' for name, weight in pairs)}")
+    log(f"loss        class weights {', '.join(f'{name} {weight:.2f}' for name, weight in pairs)}")
     return torch.as_tensor(weights_K, dtype=torch.float32, device=device)

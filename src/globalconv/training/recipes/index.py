@@ -1,9 +1,11 @@
 """All recipes: plain functions that return one, under their names on the command line."""
 
 import inspect
+import textwrap
 from collections.abc import Callable
 
 from globalconv.errors import InputError, suggest
+from globalconv.model.weights_packages import describe_packages
 from globalconv.training.recipe import Recipe, StagedRecipe
 from globalconv.training.recipes.camvid import camvid
 from globalconv.training.recipes.cityscapes import cityscapes, cityscapes_modern
@@ -46,6 +48,13 @@ def recipe_named(name: str) -> Recipe | StagedRecipe:
 def description(name: str) -> str:
     """Return the docstring of the recipe of this name."""
     return inspect.getdoc(_ALL[name]) or ""
+
+
+def pretrained_backbones() -> str:
+    """Return which backbones have weights in packages, which need no hub, and which of these are installed."""
+    return "backbone weights from packages, without the hub (--model.backbone-weights imagenet)\n" + textwrap.indent(
+        describe_packages(), "    "
+    )
 
 
 def first_line(name: str) -> str:
