@@ -115,9 +115,18 @@ def network_blocks(network: nn.Module) -> list[NetworkBlock]:
         children = [NetworkBlock(name, (child,)) for name, child in network.named_children()]
         return children or [NetworkBlock(type(network).__name__, (network,))]
     levels = list(LEVELS.values())[1:]
-    return [
+    blocks = [
         *_backbone_blocks(network.backbone.body),
-        *(NetworkBlock(f"head {level}", (head,)) for level, head in zip(levels, network.heads, strict=True)),
+        *(NetworkBlock(f"head {level}", (head,)) for level, head in zip(levels, network.level_heads, strict=True)),
+    ]
+    if network.settings["decoder"] == "features":
+        return [
+            *blocks,
+            NetworkBlock("refinements after sums", tuple(network.decoder.refinements)),
+            NetworkBlock("scores", (network.decoder.to_scores,)),
+        ]
+    return [
+        *blocks,
         NetworkBlock("refinements after heads", tuple(network.refine_heads)),
         NetworkBlock("refinements after sums", tuple(network.refine_sums)),
         NetworkBlock("refinements at output", tuple(network.refine_output)),
@@ -138,6 +147,9 @@ def _backbone_blocks(body: Any) -> list[NetworkBlock]:
         if level := ends.get(name):
             modules_of.setdefault(level, []).extend(since_last)
             since_last = []
+    if hasattr(body, "conv_head"):  # the last convolution of an EfficientNet, which belongs to no level of timm's
+        modules_of.setdefault(LEVELS[32], []).extend(since_last)
+        since_last = []
     if since_last or not modules_of.keys() >= set(list(LEVELS.values())[1:]):
         return [NetworkBlock("backbone", (body,))]
     return [NetworkBlock(level, tuple(modules)) for level, modules in modules_of.items()]

@@ -9,6 +9,7 @@ from typing import Any, Self
 import timm
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -33,9 +34,11 @@ class Backbone(nn.Module):
     `channels` holds four numbers, fine to coarse; `mean` and `std` (R, G, B of images in [0, 1]) are timm's for it.
     A tag in the name ("resnet50.a1_in1k") chooses mean and standard deviation, not weights; weights that are loaded by
     their tag bring their own. `weights_origin` says in words where `load` found them, None before.
+    `last_convolution` adds to res-5 the 1 x 1 convolution by which timm's EfficientNets widen it before they pool (320
+    to 1,280 channels in Lite0), which is pre-trained as the rest is; other models end with res-5 and stay as they are.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, last_convolution: bool = False) -> None:
         super().__init__()
         requested: Any = name  # settings come from files as well
         if not isinstance(requested, str) or not timm.is_model(requested):
@@ -49,10 +52,20 @@ class Backbone(nn.Module):
         self.body = _create_cut(name, out_indices=_level_indices(name))
         learn_depthwise_in_float32(self.body)
         self.channels: tuple[int, ...] = tuple(self.body.feature_info.channels())
+        self.has_last_convolution = False
+        if last_convolution and not hasattr(self.body, "conv_head"):
+            whole = timm.create_model(name, pretrained=False, num_classes=0)
+            if isinstance(whole, EfficientNet):
+                self.body.conv_head, self.body.bn2 = whole.conv_head, whole.bn2
+                self.channels = (*self.channels[:3], whole.num_features)
+                self.has_last_convolution = True
 
     def forward(self, images_N3PQ: Tensor) -> list[Tensor]:
         """Return features_NChw of the four levels, fine to coarse; P and Q are multiples of 32."""
-        return _features(self.body, images_N3PQ)
+        features = _features(self.body, images_N3PQ)
+        if self.has_last_convolution:
+            features[3] = self.body.bn2(self.body.conv_head(features[3]))
+        return features
 
     def load(self, weights: str) -> None:
         """Fill the backbone from "imagenet" (timm's default weights), a timm tag, or a file in timm's or torchvision's

@@ -15,18 +15,25 @@ from globalconv.errors import InputError, suggest
 from globalconv.geometry import STRIDE
 from globalconv.model.backbone import STRIDES, Backbone
 from globalconv.model.blocks import BoundaryRefinement, build_head, check_kernel_size, head_weights
+from globalconv.model.feature_decoder import FeatureDecoder
 from globalconv.runtime.text import one_line
 
 UPSAMPLES = ("deconv", "bilinear")
+
+DECODERS = ("scores", "features")
+
+FEATURE_WIDTH = 128
+"""Channels of decoder "features" where no `head_width` is given."""
 
 NORMS = ("train", "frozen")
 
 SETTINGS = (
     "num_classes", "backbone", "kernel_size", "head", "stack_width", "head_width", "boundary_refinement", "upsample",
+    "decoder",
 )  # fmt: skip
 """Constructor arguments that rebuild a network around saved weights."""
 
-LATER_SETTINGS = {"head_width": None}
+LATER_SETTINGS = {"head_width": None, "decoder": "scores"}
 """Settings that files of earlier versions lack -> the value that their networks have."""
 
 MAX_CLASSES, MAX_WIDTH, MAX_HEAD_WEIGHTS = 4096, 16_384, 2**31
@@ -81,6 +88,9 @@ class GlobalConvNet(ImageNetwork):
     `head_width` m lets every head compute m channels, then a batch norm, a ReLU and a 1 x 1 convolution to the classes,
     instead of the scores themselves. It is not in the paper; without it, networks that are trained from scratch in few
     steps fall behind those with other decoders (docs/training.md).
+    `decoder` "scores" is Figure 2A. "features" sums features in place of scores (`FeatureDecoder`, not in the paper):
+    `head_width` channels (by default 128), depthwise large kernels where the head is "gcn", none where it is
+    "pointwise"; it interpolates bilinearly, whatever `upsample` says.
     `backbone_weights` is None or "none" (from scratch), "imagenet", a timm tag, or a file in timm's or torchvision's
     names; `network.backbone.weights_origin` tells where they were found (docs/pretraining.md).
     `backbone_norm="frozen"` is `freeze_backbone_norm()` after that; call it later where weights come later.
@@ -104,6 +114,7 @@ class GlobalConvNet(ImageNetwork):
         backbone_weights: str | None = None,
         backbone_norm: str = "train",
         head_width: int | None = None,
+        decoder: str = "scores",
     ) -> None:
         super().__init__()
         kernel_sizes = _per_level("kernel_size", kernel_size)
@@ -112,10 +123,12 @@ class GlobalConvNet(ImageNetwork):
         _check_settings(num_classes, kernel_sizes, heads, stack_widths, head_width)
         if not isinstance(boundary_refinement, bool):
             raise InputError(f"boundary_refinement={one_line(repr(boundary_refinement))}: give True or False")
-        for name, value, choices in (("upsample", upsample, UPSAMPLES), ("backbone_norm", backbone_norm, NORMS)):
+        for name, value, choices in (
+            ("upsample", upsample, UPSAMPLES), ("backbone_norm", backbone_norm, NORMS), ("decoder", decoder, DECODERS),
+        ):  # fmt: skip
             if value not in choices:
                 raise InputError(f"{name}={one_line(repr(value))}: {suggest(one_line(value), choices)}")
-        self.backbone = Backbone(backbone)
+        self.backbone = Backbone(backbone, last_convolution=decoder == "features")
         for kind, channels, k, width in zip(heads, self.backbone.channels, kernel_sizes, stack_widths, strict=True):
             if (count := head_weights(kind, channels, head_width or num_classes, k, width)) > MAX_HEAD_WEIGHTS:
                 raise InputError(
@@ -129,27 +142,49 @@ class GlobalConvNet(ImageNetwork):
             "kernel_size": tuple(1 if kind == "pointwise" else k for kind, k in zip(heads, kernel_sizes, strict=True)),
             "head": heads,
             "stack_width": _one_if_equal(stack_widths),
-            "head_width": head_width,
+            "head_width": FEATURE_WIDTH if decoder == "features" and head_width is None else head_width,
             "boundary_refinement": boundary_refinement,
-            "upsample": upsample,
+            "upsample": "bilinear" if decoder == "features" else upsample,
+            "decoder": decoder,
         }
-        self.heads = nn.ModuleList()
-        for kind, channels, k, width in zip(heads, self.backbone.channels, kernel_sizes, stack_widths, strict=True):
-            level_head = build_head(kind, channels, head_width or num_classes, k, width)
-            if head_width is not None:
-                to_scores = nn.Conv2d(head_width, num_classes, 1)
-                level_head = nn.Sequential(level_head, nn.BatchNorm2d(head_width), nn.ReLU(), to_scores)
-            self.heads.append(level_head)
-        # Named by their place in Figure 2A: four after the heads, three after the sums, two near the output.
-        self.refine_heads = _refinements(4, num_classes, boundary_refinement)
-        self.refine_sums = _refinements(3, num_classes, boundary_refinement)
-        self.refine_output = _refinements(2, num_classes, boundary_refinement)
-        self.upsamples = nn.ModuleList(build_upsampling(upsample, num_classes) for _ in range(5))
+        if decoder == "features":
+            self.decoder = FeatureDecoder(
+                self.backbone.channels, num_classes, self.settings["head_width"], heads, kernel_sizes,
+                boundary_refinement,
+            )  # fmt: skip
+        else:
+            self._add_score_decoder(kernel_sizes, heads, stack_widths)
         if backbone_weights not in (None, "none"):
             self.backbone.load(str(backbone_weights))
         self.set_normalisation(self.backbone.mean, self.backbone.std)
         if backbone_norm == "frozen":
             self.freeze_backbone_norm()
+
+    def _add_score_decoder(
+        self, kernel_sizes: tuple[int, ...], heads: tuple[str, ...], stack_widths: tuple[int | None, ...]
+    ) -> None:
+        """Build what follows the backbone in Figure 2A."""
+        num_classes, width = self.settings["num_classes"], self.settings["head_width"]
+        refined = self.settings["boundary_refinement"]
+        self.heads = nn.ModuleList()
+        for kind, channels, k, stack_width in zip(
+            heads, self.backbone.channels, kernel_sizes, stack_widths, strict=True
+        ):
+            level_head = build_head(kind, channels, width or num_classes, k, stack_width)
+            if width is not None:
+                to_scores = nn.Conv2d(width, num_classes, 1)
+                level_head = nn.Sequential(level_head, nn.BatchNorm2d(width), nn.ReLU(), to_scores)
+            self.heads.append(level_head)
+        # Named by their place in Figure 2A: four after the heads, three after the sums, two near the output.
+        self.refine_heads = _refinements(4, num_classes, refined)
+        self.refine_sums = _refinements(3, num_classes, refined)
+        self.refine_output = _refinements(2, num_classes, refined)
+        self.upsamples = nn.ModuleList(build_upsampling(self.settings["upsample"], num_classes) for _ in range(5))
+
+    @property
+    def level_heads(self) -> nn.ModuleList:
+        """The heads after res-2 .. res-5, of either decoder."""
+        return self.heads if self.settings["decoder"] == "scores" else self.decoder.heads
 
     def freeze_backbone_norm(self) -> None:
         """Fix statistics and affine weights of the backbone's batch norms for good; see `Backbone.freeze_norm`."""
@@ -159,6 +194,12 @@ class GlobalConvNet(ImageNetwork):
         """Return logits_NKHW of images_N3HW (RGB, uint8 or float in [0, 1])."""
         height, width = images_N3HW.shape[-2:]
         features = self.backbone(self.normalise_and_pad(images_N3HW))
+        logits_NKPQ = self._sum_scores(features) if self.settings["decoder"] == "scores" else self.decoder(features)
+        # Slicing off nothing would still cost the backward pass a zeroed copy of all scores.
+        return logits_NKPQ if logits_NKPQ.shape[-2:] == (height, width) else logits_NKPQ[..., :height, :width]
+
+    def _sum_scores(self, features: Sequence[Tensor]) -> Tensor:
+        """Return logits_NKPQ of the features of the four levels, as in Figure 2A."""
         scores = [
             refine(head(features_NChw))
             for features_NChw, head, refine in zip(features, self.heads, self.refine_heads, strict=True)
@@ -168,8 +209,7 @@ class GlobalConvNet(ImageNetwork):
             path_NKhw = self.upsamples[step + 1](self.refine_sums[step](path_NKhw + scores[level]))
         path_NKhw = self.upsamples[4](self.refine_output[0](path_NKhw))
         logits_NKPQ: Tensor = self.refine_output[1](path_NKhw)
-        # Slicing off nothing would still cost the backward pass a zeroed copy of all scores.
-        return logits_NKPQ if logits_NKPQ.shape[-2:] == (height, width) else logits_NKPQ[..., :height, :width]
+        return logits_NKPQ
 
 
 def check_normalisation(mean: object, std: object) -> None:

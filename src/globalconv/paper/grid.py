@@ -214,7 +214,7 @@ def network_size(recipe: Recipe, num_classes: int) -> dict[str, Any]:
         network = GlobalConvNet(num_classes, **recipe.model.architecture())
     height, width = recipe.data.augmentation.crop
     cost = network_cost(network, height, width)
-    head = network.heads[-1]
+    head = network.level_heads[-1]
     return {
         "parameters": cost.weights,
         "head_parameters": sum(p.numel() for name, p in head.named_parameters() if name.endswith("weight")),

@@ -21,7 +21,7 @@ from globalconv.training.training_splits import fingerprint, open_splits, sample
 IRRELEVANT_FIELDS = ("device", "evaluate_every", "checkpoint_every", "log_every")
 """Fields that do not change the last weights of a training; nor does `data.workers`."""
 
-LATER_FIELDS = {"head_width": ModelSettings.head_width}
+LATER_FIELDS = {"head_width": ModelSettings.head_width, "decoder": "scores"}
 """Fields of `model` that the first results lack -> their value there, which changes no key."""
 
 KEY_DIGITS = 12

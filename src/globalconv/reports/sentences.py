@@ -30,7 +30,8 @@ def describe(subject: Subject) -> str:
         "conv": f"k x k convolutions, {sizes}",
         "stack": f"stacks of 3 x 3 convolutions, {sizes}",
     }.get(heads[0] if len(set(heads)) == 1 else "", f"heads {', '.join(heads)}, {sizes}")
-    width = f", heads of {settings['head_width']} channels" if settings["head_width"] else ""
+    kind = ", features summed in place of scores" if settings["decoder"] == "features" else ""
+    width = f"{kind}, heads of {settings['head_width']} channels" if settings["head_width"] else ""
     refined = "with Boundary Refinement" if settings["boundary_refinement"] else "without Boundary Refinement"
     return f"{subject.name}: {words}{width}, {refined}, over {settings['backbone']}"
 

@@ -146,16 +146,18 @@ class ModelSettings:
     """Channels m inside head "stack"; one, or four (res-2 .. res-5); None takes the level's own."""
     head_width: int | None = None
     """Channels of every head before a batch norm, a ReLU and a 1x1 convolution to the classes; None: none of these, as
-    in the paper. 64 is worth trying from scratch (docs/training.md)."""
+    in the paper. With decoder "features" the channels that are summed; None takes 128 (docs/training.md)."""
     boundary_refinement: bool = True
     """The nine Boundary Refinement blocks."""
     upsample: Literal["deconv", "bilinear"] = "deconv"
-    """Learned x2 deconvolutions that start bilinear, or fixed bilinear interpolation."""
+    """Learned x2 deconvolutions that start bilinear, or fixed bilinear interpolation; of decoder "scores"."""
     backbone_weights: str | None = None
     """None or none (from scratch), "imagenet", a timm tag, or a local file; docs/pretraining.md says where the weights
     of the second and third are looked for."""
     backbone_norm: Literal["train", "frozen"] = "train"
     """Batch norm of the backbone: learnt, or fixed at the statistics of the loaded weights."""
+    decoder: Literal["scores", "features"] = field(default="scores", kw_only=True)
+    """What is summed from coarse to fine: the scores of the classes (the paper), or features (docs/training.md)."""
 
     def __post_init__(self) -> None:
         if self.backbone_weights == "none":  # one value for one thing, in recipe.json and where recipes are compared
@@ -175,6 +177,7 @@ class ModelSettings:
             "head_width": self.head_width,
             "boundary_refinement": self.boundary_refinement,
             "upsample": self.upsample,
+            "decoder": self.decoder,
         }
 
 
