@@ -52,6 +52,7 @@ LATER = {
     "data.white_level": None,
     "optim.hardest": None,
     **{f"model.{name}": value for name, value in keys.LATER_FIELDS.items()},
+    **{f"optim.{name}": value for name, value in keys.LATER_OPTIM_FIELDS.items()},
 }
 """Fields that recipes did not have when the first rows were made -> what they did then: no reason to drop a row."""
 

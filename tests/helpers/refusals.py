@@ -67,6 +67,8 @@ REFUSALS = [
     _train("an unknown backbone", "--model.backbone resnet19", "resnet19"),
     _train("a backbone without feature maps", "--model.backbone vit_tiny_patch16_224", "vit_tiny"),
     _train("frozen batch norm from scratch", "TINY --model.backbone-norm frozen", "frozen"),
+    _train("layer decay over levels side by side", "--model.backbone hrnet_w18_small --optim.layer-decay 0.8", "hrnet"),
+    _train("drop path where there is none", "--model.backbone vgg11_bn --model.drop-path 0.1", "stochastic depth"),
     _train("ImageNet weights without a network", "--model.backbone-weights imagenet", "backbone_weights"),
     _train("a backbone file that is not there", "--model.backbone-weights missing.pth", "missing.pth"),
     _train("a backbone file of something else", "--model.backbone-weights other.safetensors", "other.safetensors"),

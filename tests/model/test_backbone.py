@@ -11,6 +11,7 @@ from torch import nn
 from globalconv.errors import InputError
 from globalconv.model.backbone import STRIDES, Backbone, batch_norms
 from globalconv.model.network import GlobalConvNet
+from globalconv.model.wrapped import custom_class, wrap_network
 
 CHANNELS = {
     "resnet18": (64, 128, 256, 512),
@@ -150,3 +151,39 @@ def test_freezing_fresh_statistics_is_refused() -> None:
 def test_freezing_without_batch_norm_is_refused() -> None:
     with pytest.raises(InputError, match="'convnext_atto' has no batch norm"):
         GlobalConvNet(2, "convnext_atto", 3, backbone_norm="frozen")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "mobilenetv3_small_050", "resnet50_gcn"])
+def test_drop_path_is_of_training_alone(name: str, randomise: Callable[[nn.Module], None]) -> None:
+    """It changes no tensor of the state, and nothing in eval mode; training is random."""
+    torch.manual_seed(0)
+    plain, dropping = Backbone(name), Backbone(name, drop_path=0.5)
+    assert dropping.state_dict().keys() == plain.state_dict().keys()
+    randomise(plain)
+    dropping.load_state_dict(plain.state_dict())
+    images_N3HW = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(dropping.eval()(images_N3HW)[3], plain.eval()(images_N3HW)[3])
+        seen = [dropping.train()(images_N3HW)[3] for _ in range(8)]
+    assert any(not torch.equal(first, seen[0]) for first in seen)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "message"),
+    [
+        ("vgg11_bn", 0.1, "drop_path=0.1: 'vgg11_bn' has no stochastic depth; use 0"),
+        ("densenet121", 0.1, "has no stochastic depth"),  # takes the option, and does not heed it
+        ("hrnet_w18_small", 0.1, "has no stochastic depth"),
+        ("resnet18", 1.0, "drop_path=1.0: give a rate, at least 0 and below 1"),
+        ("resnet18", True, "drop_path=True: give a rate"),
+    ],
+)
+def test_drop_path_without_stochastic_depth_is_refused(name: str, rate: float, message: str) -> None:
+    with pytest.raises(InputError, match=message), torch.device("meta"):
+        Backbone(name, drop_path=rate)
+
+
+def test_a_network_with_drop_path_is_still_ours() -> None:
+    """Its settings rebuild the network around its weights; it is no network that only its owner's code can build."""
+    network = GlobalConvNet(2, "resnet18", 3, drop_path=0.2)
+    assert custom_class(wrap_network(network, 2, (64, 64))) is None

@@ -16,8 +16,10 @@ from helpers.training import write_blobs
 
 from globalconv.cli.main import main
 from globalconv.errors import InputError
+from globalconv.labels import LabelSpace
 from globalconv.training.checkpoint import load_newest
 from globalconv.training.distributed import Cluster
+from globalconv.training.segmentation import build_network
 
 pytestmark = pytest.mark.slow
 
@@ -62,9 +64,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_two_processes_train_and_score_as_one(data: Path, tmp_path: Path) -> None:
     """Twenty steps of float64 on the same global batches, frozen batch norm: to 1e-9; seven images: the same matrix."""
-    script(data, tmp_path / "start", 1, 2)
+    script(data, tmp_path / "start", 1, 2, 0)
     for devices in (1, 2):
-        script(data, tmp_path / f"by-{devices}", devices, 20, tmp_path / "start")
+        script(data, tmp_path / f"by-{devices}", devices, 20, 0, tmp_path / "start")
     one, two = (state(tmp_path / f"by-{devices}")["network"] for devices in (1, 2))
     assert next(iter(one.values())).dtype == torch.float64
     moved = state(tmp_path / "start")["network"]
@@ -75,6 +77,26 @@ def test_two_processes_train_and_score_as_one(data: Path, tmp_path: Path) -> Non
     for field in ("miou", "iou", "pixel_accuracy", "images"):
         assert by_two[field] == by_one[field]
     assert by_two["images"] == 7
+
+
+def test_two_processes_leave_the_backbone_alone_as_one_does(data: Path, tmp_path: Path) -> None:
+    """Seven of twelve steps, also with live batch norm; then it learns the same, to 1e-9."""
+    script(data, tmp_path / "start", 1, 2, 0)
+    for devices in (1, 2):
+        script(data, tmp_path / f"by-{devices}", devices, 12, 7, tmp_path / "start")
+    one, two = (state(tmp_path / f"by-{devices}") for devices in (1, 2))
+    moved = state(tmp_path / "start")["network"]
+    for name, tensor in one["network"].items():
+        torch.testing.assert_close(two["network"][name], tensor, rtol=0, atol=1e-9)
+    assert not torch.equal(one["network"]["backbone.body.conv1.0.weight"], moved["backbone.body.conv1.0.weight"])
+
+    script(data, tmp_path / "resting", 2, 4, 4)
+    live = rank_script.recipe(4, frozen=False)
+    torch.manual_seed(live.seed)
+    fresh = build_network(live.model, LabelSpace(("a", "b", "c")), live.seed, None, False, lambda line: None).double()
+    after, before = state(tmp_path / "resting")["network"], fresh.state_dict()
+    for name, tensor in before.items():
+        assert torch.equal(tensor, after[name]) is name.startswith("backbone."), name
 
 
 def state(out: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from globalconv.errors import InputError
-from globalconv.training.recipe import DataSettings, OptimSettings, Recipe, StagedRecipe, differences
+from globalconv.training.recipe import DataSettings, ModelSettings, OptimSettings, Recipe, StagedRecipe, differences
 from globalconv.training.recipes.index import RECIPES, STAGED, description
 
 
@@ -48,6 +48,13 @@ def test_unknown_field_is_refused_with_the_nearest_name() -> None:
         (lambda: Recipe(optim=OptimSettings(clip_norm=-1)), "`optim.clip_norm`"),
         (lambda: Recipe(optim=OptimSettings(dice_weight=-1)), "`optim.dice_weight`"),
         (lambda: Recipe(optim=OptimSettings(hardest=0)), "`optim.hardest`"),
+        (lambda: Recipe(optim=OptimSettings(backbone_lr_scale=0)), "`optim.backbone_lr_scale`"),
+        (lambda: Recipe(optim=OptimSettings(backbone_lr_scale=float("inf"))), "`optim.backbone_lr_scale`"),
+        (lambda: Recipe(optim=OptimSettings(layer_decay=1.1)), "`optim.layer_decay`"),
+        (lambda: Recipe(optim=OptimSettings(layer_decay=0)), "`optim.layer_decay`"),
+        (lambda: Recipe(optim=OptimSettings(freeze_steps=-1)), "`optim.freeze_steps`"),
+        (lambda: Recipe(model=ModelSettings(drop_path=1)), "`model.drop_path`"),
+        (lambda: Recipe(model=ModelSettings(drop_path=float("nan"))), "`model.drop_path`"),
         (lambda: Recipe(optim=OptimSettings(hardest=0.5, accumulate=2)), "`optim.hardest`"),
         (lambda: Recipe(optim=OptimSettings(algorithm="adamw", nesterov=True)), "`optim.nesterov`"),
         (lambda: Recipe(epochs=-1), "`epochs`"),
@@ -64,3 +71,11 @@ def test_differences_name_the_dotted_field() -> None:
     changed = dataclasses.replace(Recipe(), optim=OptimSettings(lr=0.1))
     assert differences(Recipe(), changed) == ["optim.lr (0.05, now 0.1)"]
     assert differences(Recipe(), Recipe()) == []
+
+
+def test_recipes_of_before_leave_the_backbone_as_the_rest() -> None:
+    fields = Recipe().to_json()
+    for group, names in (("optim", ("backbone_lr_scale", "layer_decay", "freeze_steps")), ("model", ("drop_path",))):
+        for name in names:
+            del fields[group][name]
+    assert Recipe.from_json(fields) == Recipe()

@@ -51,8 +51,9 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     size = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", options.size)
     if not size:
         raise InputError(f"--size {options.size}: give height x width in pixels, such as 512x512, each below a million")
-    if (options.model.backbone_weights, options.model.backbone_norm) != (None, "train"):
-        raise InputError("--model.backbone-weights, --model.backbone-norm: change no cost; leave them out")
+    if (options.model.backbone_weights, options.model.backbone_norm, options.model.drop_path) != (None, "train", 0.0):
+        names = "--model.backbone-weights, --model.backbone-norm, --model.drop-path"
+        raise InputError(f"{names}: change no cost; leave them out")
     if options.weights is not None and (options.model != NETWORK or options.classes is not None):
         raise InputError(
             f"cost {options.weights}: its model.json says what the network is; leave out --model, --classes"

@@ -48,6 +48,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "kernel_sizes": (1, 1023),
     "stack_width": (1, 2**14),
     "head_width": (1, 2**14),
+    "drop_path": STRENGTH,
     # trainings
     "steps": ANY_COUNT,
     "budget": ANY_COUNT,
@@ -64,6 +65,9 @@ LIMITS: dict[str, tuple[float, float]] = {
     "ema_decay": STRENGTH,
     "dice_weight": (0, 1e6),
     "hardest": STRENGTH,
+    "backbone_lr_scale": (0, 1e6),
+    "layer_decay": STRENGTH,
+    "freeze_steps": (0, 10**9),
     "label_smoothing": STRENGTH,
     "brightness": STRENGTH,
     "contrast": STRENGTH,

@@ -9,6 +9,7 @@ from typing import Any, Self
 import timm
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.layers.drop import DropPath
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -36,9 +37,11 @@ class Backbone(nn.Module):
     their tag bring their own. `weights_origin` says in words where `load` found them, None before.
     `last_convolution` adds to res-5 the 1 x 1 convolution by which timm's EfficientNets widen it before they pool (320
     to 1,280 channels in Lite0), which is pre-trained as the rest is; other models end with res-5 and stay as they are.
+    `drop_path` is the rate of stochastic depth at the last block, those before it have less; `InputError` for a model
+    that has none.
     """
 
-    def __init__(self, name: str, last_convolution: bool = False) -> None:
+    def __init__(self, name: str, last_convolution: bool = False, drop_path: float = 0.0) -> None:
         super().__init__()
         requested: Any = name  # settings come from files as well
         if not isinstance(requested, str) or not timm.is_model(requested):
@@ -49,7 +52,9 @@ class Backbone(nn.Module):
         self._set_normalisation(pretrained_config(name))
         self.norm_frozen = False
         self.weights_origin: str | None = None
-        self.body = _create_cut(name, out_indices=_level_indices(name))
+        levels = _level_indices(name)
+        self.drop_path = drop_path
+        self.body = _create_dropping(name, levels, drop_path) if drop_path else _create_cut(name, out_indices=levels)
         learn_depthwise_in_float32(self.body)
         self.channels: tuple[int, ...] = tuple(self.body.feature_info.channels())
         self.has_last_convolution = False
@@ -121,6 +126,19 @@ def batch_norms(module: nn.Module) -> list[_BatchNorm]:
 def _create_cut(name: str, **options: Any) -> Any:
     """Return the timm model `name`, untrained, cut so that it returns feature maps and declares their strides."""
     return timm.create_model(name, features_only=True, pretrained=False, **options)
+
+
+def _create_dropping(name: str, levels: list[int], rate: object) -> Any:
+    """Return the cut model with stochastic depth; some models refuse timm's option for it, others do not heed it."""
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+        raise InputError(f"drop_path={one_line(repr(rate))}: give a rate, at least 0 and below 1")
+    try:
+        body = _create_cut(name, out_indices=levels, drop_path_rate=float(rate))
+    except TypeError:
+        body = None
+    if body is None or not any(isinstance(layer, DropPath) and layer.drop_prob for layer in body.modules()):
+        raise InputError(f"drop_path={rate}: {name!r} has no stochastic depth; use 0")
+    return body
 
 
 def _level_indices(name: str) -> list[int]:

@@ -94,6 +94,7 @@ class GlobalConvNet(ImageNetwork):
     `backbone_weights` is None or "none" (from scratch), "imagenet", a timm tag, or a file in timm's or torchvision's
     names; `network.backbone.weights_origin` tells where they were found (docs/pretraining.md).
     `backbone_norm="frozen"` is `freeze_backbone_norm()` after that; call it later where weights come later.
+    `drop_path` is the rate of the backbone's stochastic depth in training; it shapes no weights, so it is no setting.
 
     Deviations and choices where the paper is silent: the network itself normalises with the backbone's mean and
     standard deviation and pads right and bottom with zeros to a multiple of 32; deconvolutions are 4 x 4, dense over
@@ -115,6 +116,7 @@ class GlobalConvNet(ImageNetwork):
         backbone_norm: str = "train",
         head_width: int | None = None,
         decoder: str = "scores",
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         kernel_sizes = _per_level("kernel_size", kernel_size)
@@ -128,7 +130,7 @@ class GlobalConvNet(ImageNetwork):
         ):  # fmt: skip
             if value not in choices:
                 raise InputError(f"{name}={one_line(repr(value))}: {suggest(one_line(value), choices)}")
-        self.backbone = Backbone(backbone, last_convolution=decoder == "features")
+        self.backbone = Backbone(backbone, decoder == "features", drop_path)
         for kind, channels, k, width in zip(heads, self.backbone.channels, kernel_sizes, stack_widths, strict=True):
             if (count := head_weights(kind, channels, head_width or num_classes, k, width)) > MAX_HEAD_WEIGHTS:
                 raise InputError(

@@ -8,21 +8,25 @@ Imports no torch.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from globalconv.data.roots import Root
 from globalconv.data.source import Source
+from globalconv.training.fine_tune_settings import FineTuneSettings
 from globalconv.training.recipe import DataSettings, ModelSettings, Recipe, StagedRecipe
 from globalconv.training.training_splits import fingerprint, open_splits, sample_names
 
 IRRELEVANT_FIELDS = ("device", "evaluate_every", "checkpoint_every", "log_every")
 """Fields that do not change the last weights of a training; nor does `data.workers`."""
 
-LATER_FIELDS = {"head_width": ModelSettings.head_width, "decoder": "scores"}
+LATER_FIELDS = {"head_width": ModelSettings.head_width, "decoder": "scores", "drop_path": 0.0}
 """Fields of `model` that the first results lack -> their value there, which changes no key."""
+
+LATER_OPTIM_FIELDS = {setting.name: setting.default for setting in fields(FineTuneSettings)}
+"""The same of `optim`."""
 
 KEY_DIGITS = 12
 """Hexadecimal digits of a key."""
@@ -35,13 +39,13 @@ def stages_of(recipe: Recipe | StagedRecipe) -> Mapping[str, Recipe]:
 
 def portable_json(recipe: Recipe | StagedRecipe) -> dict[str, Any]:
     """Return a recipe as JSON that is the same on every machine: a file of weights by its name and contents."""
-    fields = recipe.to_json()
-    for stage in fields.get("stages", {"": fields}).values():
+    settings = recipe.to_json()
+    for stage in settings.get("stages", {"": settings}).values():
         weights = stage["model"]["backbone_weights"]
         if weights is not None and (file := Path(weights)).is_file():
             digest = _file_digest(file, file.stat().st_mtime_ns)
             stage["model"]["backbone_weights"] = f"{file.name}, sha256 {digest}"
-    return fields
+    return settings
 
 
 @cache
@@ -57,13 +61,14 @@ def identity(recipe: Mapping[str, Any], inference: Mapping[str, Any]) -> str:
     """Return a string that is equal for recipes (of `portable_json`) and predictions that give the same result."""
     trainings = []
     for stage in recipe.get("stages", {"": recipe}).values():
-        fields = {name: value for name, value in stage.items() if name not in IRRELEVANT_FIELDS}
+        settings = {name: value for name, value in stage.items() if name not in IRRELEVANT_FIELDS}
         unset = () if stage["data"].get("white_level") is not None else ("white_level",)  # the first results lack it
-        fields["data"] = {name: value for name, value in stage["data"].items() if name not in ("workers", *unset)}
-        fields["model"] = canonical_model(stage["model"])
-        if fields["steps"] is not None:
-            del fields["epochs"]
-        trainings.append(fields)
+        settings["data"] = {name: value for name, value in stage["data"].items() if name not in ("workers", *unset)}
+        settings["model"] = canonical_model(stage["model"])
+        settings["optim"] = without_later_fields(stage["optim"], LATER_OPTIM_FIELDS)
+        if settings["steps"] is not None:
+            del settings["epochs"]
+        trainings.append(settings)
     return json.dumps([trainings, inference], sort_keys=True)
 
 
@@ -86,9 +91,9 @@ def canonical_model(model: Mapping[str, Any]) -> dict[str, Any]:
     return {**without_later_fields(model), "head": None, "kernel_size": levels, "stack_width": width}
 
 
-def without_later_fields(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of `model` without `LATER_FIELDS` that have their implicit value."""
-    return {name: value for name, value in model.items() if name not in LATER_FIELDS or value != LATER_FIELDS[name]}
+def without_later_fields(settings: Mapping[str, Any], later: Mapping[str, Any] = LATER_FIELDS) -> dict[str, Any]:
+    """Return the fields of `model`, or of another part of a recipe, without `later` ones of their implicit value."""
+    return {name: value for name, value in settings.items() if name not in later or value != later[name]}
 
 
 def run_key(run_identity: str, data: Mapping[str, Any]) -> str:

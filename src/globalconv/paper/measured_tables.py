@@ -14,7 +14,7 @@ import numpy as np
 
 from globalconv.errors import InputError
 from globalconv.infer.inference_settings import InferenceSettings
-from globalconv.paper.keys import IRRELEVANT_FIELDS, canonical_model, without_later_fields
+from globalconv.paper.keys import IRRELEVANT_FIELDS, LATER_OPTIM_FIELDS, canonical_model, without_later_fields
 from globalconv.paper.plan import stack_width
 from globalconv.paper.results import RunResult
 from globalconv.paper.statistics import SeedScores, bootstrap_scores
@@ -182,6 +182,7 @@ def _setting(table: PaperTable, result: RunResult) -> str:
         fields = {name: value for name, value in stage.items() if name not in (*IRRELEVANT_FIELDS, "seed")}
         model, data = without_later_fields(stage["model"]), dict(stage["data"])
         fields["model"] = {name: value for name, value in model.items() if name not in compared}
+        fields["optim"] = without_later_fields(stage["optim"], LATER_OPTIM_FIELDS)
         data.pop("workers", None)
         splits = data["train_split"], data["val_split"]
         if all(split.endswith(suffix) for split, suffix in zip(splits, FOLD_SUFFIXES, strict=True)):

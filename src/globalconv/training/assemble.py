@@ -23,6 +23,7 @@ from globalconv.runtime.processes import usable_cores
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.checkpoint import check_state, checkpoints, load_newest, restore_network
 from globalconv.training.distributed import ALONE, Cluster, Ranks, launch
+from globalconv.training.fine_tuning import frozen_start, log_fine_tuning
 from globalconv.training.loop import Session, train_loop
 from globalconv.training.optim import MovingAverage, build_optimizer
 from globalconv.training.recipe import BaseRecipe, Recipe
@@ -100,6 +101,8 @@ def run_training(
         check_batch_norm(network, recipe.model, recipe.data, log)
         if resumes and recipe.model.backbone_norm == "frozen":
             to_freeze = [p for layer in batch_norms(built.backbone) for p in layer.parameters(recurse=False)]
+    has_weights = module is not None or init_from is not None or recipe.model.backbone_weights is not None
+    log_fine_tuning(recipe, has_weights, log)
     check = partial(check_state, network=network, settings=recipe.optim, frozen=to_freeze)
     if (saved := load_newest(run.checkpoints, check)) is not None:
         restore_network(network, saved)
@@ -140,6 +143,7 @@ def assemble(
         numerics=Numerics(fabric.device, hardware.precision, layout),
         workers=worker_count(recipe.data.workers),
         total_steps=recipe.steps or math.ceil(recipe.epochs * task.images / images_per_step),
+        frozen_start=frozen_start(network, recipe.optim, fabric.world_size),
     )
 
 

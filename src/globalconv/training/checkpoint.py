@@ -21,6 +21,7 @@ from globalconv.model.network import ImageNetwork, check_normalisation
 from globalconv.model.pretrained import load_pickle, misfit
 from globalconv.runtime.files import write_atomic
 from globalconv.runtime.text import one_line
+from globalconv.training.fine_tuning import resting_parameters
 from globalconv.training.optim import build_optimizer, optimizer_misfit
 from globalconv.training.recipe import StepSettings
 
@@ -166,9 +167,10 @@ def check_state(
         check_normalisation(*(state["normalisation"][name].flatten().tolist() for name in ("mean", "std")))
     except (KeyError, AttributeError, InputError) as error:
         return f"normalisation: {one_line(error)}"
-    problem = optimizer_misfit(
-        build_optimizer(network, settings, frozen), state.get("optimizer"), state["state"]["step"] > 0
-    )
+    steps = state["state"]["step"]
+    optimizer = build_optimizer(network, settings, frozen)
+    resting = resting_parameters(network, settings, steps)
+    problem = optimizer_misfit(optimizer, state.get("optimizer"), steps > 0, resting)
     return f"optimizer: {problem}" if problem else ""
 
 

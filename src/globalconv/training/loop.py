@@ -25,6 +25,7 @@ from globalconv.runtime.progress import Progress
 from globalconv.runtime.signals import StopRequest
 from globalconv.training.checkpoint import TrainingState, checkpoints, save_checkpoint
 from globalconv.training.distributed import Ranks
+from globalconv.training.fine_tuning import FrozenStart
 from globalconv.training.optim import MovingAverage, learning_rate
 from globalconv.training.recipe import BaseRecipe
 from globalconv.training.run_folder import RunFolder, TensorBoard
@@ -49,6 +50,7 @@ class Session:
     numerics: Numerics
     workers: int
     total_steps: int
+    frozen_start: FrozenStart | None = None
     board: TensorBoard = field(default_factory=TensorBoard)
     state: TrainingState = field(default_factory=TrainingState)
     data_wait: float = 0.0
@@ -184,7 +186,9 @@ def train_step(session: Session, parts: list[Batch]) -> StepResult:
     torch.manual_seed((session.recipe.seed << 32) + state.step)
     lr = learning_rate(state.step, session.total_steps, optim)
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("scale", 1.0)
+    if session.frozen_start is not None:
+        session.frozen_start.begin_step(state.step)
     inputs = [numerics.to_device(part) for part in parts]
     zero = torch.zeros((), dtype=torch.int64, device=numerics.device)
     # The divisor of the loss: valid pixels (or images) in all parts of all processes.
@@ -204,6 +208,8 @@ def train_step(session: Session, parts: list[Batch]) -> StepResult:
         ) from error
     if ranks.count > 1:
         loss_value = ranks.sum(torch.tensor(loss_value, dtype=torch.float64, device=numerics.device)).item()
+    if session.frozen_start is not None:
+        session.frozen_start.drop_gradients(state.step)
     norm = None
     if optim.clip_norm is not None:
         trainable = [p for group in optimizer.param_groups for p in group["params"]]

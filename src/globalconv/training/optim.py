@@ -3,11 +3,13 @@
 import copy
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from globalconv.runtime.text import one_line
+from globalconv.training.fine_tuning import learning_rate_scales, resting_parameters
 from globalconv.training.recipe import StepSettings
 
 
@@ -17,40 +19,57 @@ def build_optimizer(
     """Return SGD (the paper's) or AdamW over the trainable parameters, without decay of biases and norms.
 
     The paper does not state where its decay applies; this is the usual convention. Parameters that are going to be
-    `frozen` are left out.
+    `frozen` are left out. Groups whose learning rate is a multiple of the schedule's carry it as their `scale`.
+    `InputError` as `learning_rate_scales`.
     """
+    scales = learning_rate_scales(network, settings)
     left_out = set(map(id, frozen))
     trainable = [
         parameter for parameter in network.parameters() if parameter.requires_grad and id(parameter) not in left_out
     ]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    groups: list[dict[str, Any]] = []
+    # Fused SGD takes parameters with a momentum and those without one yet in groups apart only.
+    late = set(map(id, resting_parameters(network, settings, 1)))
+    paces = [(scales.get(id(parameter), 1.0), id(parameter) in late) for parameter in trainable]
+    for pace in dict.fromkeys([*paces, (1.0, False)]):
+        members = [parameter for parameter, its_own in zip(trainable, paces, strict=True) if its_own == pace]
+        marked = {} if pace[0] == 1.0 else {"scale": pace[0]}  # checkpoints of before know no other groups
+        groups += [
+            {"params": [p for p in members if p.ndim > 1], "weight_decay": settings.weight_decay, **marked},
+            {"params": [p for p in members if p.ndim <= 1], "weight_decay": 0.0, **marked},
+        ]
     if settings.algorithm == "adamw":
         return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.momentum, 0.999), fused=True)
     return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True)
 
 
-def optimizer_misfit(optimizer: torch.optim.Optimizer, saved: object, begun: bool) -> str:
+def optimizer_misfit(
+    optimizer: torch.optim.Optimizer, saved: object, begun: bool, resting: Iterable[nn.Parameter] = ()
+) -> str:
     """Return in words what keeps `saved`, of any origin, from being a state of `optimizer`; "" if nothing.
 
     `optimizer` is a fresh one for this question only: it may be left with some of the state. `begun` says whether steps
-    have been taken, which leave a memory of the gradients.
+    have been taken, which leave a memory of the gradients of all parameters but those that were `resting`.
     """
+    rested = set(map(id, resting))
     fresh = [{**group, "params": [tuple(p.shape) for p in group["params"]]} for group in optimizer.param_groups]
     try:
         optimizer.load_state_dict(saved)  # type: ignore[arg-type]
     except Exception as error:  # whatever a file of another origin makes torch raise
         return f"not a state of this optimiser ({one_line(error)})"
     for before, group in zip(fresh, optimizer.param_groups, strict=True):
-        for name in before.keys() - {"lr", "params"}:
+        for name in (before.keys() | group.keys() & {"scale"}) - {"lr", "params"}:
+            if name not in before:
+                return f"{name} is {one_line(group[name])} where there is none"
             if name not in group or type(group[name]) is not type(before[name]) or group[name] != before[name]:
                 return f"{name} is {one_line(group.get(name))} instead of {before[name]}"
         memory = {"step", "exp_avg", "exp_avg_sq"} if "betas" in before else {"momentum_buffer"}
         needs_memory = bool(before.get("momentum", True))
         kept = [optimizer.state[parameter] for parameter in group["params"] if parameter in optimizer.state]
-        if needs_memory and ((begun and group["params"] and not kept) or any(state.keys() != memory for state in kept)):
+        learned = [parameter for parameter in group["params"] if id(parameter) not in rested]
+        if any(id(parameter) in rested for parameter in group["params"] if parameter in optimizer.state):
+            return "there is a memory of parameters that have not learned yet"
+        if needs_memory and ((begun and learned and not kept) or any(state.keys() != memory for state in kept)):
             return f"the {', '.join(sorted(memory))} of parameters is missing"
         for parameter in group["params"]:
             for name, tensor in optimizer.state.get(parameter, {}).items():

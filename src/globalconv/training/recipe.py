@@ -17,6 +17,7 @@ from globalconv.data.image_format import check_white_level
 from globalconv.data.transform_settings import IMAGENET_AUGMENTATION, Augmentation, ClassificationAugmentation
 from globalconv.errors import InputError, suggest
 from globalconv.runtime.text import one_line
+from globalconv.training.fine_tune_settings import FineTuneSettings, check_fine_tuning
 
 FREE = ("data.workers", "device", "checkpoint_every")
 """Fields that a resumed run may change: they decide where and how the work is done, not its result."""
@@ -158,6 +159,9 @@ class ModelSettings:
     """Batch norm of the backbone: learnt, or fixed at the statistics of the loaded weights."""
     decoder: Literal["scores", "features"] = field(default="scores", kw_only=True)
     """What is summed from coarse to fine: the scores of the classes (the paper), or features (docs/training.md)."""
+    drop_path: float = field(default=0.0, kw_only=True)
+    """Share of the images for which the last residual branch of the backbone is left out in a step, those before it
+    less (stochastic depth); 0 = off."""
 
     def __post_init__(self) -> None:
         if self.backbone_weights == "none":  # one value for one thing, in recipe.json and where recipes are compared
@@ -210,8 +214,8 @@ class LossSettings:
 
 
 @dataclass(frozen=True)
-class OptimSettings(LossSettings, StepSettings):
-    """Optimiser, schedule and loss."""
+class OptimSettings(LossSettings, FineTuneSettings, StepSettings):
+    """Optimiser, schedule, loss and the pace of the backbone."""
 
     def loss(self) -> LossSettings:
         """Return the settings of the loss alone."""
@@ -238,6 +242,9 @@ class Recipe(BaseRecipe):
                 f"`optim.hardest` {share}: the hardest pixels of a step are not those of its {self.optim.accumulate}"
                 " batches; use `optim.accumulate` 1"
             )
+        check_fine_tuning(self.optim)
+        if not 0 <= (rate := self.model.drop_path) < 1:
+            raise InputError(f"`model.drop_path` {rate}: must be at least 0 and below 1")
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,9 @@ def build_network(
     """
     torch.manual_seed(seed)
     backbone_weights = None if resumes or init_from else settings.backbone_weights
-    network = GlobalConvNet(labels.num_classes, **settings.architecture(), backbone_weights=backbone_weights)
+    network = GlobalConvNet(
+        labels.num_classes, **settings.architecture(), backbone_weights=backbone_weights, drop_path=settings.drop_path
+    )
     if resumes:
         return network
     if network.backbone.weights_origin is not None:
