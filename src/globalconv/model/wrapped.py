@@ -56,7 +56,8 @@ def wrap_network(module: nn.Module, num_classes: int, size: tuple[int, int]) -> 
         rebuildable = False
         if type(network) is GlobalConvNet:
             with torch.device("meta"):
-                drop_path = network.backbone.drop_path if isinstance(network.backbone, Backbone) else 0.0
+                part: nn.Module = network.backbone  # the user may have put another module there
+                drop_path = part.drop_path if isinstance(part, Backbone) else 0.0
                 twin = GlobalConvNet(**network.settings, drop_path=drop_path)
             rebuildable = repr(twin) == repr(network) and structure_digest(twin) == structure_digest(network)
         if not rebuildable:
