@@ -150,7 +150,7 @@ def test_the_network_takes_a_file_and_may_then_freeze(whole: nn.Module, tmp_path
     path = write(tmp_path / "weights.pth", whole.state_dict())
     network = GlobalConvNet(2, "test_resnet", 3, backbone_weights=path, backbone_norm="frozen").train()
     assert torch.equal(network.backbone.body.state_dict()["bn1.running_mean"], whole.state_dict()["bn1.running_mean"])
-    assert network.backbone.norm_frozen
+    assert network.backbone.frozen_norms
 
 
 def test_heads_do_not_depend_on_the_weights_of_the_backbone(whole: nn.Module, tmp_path: Path) -> None:

@@ -287,3 +287,47 @@ def test_drop_path_is_of_the_training_alone(blobs: Path, tmp_path: Path) -> None
     assert not torch.equal(*(next(s.network.parameters()) for s in (session, other)))
     assert "drop_path" not in session.network.settings
     assert globalconv.load(tmp_path / "whole", device="cpu") is not None
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, randomise: Callable[[nn.Module], None]) -> str:
+    """A file of weights for the small backbone."""
+    backbone = GlobalConvNet(3, "test_resnet", 3).backbone
+    randomise(backbone)
+    torch.save(backbone.body.state_dict(), tmp_path / "backbone.pth")
+    return str(tmp_path / "backbone.pth")
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+def test_frozen_stages_keep_what_was_loaded(stages: int, loaded: str) -> None:
+    network = GlobalConvNet(3, "test_resnet", 3, backbone_weights=loaded, frozen_stages=stages).train()
+    before = {name: tensor.clone() for name, tensor in network.backbone.body.state_dict().items()}
+    optimizer = build_optimizer(network, OptimSettings(algorithm="adamw", lr=0.1, weight_decay=0.1))
+    network(torch.rand(4, 3, 64, 64)).square().mean().backward()
+    optimizer.step()
+    kept = ("conv1", "bn1", *(f"layer{level}." for level in range(1, stages + 1)))
+    for name, tensor in network.backbone.body.state_dict().items():
+        assert torch.equal(tensor, before[name]) == name.startswith(kept), name
+    assert all(p.grad is None for n, p in network.backbone.body.named_parameters() if n.startswith(kept))
+
+
+def test_frozen_stages_and_a_resume_end_in_the_same_bits(loaded: str, blobs: Path, tmp_path: Path) -> None:
+    base = small_recipe(algorithm="adamw")
+    frozen = dataclasses.replace(
+        base, steps=6, model=dataclasses.replace(base.model, backbone_weights=loaded, frozen_stages=2)
+    )
+    train(frozen, blobs, tmp_path / "whole")
+    with killed_after(3):
+        train(frozen, blobs, tmp_path / "run")
+    train(frozen, blobs, tmp_path / "run", resume=True)
+    assert same_bits(final_state(tmp_path / "run"), final_state(tmp_path / "whole"))
+
+
+def test_frozen_stages_of_random_weights_or_without_order_are_refused(loaded: str) -> None:
+    model = dataclasses.replace(small_recipe().model, frozen_stages=1)
+    with pytest.raises(InputError, match=r"`model.frozen_stages` 1: would keep a backbone at its random weights"):
+        fresh(dataclasses.replace(small_recipe(), model=model))
+    with pytest.raises(InputError, match="frozen_stages=1: backbone 'hrnet_w18_small' has no part of its own"):
+        GlobalConvNet(2, "hrnet_w18_small", 3, frozen_stages=1)
+    with pytest.raises(InputError, match="frozen_stages=5: give 0"):
+        GlobalConvNet(2, "test_resnet", 3, frozen_stages=5)

@@ -51,8 +51,9 @@ def run(arguments: list[str], stop: StopRequest) -> int:
     size = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", options.size)
     if not size:
         raise InputError(f"--size {options.size}: give height x width in pixels, such as 512x512, each below a million")
-    if (options.model.backbone_weights, options.model.backbone_norm, options.model.drop_path) != (None, "train", 0.0):
-        names = "--model.backbone-weights, --model.backbone-norm, --model.drop-path"
+    without_cost = ("backbone_weights", "backbone_norm", "drop_path", "frozen_stages")
+    if any(getattr(options.model, name) != getattr(NETWORK, name) for name in without_cost):
+        names = ", ".join(f"--model.{name.replace('_', '-')}" for name in without_cost)
         raise InputError(f"{names}: change no cost; leave them out")
     if options.weights is not None and (options.model != NETWORK or options.classes is not None):
         raise InputError(

@@ -49,6 +49,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "stack_width": (1, 2**14),
     "head_width": (1, 2**14),
     "drop_path": STRENGTH,
+    "frozen_stages": (0, 4),
     # trainings
     "steps": ANY_COUNT,
     "budget": ANY_COUNT,

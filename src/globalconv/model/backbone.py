@@ -25,6 +25,9 @@ from globalconv.runtime.text import one_line
 STRIDES = (4, 8, 16, STRIDE)
 """Pixels per cell of the levels res-2, res-3, res-4, res-5."""
 
+RES_5 = len(STRIDES)
+"""Number of the last level: res-2 .. res-5 are 1 .. 4, and 0 is what lies before res-2."""
+
 PROBE = (STRIDE, 3 * STRIDE)
 """Height and width of the image that tries out a backbone: one cell high at res-5, and not square."""
 
@@ -50,7 +53,7 @@ class Backbone(nn.Module):
             raise InputError(f"backbone={one_line(repr(name))}: timm knows no such model; {hint}")
         self.name = name
         self._set_normalisation(pretrained_config(name))
-        self.norm_frozen = False
+        self.frozen_norms: list[_BatchNorm] = []
         self.weights_origin: str | None = None
         levels = _level_indices(name)
         self.drop_path = drop_path
@@ -103,18 +106,58 @@ class Backbone(nn.Module):
                 "backbone_norm='frozen': no statistics were loaded, and fresh ones (mean 0, variance 1) normalise"
                 " nothing; give backbone_weights or the weights of a trained network, or use backbone_norm='train'"
             )
-        self.norm_frozen = True
+        self.frozen_norms = norms
         for layer in norms:
             for parameter in layer.parameters(recurse=False):
                 parameter.requires_grad_(False)
         self.train(self.training)
 
+    def freeze_stages(self, stages: int) -> None:
+        """Fix all up to a level, 1 (res-2) .. 4 (res-5), as it is: its weights, and the statistics of its batch norms.
+
+        Its gradients are not computed then, which are the most expensive ones. Raises `InputError` as
+        `parameter_levels`.
+        """
+        levels = self.parameter_levels(f"frozen_stages={stages}")
+        frozen = {id(parameter) for parameter, level in levels.items() if level <= stages}
+        for parameter in levels:
+            parameter.requires_grad_(parameter.requires_grad and id(parameter) not in frozen)
+        self.frozen_norms += [norm for norm in batch_norms(self.body) if id(norm.weight) in frozen]
+        self.train(self.training)
+
+    def parameter_levels(self, setting: str) -> dict[nn.Parameter, int]:
+        """Return parameter -> its level: 0 before res-2, then 1 .. `RES_5`.
+
+        A parameter belongs to the first level whose module, as timm declares it, it is registered in or before; what
+        lies before res-2 ends with the last of timm's features of a finer stride, or where res-2 begins. `InputError`
+        names the `setting` that asks where the backbone has no module of its own for each level (HRNet: its levels run
+        side by side).
+        """
+        features = self.body.feature_info
+        order = {name: position for position, (name, _) in enumerate(self.body.named_modules())}
+        ends: list[int] = []
+        for stride, module in zip(STRIDES, features.module_name(), strict=True):
+            if (span := _span(module, order)) is None or (ends and span[1] <= ends[-1]):
+                raise InputError(
+                    f"{setting}: backbone {self.name!r} has no part of its own for the level of stride {stride}, so its"
+                    " levels have no order; leave the setting out"
+                )
+            if not ends:
+                finer = [_span(info["module"], order) for info in features.info if info["reduction"] < STRIDES[0]]
+                ends.append(max((found[1] for found in finer if found), default=span[0] - 1))
+            ends.append(span[1])
+
+        def level_of(position: int) -> int:
+            return next((level for level, end in enumerate(ends) if position <= end), RES_5)
+
+        named = self.body.named_parameters()
+        return {parameter: level_of(order[name.rpartition(".")[0]]) for name, parameter in named}
+
     def train(self, mode: bool = True) -> Self:
         """Set the mode of every layer but frozen batch norms, which keep to their statistics."""
         super().train(mode)
-        if self.norm_frozen:
-            for layer in batch_norms(self):
-                layer.eval()
+        for layer in self.frozen_norms:
+            layer.eval()
         return self
 
 
@@ -174,3 +217,13 @@ def _features(body: Any, images_N3PQ: Tensor) -> list[Tensor]:
     if getattr(body, "output_fmt", None) == "NHWC":
         return [level_NhwC.permute(0, 3, 1, 2) for level_NhwC in features]
     return features
+
+
+def _span(feature: str, order: dict[str, int]) -> tuple[int, int] | None:
+    """Return the positions of the first and the last module inside a feature's; timm may join its name with "_"."""
+    wanted = feature.replace(".", "_")
+    owner = next((name for name in order if name.replace(".", "_") == wanted), None)
+    if owner is None:
+        return None
+    inside = [position for name, position in order.items() if name == owner or name.startswith(f"{owner}.")]
+    return min(inside), max(inside)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from globalconv.errors import InputError, suggest
 from globalconv.geometry import STRIDE
-from globalconv.model.backbone import STRIDES, Backbone
+from globalconv.model.backbone import RES_5, STRIDES, Backbone
 from globalconv.model.blocks import BoundaryRefinement, build_head, check_kernel_size, head_weights
 from globalconv.model.feature_decoder import FeatureDecoder
 from globalconv.runtime.text import one_line
@@ -94,6 +94,7 @@ class GlobalConvNet(ImageNetwork):
     `backbone_weights` is None or "none" (from scratch), "imagenet", a timm tag, or a file in timm's or torchvision's
     names; `network.backbone.weights_origin` tells where they were found (docs/pretraining.md).
     `backbone_norm="frozen"` is `freeze_backbone_norm()` after that; call it later where weights come later.
+    `frozen_stages` keeps the backbone as it was loaded up to a level: 1 is res-2, 4 all of it; 0 nothing.
     `drop_path` is the rate of the backbone's stochastic depth in training; it shapes no weights, so it is no setting.
 
     Deviations and choices where the paper is silent: the network itself normalises with the backbone's mean and
@@ -117,6 +118,7 @@ class GlobalConvNet(ImageNetwork):
         head_width: int | None = None,
         decoder: str = "scores",
         drop_path: float = 0.0,
+        frozen_stages: int = 0,
     ) -> None:
         super().__init__()
         kernel_sizes = _per_level("kernel_size", kernel_size)
@@ -161,6 +163,10 @@ class GlobalConvNet(ImageNetwork):
         self.set_normalisation(self.backbone.mean, self.backbone.std)
         if backbone_norm == "frozen":
             self.freeze_backbone_norm()
+        if type(frozen_stages) is not int or not 0 <= frozen_stages <= RES_5:
+            raise InputError(f"frozen_stages={one_line(repr(frozen_stages))}: give 0 (none), or 1 (res-2) .. {RES_5}")
+        if frozen_stages:
+            self.backbone.freeze_stages(frozen_stages)
 
     def _add_score_decoder(
         self, kernel_sizes: tuple[int, ...], heads: tuple[str, ...], stack_widths: tuple[int | None, ...]

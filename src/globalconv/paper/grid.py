@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from globalconv.cost.count import network_cost
 from globalconv.data.source import Source
@@ -148,9 +149,14 @@ class TrainingGrid:
         return trained, False
 
 
-def score_last_weights(run: RunFolder, inference: InferenceSettings, source: Source, device: str) -> dict[str, Any]:
-    """Return scores and counts per image of a run's last weights in float32, as fields of `RunResult`."""
-    predictor = load(run.last, device, "float32", settings=inference)
+def score_last_weights(
+    run: RunFolder, inference: InferenceSettings, source: Source, device: str, network: nn.Module | None = None
+) -> dict[str, Any]:
+    """Return scores and counts per image of a run's last weights in float32, as fields of `RunResult`.
+
+    A run that trained a module of the user's own needs another `network` of its kind.
+    """
+    predictor = load(run.last, device, "float32", settings=inference, network=network)
     matrices: list[ConfusionMatrix] = []
     regions: list[RegionCounts] = []
     with Progress("scored", len(source), "images") as progress:

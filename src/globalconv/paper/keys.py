@@ -22,7 +22,7 @@ from globalconv.training.training_splits import fingerprint, open_splits, sample
 IRRELEVANT_FIELDS = ("device", "evaluate_every", "checkpoint_every", "log_every")
 """Fields that do not change the last weights of a training; nor does `data.workers`."""
 
-LATER_FIELDS = {"head_width": ModelSettings.head_width, "decoder": "scores", "drop_path": 0.0}
+LATER_FIELDS = {"head_width": ModelSettings.head_width, "decoder": "scores", "drop_path": 0.0, "frozen_stages": 0}
 """Fields of `model` that the first results lack -> their value there, which changes no key."""
 
 LATER_OPTIM_FIELDS = {setting.name: setting.default for setting in fields(FineTuneSettings)}

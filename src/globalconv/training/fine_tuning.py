@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from globalconv.errors import InputError, Log
-from globalconv.model.backbone import Backbone
-from globalconv.model.backbone_levels import RES_5, parameter_levels
+from globalconv.model.backbone import RES_5, Backbone
 from globalconv.model.network import ImageNetwork
 from globalconv.model.wrapped import unwrap
 from globalconv.training.fine_tune_settings import FineTuneSettings
@@ -35,7 +34,7 @@ def learning_rate_scales(network: nn.Module, settings: StepSettings) -> dict[int
         )
     return {
         id(parameter): scale
-        for parameter, level in parameter_levels(backbone).items()
+        for parameter, level in backbone.parameter_levels(f"`optim.layer_decay` {tuning.layer_decay}").items()
         if (scale := tuning.backbone_lr_scale * tuning.layer_decay ** (RES_5 - level)) != 1.0
     }
 
@@ -99,8 +98,9 @@ def frozen_start(network: nn.Module, settings: StepSettings, processes: int) -> 
 
 def log_fine_tuning(recipe: Recipe, has_weights: bool, log: Log) -> None:
     """Log in one line what is special about the backbone's training, if anything, and what is odd about it."""
-    tuning, drop_path = recipe.optim, recipe.model.drop_path
+    tuning, drop_path, stages = recipe.optim, recipe.model.drop_path, recipe.model.frozen_stages
     facts = {
+        f"kept as loaded up to res-{stages + 1}": stages > 0,
         f"learning rate x {tuning.backbone_lr_scale:g}": tuning.backbone_lr_scale != 1,
         f"layer decay {tuning.layer_decay:g}": tuning.layer_decay != 1,
         f"frozen for {tuning.freeze_steps} steps": tuning.freeze_steps > 0,

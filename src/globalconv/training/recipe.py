@@ -159,6 +159,8 @@ class ModelSettings:
     """Batch norm of the backbone: learnt, or fixed at the statistics of the loaded weights."""
     decoder: Literal["scores", "features"] = field(default="scores", kw_only=True)
     """What is summed from coarse to fine: the scores of the classes (the paper), or features (docs/training.md)."""
+    frozen_stages: int = field(default=0, kw_only=True)
+    """Levels of the backbone that stay as they were loaded: 1 is all up to res-2, 4 is all of it; 0 is none."""
     drop_path: float = field(default=0.0, kw_only=True)
     """Share of the images for which the last residual branch of the backbone is left out in a step, those before it
     less (stochastic depth); 0 = off."""
@@ -243,6 +245,8 @@ class Recipe(BaseRecipe):
                 " batches; use `optim.accumulate` 1"
             )
         check_fine_tuning(self.optim)
+        if not 0 <= (stages := self.model.frozen_stages) <= 4:
+            raise InputError(f"`model.frozen_stages` {stages}: is 0 (none), or 1 (res-2) to 4 (res-5)")
         if not 0 <= (rate := self.model.drop_path) < 1:
             raise InputError(f"`model.drop_path` {rate}: must be at least 0 and below 1")
 

@@ -121,15 +121,21 @@ def build_network(
     """Return a network with the weights in the folder `init_from`, or fresh ones.
 
     Fresh weights are a function of the seed, those of the backbone as `settings` say; the log tells where these were
-    found. Where the weights of the whole
-    network are loaded, none are loaded for the backbone first. Where a run `resumes`, all weights are still to come
-    from its checkpoint, and the batch norms are frozen after that.
+    found. Where the weights of the whole network are loaded, none are loaded for the backbone first. Where a run
+    `resumes`, all weights are still to come from its checkpoint, and the batch norms are frozen after that.
+    `InputError` where stages are to be frozen that have no weights.
     """
     torch.manual_seed(seed)
     backbone_weights = None if resumes or init_from else settings.backbone_weights
+    if settings.frozen_stages and not resumes and init_from is None and backbone_weights is None:
+        raise InputError(
+            f"`model.frozen_stages` {settings.frozen_stages}: would keep a backbone at its random weights; give"
+            " `model.backbone_weights`, or `init_from`, or leave it out"
+        )
     network = GlobalConvNet(
-        labels.num_classes, **settings.architecture(), backbone_weights=backbone_weights, drop_path=settings.drop_path
-    )
+        labels.num_classes, **settings.architecture(), backbone_weights=backbone_weights,
+        drop_path=settings.drop_path, frozen_stages=settings.frozen_stages,
+    )  # fmt: skip
     if resumes:
         return network
     if network.backbone.weights_origin is not None:
