@@ -1,7 +1,6 @@
 """A backbone at its own pace: learning rates per parameter, steps that leave it alone, and what is refused."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +106,7 @@ def test_res_5_keeps_the_whole_rate() -> None:
 def test_levels_side_by_side_are_refused() -> None:
     with torch.device("meta"):
         network = GlobalConvNet(3, "hrnet_w18_small", 3)
-    with pytest.raises(InputError, match=r"`optim\.layer_decay`: backbone 'hrnet_w18_small' has no part of its own"):
+    with pytest.raises(InputError, match=r"`optim\.layer_decay` 0.8: backbone 'hrnet_w18_small' has no part of its own"):
         build_optimizer(network, OptimSettings(layer_decay=0.8))
 
 
@@ -290,10 +289,9 @@ def test_drop_path_is_of_the_training_alone(blobs: Path, tmp_path: Path) -> None
 
 
 @pytest.fixture
-def loaded(tmp_path: Path, randomise: Callable[[nn.Module], None]) -> str:
+def loaded(tmp_path: Path) -> str:
     """A file of weights for the small backbone."""
     backbone = GlobalConvNet(3, "test_resnet", 3).backbone
-    randomise(backbone)
     torch.save(backbone.body.state_dict(), tmp_path / "backbone.pth")
     return str(tmp_path / "backbone.pth")
 

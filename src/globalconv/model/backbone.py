@@ -140,7 +140,7 @@ class Backbone(nn.Module):
             if (span := _span(module, order)) is None or (ends and span[1] <= ends[-1]):
                 raise InputError(
                     f"{setting}: backbone {self.name!r} has no part of its own for the level of stride {stride}, so its"
-                    " levels have no order; leave the setting out"
+                    " levels have no order; leave it out"
                 )
             if not ends:
                 finer = [_span(info["module"], order) for info in features.info if info["reduction"] < STRIDES[0]]
