@@ -16,6 +16,7 @@ from helpers.infer import LABELS, Brightest
 from torch import nn
 
 from globalconv.infer.predictor import Predictor
+from globalconv.labels import VOC
 from globalconv.model.network import GlobalConvNet
 from globalconv.training.recipes.index import RECIPES
 
@@ -282,41 +283,67 @@ def test_committed_rows_are_of_todays_recipes(experiment: str, monkeypatch: pyte
     assert load("trainings").still_valid(cases, rows) == rows
 
 
-def test_rates_of_decoders_are_chosen_once_all_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The best of three, with a word where it is at the end; nothing for a decoder that lacks one."""
+@pytest.fixture
+def decoders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """The comparison of decoders, with files of results in a folder of its own."""
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", MagicMock())
-    decoders = load("decoders")
-    low, middle, high = decoders.RATES
-    tried = {f"Unet lr {low:g}": 0.1, f"Unet lr {middle:g}": 0.3, f"Unet lr {high:g}": 0.2, f"FPN lr {low:g}": 0.9}
-    tried |= {f"GCN + BR lr {low:g}": 0.1, f"GCN + BR lr {middle:g}": 0.2, f"GCN + BR lr {high:g}": 0.3}
-    assert decoders.best_rates(tried) == {
-        "Unet": (middle, f"lr {middle:g}"), "GCN + BR": (high, f"lr {high:g}, at the end of those tried")
+    module = load("decoders")
+    monkeypatch.setattr(sys.modules["decoder_runs"], "FOLDER", tmp_path)
+    return module
+
+
+def write_result(decoders: ModuleType, one: Any, hits: list[list[int]]) -> None:
+    """Write the file of a training with these correct pixels of 10 a class, image by image."""
+    content = {
+        "case": one.name, "recipe": one.fingerprint(), "minutes": 1.0, "machine": "m",
+        "class_names": [f"class {k}" for k in range(len(hits[0]))], "scores": {"miou": 0.25, **REGIONS},
+        "images": [f"image {n}" for n in range(len(hits))], "hits": hits, "unions": [[10] * len(row) for row in hits],
+        "regions": [[1, 2, 3, 4]] * len(hits),
     }  # fmt: skip
+    file = sys.modules["decoder_runs"].result_file(one)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(content))
 
 
-def test_seeds_of_a_decoder_are_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only of those that were trained more than once."""
-    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", MagicMock())
-    decoders = load("decoders")
-    scores = {"GCN + BR, head width 64": 0.4, "FPN": 0.1, "GCN + BR, head width 64, seed 1": 0.5}
-    rows = [{"case": name, **dict.fromkeys(decoders.SCORES, score)} for name, score in scores.items()]
-    (found,) = decoders.seed_rows(rows)
-    assert found == {
-        "decoder": "GCN + BR, head width 64", "miou": 0.45, "boundary_accuracy": 0.45, "internal_accuracy": 0.45,
-        "lowest_miou": 0.4, "highest_miou": 0.5, "seeds": 2,
-    }  # fmt: skip
+REGIONS = {"boundary_accuracy": 0.5, "internal_accuracy": 0.75}
 
 
-def test_decoders_are_compared_over_the_folds_that_all_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", MagicMock())
-    decoders = load("decoders")
-    six = [*decoders.PEERS, *decoders.OURS]
-    rows = [
-        {"case": f"{fold} {name}", **dict.fromkeys(decoders.SCORES, value)}
-        for fold, value in (("a", 0.4), ("b", 0.6))
-        for name in six
-    ]
-    rows.append({"case": "c Unet", **dict.fromkeys(decoders.SCORES, 0.9)})
-    found = decoders.mean_rows(rows)
-    assert [row["decoder"] for row in found] == six
-    assert all(row["miou"] == 0.5 and row["folds"] == 2 for row in found)
+def test_the_best_rates_of_a_decoder_are_those_it_trains_with(decoders: ModuleType) -> None:
+    with pytest.raises(SystemExit, match="no rate has been tried"):
+        decoders.chosen_rate("FPN")
+    tuning = list(decoders.cases(decoders.Settings("tune", ("FPN",))))
+    assert len(tuning) == len(decoders.RATES)
+    for one, right in zip(tuning, (1, 9, 3, 2, 4), strict=True):
+        write_result(decoders, one, [[right, right]] * 6)
+    assert decoders.chosen_rate("FPN") == decoders.RATES[1]
+    assert decoders.rates_tried("FPN")[decoders.RATES[2]] == pytest.approx(0.3)
+    (trained,) = decoders.cases(decoders.Settings("voc", ("FPN",)))
+    assert (trained.recipe.optim.lr, trained.recipe.optim.backbone_lr_scale) == decoders.RATES[1]
+    stale = dataclasses.replace(tuning[1], recipe=dataclasses.replace(tuning[1].recipe, steps=1))
+    write_result(decoders, stale, [[9, 9]] * 6)  # the file of another recipe under the same name
+    assert decoders.chosen_rate("FPN") == decoders.RATES[4]
+
+
+def test_decoders_stand_beside_the_best_peer_with_paired_intervals(decoders: ModuleType) -> None:
+    scores = {"FPN": 4, "Unet": 3, "GCN + BR": 6}
+    for decoder, right in scores.items():
+        write_result(decoders, next(decoders.cases(decoders.Settings("tune", (decoder,)))), [[1, 1]])
+        settings = decoders.Settings("msrc21", (decoder,), seeds=(0, 1, 2))
+        for seed, one in enumerate(decoders.cases(settings)):
+            # Images and seeds differ, but every decoder in the same way: the paired difference has no spread.
+            write_result(decoders, one, [[right + seed - 1 + n % 2, right + seed - 1 + n % 2] for n in range(8)])
+    rows = {row["decoder"]: row for row in decoders.table_of("msrc21", None)}
+    assert list(rows) == ["GCN + BR", "FPN", "Unet"]
+    assert rows["GCN + BR"]["over FPN"] == "20.0 (20.0, 20.0)" and rows["FPN"]["over FPN"] == ""
+    assert rows["Unet"]["over FPN"] == "-10.0 (-10.0, -10.0)"
+    assert rows["Unet"]["miou"].startswith("35.0 (") and rows["Unet"]["seeds"] == 3
+    assert rows["FPN"]["boundary_accuracy"].startswith("50.0") and rows["FPN"]["internal_accuracy"].startswith("75.0")
+
+
+def test_vocs_headline_is_over_the_classes_with_images(decoders: ModuleType) -> None:
+    runs = sys.modules["decoder_runs"]
+    names = list(VOC.class_names)
+    counted = [names.index(name) for name in runs.WELL_REPRESENTED]
+    hits = [[5 if k in counted else 0 for k in range(21)]]
+    content = {"class_names": names, "hits": hits, "unions": [[10] * 21], "scores": {"miou": 0.1, **REGIONS}}
+    assert runs.headline(content) == {"miou": 0.5, "miou_all": 0.1, **REGIONS}
