@@ -81,6 +81,15 @@ def test_other_settings_are_tables_of_their_own() -> None:
     assert [len(table.all_results) for table in measured_tables(TABLES["table1"], results)] == [12, 12]
 
 
+def test_results_of_before_a_setting_stand_beside_those_of_today() -> None:
+    """The first results lack `data.white_level` and the settings of fine-tuning; today's have their defaults."""
+    old, *others = SimulatedTrainings(RISING).results("table1")
+    recipe = {**old.recipe, "data": {**old.recipe["data"]}, "optim": {**old.recipe["optim"]}}
+    del recipe["data"]["white_level"], recipe["optim"]["freeze_steps"]
+    (table,) = measured_tables(TABLES["table1"], [dataclasses.replace(old, recipe=recipe), *others])
+    assert len(table.all_results) == len(others) + 1
+
+
 def test_results_on_other_images_are_refused() -> None:
     results = SimulatedTrainings(RISING).results("table1")
     scored_elsewhere = SimulatedTrainings(RISING, images=["other"], seeds=(7,)).results("table1")

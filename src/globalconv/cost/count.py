@@ -119,7 +119,7 @@ def network_blocks(network: nn.Module) -> list[NetworkBlock]:
         *_backbone_blocks(network.backbone.body),
         *(NetworkBlock(f"head {level}", (head,)) for level, head in zip(levels, network.level_heads, strict=True)),
     ]
-    if network.settings["decoder"] == "features":
+    if network.decoder is not None:
         return [
             *blocks,
             NetworkBlock("refinements after sums", tuple(network.decoder.refinements)),

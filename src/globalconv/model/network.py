@@ -151,6 +151,7 @@ class GlobalConvNet(ImageNetwork):
             "upsample": "bilinear" if decoder == "features" else upsample,
             "decoder": decoder,
         }
+        self.decoder: FeatureDecoder | None = None
         if decoder == "features":
             self.decoder = FeatureDecoder(
                 self.backbone.channels, num_classes, self.settings["head_width"], heads, kernel_sizes,
@@ -192,7 +193,7 @@ class GlobalConvNet(ImageNetwork):
     @property
     def level_heads(self) -> nn.ModuleList:
         """The heads after res-2 .. res-5, of either decoder."""
-        return self.heads if self.settings["decoder"] == "scores" else self.decoder.heads
+        return self.heads if self.decoder is None else self.decoder.heads
 
     def freeze_backbone_norm(self) -> None:
         """Fix statistics and affine weights of the backbone's batch norms for good; see `Backbone.freeze_norm`."""
@@ -202,7 +203,7 @@ class GlobalConvNet(ImageNetwork):
         """Return logits_NKHW of images_N3HW (RGB, uint8 or float in [0, 1])."""
         height, width = images_N3HW.shape[-2:]
         features = self.backbone(self.normalise_and_pad(images_N3HW))
-        logits_NKPQ = self._sum_scores(features) if self.settings["decoder"] == "scores" else self.decoder(features)
+        logits_NKPQ = self._sum_scores(features) if self.decoder is None else self.decoder(features)
         # Slicing off nothing would still cost the backward pass a zeroed copy of all scores.
         return logits_NKPQ if logits_NKPQ.shape[-2:] == (height, width) else logits_NKPQ[..., :height, :width]
 

@@ -184,6 +184,8 @@ def _setting(table: PaperTable, result: RunResult) -> str:
         fields["model"] = {name: value for name, value in model.items() if name not in compared}
         fields["optim"] = without_later_fields(stage["optim"], LATER_OPTIM_FIELDS)
         data.pop("workers", None)
+        if data.get("white_level") is None:  # the first results lack it
+            data.pop("white_level", None)
         splits = data["train_split"], data["val_split"]
         if all(split.endswith(suffix) for split, suffix in zip(splits, FOLD_SUFFIXES, strict=True)):
             data["train_split"], data["val_split"] = FOLD_SUFFIXES

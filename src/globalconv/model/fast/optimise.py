@@ -49,7 +49,7 @@ def optimised(network: nn.Module, precision: str = "float32") -> nn.Module:
 
 def _refinements_that_own_their_input(network: GlobalConvNet) -> list[nn.Module]:
     """Return the refinements whose input, of a sum or of a block of ours, nobody else reads: it may be overwritten."""
-    if network.settings["decoder"] == "features":  # theirs are no single convolution's to overwrite
+    if network.decoder is not None:  # its refinements are no single convolution's to overwrite
         return []
     after_blocks = [
         *zip(network.refine_heads, network.heads, strict=True),
