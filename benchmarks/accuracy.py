@@ -1,6 +1,9 @@
 """What the recipes reach on real data: the official CamVid split, its five folds, MSRC21, the paper's own setting.
 
-    python benchmarks/accuracy.py camvid|folds|msrc21|paper [--only CASE] [--epochs N] [--out runs/accuracy]
+    python benchmarks/accuracy.py EXPERIMENT [--only CASE] [--epochs N] [--out runs/accuracy]
+
+EXPERIMENT is camvid, folds or msrc21, of the recipes that start from pre-trained weights; folder-msrc21, the recipe
+`folder` on MSRC21; camvid-scratch, folds-scratch or msrc21-scratch, of those from scratch; or paper.
 
 Reads CamVid and MSRC21 under GLOBALCONV_DATA. Runs land in --out, one folder each; started again, finished runs are
 only scored, and a stopped one goes on. Scores are of the best weights by the validation split, in float32, at the
@@ -13,6 +16,7 @@ import os
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +33,7 @@ from globalconv.training.recipes.index import RECIPES
 @dataclass(frozen=True)
 class Settings:
     experiment: Annotated[str, tyro.conf.Positional]
-    """camvid, folds, msrc21 or paper."""
+    """One of `EXPERIMENTS`."""
     only: str | None = None
     """One case of the experiment, by its name; the others' rows stay as they are."""
     out: Path = Path("runs/accuracy")
@@ -37,31 +41,37 @@ class Settings:
     """Instead of the recipe's own."""
 
 
-def camvid(settings: Settings) -> list[Case]:
-    return [Case("camvid", RECIPES["camvid"](), data("CamVid"))]
+def official(recipe: str) -> list[Case]:
+    """Return CamVid's official split, of the recipe of this name."""
+    return [Case(recipe, RECIPES[recipe](), data("CamVid"))]
 
 
-def folds(settings: Settings) -> list[Case]:
+def folds(recipe_name: str) -> list[Case]:
     """Return the five folds by clip and time: no frame of a validation fold is near one of its training frames."""
-    root, recipe = data("CamVid"), RECIPES["camvid"]()
+    root, recipe = data("CamVid"), RECIPES[recipe_name]()
     names = sorted(path.name.removesuffix(".val.txt") for path in (root / "folds").glob("*.val.txt"))
     fold = {n: replace(recipe.data, train_split=f"folds/{n}.train", val_split=f"folds/{n}.val") for n in names}
     return [Case(name, replace(recipe, data=fold[name]), root) for name in names]
 
 
-def msrc21(settings: Settings) -> list[Case]:
-    """Return Baseline, GCN and GCN + BR at the same budget."""
-    recipe = RECIPES["msrc21"]()
+def own_folder() -> list[Case]:
+    """Return MSRC21 as a folder of one's own, whose recipe knows nothing of it."""
+    return [Case("folder", RECIPES["folder"](), data("MSRC21"))]
+
+
+def with_baseline(recipe_name: str) -> list[Case]:
+    """Return Baseline and GCN + BR on MSRC21, at the same budget."""
+    recipe = RECIPES[recipe_name]()
     baseline = replace(recipe.model, head=("pointwise",), boundary_refinement=False)
     models: dict[str, ModelSettings] = {"Baseline": baseline, "GCN + BR": recipe.model}
     return [Case(name, replace(recipe, model=model), data("MSRC21")) for name, model in models.items()]
 
 
-def paper(settings: Settings) -> list[Case]:
+def paper() -> list[Case]:
     """Return the paper's optimiser (batch 1, momentum 0.99, frozen batch norm) at several rates, and what they start
     from: a network of our own, trained for a short while with live batch norm.
     """
-    recipe, ours = RECIPES["paper-ablation"](), RECIPES["camvid"]()
+    recipe, ours = RECIPES["paper-ablation"](), RECIPES["camvid-scratch"]()
     ours = replace(ours, model=replace(ours.model, backbone="resnet18"))
     start = Case("start", replace(ours, epochs=14), data("CamVid"))
     model = replace(ours.model, backbone_norm="frozen")
@@ -82,10 +92,14 @@ PAPER_RATES = (2.6e-6, 2.6e-5, 1e-4, 2.6e-4)
 """FCN's rate for a mean over 512 x 512 pixels is 2.6e-5; a tenth of it, about four times, and ten times."""
 
 
-EXPERIMENTS: dict[str, Callable[[Settings], list[Case]]] = {
-    "camvid": camvid,
-    "folds": folds,
-    "msrc21": msrc21,
+EXPERIMENTS: dict[str, Callable[[], list[Case]]] = {
+    "camvid": partial(official, "camvid"),
+    "camvid-scratch": partial(official, "camvid-scratch"),
+    "folder-msrc21": own_folder,
+    "folds": partial(folds, "camvid"),
+    "folds-scratch": partial(folds, "camvid-scratch"),
+    "msrc21": partial(with_baseline, "msrc21"),
+    "msrc21-scratch": partial(with_baseline, "msrc21-scratch"),
     "paper": paper,
 }
 
@@ -113,7 +127,7 @@ def write(settings: Settings, cases: list[Case], made: dict[str, Any]) -> None:
 def mean_row(settings: Settings, cases: list[Case], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the row of the mean over all folds, once they are all there."""
     scores = [found["miou"] for found in rows if found["miou"] is not None]
-    if settings.experiment != "folds" or len(scores) < len(cases):
+    if not settings.experiment.startswith("folds") or len(scores) < len(cases):
         return []
     mean = {"case": "mean", "miou": round(statistics.mean(scores), 4)}
     return [{**dict.fromkeys(rows[0]), **mean, "note": f"standard deviation {statistics.stdev(scores):.4f}"}]
@@ -122,7 +136,7 @@ def mean_row(settings: Settings, cases: list[Case], rows: list[dict[str, Any]]) 
 def main(settings: Settings) -> None:
     if settings.experiment not in EXPERIMENTS:
         raise SystemExit(f"experiment {settings.experiment!r}: one of {', '.join(EXPERIMENTS)}")
-    cases = EXPERIMENTS[settings.experiment](settings)
+    cases = EXPERIMENTS[settings.experiment]()
     if settings.epochs is not None:
         cases = [shortened(case, settings.epochs) for case in cases]
     chosen = [case for case in cases if settings.only in (None, case.name)]

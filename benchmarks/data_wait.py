@@ -1,6 +1,6 @@
 """How much of a training step is spent waiting for samples, with the recipe's workers and without any.
 
-    python benchmarks/data_wait.py [--recipe camvid] [--steps 14] [--repeats 2]
+    python benchmarks/data_wait.py [--recipe camvid-scratch] [--steps 14] [--repeats 2]
 
 Trains on CamVid's images of 480 x 360 (GLOBALCONV_DATA or --data) with a crop of 480 x 352, by the command's own
 loop, in turns. The first steps of each training are left out: they wait for the workers to start.
@@ -27,7 +27,7 @@ LEFT_OUT = 4
 
 @dataclass(frozen=True)
 class Settings:
-    recipe: str = "camvid"
+    recipe: str = "camvid-scratch"
     steps: int = 14
     repeats: int = 2
     """Trainings of each case."""

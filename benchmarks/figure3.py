@@ -2,7 +2,7 @@
 
     GLOBALCONV_DATA=... python benchmarks/figure3.py [--steps 500] [--occluders 5000] [--out runs/figure3]
 
-Both networks are trained here with the recipe msrc21, without Boundary Refinement, from scratch, on the same samples in
+Both networks are trained here with the recipe msrc21-scratch, without Boundary Refinement, from scratch, on the same samples in
 the same order (a run that is there already is kept). Images and their objects are those of MSRC21's val split named
 below. The table of areas goes to results/figure3.json; the images stay in --out, because MSRC21's photographs are for
 research only.
@@ -40,7 +40,7 @@ class Settings:
 
 def trained(data: Path, settings: Settings) -> dict[str, Path]:
     """Return a run folder for each head, trained where there is none yet."""
-    recipe = RECIPES["msrc21"]()
+    recipe = RECIPES["msrc21-scratch"]()
     folders = {name: settings.out / head for name, head in HEADS.items()}
     for folder, head in zip(folders.values(), HEADS.values(), strict=True):
         model = replace(recipe.model, head=(head,), boundary_refinement=False)

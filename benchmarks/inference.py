@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py camvid|msrc21 --runs FOLDER [--only CASE] [--frames N] [--search-frames N]
 
-`--runs` holds the run folders of `benchmarks/accuracy.py folds` (or `msrc21`), of which any number may be there. A
+`--runs` holds the run folders of `benchmarks/accuracy.py folds-scratch` (or `msrc21-scratch`), of which any number may be there. A
 CRF is never reported on what it was chosen on: for a fold of CamVid it is searched on the other folds' validation
 frames, with the networks that had held those out; for MSRC21 on one half of the validation images, and everything is
 reported on the other. Each way of predicting has a CRF of its own, chosen on what that way predicts. `+ scales` is

@@ -6,7 +6,7 @@ What is timed is the verb's own function, reading and writing included, with one
 the precision that the verb picks. "network alone" is the same predictor on decoded images, writing nothing: its rate is
 what the verb cannot exceed. "one after another" calls the same functions for decoding, network and writing in a plain
 loop: what the overlap is worth is the ratio to it. Images are CamVid's frames where GLOBALCONV_DATA is set, else
-generated scenes of their size; without --run the network is a fresh one of the recipe `camvid`.
+generated scenes of their size; without --run the network is a fresh one of the recipe `camvid-scratch`.
 """
 
 import os
@@ -45,7 +45,7 @@ SIZE = (480, 360)
 @dataclass(frozen=True)
 class Settings:
     run: Path | None = None
-    """Run folder or weights folder; by default a fresh network of the recipe camvid."""
+    """Run folder or weights folder; by default a fresh network of the recipe camvid-scratch."""
     backbone: str | None = None
     """Of the fresh network, another than the recipe's."""
     photos: int = 24
@@ -130,8 +130,8 @@ def photos(folder: Path, count: int) -> list[Path]:
 
 
 def fresh(folder: Path, backbone: str | None) -> Path:
-    """Save a network of the recipe camvid that has learned nothing, which takes as long as one that has."""
-    model = RECIPES["camvid"]().model
+    """Save a network of the recipe camvid-scratch that has learned nothing, which takes as long as one that has."""
+    model = RECIPES["camvid-scratch"]().model
     network = GlobalConvNet(CAMVID.num_classes, backbone or model.backbone, model.kernel_size[0])
     folder.mkdir()
     save_weights(folder, network.eval(), CAMVID, {})

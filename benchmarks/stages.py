@@ -5,7 +5,7 @@
 As in Cityscapes, one training image in eight has its fine label map, and the others a coarse one: rough polygons
 (`benchmarks/coarse.py`). On each of the five folds, "fine" learns from the former for all the steps, "staged" from
 both kinds for half of them, then from the fine ones alone. ResNet-18 from scratch, GCN k = 15 + BR, otherwise the
-recipe `camvid`. Each stage is scored once, at its end, so nothing is chosen on the fold. Reads CamVid under
+recipe `camvid-scratch`. Each stage is scored once, at its end, so nothing is chosen on the fold. Reads CamVid under
 GLOBALCONV_DATA. Rows are written as they are made; started again, finished runs are only scored, and a stopped one
 goes on, so that the cases may be spread over processes (`--only`) or days.
 """
@@ -99,7 +99,7 @@ def _coarse(path: Path, label_map: np.ndarray[Any, np.dtype[np.uint8]]) -> np.nd
 
 def recipes(fold: str, steps: int) -> Iterator[tuple[str, Recipe | StagedRecipe]]:
     """Yield the trainings that are compared, by name."""
-    street = RECIPES["camvid"]()
+    street = RECIPES["camvid-scratch"]()
     model = replace(street.model, backbone="resnet18")
     lists = {name: replace(street.data, train_split=f"{fold}.{name}", val_split=f"{fold}.val") for name in KINDS}
 

@@ -273,14 +273,29 @@ def test_both_cases_of_stages_have_the_same_budget(real_data: Path) -> None:
     assert staged.stages["fine"].data == fine.data
 
 
-@pytest.mark.parametrize("experiment", ["camvid", "msrc21", "paper"])
+MEASURED = [path.stem.removeprefix("accuracy-") for path in sorted((BENCHMARKS / "results").glob("accuracy-*.json"))]
+
+
+@pytest.mark.parametrize("experiment", [name for name in MEASURED if not name.startswith("folds")])  # they need CamVid
 def test_committed_rows_are_of_todays_recipes(experiment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A field that is added or moved must not drop what took days to measure (see `trainings.LATER`)."""
     monkeypatch.setenv("GLOBALCONV_DATA", "data")
     accuracy = load("accuracy")
-    cases = accuracy.EXPERIMENTS[experiment](accuracy.Settings(experiment))
+    cases = accuracy.EXPERIMENTS[experiment]()
     (rows,) = json.loads((BENCHMARKS / "results" / f"accuracy-{experiment}.json").read_text())["tables"].values()
     assert load("trainings").still_valid(cases, rows) == rows
+
+
+def test_what_was_measured_from_scratch_keeps_its_name_and_the_others_start_from_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GLOBALCONV_DATA", "data")
+    accuracy = load("accuracy")
+    assert {"camvid-scratch", "folds-scratch", "msrc21-scratch", "paper"} <= set(MEASURED) <= set(accuracy.EXPERIMENTS)
+    for experiment in ("camvid", "msrc21", "folder-msrc21", "camvid-scratch", "msrc21-scratch", "paper"):
+        scratch = experiment not in ("camvid", "msrc21", "folder-msrc21")
+        for case in accuracy.EXPERIMENTS[experiment]():
+            assert case.recipe.model.backbone_weights == (None if scratch else "imagenet")
 
 
 @pytest.fixture

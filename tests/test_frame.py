@@ -121,7 +121,7 @@ def test_import_leaves_torch_alone() -> None:
 
 
 FINISHED = """
-    paper table1 --first --recipe msrc21 --data no-such-folder/MSRC21 --seeds 5 --budget 600
+    paper table1 --first --recipe msrc21-scratch --data no-such-folder/MSRC21 --seeds 5 --budget 600
     --model.backbone test_resnet --data.augmentation.crop 192 192 --results benchmarks/results/paper/msrc21
 """.split()
 """A table all of whose trainings have been made."""

@@ -18,7 +18,8 @@ from globalconv.training.checkpoint import checkpoints, is_intact, load_newest
 pytestmark = pytest.mark.slow
 
 OPTIONS = """
-    --model.backbone test_resnet --model.kernel-size 3 --data.augmentation.crop 48 64 --data.batch-size 2
+    --model.backbone test_resnet --model.backbone-weights none --model.kernel-size 3
+    --data.augmentation.crop 48 64 --data.batch-size 2
     --precision float32 --optim.ema-decay 0.9 --log-every 1
 """.split()
 

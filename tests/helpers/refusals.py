@@ -24,9 +24,13 @@ from globalconv.weights import save_weights
 
 PAGE = Path(__file__).parents[2] / "docs" / "refusals.md"
 
-TINY = "--model.backbone test_resnet --model.kernel-size 3 --data.augmentation.crop 48 64 --data.batch-size 2 --steps 3"
+TINY = (
+    "--model.backbone test_resnet --model.backbone-weights none --model.kernel-size 3 --data.augmentation.crop 48 64"
+    " --data.batch-size 2 --steps 3"
+)
 
 
+_SCRATCH = "--model.backbone-weights none"
 _PAPER = "paper table5 --recipe folder --data blobs"
 
 
@@ -66,10 +70,11 @@ REFUSALS = [
     _train("an unknown head", "--model.head gnc", "did you mean 'gcn'?"),
     _train("an unknown backbone", "--model.backbone resnet19", "resnet19"),
     _train("a backbone without feature maps", "--model.backbone vit_tiny_patch16_224", "vit_tiny"),
-    _train("frozen batch norm from scratch", "TINY --model.backbone-norm frozen", "frozen"),
-    _train("layer decay over levels side by side", "--model.backbone hrnet_w18_small --optim.layer-decay 0.8", "hrnet"),
+    _train("frozen batch norm from scratch", f"{_SCRATCH} --model.backbone-norm frozen", "frozen"),
+    _train("layer decay over levels side by side", f"{_SCRATCH} --model.backbone hrnet_w18_small --optim.layer-decay 0.8", "hrnet"),
     _train("drop path where there is none", "--model.backbone vgg11_bn --model.drop-path 0.1", "stochastic depth"),
-    _train("ImageNet weights without a network", "--model.backbone-weights imagenet", "backbone_weights"),
+    _train("ImageNet weights without a network", "--model.backbone resnet18", "backbone_weights"),
+    _train("frozen stages without weights", f"{_SCRATCH} --model.frozen-stages 1", "--model.frozen-stages 1"),
     _train("a backbone file that is not there", "--model.backbone-weights missing.pth", "missing.pth"),
     _train("a backbone file of something else", "--model.backbone-weights other.safetensors", "other.safetensors"),
     _train("a CUDA device that is not there", "--device cuda:7", "cuda:7"),

@@ -25,7 +25,8 @@ pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).resolve().parent.parent
 OPTIONS = """
-    --model.backbone test_resnet --model.kernel-size 3 --data.augmentation.crop 48 64 --data.batch-size 4
+    --model.backbone test_resnet --model.backbone-weights none --model.kernel-size 3
+    --data.augmentation.crop 48 64 --data.batch-size 4
     --precision float32 --log-every 1 --device cpu --data.workers 0
 """.split()
 

@@ -15,9 +15,10 @@ from typing import Any
 import tyro
 
 from globalconv.cli.limits import check_limits
-from globalconv.errors import InputError
+from globalconv.errors import InputError, print_line
+from globalconv.runtime.processes import is_first_process
 from globalconv.runtime.text import one_line
-from globalconv.training.recipe import Recipe, StagedRecipe
+from globalconv.training.recipe import Recipe, StagedRecipe, differences
 from globalconv.training.recipes.index import first_line
 
 DataOption = tyro.conf.UseAppendAction[tuple[str, ...]]
@@ -130,7 +131,7 @@ def read_recipe(
 ) -> tuple[Recipe | StagedRecipe, Any]:
     """Return the recipe `name` with its fields as given to `globalconv VERB`, and the other options."""
     if isinstance(recipe, Recipe):
-        options = read_options(options_of(recipe), verb, arguments, first_line(name))
+        options = _read_fields(recipe, verb, options_of, arguments, first_line(name))
         return options.recipe, options
 
     common = {option.name.replace("_", "-") for option in fields(options_of(Recipe()))}
@@ -151,12 +152,27 @@ def read_recipe(
     for stage, defaults in recipe.stages.items():
         words = _arguments_of_stage(stage, recipe.stages, arguments)
         try:
-            options_by_stage[stage] = read_options(options_of(defaults), verb, words, description)
+            options_by_stage[stage] = _read_fields(defaults, verb, options_of, words, description)
         except InputError as error:
             has_own = any(word.startswith(f"--{stage}.") for word in arguments)
             raise InputError(f"{error} (of the stage {stage})" if has_own else str(error)) from None
     stages = {stage: options.recipe for stage, options in options_by_stage.items()}
     return StagedRecipe(stages), next(iter(options_by_stage.values()))
+
+
+def _read_fields(recipe: Recipe, verb: str, options_of: OptionsOf, arguments: list[str], description: str) -> Any:
+    """Return the options, with the values of `recipe` where `arguments` have none.
+
+    `--model.backbone-weights none` alone trains a recipe from scratch that starts from weights: what spares these is
+    off then, unless it is asked for, and a line tells it.
+    """
+    options = read_options(options_of(recipe), verb, arguments, description)
+    if recipe.model.backbone_weights is None or options.recipe.model.backbone_weights is not None:
+        return options
+    fresh = read_options(options_of(recipe.from_scratch()), verb, arguments, description)
+    if (changes := differences(options.recipe, fresh.recipe)) and is_first_process():
+        print_line(f"backbone    no weights to spare, so other than in the recipe: {', '.join(changes)}")
+    return fresh
 
 
 def _arguments_of_stage(stage: str, stages: Collection[str], arguments: list[str]) -> list[str]:

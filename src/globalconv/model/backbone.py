@@ -118,20 +118,20 @@ class Backbone(nn.Module):
         Its gradients are not computed then, which are the most expensive ones. Raises `InputError` as
         `parameter_levels`.
         """
-        levels = self.parameter_levels(f"frozen_stages={stages}")
+        levels = self.parameter_levels(f"frozen_stages={stages}", 0)
         frozen = {id(parameter) for parameter, level in levels.items() if level <= stages}
         for parameter in levels:
             parameter.requires_grad_(parameter.requires_grad and id(parameter) not in frozen)
         self.frozen_norms += [norm for norm in batch_norms(self.body) if id(norm.weight) in frozen]
         self.train(self.training)
 
-    def parameter_levels(self, setting: str) -> dict[nn.Parameter, int]:
+    def parameter_levels(self, setting: str, off: int) -> dict[nn.Parameter, int]:
         """Return parameter -> its level: 0 before res-2, then 1 .. `RES_5`.
 
         A parameter belongs to the first level whose module, as timm declares it, it is registered in or before; what
         lies before res-2 ends with the last of timm's features of a finer stride, or where res-2 begins. `InputError`
-        names the `setting` that asks where the backbone has no module of its own for each level (HRNet: its levels run
-        side by side).
+        names the `setting` that asks, and its value that is `off`, where the backbone has no module of its own for each
+        level (HRNet: its levels run side by side).
         """
         features = self.body.feature_info
         order = {name: position for position, (name, _) in enumerate(self.body.named_modules())}
@@ -140,7 +140,7 @@ class Backbone(nn.Module):
             if (span := _span(module, order)) is None or (ends and span[1] <= ends[-1]):
                 raise InputError(
                     f"{setting}: backbone {self.name!r} has no part of its own for the level of stride {stride}, so its"
-                    " levels have no order; leave it out"
+                    f" levels have no order; set it to {off}"
                 )
             if not ends:
                 finer = [_span(info["module"], order) for info in features.info if info["reduction"] < STRIDES[0]]

@@ -14,6 +14,9 @@ from globalconv.training.recipe import Recipe, StagedRecipe
 NEVER = 10**9
 """Steps between evaluations: only the last weights are evaluated, so that none can be the best by chance."""
 
+PAPER_DECODER = "scores"
+"""What every row is trained with, whatever the recipe's: the tables are of Figure 2A."""
+
 TABLE_4_KERNEL = 7
 RES5_CHANNELS, NARROW_STACK = 2048, 210
 """Channels of res-5 in the paper, and the third width of Table 4 there."""
@@ -70,7 +73,7 @@ def plan(
 
     def recipe_of(variant: Variant, base: Recipe | StagedRecipe, seed: int) -> Recipe | StagedRecipe:
         def with_variant(recipe: Recipe) -> Recipe:
-            fields = dict(variant.model)
+            fields = {"decoder": PAPER_DECODER, **variant.model}
             if (width := fields.get("stack_width")) in WIDTHS:
                 fields["stack_width"] = stack_width(width, recipe.model.backbone, num_classes())
             model = dataclasses.replace(recipe.model, **fields)
@@ -128,6 +131,8 @@ def check_overrides(
         for name in compared:
             if getattr(before.model, name) != getattr(after.model, name):
                 raise InputError(f"`model.{name}`: is what the table compares; leave it out")
+        if after.model.decoder not in (before.model.decoder, PAPER_DECODER):
+            raise InputError(f"`model.decoder` {after.model.decoder}: the tables are of {PAPER_DECODER}; leave it out")
         if before.seed != after.seed:
             raise InputError(f"`seed` {after.seed}: a table takes the seeds from 0; give their number, `seeds`")
         if before.evaluate_every != after.evaluate_every:

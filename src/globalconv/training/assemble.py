@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from globalconv.training.distributed import ALONE, Cluster, Ranks, launch
 from globalconv.training.fine_tuning import frozen_start, log_fine_tuning
 from globalconv.training.loop import Session, train_loop
 from globalconv.training.optim import MovingAverage, build_optimizer
-from globalconv.training.recipe import BaseRecipe, Recipe
+from globalconv.training.recipe import BaseRecipe, ModelSettings, Recipe
 from globalconv.training.run_folder import RunFolder
 from globalconv.training.segmentation import Segmentation, build_network, check_batch_norm, measure_class_weights
 from globalconv.training.task import Numerics, Task
@@ -102,7 +102,7 @@ def run_training(
         if resumes and recipe.model.backbone_norm == "frozen":
             to_freeze = [p for layer in batch_norms(built.backbone) for p in layer.parameters(recurse=False)]
     has_weights = module is not None or init_from is not None or recipe.model.backbone_weights is not None
-    log_fine_tuning(recipe, has_weights, log)
+    log_fine_tuning(recipe if module is None else replace(recipe, model=ModelSettings()), has_weights, log)
     check = partial(check_state, network=network, settings=recipe.optim, frozen=to_freeze)
     if (saved := load_newest(run.checkpoints, check)) is not None:
         restore_network(network, saved)

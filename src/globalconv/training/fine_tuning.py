@@ -34,7 +34,7 @@ def learning_rate_scales(network: nn.Module, settings: StepSettings) -> dict[int
         )
     return {
         id(parameter): scale
-        for parameter, level in backbone.parameter_levels(f"`optim.layer_decay` {tuning.layer_decay}").items()
+        for parameter, level in backbone.parameter_levels(f"`optim.layer_decay` {tuning.layer_decay}", 1).items()
         if (scale := tuning.backbone_lr_scale * tuning.layer_decay ** (RES_5 - level)) != 1.0
     }
 
@@ -47,10 +47,10 @@ def find_backbone(network: nn.Module, tuning: FineTuneSettings) -> nn.Module:
     part = _named_part(network)
     if part is None:
         scale, steps = tuning.backbone_lr_scale, tuning.freeze_steps
-        setting = f"`optim.backbone_lr_scale` {scale}" if scale != 1 else f"`optim.freeze_steps` {steps}"
+        setting, off = (f"`optim.freeze_steps` {steps}", 0) if scale == 1 else (f"`optim.backbone_lr_scale` {scale}", 1)
         raise InputError(
             f"{setting}: {_class_name(network)} has no part with weights named {' or '.join(PARTS)}; name it so, or"
-            " leave the setting out"
+            f" set it to {off}"
         )
     return part
 
@@ -111,7 +111,7 @@ def log_fine_tuning(recipe: Recipe, has_weights: bool, log: Log) -> None:
     if tuning.freeze_steps and not has_weights:
         log(
             f"warning     `optim.freeze_steps` {tuning.freeze_steps} keeps a backbone at its random weights; give"
-            " `model.backbone_weights`, or `init_from`, or leave it out"
+            " `model.backbone_weights`, or `init_from`, or set it to 0"
         )
 
 

@@ -250,6 +250,12 @@ class Recipe(BaseRecipe):
         if not 0 <= (rate := self.model.drop_path) < 1:
             raise InputError(f"`model.drop_path` {rate}: must be at least 0 and below 1")
 
+    def from_scratch(self) -> Self:
+        """Return the recipe without weights for its backbone, and without what spares a backbone that has some."""
+        model = dataclasses.replace(self.model, backbone_weights=None, frozen_stages=0)
+        pace: dict[str, Any] = {setting.name: setting.default for setting in fields(FineTuneSettings)}
+        return dataclasses.replace(self, model=model, optim=dataclasses.replace(self.optim, **pace))
+
 
 @dataclass(frozen=True)
 class StagedRecipe:

@@ -130,7 +130,7 @@ def build_network(
     if settings.frozen_stages and not resumes and init_from is None and backbone_weights is None:
         raise InputError(
             f"`model.frozen_stages` {settings.frozen_stages}: would keep a backbone at its random weights; give"
-            " `model.backbone_weights`, or `init_from`, or leave it out"
+            " `model.backbone_weights`, or `init_from`, or set it to 0"
         )
     network = GlobalConvNet(
         labels.num_classes, **settings.architecture(), backbone_weights=backbone_weights,

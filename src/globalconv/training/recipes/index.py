@@ -8,9 +8,11 @@ from globalconv.errors import InputError, suggest
 from globalconv.model.weights_packages import describe_packages
 from globalconv.training.recipe import Recipe, StagedRecipe
 from globalconv.training.recipes.camvid import camvid
+from globalconv.training.recipes.camvid_scratch import camvid_scratch
 from globalconv.training.recipes.cityscapes import cityscapes, cityscapes_modern
 from globalconv.training.recipes.folder import folder
 from globalconv.training.recipes.msrc21 import msrc21
+from globalconv.training.recipes.msrc21_scratch import msrc21_scratch
 from globalconv.training.recipes.paper_ablation import paper_ablation
 from globalconv.training.recipes.scenes import scenes
 from globalconv.training.recipes.table6 import table6, table6_modern
@@ -18,8 +20,10 @@ from globalconv.training.recipes.voc import voc, voc_modern
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "camvid": camvid,
+    "camvid-scratch": camvid_scratch,
     "folder": folder,
     "msrc21": msrc21,
+    "msrc21-scratch": msrc21_scratch,
     "paper-ablation": paper_ablation,
     "scenes": scenes,
     "table6": table6,
