@@ -2,8 +2,8 @@
 
     GLOBALCONV_DATA=... python benchmarks/figure3.py [--steps 500] [--occluders 5000] [--out runs/figure3]
 
-Both networks are trained here with the recipe msrc21-scratch, without Boundary Refinement, from scratch, on the same samples in
-the same order (a run that is there already is kept). Images and their objects are those of MSRC21's val split named
+Both networks are trained here with the recipe msrc21-scratch, without Boundary Refinement, on the same samples in the
+same order (a run that is there already is kept). Images and their objects are those of MSRC21's val split named
 below. The table of areas goes to results/figure3.json; the images stay in --out, because MSRC21's photographs are for
 research only.
 """

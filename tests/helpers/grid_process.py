@@ -11,7 +11,8 @@ from globalconv.cli.main import main
 
 COMMAND = """
     paper table5 --data blobs --recipe folder --model.backbone test_resnet --model.backbone-weights none
-    --data.augmentation.crop 64 64    --data.batch-size 2 --data.workers 0 --optim.class-weights none --optim.warmup-steps 0 --precision float32
+    --data.augmentation.crop 64 64 --data.batch-size 2 --data.workers 0 --optim.class-weights none
+    --optim.warmup-steps 0 --precision float32
     --budget 40 --checkpoint-every 5
 """.split()
 

@@ -71,7 +71,11 @@ REFUSALS = [
     _train("an unknown backbone", "--model.backbone resnet19", "resnet19"),
     _train("a backbone without feature maps", "--model.backbone vit_tiny_patch16_224", "vit_tiny"),
     _train("frozen batch norm from scratch", f"{_SCRATCH} --model.backbone-norm frozen", "frozen"),
-    _train("layer decay over levels side by side", f"{_SCRATCH} --model.backbone hrnet_w18_small --optim.layer-decay 0.8", "hrnet"),
+    _train(
+        "layer decay over levels side by side",
+        f"{_SCRATCH} --model.backbone hrnet_w18_small --optim.layer-decay 0.8",
+        "hrnet",
+    ),
     _train("drop path where there is none", "--model.backbone vgg11_bn --model.drop-path 0.1", "stochastic depth"),
     _train("ImageNet weights without a network", "--model.backbone resnet18", "backbone_weights"),
     _train("frozen stages without weights", f"{_SCRATCH} --model.frozen-stages 1", "--model.frozen-stages 1"),

@@ -22,8 +22,8 @@ from globalconv.training import loop
 from globalconv.training.loop import Session
 
 TINY = """
-    --recipe folder --model.backbone test_resnet --model.backbone-weights none
-    --data.augmentation.crop 48 64 --data.batch-size 2 --data.workers 0
+    --recipe folder --model.backbone test_resnet --model.backbone-weights none --model.frozen-stages 0
+    --optim.backbone-lr-scale 1 --data.augmentation.crop 48 64 --data.batch-size 2 --data.workers 0
     --optim.class-weights none --optim.warmup-steps 0 --precision float32 --log-every 1 --budget 2
 """.split()
 
