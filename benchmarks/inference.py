@@ -5,9 +5,9 @@
 `--runs` holds the run folders of `benchmarks/accuracy.py folds-scratch` (or `msrc21-scratch`), of which any number may
 be there. A CRF is never reported on what it was chosen on: for a fold of CamVid it is searched on the other folds'
 validation frames, with the networks that had held those out; for MSRC21 on one half of the validation images, and
-everything is reported on the other. Each way of predicting has a CRF of its own, chosen on what that way predicts. `+ scales` is
-0.75, 1 and 1.25, each with its mirror image. Time is that of the processor, per image, reading included. Rows are
-written as they are made; those of the same weights, images and candidates stay when it is started again.
+everything is reported on the other. Each way of predicting has a CRF of its own, chosen on what that way predicts.
+`+ scales` is 0.75, 1 and 1.25, each with its mirror image. Time is that of the processor, per image, reading included.
+Rows are written as they are made; those of the same weights, images and candidates stay when it is started again.
 """
 
 import hashlib

@@ -12,6 +12,8 @@ from helpers.training import write_blobs
 from PIL import Image
 
 from globalconv.cli.main import VERBS, main
+from globalconv.model import weights_lookup
+from globalconv.model.weights_packages import WeightsPackage
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,61 @@ def test_recipes_shows_all_or_one_with_its_settings(capsys: pytest.CaptureFixtur
     assert main(["recipes", "camvid"]) == 0
     output = capsys.readouterr().out
     assert json.loads(output[output.index("{") :])["optim"]["algorithm"] == "adamw"
+
+
+TINY_WITHOUT_NONE = TINY.replace("--model.backbone-weights none ", "").split()
+
+
+def recorded(run: Path) -> tuple[object, object, object]:
+    """Return weights of the backbone, frozen stages and the backbone's learning rate scale of a run."""
+    recipe = json.loads((run / "recipe.json").read_text())
+    model = recipe["model"]
+    return model["backbone_weights"], model["frozen_stages"], recipe["optim"]["backbone_lr_scale"]
+
+
+def test_no_weights_is_enough_for_a_training_from_scratch(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the recipe spares of loaded weights is off then, unless it is asked for; and it is the same on resume."""
+    out = tmp_path / "run"
+    command = ["train", "folder", "--data", f"{place}/blobs", "--out", str(out), *TINY_WITHOUT_NONE]
+    none = ["--model.backbone-weights", "none"]
+    assert main([*command, *none]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("backbone ")]
+    assert told == [
+        "backbone    no weights to spare, so other than in the recipe: model.frozen_stages (1, now 0),"
+        " optim.backbone_lr_scale (0.1, now 1.0)"
+    ]
+    assert recorded(out) == (None, 0, 1.0)
+    assert main([*command, *none, "--resume"]) == 0
+    assert recorded(out) == (None, 0, 1.0)
+    capsys.readouterr()
+    assert main([*command, "--resume"]) == 2
+    assert "model.backbone_weights (None, now imagenet)" in capsys.readouterr().err
+
+
+def test_what_is_asked_for_stays_without_weights(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "folder", "--data", f"{place}/blobs", "--out", f"{tmp_path}/run", *TINY.split()]
+    assert main([*command, "--model.frozen-stages", "1"]) == 2
+    assert "--model.frozen-stages 1: would keep a backbone at its random weights" in capsys.readouterr().err
+    assert main([*command, "--optim.backbone-lr-scale", "0.1"]) == 0
+    assert recorded(tmp_path / "run") == (None, 0, 0.1)
+    assert "so other than in the recipe: model.frozen_stages (1, now 0)\n" in capsys.readouterr().err
+
+
+def test_weights_that_cannot_be_had_have_two_remedies(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No network (tests/conftest.py) and no package."""
+    monkeypatch.setattr(WeightsPackage, "installed", lambda package: None)
+    monkeypatch.setattr(weights_lookup, "try_to_load_from_cache", lambda *place, **revision: None)
+    assert main(["train", "folder", "--data", f"{place}/blobs", "--out", f"{tmp_path}/run"]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("globalconv:")]
+    assert "pip install globalconv[pretrained]" in line
+    assert "--model.backbone-weights none" in line
+    assert not (tmp_path / "run").exists()
 
 
 def test_evaluate_prints_the_contract_as_json(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

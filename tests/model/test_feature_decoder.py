@@ -110,6 +110,7 @@ def test_it_is_saved_loaded_and_optimised(tmp_path: Path, randomise: Callable[[n
     ("head", "decoder", "message"),
     [
         ("conv", "features", "head='conv': decoder 'features' has heads 'gcn' and 'pointwise'"),
+        ("gnc", "features", "head='gnc': did you mean 'gcn'?"),
         ("gcn", "feature", "decoder='feature': did you mean 'features'?"),
     ],
 )

@@ -99,6 +99,18 @@ def test_budgets_and_folds_apply_to_every_stage() -> None:
     assert (fold.data.train_split, fold.data.val_split) == ("folds/a.train", "folds/a.val")
 
 
+def test_rows_sum_scores_whatever_the_recipe_does() -> None:
+    base = with_steps(recipe_named("folder"), 7)
+    assert isinstance(base, Recipe) and base.model.decoder == "features"
+    for run in planned("table2", "table5", base=base):
+        assert run.last_stage.model.decoder == "scores"
+    check_overrides([TABLES["table1"]], base, base)
+    scores = dataclasses.replace(base, model=dataclasses.replace(base.model, decoder="scores"))
+    check_overrides([TABLES["table1"]], base, scores)
+    with pytest.raises(InputError, match=r"`model\.decoder` features: the tables are of scores"):
+        check_overrides([TABLES["table1"]], scores, base)
+
+
 def test_fields_that_a_table_sets_are_refused() -> None:
     default = small_recipe()
     for changed, words in (

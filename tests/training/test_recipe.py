@@ -67,6 +67,23 @@ def test_impossible_values_are_refused_by_option(make: object, option: str) -> N
         make()  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("name", ["camvid", "folder", "msrc21"])
+def test_from_scratch_spares_nothing(name: str) -> None:
+    recipe = RECIPES[name]()
+    assert (recipe.model.backbone_weights, recipe.model.frozen_stages) == ("imagenet", 1)
+    assert set(differences(recipe, recipe.from_scratch())) == {
+        "model.backbone_weights (imagenet, now None)", "model.frozen_stages (1, now 0)",
+        "optim.backbone_lr_scale (0.1, now 1.0)",
+    }  # fmt: skip
+    tuned = dataclasses.replace(recipe, optim=dataclasses.replace(recipe.optim, layer_decay=0.5, freeze_steps=9))
+    assert tuned.from_scratch() == recipe.from_scratch()
+
+
+@pytest.mark.parametrize("name", ["camvid-scratch", "msrc21-scratch"])
+def test_recipes_from_scratch_are_from_scratch_already(name: str) -> None:
+    assert RECIPES[name]().from_scratch() == RECIPES[name]()
+
+
 def test_differences_name_the_dotted_field() -> None:
     changed = dataclasses.replace(Recipe(), optim=OptimSettings(lr=0.1))
     assert differences(Recipe(), changed) == ["optim.lr (0.05, now 0.1)"]

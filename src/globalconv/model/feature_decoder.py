@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from globalconv.errors import InputError
-from globalconv.model.blocks import check_kernel_size
+from globalconv.errors import InputError, suggest
+from globalconv.model.blocks import HEADS, check_kernel_size
 from globalconv.model.depthwise import learn_depthwise_in_float32
 from globalconv.runtime.text import one_line
 
@@ -81,6 +81,8 @@ class FeatureDecoder(nn.Module):
     ) -> None:
         super().__init__()
         for head in heads:
+            if head not in HEADS:
+                raise InputError(f"head={one_line(repr(head))}: {suggest(one_line(head), FEATURE_HEADS)}")
             if head not in FEATURE_HEADS:
                 raise InputError(
                     f"head={one_line(repr(head))}: decoder 'features' has heads 'gcn' and 'pointwise'; the others are"
