@@ -114,8 +114,10 @@ def test_no_weights_is_enough_for_a_training_from_scratch(
     assert main([*command, *none]) == 0
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("backbone ")]
     assert told == [
-        "backbone    no weights to spare, so other than in the recipe: model.frozen_stages (1, now 0),"
-        " optim.backbone_lr_scale (0.1, now 1.0)"
+        (
+            "backbone    no weights to spare, so other than in the recipe: model.frozen_stages (1, now 0),"
+            " optim.backbone_lr_scale (0.1, now 1.0)"
+        )
     ]
     assert recorded(out) == (None, 0, 1.0)
     assert main([*command, *none, "--resume"]) == 0
