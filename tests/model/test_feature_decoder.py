@@ -34,8 +34,22 @@ def test_a_large_kernel_is_two_separable_branches_of_each_channel(randomise: Cal
     dense = F.conv2d(features, dense_kernels[:, None], padding=2, groups=2)
     sums = block.left(features) + block.right(features)
     torch.testing.assert_close(sums[..., 2:-2, 2:-2], dense[..., 2:-2, 2:-2])
+    # Shares of the window that lie inside, of rows and of columns.
+    rows, columns = torch.tensor([3.0, 4, 5, 5, 5, 5, 5, 4, 3]) / 5, torch.tensor([3.0, 4, 5, 5, 5, 4, 3]) / 5
+    sums = sums / torch.outer(rows, columns)
     expected = F.relu(features + block.mix(F.relu(block.norm(sums))))
     torch.testing.assert_close(block(features), expected)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 20), (40, 30)])
+def test_equal_features_give_equal_sums_up_to_the_border_of_any_size(size: tuple[int, int]) -> None:
+    """Weights that are all alike: what lies outside counts as what lies inside."""
+    block = DepthwiseGlobalConv(1, 15).eval()
+    with torch.no_grad():
+        for name, weight in block.named_parameters():
+            weight.fill_(1 / 15 if name.startswith(("left", "right")) else 1.0)
+        outputs = block(torch.full((1, 1, *size), 0.5))
+    torch.testing.assert_close(outputs, outputs.mean().expand_as(outputs))
 
 
 @pytest.mark.parametrize("block", [DepthwiseGlobalConv(4, 7), FeatureRefinement(4)])

@@ -5,6 +5,7 @@ Shapes: N images, K classes, C channels of a backbone level, m channels of the d
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,18 +27,26 @@ class DepthwiseGlobalConv(nn.Module):
     The two separable branches have a kernel per channel, (k x 1 then 1 x k) + (1 x k then k x 1): 4 k m weights, where
     the paper's block has 2 k (C + K) K. A batch norm, a ReLU and a 1 x 1 convolution with batch norm mix the channels;
     that is added to the input, through a ReLU. The last batch norm starts at zero, so the block as the identity.
+
+    Sums near the border are divided by the share of the k x k window that lies inside (padding by partial convolution,
+    Liu et al. 2018, arXiv 1811.11718). With zeros alone a large kernel learns the size of the training crop: on larger
+    images it meets sums that it has never seen, and a network that is trained on crops does worse with k = 15 than
+    without (LOG.md, 2026-11-30).
     """
 
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__()
-        k = check_kernel_size(kernel_size)
+        self.kernel_size = k = check_kernel_size(kernel_size)
         self.left = nn.Sequential(_strip(channels, k, 1), _strip(channels, 1, k))
         self.right = nn.Sequential(_strip(channels, 1, k), _strip(channels, k, 1))
         self.norm = nn.BatchNorm2d(channels)
         self.mix = nn.Sequential(nn.Conv2d(channels, channels, 1, bias=False), _zero_norm(channels))
 
     def forward(self, features_Nmhw: Tensor) -> Tensor:
-        large_Nmhw = F.relu(self.norm(self.left(features_Nmhw) + self.right(features_Nmhw)))
+        sums_Nmhw = self.left(features_Nmhw) + self.right(features_Nmhw)
+        ones_11hw = torch.ones_like(features_Nmhw[:1, :1], dtype=torch.float32)
+        inside_11hw = F.avg_pool2d(ones_11hw, self.kernel_size, stride=1, padding=self.kernel_size // 2)
+        large_Nmhw = F.relu(self.norm(sums_Nmhw / inside_11hw.to(sums_Nmhw.dtype)))
         return F.relu(features_Nmhw + self.mix(large_Nmhw))
 
 
