@@ -131,7 +131,8 @@ def prepare(root: Path) -> None:
             image = np.stack([label_map * 80] * 3, 2) + rng.integers(0, 40, (40, 60, 3), np.uint8)
             Image.fromarray(image).save(root / "data/images" / split / f"{index}.png")
     tiny = (
-        "--model.backbone test_resnet --model.kernel-size 3 --data.augmentation.crop 32 32 --steps 2 --data.workers 0"
+        "--model.backbone test_resnet --model.backbone-weights none --model.kernel-size 3 --steps 2"
+        " --data.augmentation.crop 32 32 --data.workers 0"
     )
     assert main(shlex.split(f"train folder --data {root}/data --out {root}/run --data.batch-size 2 {tiny}")) == 0
 

@@ -54,6 +54,7 @@ def walks(checkout: Path) -> tuple[list[str], list[str]]:
     Each line is a file and the first of its functions that had the thing. A walk that fails is empty, and why is said.
     """
     shape = "--steps 2 --model.backbone test_resnet --data.batch-size 2 --data.augmentation.crop 64 64"
+    shape += " --model.backbone-weights None"  # as earlier checkouts spell it, too
     words = f"train folder --data data --out run {shape} --data.workers 0 --device cpu --optim.lr {RATE}"
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
