@@ -233,8 +233,10 @@ def test_report_prints_its_page(place: Path, tmp_path: Path, capsys: pytest.Capt
 def test_demo_makes_a_page_with_images_and_prints_it_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["demo", "--out", f"{tmp_path}/demo", "--scenes", "8", "--steps", "2"]
     assert main(command) == 0
-    page = Path(capsys.readouterr().out.splitlines()[-1])
+    printed = capsys.readouterr()
+    page = Path(printed.out.splitlines()[-1])
     assert page == tmp_path / "demo" / "index.html"
+    assert "== 2 networks on the same scenes" in printed.err.splitlines()  # an empty line before it, no "\\n" in it
     text = page.read_text(encoding="utf-8")
     check_self_contained(text)
     assert "Baseline against GCN + BR" in text and "Global Convolutional Network" in text and "data:image/" in text

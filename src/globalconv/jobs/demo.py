@@ -73,13 +73,15 @@ def run_demo(out: Path, scenes: int, steps: int | None, stop: StopRequest, log: 
         write_scenes(out / DATA, scene_set, on_progress=lambda done, total: progress.update(done))
 
     for number, network in enumerate(NETWORKS, start=1):
-        log(f"\n== {number} of {len(NETWORKS)}: {network.name}, trained on generated scenes")
+        log("")
+        log(f"== {number} of {len(NETWORKS)}: {network.name}, trained on generated scenes")
         run = out / network.folder
         its_recipe = replace(recipe, model=replace(recipe.model, **network.changes))
         train(its_recipe, out / DATA, run, resume=(run / "recipe.json").exists(), stop=stop)
 
     write_scene_images(out, open_source(out / DATA, recipe.data.val_split, "folder"))
-    log(f"\n== {len(NETWORKS)} networks on the same scenes")
+    log("")
+    log(f"== {len(NETWORKS)} networks on the same scenes")
     runs, names = [out / network.folder for network in NETWORKS], [network.name for network in NETWORKS]
     return report(runs, out=out / PAGE, names=names)
 

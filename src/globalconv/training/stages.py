@@ -47,7 +47,8 @@ def run_stages(
         for number, (name, folder) in enumerate(folders.items(), start=1):
             stage = f"stage {number} of {len(folders)}: {name}"
             if name in waiting:
-                log(f"\n{stage}{'' if init_from is None else f', from {init_from}'}")
+                log("")
+                log(f"{stage}{'' if init_from is None else f', from {init_from}'}")
                 run_training(recipe.stages[name], data, folder, execution, runs[name].is_started(), init_from)
             if first:
                 info = load_weights(folder).info
