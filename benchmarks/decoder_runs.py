@@ -181,6 +181,8 @@ def tuning_data(voc: Path, out: Path) -> Path:
         lists.mkdir(parents=True)
         for folder in ("JPEGImages", "SegmentationClass"):
             (home / folder).symlink_to((voc / folder).resolve())
+        # SBD leaves out what VOC lists as val, so that list has to be there.
+        shutil.copy(voc / "ImageSets" / "Segmentation" / "val.txt", lists)
         names = (voc / "ImageSets" / "Segmentation" / "train.txt").read_text().split()
         write_text(lists / "fit.txt", "\n".join(names[0::2]) + "\n")
         write_text(lists / "held.txt", "\n".join(names[1::2]) + "\n")

