@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -62,7 +63,7 @@ class Settings:
     only: tuple[str, ...] = ()
     """Decoders to train."""
     steps: int | None = None
-    """Steps of a training, in place of the part's own."""
+    """Steps of a training, in place of the part's own; rates and tables are of the part's own."""
     seeds: tuple[int, ...] = (0,)
     """Of the trainings of voc and msrc21; rates are chosen, and folds compared, with seed 0."""
     data: Path | None = None
@@ -192,7 +193,7 @@ def tuning_data(voc: Path, out: Path) -> Path:
 def carry_out(settings: Settings, one: Case, stop: StopRequest) -> None:
     """Train what is not trained, score it, and write its file."""
     assert isinstance(one.recipe, Recipe)
-    run, data = RunFolder(settings.out / one.name.replace(" ", "-")), root(settings)
+    run, data = RunFolder(settings.out / result_file(one).stem), root(settings)
     module = one.network and one.network()
     run_training(one.recipe, data, run.path, Execution(stop), run.is_started(), module=module)
     source = open_splits(one.recipe.data, data)[1]
@@ -212,7 +213,7 @@ def carry_out(settings: Settings, one: Case, stop: StopRequest) -> None:
 
 
 def result_file(one: Case) -> Path:
-    return FOLDER / f"{one.name.replace(' ', '-').replace('+', 'plus')}.json"
+    return FOLDER / f"{re.sub(r'[^a-z0-9.]+', '-', one.name.lower()).strip('-')}.json"
 
 
 def result(one: Case) -> dict[str, Any] | None:
