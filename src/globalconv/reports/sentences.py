@@ -30,8 +30,12 @@ def describe(subject: Subject) -> str:
         "conv": f"k x k convolutions, {sizes}",
         "stack": f"stacks of 3 x 3 convolutions, {sizes}",
     }.get(heads[0] if len(set(heads)) == 1 else "", f"heads {', '.join(heads)}, {sizes}")
-    kind = ", features summed in place of scores" if settings["decoder"] == "features" else ""
-    width = f"{kind}, heads of {settings['head_width']} channels" if settings["head_width"] else ""
+    width = f", heads of {settings['head_width']} channels" if settings["head_width"] else ""
+    if settings["decoder"] == "features":
+        levels = zip(heads, settings["kernel_size"], range(2, 6), strict=True)
+        large = [f"k = {k} after res-{level}" for head, k, level in levels if head == "gcn"]
+        words = f"Global Convolutional Network (GCN), {', '.join(large)}" if large else "1 x 1 heads"
+        width = f", sum of features of {settings['head_width']} channels"
     refined = "with Boundary Refinement" if settings["boundary_refinement"] else "without Boundary Refinement"
     return f"{subject.name}: {words}{width}, {refined}, over {settings['backbone']}"
 

@@ -65,16 +65,7 @@ def run_training(
         return RunFolder.reopen(out, recipe) if resume else RunFolder.new(out)
 
     run = ranks.first_does(check_folder) or RunFolder(out, read_only=True)
-    if recipe.data.batch_size % ranks.count:
-        ranks.refuse_together(
-            f"`data.batch_size` {recipe.data.batch_size}: is that of all processes together, and cannot be divided"
-            f" among {ranks.count}; give a multiple of it"
-        )
-    if recipe.optim.hardest is not None and ranks.count > 1:
-        ranks.refuse_together(
-            f"`optim.hardest` {recipe.optim.hardest}: the hardest pixels of a batch are not those of its"
-            f" {ranks.count} parts; train with one process"
-        )
+    check_processes(recipe, ranks)
     log(f"device      {hardware.description}{f', {ranks.count} processes' if ranks.count > 1 else ''}")
 
     train_source, val_source = open_splits(recipe.data, data)
@@ -117,6 +108,20 @@ def run_training(
     session = assemble(recipe, task, run, hardware, network, fabric)
     carry_out(session, dataset, saved, resume, execution)
     return session
+
+
+def check_processes(recipe: Recipe, ranks: Ranks) -> None:
+    """Raise `InputError` in every process for a recipe that so many of them cannot train."""
+    if recipe.data.batch_size % ranks.count:
+        ranks.refuse_together(
+            f"`data.batch_size` {recipe.data.batch_size}: is that of all processes together, and cannot be divided"
+            f" among {ranks.count}; give a multiple of it"
+        )
+    if recipe.optim.hardest is not None and ranks.count > 1:
+        ranks.refuse_together(
+            f"`optim.hardest` {recipe.optim.hardest}: the hardest pixels of a batch are not those of its"
+            f" {ranks.count} parts; train with one process"
+        )
 
 
 def assemble(
