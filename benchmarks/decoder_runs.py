@@ -35,9 +35,11 @@ from globalconv.training.run_folder import RunFolder
 from globalconv.training.training_splits import open_splits
 
 BACKBONE, CROP, BATCH, FROZEN = "tf_efficientnet_lite0", (256, 256), 8, 1
-STEPS = {"tune": 300, "voc": 600, "msrc21": 400, "folds": 400}
-RATES = ((1e-3, 0.3), (3e-3, 0.1), (3e-3, 0.3), (9e-3, 0.03), (9e-3, 0.1))
-"""Learning rate of the decoder, and of the backbone as a multiple of it."""
+STEPS = {"tune": 200, "voc": 600, "msrc21": 400, "folds": 400}
+RATES = (3e-4, 1e-3, 3e-3, 9e-3, 27e-3)
+"""Of the decoder: `tune` tries the three in the middle, and one beyond them if the best lies at their end."""
+BACKBONE_RATE = 3e-4
+"""Of the backbone's layers that learn, whatever the decoder's."""
 
 BASE = ModelSettings(BACKBONE, backbone_weights="imagenet", frozen_stages=FROZEN)
 FORMS: dict[str, ModelSettings] = {
@@ -101,7 +103,7 @@ class Peer(WrappedNetwork):
         return self
 
 
-def case(settings: Settings, decoder: str, rate: tuple[float, float], data: DataSettings, seed: int = 0) -> Case:
+def case(settings: Settings, decoder: str, lr: float, data: DataSettings, seed: int = 0) -> Case:
     """Return the training of one decoder; its data are found by `root`."""
     part = settings.part
     steps = settings.steps or STEPS[part]
@@ -109,8 +111,8 @@ def case(settings: Settings, decoder: str, rate: tuple[float, float], data: Data
         model=FORMS.get(decoder, BASE),
         data=data,
         optim=OptimSettings(
-            algorithm="adamw", lr=rate[0], weight_decay=0.05, warmup_steps=60, clip_norm=1.0, ema_decay=0.995,
-            class_weights="sqrt-median", backbone_lr_scale=rate[1],
+            algorithm="adamw", lr=lr, weight_decay=0.05, warmup_steps=60, clip_norm=1.0, ema_decay=0.995,
+            class_weights="sqrt-median", backbone_lr_scale=BACKBONE_RATE / lr,
         ),
         steps=steps,
         evaluate_every=steps,
@@ -133,11 +135,12 @@ def cases(settings: Settings) -> Iterator[Case]:
         raise SystemExit(f"--only {', '.join(sorted(unknown))}: takes {', '.join([*PEERS, *FORMS])}")
     for decoder in decoders:
         if settings.part == "tune":
-            for rate in RATES:
-                made = case(settings, decoder, rate, samples("sbd:train+sbd:val+voc:fit", "voc:held", None))
-                yield replace(made, name=f"{made.name} {rate[0]:g} {rate[1]:g}")
+            yield from (tuning(settings, decoder, lr) for lr in RATES[1:-1])
+            tried = rates_tried(decoder)
+            if tried and chosen_rate(decoder) in (RATES[1], RATES[-2]):
+                yield tuning(settings, decoder, RATES[0 if chosen_rate(decoder) == RATES[1] else -1])
             continue
-        rate = chosen_rate(decoder)
+        lr = chosen_rate(decoder)
         splits = {
             "voc": {"": samples("sbd:train+sbd:val+voc:train", "voc:val", None)},
             "msrc21": {"": samples("train", "val", "folder")},
@@ -145,8 +148,14 @@ def cases(settings: Settings) -> Iterator[Case]:
         }[settings.part]
         for fold, data in splits.items():
             for seed in (0,) if fold else settings.seeds:
-                made = case(settings, decoder, rate, data, seed)
+                made = case(settings, decoder, lr, data, seed)
                 yield replace(made, name=f"{made.name} {fold or seed}")
+
+
+def tuning(settings: Settings, decoder: str, lr: float) -> Case:
+    """Return a training of a part of the training images, scored on the rest of them."""
+    made = case(settings, decoder, lr, samples("sbd:train+sbd:val+voc:fit", "voc:held", None))
+    return replace(made, name=f"{made.name} {lr:g}")
 
 
 def fold_names(settings: Settings) -> list[str]:
@@ -241,20 +250,15 @@ def headline(content: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def chosen_rate(decoder: str) -> tuple[float, float]:
-    """Return the pair of rates with the best score of `tune`."""
+def chosen_rate(decoder: str) -> float:
+    """Return the learning rate with the best score of `tune`."""
     tried = rates_tried(decoder)
     if not tried:
         raise SystemExit(f"{decoder}: no rate has been tried; run: decoders.py tune --only '{decoder}'")
-    return max(tried, key=lambda rate: tried[rate])
+    return max(tried, key=lambda lr: tried[lr])
 
 
-def rates_tried(decoder: str) -> dict[tuple[float, float], float]:
-    """Return rates -> the score that they reached in `tune`."""
-    tuning = Settings("tune", (decoder,))
-    scores = {}
-    for one in cases(tuning):
-        assert isinstance(one.recipe, Recipe)
-        if (content := result(one)) is not None:
-            scores[one.recipe.optim.lr, one.recipe.optim.backbone_lr_scale] = headline(content)["miou"]
-    return scores
+def rates_tried(decoder: str) -> dict[float, float]:
+    """Return learning rate -> the score that it reached in `tune`."""
+    results = {lr: result(tuning(Settings("tune"), decoder, lr)) for lr in RATES}
+    return {lr: headline(content)["miou"] for lr, content in results.items() if content is not None}

@@ -9,11 +9,10 @@ are kept as they are, and see the same images, normalised alike, in the same ord
 256), loss, schedule and number of steps; the loop is ours for all. Peers are as segmentation-models-pytorch makes them
 by default; ours (`FORMS`) are settings of `globalconv.GlobalConvNet`.
 
-The learning rates: each decoder has the same ones to choose from (`RATES`: of the decoder, and of the backbone as a
-multiple of it). `tune` trains all of them for half of the steps on VOC's and SBD's training images but every second
-one of voc:train, and scores them on those. A decoder's best pair there is the one that all other parts train with, so
-no reported image has chosen anything, and nobody has had more trials. Where the best is the lowest or the highest rate,
-the table says so.
+The backbone's learning rate is the same for all (`BACKBONE_RATE`); the decoder's is chosen for each by one rule
+(`RATES`): `tune` trains three for a third of the steps on VOC's and SBD's training images but every second one of
+voc:train, scores them on those, and where the best lies at an end tries the next beyond. The best is what all other
+parts train with, so no reported image has chosen anything. Where it still lies at an end, the table says so.
 
 `voc` learns from sbd:train+sbd:val+voc:train and is scored on voc:val; its mean is over background and the six classes
 with at least 40 images there (`WELL_REPRESENTED`), with that over all 21 beside it. Scores are of the last weights
@@ -122,11 +121,10 @@ def table_of(part: Literal["voc", "msrc21", "folds"], data: Path | None) -> list
     scores = {one.decoder: one.scores("miou") for one in all_measured}
     peers = [name for name in scores if name in PEERS]
     best = max(peers, key=lambda name: mean_score(scores[name]).value, default=None)
-    lowest, *_, highest = sorted(lr for lr, _ in RATES)
     rows = []
     for one in all_measured:
         results = [content for contents in one.by_seed.values() for content in contents]
-        lr, scale = chosen_rate(one.decoder)
+        lr, tried = chosen_rate(one.decoder), rates_tried(one.decoder)
         over_best = None if best in (None, one.decoder) else paired_difference(scores[best], scores[one.decoder])
         whole = float(np.mean([content["scores"]["miou"] for content in results]))
         rows.append(
@@ -137,7 +135,7 @@ def table_of(part: Literal["voc", "msrc21", "folds"], data: Path | None) -> list
                 **{name: words(mean_score(one.scores(name))) for name in SCORES[1:]},
                 "miou of all classes": f"{100 * whole:.1f}",
                 "seeds": len(one.by_seed),
-                "rates": f"{lr:g}, x {scale:g}" + (", at the end of those tried" if lr in (lowest, highest) else ""),
+                "lr": f"{lr:g}" + (", at the end of those tried" if lr in (min(tried), max(tried)) else ""),
                 "minutes": round(float(np.mean([content["minutes"] for content in results])), 1),
                 "machine": results[0]["machine"],
             }
@@ -150,9 +148,9 @@ def write_tables(settings: Settings) -> None:
     tuned = []
     for decoder in (*PEERS, *FORMS):
         if tried := rates_tried(decoder):
-            points = {rate: round(100 * tried[rate], 1) if rate in tried else None for rate in RATES}
-            tuned.append({"decoder": decoder, **{f"{lr:g}, x {scale:g}": points[lr, scale] for lr, scale in RATES}})
-    tables = {"decoders: rates tried, on training images": tuned}
+            points = {f"{lr:g}": round(100 * tried[lr], 1) if lr in tried else None for lr in RATES}
+            tuned.append({"decoder": decoder, **points})
+    tables = {"decoders: learning rates tried, on training images": tuned}
     for part in ("voc", "msrc21", "folds"):
         if rows := table_of(part, settings.data):
             tables[f"decoders: {part}"] = rows

@@ -326,17 +326,36 @@ REGIONS = {"boundary_accuracy": 0.5, "internal_accuracy": 0.75}
 def test_the_best_rates_of_a_decoder_are_those_it_trains_with(decoders: ModuleType) -> None:
     with pytest.raises(SystemExit, match="no rate has been tried"):
         decoders.chosen_rate("FPN")
-    tuning = list(decoders.cases(decoders.Settings("tune", ("FPN",))))
-    assert len(tuning) == len(decoders.RATES)
-    for one, right in zip(tuning, (1, 9, 3, 2, 4), strict=True):
+    low, middle, high = decoders.RATES[1:-1]
+    for one, right in zip(trainings_of(decoders, "tune"), (1, 9, 3), strict=True):
         write_result(decoders, one, [[right, right]] * 6)
-    assert decoders.chosen_rate("FPN") == decoders.RATES[1]
-    assert decoders.rates_tried("FPN")[decoders.RATES[2]] == pytest.approx(0.3)
-    (trained,) = decoders.cases(decoders.Settings("voc", ("FPN",)))
-    assert (trained.recipe.optim.lr, trained.recipe.optim.backbone_lr_scale) == decoders.RATES[1]
-    stale = dataclasses.replace(tuning[1], recipe=dataclasses.replace(tuning[1].recipe, steps=1))
+    assert decoders.chosen_rate("FPN") == middle
+    assert decoders.rates_tried("FPN") == {low: 0.1, middle: 0.9, high: pytest.approx(0.3)}
+    (trained,) = trainings_of(decoders, "voc")
+    assert trained.recipe.optim.lr == middle
+    assert trained.recipe.optim.backbone_lr_scale * middle == sys.modules["decoder_runs"].BACKBONE_RATE
+    stale = trainings_of(decoders, "tune")[1]
+    stale = dataclasses.replace(stale, recipe=dataclasses.replace(stale.recipe, steps=1))
     write_result(decoders, stale, [[9, 9]] * 6)  # the file of another recipe under the same name
-    assert decoders.chosen_rate("FPN") == decoders.RATES[4]
+    assert decoders.chosen_rate("FPN") == high
+
+
+@pytest.mark.parametrize(("correct", "beyond"), [((9, 3, 1), 0), ((1, 3, 9), -1)])
+def test_a_best_rate_at_the_end_has_the_next_one_tried(
+    decoders: ModuleType, correct: tuple[int, ...], beyond: int
+) -> None:
+    for one, right in zip(trainings_of(decoders, "tune"), correct, strict=True):
+        write_result(decoders, one, [[right, right]] * 6)
+    *_, last = trainings_of(decoders, "tune")
+    assert last.recipe.optim.lr == decoders.RATES[beyond]
+    write_result(decoders, last, [[5, 5]] * 6)
+    assert decoders.chosen_rate("FPN") == decoders.RATES[1 if beyond == 0 else -2]
+    assert len(trainings_of(decoders, "tune")) == 4
+
+
+def trainings_of(decoders: ModuleType, part: str) -> list[Any]:
+    """Return the trainings of FPN in a part."""
+    return list(decoders.cases(decoders.Settings(part, ("FPN",))))
 
 
 def test_decoders_stand_beside_the_best_peer_with_paired_intervals(decoders: ModuleType) -> None:
