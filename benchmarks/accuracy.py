@@ -55,8 +55,10 @@ def folds(recipe_name: str) -> list[Case]:
 
 
 def own_folder() -> list[Case]:
-    """Return MSRC21 as a folder of one's own, whose recipe knows nothing of it."""
-    return [Case("folder", RECIPES["folder"](), data("MSRC21"))]
+    """Return MSRC21 as a folder of one's own, whose recipe knows nothing of it, from ImageNet weights and without."""
+    recipe = RECIPES["folder"]()
+    starts = {"folder": recipe, "folder from scratch": recipe.from_scratch()}
+    return [Case(name, its_recipe, data("MSRC21")) for name, its_recipe in starts.items()]
 
 
 def with_baseline(recipe_name: str) -> list[Case]:
