@@ -1,13 +1,24 @@
 """Fused convolutions give what the layers one after the other give, whatever the shape of the input."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from globalconv.model.fast.convolutions import FusedConvolution, SideBySide, is_available, is_fusable, neighbours
+from globalconv.model.fast.convolutions import (
+    RELU,
+    Activation,
+    FusedConvolution,
+    SideBySide,
+    activation_of,
+    is_available,
+    is_fusable,
+    neighbours,
+)
 
 pytestmark = pytest.mark.skipif(not is_available(torch.float32), reason="no x86 CPU, or a torch without oneDNN")
 
@@ -31,7 +42,7 @@ def images(count: int, channels: int, height: int, width: int) -> Tensor:
 @pytest.mark.parametrize("relu", [False, True])
 def test_sum_and_relu_are_those_of_the_layers(kind: str, relu: bool) -> None:
     layer = KINDS[kind]
-    fast = FusedConvolution(layer, relu, torch.float32)
+    fast = FusedConvolution(layer, torch.float32, RELU if relu else Activation())
     for size in ((2, 9, 12), (1, 16, 11), (2, 9, 12)):  # another shape, and back
         features_NChw = images(size[0], layer.in_channels, *size[1:])
         alone_NKhw = layer(features_NChw)
@@ -50,8 +61,45 @@ def test_sum_and_relu_are_near_in_bfloat16(kind: str) -> None:
     features_NChw = images(1, layer.in_channels, 8, 9)
     alone_NKhw = layer(features_NChw)
     other_NKhw = images(*alone_NKhw.shape)
-    actual = FusedConvolution(layer, True, torch.bfloat16)(features_NChw, other_NKhw)
+    actual = FusedConvolution(layer, torch.bfloat16, RELU)(features_NChw, other_NKhw)
     torch.testing.assert_close(actual.float(), F.relu(alone_NKhw + other_NKhw), rtol=0.05, atol=0.05)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "layer",
+    [nn.ReLU(), nn.ReLU6(), nn.SiLU(), nn.Hardswish(), nn.LeakyReLU(0.3), nn.GELU(), nn.GELU("tanh")],
+    ids=str,
+)
+def test_activations_are_those_of_the_layers(layer: nn.Module, dtype: torch.dtype) -> None:
+    if not is_available(dtype):
+        pytest.skip("no bfloat16 in this machine's oneDNN")
+    convolution, features_NChw = KINDS["grouped"], 6 * images(2, 8, 9, 12)
+    activation = activation_of(layer)
+    assert activation is not None
+    actual = FusedConvolution(convolution, dtype, activation)(features_NChw)
+    rtol, atol = (1e-4, 1e-5) if dtype == torch.float32 else (0.02, 0.05)
+    torch.testing.assert_close(actual.float(), layer(convolution(features_NChw)), rtol=rtol, atol=atol)
+
+
+def test_other_layers_are_no_activations() -> None:
+    class Own(nn.ReLU):
+        pass
+
+    assert activation_of(Own()) is None and activation_of(nn.BatchNorm2d(3)) is None
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("settings", [(3, 2), (5, 2), (5, 1), (3, 1, 2), ((3, 5), 2)], ids=str)
+@pytest.mark.parametrize("size", [(8, 8), (9, 8), (8, 9), (9, 9), (1, 2)], ids=str)
+def test_tensorflows_padding_has_the_odd_cell_at_the_end(settings: tuple[Any, ...], size: tuple[int, int]) -> None:
+    kernel, stride, *dilation = settings
+    layer = Conv2dSame(4, 8, kernel, stride, dilation=dilation[0] if dilation else 1, groups=2)
+    features_NChw = images(2, 4, *size)
+    assert is_fusable(layer)
+    actual = FusedConvolution(layer, torch.float32, RELU)(features_NChw)
+    torch.testing.assert_close(actual, F.relu(layer(features_NChw)))
 
 
 @torch.no_grad()
@@ -67,7 +115,7 @@ def test_a_sum_in_place_takes_any_layout(ours: str, dtype: torch.dtype) -> None:
         features_NChw = features_NChw.to(memory_format=torch.channels_last)
     if ours != "features":
         other_NKhw = other_NKhw.to(memory_format=torch.channels_last)
-    fast = FusedConvolution(layer, True, dtype)
+    fast = FusedConvolution(layer, dtype, RELU)
     expected = F.relu(layer(features_NChw.float()) + other_NKhw.float())
     fast.in_place = True
     actual = fast(features_NChw, other_NKhw)
@@ -80,14 +128,14 @@ def test_a_sum_in_place_takes_any_layout(ours: str, dtype: torch.dtype) -> None:
 def test_a_sum_may_broadcast(relu: bool) -> None:
     layer, features_NChw, other_NK11 = KINDS["plain"], images(2, 5, 8, 9), images(2, 7, 1, 1)
     expected = layer(features_NChw) + other_NK11
-    actual = FusedConvolution(layer, relu, torch.float32)(features_NChw, other_NK11)
+    actual = FusedConvolution(layer, torch.float32, RELU if relu else Activation())(features_NChw, other_NK11)
     torch.testing.assert_close(actual, F.relu(expected) if relu else expected)
 
 
 @torch.no_grad()
 def test_bfloat16_takes_any_input_and_gives_bfloat16() -> None:
     layer, features_NChw = KINDS["plain"], images(1, 5, 8, 9)
-    fast = FusedConvolution(layer, False, torch.bfloat16)
+    fast = FusedConvolution(layer, torch.bfloat16)
     for given in (features_NChw, features_NChw.bfloat16()):
         actual = fast(given)
         assert actual.dtype == torch.bfloat16

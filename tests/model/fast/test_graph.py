@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from globalconv.model.fast.convolutions import FusedConvolution, is_available
+from globalconv.model.fast.convolutions import RELU, FusedConvolution, is_available
 from globalconv.model.fast.graph import add_in_place, fused
 
 pytestmark = pytest.mark.skipif(not is_available(torch.float32), reason="no x86 CPU, or a torch without oneDNN")
@@ -160,7 +160,9 @@ def copied(block: Block) -> Block:
 
 def test_a_residual_block_is_two_calls() -> None:
     layers = list(fused(Residual().eval(), torch.float32).get_submodule("graph").children())
-    assert [layer.relu for layer in layers if isinstance(layer, FusedConvolution)] == [True, True] and len(layers) == 2
+    assert [layer.activation for layer in layers if isinstance(layer, FusedConvolution)] == [RELU, RELU] and len(
+        layers
+    ) == 2
 
 
 class Owner(nn.Module):

@@ -6,9 +6,12 @@ from collections import Counter
 
 import pytest
 import torch
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
 from globalconv.errors import InputError
+from globalconv.model.depthwise import SameDepthwiseConv
 from globalconv.model.fast.convolutions import FusedConvolution, SideBySide, is_available
 from globalconv.model.fast.optimise import optimised
 from globalconv.model.network import GlobalConvNet
@@ -19,7 +22,10 @@ pytestmark = pytest.mark.skipif(not is_available(torch.float32), reason="no x86 
 HOOKED = "xception41"
 """timm takes its features by hooks."""
 
-BACKBONES = ["resnet18", "resnet50_gcn", "hrnet_w18_small", "regnetx_002", "efficientnet_b0", "densenet121", HOOKED]
+BACKBONES = [
+    "resnet18", "resnet50_gcn", "hrnet_w18_small", "regnetx_002", "efficientnet_b0", "tf_efficientnet_lite0",
+    "mobilenetv3_small_050", "densenet121", HOOKED,
+]  # fmt: skip
 
 
 def network(backbone: str, **options: object) -> GlobalConvNet:
@@ -84,6 +90,13 @@ def test_convolutions_are_fused_and_the_network_itself_is_as_before() -> None:
     assert kinds.count(SideBySide) == 8 and FusedConvolution in kinds and not fast.training
     assert plain.training and all(parameter.requires_grad for parameter in plain.parameters())
     torch.testing.assert_close(dict(plain.state_dict()), dict(before))
+
+
+@torch.inference_mode()
+def test_nothing_is_left_of_a_backbone_with_tensorflows_padding() -> None:
+    fast = optimised(network("tf_efficientnet_lite0", decoder="features"))
+    left = {type(layer) for layer in fast.get_submodule("backbone").modules()}
+    assert not {nn.Conv2d, Conv2dSame, SameDepthwiseConv, BatchNormAct2d, nn.ReLU6} & left
 
 
 @torch.inference_mode()

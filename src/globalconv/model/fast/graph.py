@@ -1,4 +1,4 @@
-"""A module's forward as a graph of layers (torch.fx), in which batch norms, sums and ReLUs join convolutions."""
+"""A module's forward as a graph of layers (torch.fx): batch norms, sums and activations join convolutions."""
 
 import copy
 import operator
@@ -10,7 +10,17 @@ from torch import fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from globalconv.model.fast.convolutions import FusedConvolution, SideBySide, is_fusable, neighbours
+from globalconv.model.fast.convolutions import (
+    NO_ACTIVATION,
+    RELU,
+    Activation,
+    FusedConvolution,
+    SideBySide,
+    activation_of,
+    is_fusable,
+    neighbours,
+    pads_like_tensorflow,
+)
 
 _NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 
@@ -44,7 +54,7 @@ def fused(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """
     if is_fusable(module) and not has_hooks(module):
         assert isinstance(module, nn.Conv2d)
-        return _fast(module, False, False, dtype)
+        return _fast(module, dtype)
     try:
         graph = _trace(module)
     except Exception:  # whatever a forward raises that looks at values which are not there yet
@@ -161,7 +171,7 @@ class _Rewriting:
                 self.graph.erase_node(node)
 
     def fuse_convolutions(self) -> None:
-        """Replace every convolution, with the sum and the ReLU after it where nothing else uses what is between."""
+        """Replace every convolution, with the sum and activation after it where nothing else uses what is between."""
         for node in list(self.graph.nodes):
             layer = self._layer(node)
             if layer is None or not is_fusable(layer) or len(node.args) != 1 or node.kwargs:
@@ -172,21 +182,28 @@ class _Rewriting:
             # A sum of this convolution's output and one other tensor.
             if after is not None and after.op == "call_function" and after.target in _SUMS and not after.kwargs:
                 others = [part for part in after.args if part is not node]
-                if len(after.args) == 2 and len(others) == 1 and isinstance(others[0], fx.Node):
+                summed = len(after.args) == 2 and len(others) == 1 and isinstance(others[0], fx.Node)
+                if summed and not pads_like_tensorflow(layer):
                     chain, inputs = [node, after], [*inputs, others[0]]
                     after = _only_user(after)
-            relu = after is not None and (
-                type(self.module.get_submodule(str(after.target))) is nn.ReLU
-                if after.op == "call_module"
-                else after.op == "call_function" and after.target in _RELUS
-            )
-            if relu and after is not None:
+            activation = None if after is None else self._activation(after)
+            if activation is not None and (len(inputs) == 1 or activation == RELU):
+                assert after is not None
                 chain.append(after)
-            self.module.set_submodule(str(node.target), _fast(layer, relu, len(inputs) > 1, self.dtype))
+            else:
+                activation = None
+            fast = _fast(layer, self.dtype, activation or NO_ACTIVATION, summed=len(inputs) > 1)
+            self.module.set_submodule(str(node.target), fast)
             with self.graph.inserting_before(chain[-1]):
                 chain[-1].replace_all_uses_with(self.graph.call_module(str(node.target), tuple(inputs)))
             for replaced in reversed(chain):
                 self.graph.erase_node(replaced)
+
+    def _activation(self, node: fx.Node) -> Activation | None:
+        """Return the activation that a node computes, None where it is another operation."""
+        if node.op == "call_module":
+            return activation_of(self.module.get_submodule(str(node.target)))
+        return RELU if node.op == "call_function" and node.target in _RELUS else None
 
     def _layer(self, node: fx.Node) -> nn.Module | None:
         """Return the layer that is called by `node` and by no other."""
@@ -195,9 +212,11 @@ class _Rewriting:
         return self.module.get_submodule(str(node.target))
 
 
-def _fast(layer: nn.Conv2d, relu: bool, summed: bool, dtype: torch.dtype) -> nn.Module:
-    count = 1 if relu or summed else neighbours(layer)
-    return FusedConvolution(layer, relu, dtype) if count == 1 else SideBySide(layer, count, dtype)
+def _fast(
+    layer: nn.Conv2d, dtype: torch.dtype, activation: Activation = NO_ACTIVATION, summed: bool = False
+) -> nn.Module:
+    count = 1 if summed or activation != NO_ACTIVATION else neighbours(layer)
+    return FusedConvolution(layer, dtype, activation) if count == 1 else SideBySide(layer, count, dtype)
 
 
 def _only_user(node: fx.Node) -> fx.Node | None:

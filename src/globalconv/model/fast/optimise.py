@@ -20,7 +20,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def optimised(network: nn.Module, precision: str = "float32") -> nn.Module:
     """Return a copy of `network` that computes the same faster, for inference on a CPU; `network` stays as it is.
 
-    Batch norms are folded into the convolutions before them; sums and ReLUs after a convolution are computed with it;
+    Batch norms are folded into the convolutions before them; sums and activations after them are computed with them;
     weights are stored in "float32" or "bfloat16", channels last and in the order that oneDNN wants; the first
     convolutions of a Global Convolutional Network block compute neighbouring outputs together. The network's own
     `forward` is kept: only what it calls is replaced, and what cannot be traced stays. Nothing is compiled.
