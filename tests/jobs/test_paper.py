@@ -39,6 +39,17 @@ def test_folders_of_results_may_be_named_together_or_one_by_one(words: str, tmp_
     assert text.read_text().count("### Table 1:") == 2
 
 
+def test_classes_of_the_headline_are_those_of_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for result in SimulatedTrainings({"Baseline": 0.0, "GCN k=15": 0.05}).results("table1"):
+        write_result(tmp_path / "results", result)
+    text, command = tmp_path / "page.md", ["paper", "report", "--results", str(tmp_path / "results"), "--markdown"]
+    assert main([*command, str(text), "--classes", "road", "sky"]) == 0
+    assert "over 2 of 3 classes: road, sky." in text.read_text()
+    capsys.readouterr()
+    assert main([*command, str(text), "--classes", "road", "skye"]) == 2
+    assert capsys.readouterr().err == "globalconv: --classes skye: did you mean 'sky'? known: car, road, sky\n"
+
+
 def test_a_report_without_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["paper", "report", "--markdown", str(tmp_path / "page.md")]) == 2
     assert capsys.readouterr().err == "globalconv: paper report: name the folders of results, --results FOLDER ...\n"

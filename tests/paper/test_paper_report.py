@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 from helpers.html import Reader, cells, check_self_contained
-from helpers.paper import SimulatedTrainings
+from helpers.paper import PIXELS, SimulatedTrainings
 
 from globalconv.paper.paper_report import DatasetResults, report_html, report_markdown
 from globalconv.paper.paper_sections import padding_blocks
@@ -45,6 +45,20 @@ def test_the_numbers_are_those_of_the_results() -> None:
     assert first[2:] == ["3 of 3", "0.250", "21,000", "3.21", "6.5"]
     assert rows(text, "GCN k=3")[0] == ["–", "70.1", "0 of 3", "–", "–", "–", "–"]
     assert rows(text, "in training and scoring together") == [["1h37m"]]  # 15 trainings of 6.5 minutes
+
+
+def test_the_headline_may_be_over_some_classes_with_all_beside_it() -> None:
+    """One class of three is found everywhere: it counts in the mean over all, and not in that over the others."""
+    plain = simulated_results()
+    results = [dataclasses.replace(result, hits=[[*counts[:2], PIXELS] for counts in result.hits]) for result in plain]
+    text = report_markdown([DatasetResults("blobs", results, (0, 1))])
+    assert "mIoU is the mean over 2 of 3 classes: sky, road." in text
+    expected = rows(markdown(plain), "GCN k=15")[0]
+    over_two, over_all, *rest = rows(text, "GCN k=15")[0]
+    assert over_two == expected[0] and rest == expected[1:]
+    mean = float(over_two.split()[0])
+    assert float(over_all.split()[0]) == pytest.approx((2 * mean + 100) / 3, abs=0.1)
+    assert "of all classes" not in markdown(plain)
 
 
 def test_a_table_without_a_row_of_its_own_is_left_out() -> None:

@@ -110,6 +110,8 @@ class PaperReportOptions:
     """HTML file to write."""
     text: Annotated[Path | None, tyro.conf.arg(name="markdown")] = None
     """Markdown file to write, with the same tables and no plots."""
+    classes: tuple[str, ...] = ()
+    """Classes that mIoU is the mean over, by name, with that over all beside it; by default all."""
     runs: Path | None = None
     """Folder of the trainings: the page then shows images of Table 5's networks, on the data of --data."""
     occluders: int | None = None
@@ -125,6 +127,9 @@ def _write_report(arguments: list[str]) -> int:
     if not options.results:
         raise InputError("paper report: name the folders of results, --results FOLDER ...")
     root = parse_data(options.data)
-    for path in write_reports(options.results, options.out, options.text, options.runs, root, options.occluders):
+    files = write_reports(
+        options.results, options.out, options.text, options.runs, root, options.occluders, options.classes
+    )
+    for path in files:
         print_text(path.resolve())
     return 0

@@ -97,8 +97,11 @@ def write_reports(
     runs: Path | None = None,
     data: Root | None = None,
     occluders: int | None = None,
+    class_names: Sequence[str] = (),
 ) -> list[Path]:
     """Write the report on the results in `folders` as HTML and as Markdown; return the files that were written.
+
+    Mean IoUs are over the classes of `class_names` where a data set has them, and over all where none are given.
 
     With `runs`, the folder of the trainings, the page shows images of `data` (None: the built-in scenes) as Figure 6,
     and with a number of `occluders` valid receptive fields as Figure 3.
@@ -119,7 +122,7 @@ def write_reports(
         check_output("markdown", markdown, ".md")
         if markdown.exists() and not markdown.read_bytes().startswith(f"# {TITLE}\n".encode()):
             raise InputError(f"`markdown` {markdown}: was not written by globalconv; move it or name another file")
-    datasets = read_results_of_datasets(folders)
+    datasets = read_results_of_datasets(folders, class_names)
     if page:
         figures = {}
         if runs:

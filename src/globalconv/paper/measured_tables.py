@@ -16,7 +16,7 @@ from globalconv.errors import InputError
 from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.paper.keys import IRRELEVANT_FIELDS, LATER_OPTIM_FIELDS, canonical_model, without_later_fields
 from globalconv.paper.plan import stack_width
-from globalconv.paper.results import RunResult
+from globalconv.paper.results import MIOU_OF_ALL, RunResult
 from globalconv.paper.statistics import SeedScores, bootstrap_scores
 from globalconv.paper.tables import WIDTHS, PaperTable, Variant
 
@@ -34,6 +34,8 @@ class MeasuredRow:
     folds: tuple[str, ...]
     """Validation splits that a seed needs to be complete, in order; one where there are no folds."""
     results: Mapping[int, Mapping[str, RunResult]] = field(default_factory=dict)
+    classes: tuple[int, ...] = ()
+    """Those that the mean IoU is over; all where there are none."""
 
     @property
     def seeds(self) -> list[int]:
@@ -50,7 +52,10 @@ class MeasuredRow:
 
     @cached_property
     def scores(self) -> dict[str, SeedScores]:
-        """Scores of the complete seeds by name: miou, boundary_accuracy, internal_accuracy."""
+        """Scores of the complete seeds by name: miou, boundary_accuracy, internal_accuracy.
+
+        With `classes`, miou is over these, and miou_of_all over all.
+        """
         if not self.seeds:
             return {}
         folds = [[self.results[seed][fold] for fold in self.folds] for seed in self.seeds]
@@ -61,8 +66,10 @@ class MeasuredRow:
             for name in ("hits", "unions", "regions")
         )
         clusters = [cluster for result in folds[0] for cluster in clusters_of(result, len(self.folds) > 1)]
+        classes = list(self.classes) or slice(None)
         counts = {
-            "miou": (hits_SNK, unions_SNK),
+            "miou": (hits_SNK[..., classes], unions_SNK[..., classes]),
+            **({MIOU_OF_ALL: (hits_SNK, unions_SNK)} if self.classes else {}),
             "boundary_accuracy": (regions_SN4[..., :1], regions_SN4[..., 1:2]),
             "internal_accuracy": (regions_SN4[..., 2:3], regions_SN4[..., 3:]),
         }
@@ -106,8 +113,12 @@ class MeasuredTable:
         return next(row for row in self.rows if row.variant.name == name)
 
 
-def measured_tables(table: PaperTable, results: Sequence[RunResult]) -> list[MeasuredTable]:
+def measured_tables(
+    table: PaperTable, results: Sequence[RunResult], classes: tuple[int, ...] = ()
+) -> list[MeasuredTable]:
     """Return the results as this table, once for each setting that has at least two of its rows.
+
+    The mean IoU is over `classes`, or over all where none are given.
 
     Results of one setting that were scored on other images or regions, or trained on other images, are refused: they
     cannot be paired.
@@ -132,7 +143,7 @@ def measured_tables(table: PaperTable, results: Sequence[RunResult]) -> list[Mea
                         f"{result.key}.json: is of the same network, seed and split as {other.key}.json, but was"
                         " trained on other images; keep the results of different data in different folders"
                     )
-            rows.append(MeasuredRow(variant, folds, by_seed))
+            rows.append(MeasuredRow(variant, folds, by_seed, classes))
         if sum(bool(row.results) for row in rows) > 1:
             tables.append(MeasuredTable(table, tuple(rows)))
     return tables

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from globalconv.errors import InputError
+from globalconv.errors import InputError, suggest
 from globalconv.paper.claims import CLAIMS, TestedClaim, evaluate_claim
 from globalconv.paper.measured_tables import MeasuredTable, clusters_of, measured_tables, stages_of_result
 from globalconv.paper.paper_sections import (
@@ -23,6 +23,7 @@ from globalconv.paper.paper_sections import (
 from globalconv.paper.results import RunResult, read_results
 from globalconv.paper.tables import TABLES
 from globalconv.reports.page import Block, Note, Section, Subheading, Table, Text, render_page
+from globalconv.runtime.text import one_line
 from globalconv.training.recipe import flatten
 
 TITLE = "The paper's tables, measured"
@@ -47,6 +48,8 @@ class DatasetResults:
 
     name: str
     results: Sequence[RunResult]
+    classes: tuple[int, ...] = ()
+    """Those that the mean IoU is over; all where there are none."""
 
     @cached_property
     def tables(self) -> dict[str, list[MeasuredTable]]:
@@ -54,7 +57,7 @@ class DatasetResults:
         tables: dict[str, list[MeasuredTable]] = {}
         rows_before: set[tuple[str, tuple[str, ...]]] = set()
         for name, table in TABLES.items():
-            settings = measured_tables(table, self.results)
+            settings = measured_tables(table, self.results, self.classes)
             rows = {(row.variant.name, table.scores) for one in settings for row in one.rows if row.results}
             if not rows <= rows_before:  # Tables 2 and 3 repeat rows of Table 1
                 tables[name] = sorted(settings, key=lambda one: -len(one.all_results))
@@ -71,16 +74,25 @@ class DatasetResults:
         return [evaluate_claim(claim, self.main_tables.get(claim.table)) for claim in CLAIMS]
 
 
-def read_results_of_datasets(folders: Sequence[Path]) -> list[DatasetResults]:
-    """Return the results of each folder; `InputError` where there are none."""
+def read_results_of_datasets(folders: Sequence[Path], class_names: Sequence[str] = ()) -> list[DatasetResults]:
+    """Return the results of each folder; `InputError` where there are none.
+
+    Mean IoUs are over the classes of these names on the data sets that have them all, and over all classes on others.
+    `InputError` where no data set has them.
+    """
     datasets = []
     for folder in folders:
         results = list(read_results(folder).values())
         if not results:
             raise InputError(f"{folder}: holds no results; name the `results` folder of globalconv paper table1 ...")
-        datasets.append(DatasetResults(folder.resolve().name, results))
-    names = [dataset.name for dataset in datasets]
-    if repeated := [name for name in names if names.count(name) > 1]:
+        names: list[str] = results[0].data["class_names"]
+        classes = tuple(map(names.index, class_names)) if set(class_names) <= set(names) else ()
+        datasets.append(DatasetResults(folder.resolve().name, results, classes))
+    if class_names and not any(dataset.classes for dataset in datasets):
+        unknown = next((name for name in class_names if name not in names), class_names[0])
+        raise InputError(f"`classes` {one_line(unknown)}: {suggest(unknown, names)}")
+    folder_names = [dataset.name for dataset in datasets]
+    if repeated := [name for name in folder_names if folder_names.count(name) > 1]:
         raise InputError(f"`results`: two folders are called {repeated[0]}; a data set has one folder")
     return datasets
 
@@ -118,6 +130,10 @@ def _sections(datasets: Sequence[DatasetResults], figures: Mapping[str, Sequence
         blocks: list[Block] = []
         if tables:
             blocks.append(Text(_describe(next(iter(dataset.main_tables.values())))))
+            if dataset.classes:
+                names = dataset.results[0].data["class_names"]
+                counted = ", ".join(names[place] for place in dataset.classes)
+                blocks.append(Note(f"mIoU is the mean over {len(dataset.classes)} of {len(names)} classes: {counted}."))
             if measured := [claim for claim in dataset.tested_claims if claim.contrast]:
                 blocks.append(claims_table(measured))
             blocks += plot_blocks(dataset.main_tables)

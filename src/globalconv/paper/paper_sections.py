@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from globalconv.geometry import STRIDE
 from globalconv.paper.claims import CLAIMS, TestedClaim
 from globalconv.paper.measured_tables import MeasuredRow, MeasuredTable
-from globalconv.paper.results import SCORE_LABELS, RunResult
+from globalconv.paper.results import MIOU_OF_ALL, SCORE_LABELS, RunResult
 from globalconv.paper.statistics import Estimate, mean_score, paired_difference
 from globalconv.paper.tables import TABLES
 from globalconv.reports.curves import Curve, Curves
@@ -90,14 +90,21 @@ def claims_table(claims: Sequence[TestedClaim]) -> Table:
 def table_blocks(table: MeasuredTable) -> list[Block]:
     """Return a table of the paper, each row measured beside the printed numbers, and notes on unfinished rows."""
     counts_weights = any("head_parameters" in row.variant.printed for row in table.rows)
-    columns = [column for score in table.table.scores for column in (f"{SCORE_LABELS[score]} %, 95%", "paper")]
+    of_all = any(MIOU_OF_ALL in row.scores for row in table.rows)
+    columns = []
+    for score in table.table.scores:
+        columns.append(f"{SCORE_LABELS[score]} %, 95%")
+        columns += ["of all classes %, 95%"] if score == "miou" and of_all else []
+        columns.append("paper")
     columns += ["seeds", "final loss", "head weights", *(["paper"] if counts_weights else []), "GMAC", "minutes"]
     rows = {}
     for row in table.rows:
         results, printed = row.all_results, row.variant.printed
         cells = []
         for score in table.table.scores:
-            cells.append(with_interval(mean_score(row.scores[score]), "{:.1f}".format) if score in row.scores else NONE)
+            for name in (score, MIOU_OF_ALL) if score == "miou" and of_all else (score,):
+                measured = mean_score(row.scores[name]) if name in row.scores else None
+                cells.append(with_interval(measured, "{:.1f}".format))
             cells.append(f"{printed[score]:.1f}" if score in printed else NONE)
         cells.append(f"{len(row.seeds)} of {len(table.seeds)}")
         losses = [result.final_loss for result in results if result.final_loss is not None and not result.diverged]

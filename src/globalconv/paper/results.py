@@ -27,6 +27,9 @@ SCORE_LABELS = {
 
 SCORES = tuple(SCORE_LABELS)
 
+MIOU_OF_ALL = "miou_of_all"
+"""Name of the mean over all classes, where the report's mean is over some."""
+
 
 @dataclass(frozen=True)
 class RunResult:
