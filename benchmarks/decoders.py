@@ -18,12 +18,14 @@ parts train with, so no reported image has chosen anything. Where it still lies 
 with at least 40 images there (`WELL_REPRESENTED`), with that over all 21 beside it. Scores are of the last weights
 (their moving average), in float32, at the label maps' own size. Every training leaves a file in results/decoders/ with
 the counts of each image, from which `tables` makes the page: means over seeds with intervals, and paired differences
-to the best peer (the statistics of the paper's tables). Started again, a stopped training goes on. `times` measures all
+to the best peer (the statistics of the paper's tables); where `times` has been run, it draws scores over times, too
+(docs/images/decoders.svg). Started again, a stopped training goes on. `times` measures all
 in turns in one process: a training step, and an image as the network is written and as `predict` runs it.
 Needs the extras `bench` and `pretrained`, and GLOBALCONV_DATA or --data.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -52,12 +54,18 @@ from decoder_runs import (
     rates_tried,
     result,
 )  # fmt: skip
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from network_over_backbone import class_map_call
 from torch import nn
 
 from globalconv import GlobalConvNet, optimised
 from globalconv.paper.statistics import Estimate, bootstrap_scores, mean_score, paired_difference
 from globalconv.runtime.signals import StopRequest
+
+PLOT = Path(__file__).resolve().parents[1] / "docs" / "images" / "decoders.svg"
+AXES = {"training step": "ms for a training step", "inference, optimised": "ms for an image"}
+"""Tables of `times` that the plot has a panel for -> its axis."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +169,43 @@ def write_tables(settings: Settings) -> None:
         RESULTS / "decoders.json",
         {"command": "python benchmarks/decoders.py tables", "settings": facts, "tables": tables},
     )
+    if timed := sorted(RESULTS.glob("decoders.*-threads.json")):
+        times_of = {
+            job: {
+                row["case"]: row["median_ms"] for row in json.loads(timed[0].read_text())["tables"][f"decoders: {job}"]
+            }
+            for job in AXES
+        }
+        plot({one.decoder: mean_score(one.scores("miou")) for one in measured("voc", settings.data)}, times_of)
+
+
+def plot(scores: Mapping[str, Estimate], times_of: Mapping[str, Mapping[str, float]], path: Path = PLOT) -> None:
+    """Draw the score of every decoder over what it costs: peers hollow, ours filled, those that none beats joined."""
+    figure = Figure(figsize=(8.4, 3.8), layout="constrained")
+    for axes, (job, title) in zip(figure.subplots(1, len(AXES), sharey=True), AXES.items(), strict=True):
+        points = {
+            name: (times_of[job][name], 100 * score.value) for name, score in scores.items() if name in times_of[job]
+        }
+        best = [
+            (ms, score)
+            for ms, score in sorted(points.values())
+            if not any(other_ms <= ms and other > score for other_ms, other in points.values())
+        ]
+        axes.plot(*zip(*best, strict=True), color="#bbb", linewidth=1, zorder=0)
+        for name, (ms, score) in points.items():
+            colour, face = ("#777", "white") if name in PEERS else ("#0b6e99", "#0b6e99")
+            ends = scores[name].interval
+            span = None if ends is None else [[score - 100 * ends[0]], [100 * ends[1] - score]]
+            axes.errorbar(ms, score, span, fmt="o", color=colour, markerfacecolor=face, capsize=2, linewidth=0.8)
+            axes.annotate(name, (ms, score), (5, 4), textcoords="offset points", fontsize=8, color=colour)
+        axes.set(xlabel=title, xscale="log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("mIoU on VOC2012-part, points")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
 
 
 def times(settings: Settings) -> None:

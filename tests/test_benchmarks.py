@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ from torch import nn
 from globalconv.infer.predictor import Predictor
 from globalconv.labels import VOC
 from globalconv.model.network import GlobalConvNet
+from globalconv.paper.statistics import Estimate
 from globalconv.training.recipes.index import RECIPES
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -373,6 +375,14 @@ def test_decoders_stand_beside_the_best_peer_with_paired_intervals(decoders: Mod
     assert rows["Unet"]["over FPN"] == "-10.0 (-10.0, -10.0)"
     assert rows["Unet"]["miou"].startswith("35.0 (") and rows["Unet"]["seeds"] == 3
     assert rows["FPN"]["boundary_accuracy"].startswith("50.0") and rows["FPN"]["internal_accuracy"].startswith("75.0")
+
+
+def test_the_plot_names_every_decoder_that_has_a_score_and_a_time(decoders: ModuleType, tmp_path: Path) -> None:
+    scores = {name: Estimate(share, None, 1, 8) for name, share in {"FPN": 0.6, "Unet": 0.5, "GCN + BR": 0.7}.items()}
+    times_of = {job: {"FPN": 60.0, "GCN + BR": 50.0} for job in decoders.AXES}
+    decoders.plot(scores, times_of, tmp_path / "plot.svg")
+    texts = re.findall(r"<!-- (.*?) -->", (tmp_path / "plot.svg").read_text())
+    assert texts.count("FPN") == texts.count("GCN + BR") == 2 and "Unet" not in texts
 
 
 def test_vocs_headline_is_over_the_classes_with_images(decoders: ModuleType) -> None:
