@@ -94,9 +94,9 @@ def row(case: Case, weights: Path) -> dict[str, Any]:
     walls = [wall_minutes(folder) for _, folder in parts if _in_one_go(folder)]
     wall = round(sum(walls), 1) if len(walls) == len(parts) else None
     course = [
-        f"{event['miou']:.3f} after {event['seconds'] / 60:.1f} min"
+        f"{event['miou']:.3f} after {event['training_seconds'] / 60:.1f} min"
         for event in _events(parts[-1][1], "evaluation")
-        if "seconds" in event
+        if "training_seconds" in event
     ]
     found = {"images": fields["images"], **steps, "wall_minutes": wall, "note": ", ".join(course)}
     return {"case": case.name, **scores, **found, **provenance(case, weights)}

@@ -66,6 +66,12 @@ def test_the_saved_network_has_the_score_of_the_log(run: Path, blobs: Path) -> N
     assert load_weights(run).info["step"] == best["step"]
 
 
+def test_evaluations_say_how_long_was_trained_until_then(run: Path) -> None:
+    seconds = [event["training_seconds"] for event in events(run, "evaluation")]
+    (end,) = events(run, "end")
+    assert seconds == sorted(seconds) and seconds[0] > 0 and seconds[-1] == pytest.approx(end["seconds"], abs=0.1)
+
+
 def test_the_last_network_is_kept_beside_the_best(blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores are made to fall, so that the best network is the first one evaluated."""
     falling = iter((0.9, 0.5, 0.1))

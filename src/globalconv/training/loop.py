@@ -285,7 +285,8 @@ def evaluate(session: Session, stop: StopRequest, progress: Progress) -> None:
         for folder in (run.last, run.path) if is_best else (run.last,):
             task.save(folder, network, info)
     best = {f"best_{task.measure}": state.best_score, "best_step": state.best_step}
-    run.log("evaluation", {"step": state.step, "seconds": round(state.seconds, 1), **evaluation.fields, **best})
+    training = {"step": state.step, "training_seconds": round(state.seconds, 1)}
+    run.log("evaluation", {**training, **evaluation.fields, **best})
     session.board.scalars("evaluation", evaluation.scalars, state.step)
     mark = "best so far, saved" if is_best else f"best {state.best_score:.4f}"
     progress.print(f"step {state.step}: {task.title} {score:.4f} on {evaluation.split} ({mark})")
