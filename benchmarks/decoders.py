@@ -164,7 +164,8 @@ def write_tables(settings: Settings) -> None:
             tables[f"decoders: {part}"] = rows
     for title, rows in tables.items():
         print_rows(title, rows)
-    facts = {"backbone": f"{BACKBONE}, pre-trained, frozen up to res-2", "crop": CROP, "batch": BATCH, "steps": STEPS}
+    steps = ", ".join(f"{part} {count}" for part, count in STEPS.items())
+    facts = {"backbone": f"{BACKBONE}, pre-trained, frozen up to res-2", "crop": CROP, "batch": BATCH, "steps": steps}
     write_report(
         RESULTS / "decoders.json",
         {"command": "python benchmarks/decoders.py tables", "settings": facts, "tables": tables},
