@@ -119,7 +119,7 @@ def final_state(out: Path) -> dict[str, Any]:
 def log_without_clock(out: Path) -> list[dict[str, Any]]:
     """Return the steps and scores of the log, without times."""
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    clock = {"seconds", "data_seconds"}
+    clock = {"seconds", "data_seconds", "training_seconds"}
     return [
         {k: v for k, v in line.items() if k not in clock} for line in lines if line["event"] in ("step", "evaluation")
     ]
