@@ -48,6 +48,8 @@ def test_classes_of_the_headline_are_those_of_a_data_set(tmp_path: Path, capsys:
     capsys.readouterr()
     assert main([*command, str(text), "--classes", "road", "skye"]) == 2
     assert capsys.readouterr().err == "globalconv: --classes skye: did you mean 'sky'? known: car, road, sky\n"
+    assert main([*command, str(text), "--classes", "road", "road"]) == 2
+    assert capsys.readouterr().err == "globalconv: --classes road: is named twice; name each class once\n"
 
 
 def test_a_report_without_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,8 +78,10 @@ def read_results_of_datasets(folders: Sequence[Path], class_names: Sequence[str]
     """Return the results of each folder; `InputError` where there are none.
 
     Mean IoUs are over the classes of these names on the data sets that have them all, and over all classes on others.
-    `InputError` where no data set has them.
+    `InputError` where no data set has them, or one is named twice and would count twice.
     """
+    if repeated := [name for name in class_names if class_names.count(name) > 1]:
+        raise InputError(f"`classes` {one_line(repeated[0])}: is named twice; name each class once")
     datasets = []
     for folder in folders:
         results = list(read_results(folder).values())
