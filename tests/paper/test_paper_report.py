@@ -52,7 +52,7 @@ def test_the_headline_may_be_over_some_classes_with_all_beside_it() -> None:
     plain = simulated_results()
     results = [dataclasses.replace(result, hits=[[*counts[:2], PIXELS] for counts in result.hits]) for result in plain]
     text = report_markdown([DatasetResults("blobs", results, (0, 1))])
-    assert "mIoU is the mean over 2 of 3 classes: sky, road." in text
+    assert "mIoU on blobs is the mean over 2 of 3 classes: sky, road." in text
     expected = rows(markdown(plain), "GCN k=15")[0]
     over_two, over_all, *rest = rows(text, "GCN k=15")[0]
     assert over_two == expected[0] and rest == expected[1:]

@@ -126,16 +126,20 @@ def report_markdown(datasets: Sequence[DatasetResults]) -> str:
 
 def _sections(datasets: Sequence[DatasetResults], figures: Mapping[str, Sequence[Block]]) -> list[Section]:
     summary = summary_blocks({dataset.name: dataset.tested_claims for dataset in datasets})
+    for dataset in datasets:
+        if dataset.classes:  # told before the verdicts, which depend on it
+            names = dataset.results[0].data["class_names"]
+            counted = ", ".join(names[place] for place in dataset.classes)
+            words = (
+                f"mIoU on {dataset.name} is the mean over {len(dataset.classes)} of {len(names)} classes: {counted}."
+            )
+            summary.insert(0, Note(words))
     sections = [Section("In short", [Note(METHOD), *summary])]
     for dataset in datasets:
         tables = [table for settings in dataset.tables.values() for table in settings]
         blocks: list[Block] = []
         if tables:
             blocks.append(Text(_describe(next(iter(dataset.main_tables.values())))))
-            if dataset.classes:
-                names = dataset.results[0].data["class_names"]
-                counted = ", ".join(names[place] for place in dataset.classes)
-                blocks.append(Note(f"mIoU is the mean over {len(dataset.classes)} of {len(names)} classes: {counted}."))
             if measured := [claim for claim in dataset.tested_claims if claim.contrast]:
                 blocks.append(claims_table(measured))
             blocks += plot_blocks(dataset.main_tables)
