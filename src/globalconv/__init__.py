@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from globalconv.errors import InputError
     from globalconv.evaluation.confusion import ConfusionMatrix
     from globalconv.infer.predictor import load
+    from globalconv.jobs.card import card
     from globalconv.jobs.crf_search import crf_search
     from globalconv.jobs.evaluate import evaluate
     from globalconv.jobs.predict import predict
@@ -45,6 +46,7 @@ __all__ = [
     "pretrain",
     "evaluate",
     "report",
+    "card",
     "predict",
     "crf_search",
     "submit",
@@ -73,6 +75,7 @@ _HOMES = {
     "pretrain": "jobs.pretrain",
     "evaluate": "jobs.evaluate",
     "report": "jobs.report",
+    "card": "jobs.card",
     "predict": "jobs.predict",
     "crf_search": "jobs.crf_search",
     "submit": "jobs.submit",

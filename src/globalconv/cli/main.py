@@ -35,6 +35,7 @@ VERBS = {
     "pretrain": "pre-train a backbone on images with a class each, as ImageNet's",
     "evaluate": "score a trained network, or a folder of class maps, on a data set",
     "report": "write a page about a run, or compare several: scores, curves, images, what to try next",
+    "card": "write the model card of a run: data, scores with intervals, settings, licence, limits, how to use it",
     "predict": "segment images: class map and overlay of each, at its own size",
     "submit": "predict a test split and pack it as the servers of PASCAL VOC and Cityscapes take it",
     "cost": "say what a network costs, block by block, or compare kernel sizes and heads: weights, work, memory, time",

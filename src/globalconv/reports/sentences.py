@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from torch import nn
 
 from globalconv.evaluation.bootstrap import miou_interval
 from globalconv.model.network import GlobalConvNet
@@ -17,11 +18,18 @@ LEAST = 0.0005
 
 def describe(subject: Subject) -> str:
     """Return what a subject is, in the paper's words where it has some."""
-    if subject.predictor is not None and (network_class := custom_class(subject.predictor.network)):
-        return f"{subject.name}: {network_class}"
-    if subject.predictor is None or not isinstance(subject.predictor.network, GlobalConvNet):
+    if subject.predictor is None:
         return f"{subject.name}: class maps made elsewhere"
-    settings = subject.predictor.network.settings
+    return f"{subject.name}: {describe_network(subject.predictor.network)}"
+
+
+def describe_network(network: nn.Module) -> str:
+    """Return what a network is, in the paper's words where it has some."""
+    if network_class := custom_class(network):
+        return network_class
+    if not isinstance(network, GlobalConvNet):
+        return "class maps made elsewhere"
+    settings = network.settings
     heads = settings["head"]
     sizes = f"k = {', '.join(map(str, dict.fromkeys(settings['kernel_size'])))}"
     words = {
@@ -37,7 +45,7 @@ def describe(subject: Subject) -> str:
         words = f"Global Convolutional Network (GCN), {', '.join(large)}" if large else "1 x 1 heads"
         width = f", sum of features of {settings['head_width']} channels"
     refined = "with Boundary Refinement" if settings["boundary_refinement"] else "without Boundary Refinement"
-    return f"{subject.name}: {words}{width}, {refined}, over {settings['backbone']}"
+    return f"{words}{width}, {refined}, over {settings['backbone']}"
 
 
 def summarise_one(findings: Findings) -> list[str]:
