@@ -15,3 +15,5 @@ Int64Array = NDArray[np.int64]
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
 FloatArray = NDArray[np.floating[Any]]
+Array = Any
+"""An array of NumPy or a tensor of torch, on any device: what `array_api_compat` computes with by one name."""

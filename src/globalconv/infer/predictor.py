@@ -1,5 +1,7 @@
 """From an image to its class map, at its own size: network, sliding window, test-time augmentation and CRF composed.
 
+What computes the scores is a `Backend`; torch is imported where that is a torch network.
+
 Shapes: K classes, H x W pixels of the image, h rows of it, N images or tiles of equal size.
 """
 
@@ -7,31 +9,32 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
-from torch import Tensor, nn
 
-from globalconv.arrays import Float32Array, Uint8Array
+from globalconv.arrays import Array, Float32Array, Uint8Array
 from globalconv.data.image_format import ImageFormat, declare_format
 from globalconv.data.image_rule import NamedImage, decide_format
 from globalconv.data.images import pixel_limit, read_image, to_rgb
-from globalconv.errors import InputError, InputWarning
+from globalconv.errors import InputError
 from globalconv.geometry import AS_THEY_ARE, STRIDE, Geometry
+from globalconv.infer.array_scores import as_float32, as_numpy, best_classes, softmax
+from globalconv.infer.backend import Backend
 from globalconv.infer.inference_settings import AUTO_TILE, PLAIN, WHOLE_PIXELS, InferenceSettings, check_settings
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.tiles import Pixels, place_tiles, predict_tiles
 from globalconv.infer.views import ViewScores, average_views, view_image
 from globalconv.labels import LabelSpace
-from globalconv.model.fast.optimise import optimised
-from globalconv.runtime.devices import choose_hardware, is_out_of_memory
 from globalconv.runtime.files import as_path
-from globalconv.runtime.threads import Override
-from globalconv.weights import MODEL_FILE, load_weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 Refine = Callable[[Uint8Array, Float32Array], Float32Array]
 """(image (H, W, 3), probabilities_KHW) -> probabilities_KHW: what is done to the result at full resolution."""
@@ -48,17 +51,8 @@ THIN_PIXELS = 2**21
 """Pixels, padding included, from which on an image that is mostly padding counts as thin: 1 x 400,000 pixels would be
 32 times as many, or 512 times where whole images are padded as in training."""
 
-NOT_FINITE = (
-    "the network computes scores that are no finite numbers, so the classes of these pixels mean nothing; look at its"
-    " weights, mean and std"
-)
-
 MAPPED_BYTES = 2**30
 """Probabilities larger than this are kept in a temporary file that is mapped into memory."""
-
-
-_TF32 = Override(torch.backends.cudnn, "allow_tf32")
-"""Off while a network computes: scores that are called float32 are computed in it."""
 
 
 class ClassMap(Protocol):
@@ -73,7 +67,7 @@ def load(
     precision: str = "auto",
     optimise: bool = True,
     settings: InferenceSettings = PLAIN,
-    network: nn.Module | None = None,
+    network: "nn.Module | None" = None,
 ) -> "Predictor":
     """Return a predictor with the network saved in `path` (a run folder, or one with weights and model.json).
 
@@ -86,7 +80,13 @@ def load(
     check_settings(settings)
     if not isinstance(optimise, bool):
         raise InputError(f"optimise={optimise!r}: give True or False")
-    model = load_weights(as_path("path", path), network)
+    folder = as_path("path", path)
+    # What is no folder of weights, such as an exported file, goes to its own reader here, before torch is imported.
+    import torch
+
+    from globalconv.weights import MODEL_FILE, load_weights
+
+    model = load_weights(folder, network)
     try:
         ImageFormat.from_json(model.info.get("images"))
     except InputError as error:
@@ -101,20 +101,19 @@ def load(
 class Predictor:
     """Turns images into class maps with one network.
 
-    `network` (images_N3HW uint8 -> logits_NKHW) is moved to `device` and put into eval mode; nothing else in it is
-    changed. With `optimise`, class maps and scores are computed by a faster equal copy of it, made at first use: later
-    changes to `network` have no effect on them. `geometry` is what the training did to the size of its images.
-    `settings` chooses tiles, test-time augmentation and a CRF; `refine` takes a CRF that has no name. Equal images give
-    equal class maps on one machine.
+    `network` is a torch network (images_N3HW uint8 -> logits_NKHW), which becomes a `TorchBackend` with `device`,
+    `precision`, `layout` (None: channels-last) and `optimise`, or a `Backend`, which has its own. `geometry` is what
+    the training did to the size of its images. `settings` chooses tiles, test-time augmentation and a CRF; `refine`
+    takes a CRF that has no name. Equal images give equal class maps on one machine.
     """
 
     def __init__(
         self,
-        network: nn.Module,
+        network: "nn.Module | Backend",
         labels: LabelSpace,
-        device: torch.device | str = "auto",
+        device: "torch.device | str" = "auto",
         precision: str = "auto",
-        layout: torch.memory_format = torch.channels_last,
+        layout: "torch.memory_format | None" = None,
         info: Mapping[str, Any] | None = None,
         geometry: Geometry = AS_THEY_ARE,
         settings: InferenceSettings = PLAIN,
@@ -122,12 +121,16 @@ class Predictor:
         optimise: bool = False,
     ) -> None:
         check_settings(settings)
-        hardware = choose_hardware(str(device), precision)
+        if isinstance(network, Backend):
+            for name, asked, own in (("device", device, network.device), ("precision", precision, network.precision)):
+                if str(asked) not in ("auto", str(own)):
+                    raise InputError(f"{name}={str(asked)!r}: the backend that is given has {str(own)!r}; leave it out")
+            self.backend = network
+        else:
+            from globalconv.infer.torch_backend import TorchBackend
+
+            self.backend = TorchBackend(network, device, precision, layout, optimise)
         self.labels = labels
-        self.device = hardware.device
-        self.precision = hardware.precision
-        self.description = hardware.description
-        self.layout = layout
         self.info = dict(info or {})
         """What was noted when the network was saved: recipe, splits, step."""
         self.geometry = geometry
@@ -139,8 +142,29 @@ class Predictor:
             from globalconv.infer.saved_crf import crf_from  # its import compiles, which only its users wait for
 
             self.refine = crf_from(settings.crf)
-        self.network = network.to(self.device).eval()
-        self.optimise = optimise
+
+    @property
+    def device(self) -> Any:
+        """Where the scores are computed: of a torch network, a torch.device."""
+        return self.backend.device
+
+    @property
+    def precision(self) -> str:
+        return self.backend.precision
+
+    @property
+    def description(self) -> str:
+        return self.backend.description
+
+    @property
+    def network(self) -> Any:
+        """The torch network; None where something else computes the scores."""
+        return getattr(self.backend, "network", None)
+
+    @property
+    def layout(self) -> Any:
+        """The memory layout of what a torch network gets, a torch.memory_format; else None."""
+        return getattr(self.backend, "layout", None)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -180,19 +204,24 @@ class Predictor:
     def class_maps(self, images: Sequence[Uint8Array]) -> list[Uint8Array]:
         """Return the class maps of images of one size; where nothing is to be averaged, in one pass of the network."""
         if self.refine is None and self.is_one_pass(images[0].shape):
-            return list(_classes(self._logits(np.stack(images))))
+            return list(self._classes(np.stack(images)))
         return [self(image).class_map for image in images]
 
     def segment(self, image: Pixels, class_map: ClassMap, probabilities_KHW: Float32Array | None = None) -> None:
         """Fill `class_map` and, where given, probabilities, for an image that may be read by windows."""
-        are_logits = self.settings.fuse == "logits" or self.is_one_pass(image.shape)
+        height, width = image.shape[:2]
+        is_one_pass = self.is_one_pass(image.shape)
+        if is_one_pass and probabilities_KHW is None:
+            class_map[0:height, 0:width] = self._classes(image[0:height, 0:width][None])[0]
+            return
         for rows, scores_KhW in self.scores(image):
-            class_map[rows, 0 : image.shape[1]] = _classes(scores_KhW[None])[0]
+            class_map[rows, 0:width] = best_classes(scores_KhW, axis=0)
             if probabilities_KHW is not None:
-                scores_KhW = scores_KhW.float().softmax(0) if are_logits else scores_KhW
-                probabilities_KHW[:, rows] = scores_KhW.cpu().numpy()
+                are_logits = self.settings.fuse == "logits" or is_one_pass
+                probabilities_KhW = softmax(as_float32(scores_KhW), axis=0) if are_logits else scores_KhW
+                probabilities_KHW[:, rows] = as_numpy(probabilities_KhW)
 
-    def scores(self, image: Pixels) -> Iterator[tuple[slice, Tensor]]:
+    def scores(self, image: Pixels) -> Iterator[tuple[slice, Array]]:
         """Yield scores_KhW from top to bottom, with the rows they belong to: the composition of all settings.
 
         Each view (a scale, flipped or not) is cut into tiles where it is large, brought back to the image's size, and
@@ -210,7 +239,7 @@ class Predictor:
                 views.append(ViewScores(self._view_bands(view), view.shape, image.shape, flipped))
         yield from average_views(views, height, ROWS)
 
-    def _view_bands(self, view: Pixels) -> Iterator[Tensor]:
+    def _view_bands(self, view: Pixels) -> Iterator[Array]:
         """Yield the scores_KhW of a view, from top to bottom: at once, or tile by tile where it is large."""
         height, width = view.shape[:2]
         if self._fits_one_pass(height, width):
@@ -222,10 +251,10 @@ class Predictor:
         score_tiles = partial(self._fusable_scores, whole=False)
         yield from predict_tiles(score_tiles, view, tiles, self.settings.batch_size)
 
-    def _fusable_scores(self, images_NHW3: Uint8Array, whole: bool) -> Tensor:
+    def _fusable_scores(self, images_NHW3: Uint8Array, whole: bool) -> Array:
         """Return scores_NKHW in float32, as they are averaged over tiles and views."""
-        logits_NKHW = self._logits(images_NHW3, whole).float()
-        return logits_NKHW.softmax(1) if self.settings.fuse == "probabilities" else logits_NKHW
+        logits_NKHW = as_float32(self._logits(images_NHW3, whole))
+        return softmax(logits_NKHW, axis=1) if self.settings.fuse == "probabilities" else logits_NKHW
 
     @property
     def images_at_once(self) -> int:
@@ -248,28 +277,34 @@ class Predictor:
             return height * width <= WHOLE_PIXELS and not is_thin
         return tile != "cityscapes" and max(height, width) <= tile
 
-    def logits(self, image: Uint8Array) -> Tensor:
-        """Return logits_NKHW of `image` (H, W, 3), on the predictor's device and in the precision it computed in.
+    def logits(self, image: Uint8Array) -> Array:
+        """Return logits_NKHW of `image` (H, W, 3) as the backend returns them: of torch, a tensor on its device.
 
         One pass over the whole image, whatever the settings say.
         """
         return self._logits(image[None])
 
-    def _logits(self, images_NHW3: Uint8Array, whole: bool = True) -> Tensor:
+    def _logits(self, images_NHW3: Uint8Array, whole: bool = True) -> Array:
         """Return logits_NKHW of images of one size; whole ones are padded as in training, tiles of one are not."""
         height, width = images_NHW3.shape[1:3]
-        images_NHW3 = self.padded(images_NHW3) if whole else images_NHW3
-        # The view of an (N, H, W, 3) array as (N, 3, H, W) is channels-last already: no copy on that way.
-        images_N3HW = torch.from_numpy(images_NHW3).permute(0, 3, 1, 2).to(self.device)
-        images_N3HW = images_N3HW.contiguous(memory_format=self.layout)
-        low = self.precision == "bfloat16"
+        with self._enough_memory(images_NHW3.shape):
+            logits_NKHW = self.backend.logits(self.padded(images_NHW3) if whole else images_NHW3)
+        return logits_NKHW[..., :height, :width]
+
+    def _classes(self, images_NHW3: Uint8Array) -> Uint8Array:
+        """Return the class maps (N, H, W) of whole images of one size, from one pass."""
+        height, width = images_NHW3.shape[1:3]
+        with self._enough_memory(images_NHW3.shape):
+            return self.backend.class_maps(self.padded(images_NHW3))[:, :height, :width]
+
+    @contextmanager
+    def _enough_memory(self, shape: tuple[int, ...]) -> Iterator[None]:
+        """Turn a lack of memory inside the block, where images of this shape (N, H, W, 3) are, into a refusal."""
+        count, height, width, _ = shape
         try:
-            with torch.inference_mode(), _TF32.to(False), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-                logits_NKHW: Tensor = self._fast_network(images_N3HW)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            if (count := len(images_NHW3)) > 1:
+            yield
+        except MemoryError as error:
+            if count > 1:
                 size, remedy = f"{count} times {width}x{height} pixels", f"give a `batch_size` below {count}"
             else:
                 # The side of a tile that takes less than half the memory of the image.
@@ -277,7 +312,6 @@ class Predictor:
                 size = f"image of {width}x{height}"
                 remedy = f"reduce the image, or let it be cut into tiles with `tile` {side}"
             raise InputError(f"{size}: not enough memory on {self.device}; {remedy}") from error
-        return logits_NKHW[..., :height, :width]
 
     def padded(self, images_NHW3: Uint8Array) -> Uint8Array:
         """Return images of one size, padded at the right and the bottom as in training; see `Geometry`."""
@@ -289,21 +323,6 @@ class Predictor:
         padded_NPQ3[:] = self.geometry.fill
         padded_NPQ3[:, :height, :width] = images_NHW3
         return padded_NPQ3
-
-    @cached_property
-    def _fast_network(self) -> nn.Module:
-        """The network, or with `optimise` on a CPU the form of it that computes the same faster."""
-        on_cpu = self.device.type == "cpu"
-        return optimised(self.network, self.precision) if self.optimise and on_cpu else self.network
-
-
-def _classes(scores_NKHW: Tensor) -> Uint8Array:
-    # max gives the same indices as argmax in a third of the time on a CPU.
-    best_NHW, index_NHW = scores_NKHW.max(1)
-    if not bool(best_NHW.isfinite().all()):
-        warnings.warn(InputWarning(NOT_FINITE, "network"), stacklevel=2)
-    classes: Uint8Array = index_NHW.to(torch.uint8).cpu().numpy()
-    return classes
 
 
 def _allocate(shape: tuple[int, ...]) -> Float32Array:

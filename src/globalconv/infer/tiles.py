@@ -17,10 +17,9 @@ from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
+from array_api_compat import array_namespace, device
 
-from globalconv.arrays import Float32Array, FloatArray, Uint8Array
+from globalconv.arrays import Array, Float32Array, FloatArray, Uint8Array
 from globalconv.errors import InputError
 from globalconv.geometry import STRIDE
 from globalconv.infer.inference_settings import InferenceSettings
@@ -45,7 +44,7 @@ class Pixels(Protocol):
     def __getitem__(self, window: tuple[slice, slice], /) -> Uint8Array: ...
 
 
-Scorer = Callable[[Uint8Array], Tensor]
+Scorer = Callable[[Uint8Array], Array]
 """tiles_NhwC (uint8) -> scores_NKhw (float32)."""
 
 
@@ -142,30 +141,29 @@ def average_weights(starts: tuple[int, ...], length: int, side: int) -> list[Flo
     return [shares[start : start + side] for start in starts]
 
 
-def predict_tiles(score: Scorer, image: Pixels, tiles: TileGrid, batch_size: int = 1) -> Iterator[Tensor]:
+def predict_tiles(score: Scorer, image: Pixels, tiles: TileGrid, batch_size: int = 1) -> Iterator[Array]:
     """Yield the scores of `image` as bands scores_KhW from top to bottom, each valid until the next is asked for.
 
     Tiles of one row that are equally wide share a batch; the last one may be narrower. Besides these, one band of sums
     (K, h, W) is held, with h at most the height of a tile.
     """
     height, width = image.shape[:2]
-    band_KhW: Tensor | None = None
+    band_KhW: Array = None
     ends = [*(row.first for row in tiles.rows[1:]), height]
     for row, end in zip(tiles.rows, ends, strict=True):
-        row_weights_h1 = torch.from_numpy(row.weights)[:, None]
         for batch in group_consecutive(tiles.columns, lambda a, b: a.stop - a.start == b.stop - b.start, batch_size):
             scores_NKhw = score(np.stack([image[row.pixels, column.pixels] for column in batch]))
+            xp, place = array_namespace(scores_NKhw), device(scores_NKhw)
             for column, scores_Khw in zip(batch, scores_NKhw, strict=True):
                 if band_KhW is None:
                     band_height = max(len(row.weights) for row in tiles.rows)
-                    band_KhW = scores_Khw.new_zeros(len(scores_Khw), band_height, width)
-                weights_hw = (row_weights_h1 * torch.from_numpy(column.weights)).to(scores_Khw.device)
+                    band_KhW = xp.zeros((len(scores_Khw), band_height, width), dtype=scores_Khw.dtype, device=place)
+                weights_hw = xp.asarray(row.weights[:, None] * column.weights, device=place)
                 weighted_Khw = scores_Khw[:, row.counted_inside, column.counted_inside] * weights_hw
                 band_KhW[:, : len(row.weights), column.counted] += weighted_Khw
-        assert band_KhW is not None
         done = end - row.first  # the rows below still wait for the next row of tiles
         yield band_KhW[:, :done]
         for band_hW in band_KhW:  # scroll class by class, to copy little at a time
             kept = len(band_hW) - done
-            band_hW[:kept] = band_hW[done:].clone()
+            band_hW[:kept] = xp.asarray(band_hW[done:], copy=True)
             band_hW[kept:] = 0
