@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from globalconv.data.coco_masks import rasterise
+from globalconv.data.coco_masks import encode_classes, rasterise
 from globalconv.errors import InputError
 
 tool = pytest.importorskip("pycocotools.mask", reason="pycocotools is optional")
@@ -27,6 +27,17 @@ def test_compressed_and_plain_run_lengths_are_the_mask_they_were_made_of(
     for counts in (packed, plain):
         for size in ({"size": [height, width]}, {}):
             assert np.array_equal(rasterise([{"counts": counts, **size}], (width, height)), pixels)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 60), st.integers(1, 40))
+def test_run_lengths_of_a_class_map_are_pycocotools_own(seed: int, width: int, height: int, block: int) -> None:
+    drawn = np.random.default_rng(seed).integers(0, 4, (height, width), np.uint8)
+    class_map = np.kron(drawn, np.ones((block, 1), np.uint8))
+    found = {index: (area, counts) for index, area, counts in encode_classes(class_map)}
+    assert sorted(found) == np.unique(class_map).tolist()
+    for index, (area, counts) in found.items():
+        mask = np.asfortranarray(class_map == index, np.uint8)
+        assert counts.encode() == tool.encode(mask)["counts"] and area == mask.sum()
 
 
 def test_polygons_are_pycocotools_own_also_where_they_hang_out() -> None:

@@ -1,18 +1,20 @@
 """COCO's segmentations, rasterised by pycocotools, the format's own tool: polygons, or run lengths of either form.
 
+The compressed run lengths of a class map are written here, without it.
+
 The C code of pycocotools trusts every number that it is given, so whatever it would take for memory or time is refused
 first, against the size of the real image.
 
 Shapes: H x W pixels of the image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from globalconv.arrays import BoolArray
+from globalconv.arrays import BoolArray, Uint8Array
 from globalconv.data.shapes import MAX_COORDINATE, require_inside
 from globalconv.errors import InputError
 from globalconv.runtime.text import one_line
@@ -124,3 +126,36 @@ def _decode_run_lengths(counts: bytes) -> NDArray[np.int64]:
     for first in (1, 2):  # each is the difference from the one before the last, but for the first three
         lengths[first::2] = np.cumsum(values[first::2])
     return lengths
+
+
+def encode_classes(class_map: Uint8Array) -> Iterator[tuple[int, int, str]]:
+    """Yield each class of `class_map` (H, W) that occurs, its pixels, and COCO's compressed run lengths of them.
+
+    With {"size": [H, W], "counts": counts} these are a segmentation as pycocotools takes it.
+    """
+    columns = class_map.T.ravel()  # COCO counts down the columns
+    starts = np.concatenate(([0], np.flatnonzero(columns[1:] != columns[:-1]) + 1))
+    ends = np.append(starts[1:], columns.size)
+    classes = columns[starts]
+    for index in np.unique(classes):
+        own = classes == index
+        edges = np.stack((starts[own], ends[own]), axis=1).ravel()
+        lengths = np.diff(edges, prepend=0, append=columns.size)
+        if edges[-1] == columns.size:  # no run of other pixels at the end
+            lengths = lengths[:-1]
+        yield int(index), int(lengths[1::2].sum()), encode_run_lengths(lengths)
+
+
+def encode_run_lengths(lengths: NDArray[np.int64]) -> str:
+    """Return run lengths, of which the first is of pixels outside, in COCO's compressed form."""
+    values = lengths.copy()
+    values[3:] = lengths[3:] - lengths[1:-2]
+    characters = np.zeros((values.size, CHARACTERS_OF_RUN), np.uint8)
+    pending = np.ones(values.size, bool)
+    for place in range(CHARACTERS_OF_RUN):
+        low = values & 31
+        values >>= 5
+        more = pending & (values != np.where(low & 16, -1, 0))  # the fifth bit of the last part is the sign
+        characters[pending, place] = (low + 32 * more + 48)[pending]
+        pending = more
+    return characters[characters > 0].tobytes().decode("ascii")

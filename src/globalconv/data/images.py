@@ -1,4 +1,4 @@
-"""Image files in, uint8 RGB arrays (H, W, 3) out.
+"""Image files in, on disk or in memory (`image_bytes`), uint8 RGB arrays (H, W, 3) out.
 
 `read_image` takes every mode that Pillow reads: grey, palette, CMYK and the like become RGB; the EXIF orientation is
 applied. Images of more than 8 bits, and alpha, are read by the rule of their data set (`image_format`); of 16-bit
@@ -13,13 +13,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from globalconv.arrays import Uint8Array
+from globalconv.data.image_bytes import RASTER_FORMATS, ImageBytes, StoredImage, stored_bytes
 from globalconv.data.image_format import UNKNOWN_FORMAT, Bands, ImageFormat, check_alpha, classify_alpha
 from globalconv.data.tiff_files import (
     COMPRESSIONS,
@@ -48,7 +48,7 @@ _own_limit: SimpleNamespace = SimpleNamespace(pixels=None)
 _SET_OWN_LIMIT, _SET_PILLOWS_LIMIT = Override(_own_limit, "pixels"), Override(Image, "MAX_IMAGE_PIXELS")
 
 
-def read_image(path: Path, image_format: ImageFormat = UNKNOWN_FORMAT) -> Uint8Array:
+def read_image(path: StoredImage, image_format: ImageFormat = UNKNOWN_FORMAT) -> Uint8Array:
     """Return the image in `path` as uint8 RGB (H, W, 3), upright as its EXIF orientation says.
 
     What the rule `image_format` does not know, and the image needs, is refused: a white level, what its alpha is.
@@ -61,7 +61,7 @@ def read_image(path: Path, image_format: ImageFormat = UNKNOWN_FORMAT) -> Uint8A
         return to_rgb(stored, str(path), image_format)
 
 
-def read_stored(path: Path) -> Image.Image | Bands:
+def read_stored(path: StoredImage) -> Image.Image | Bands:
     """Return the image in `path`, upright: as Pillow's where it has 8 bits, else the values that it holds."""
     opened = False
     try:
@@ -106,7 +106,7 @@ class ImageHeader:
     """Of a TIFF."""
 
 
-def image_header(path: Path) -> ImageHeader | None:
+def image_header(path: StoredImage) -> ImageHeader | None:
     """Return what the header of an image says; None where that cannot be read."""
     try:
         with open_image(path) as image:
@@ -147,13 +147,15 @@ def _wide_maximum(image: Image.Image) -> int | None:
     return maximum if maximum > 255 else None
 
 
-def _read_wide_ppm(path: Path, image: Image.Image, maximum: int) -> Bands:
+def _read_wide_ppm(path: StoredImage, image: Image.Image, maximum: int) -> Bands:
     """Return the 16-bit colours of a PPM, of `maximum` at most, in 0 .. 65535 as Pillow reads a grey one."""
     assert isinstance(image, ImageFile.ImageFile)
-    values = np.fromfile(path, ">u2", image.width * image.height * 3, offset=image.tile[0].offset)
-    if values.size < image.width * image.height * 3:
+    with path.open("rb") as file:
+        file.seek(image.tile[0].offset)
+        content = file.read(2 * image.width * image.height * 3)
+    if len(content) < 2 * image.width * image.height * 3:
         raise InputError(f"{path}: cannot be decoded (it ends early); the file is damaged, replace or remove it")
-    scaled = np.minimum(np.rint(values * (65535 / maximum)), 65535).astype(np.uint16)
+    scaled = np.minimum(np.rint(np.frombuffer(content, ">u2") * (65535 / maximum)), 65535).astype(np.uint16)
     return Bands(scaled.reshape(image.height, image.width, 3))
 
 
@@ -164,7 +166,7 @@ def _raw_mode(image: Image.Image) -> str:
     return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
-def _read_sixteen_bits(path: Path, image: Image.Image, order: str) -> Bands:
+def _read_sixteen_bits(path: StoredImage, image: Image.Image, order: str) -> Bands:
     """Return 16-bit colours with all their bits: Pillow decodes the upper bytes, and once more the lower ones."""
     grey_alpha = _raw_mode(image).startswith("LA")
     if grey_alpha:  # Pillow unpacks it into RGBA: as if it were of 8 bits, these are the two bytes of grey and of alpha
@@ -203,7 +205,7 @@ def _grey_bands(image: Image.Image) -> Bands:
 
 
 @contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
+def open_image(path: StoredImage) -> Iterator[Image.Image]:
     """Open `path` with Pillow; whatever fails in it, or in a decoder inside the block, is an `InputError`."""
     try:
         problem = "" if path.is_file() else "is not a file" if path.exists() else "there is no such file"
@@ -211,7 +213,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         problem = f"cannot be reached ({error.strerror})"
     if problem:
         raise InputError(f"{path}: {problem}; give the path of an image")
-    with decoding(path), Image.open(path) as image:
+    with decoding(path), _open_with_pillow(path) as image:
         if _own_limit.pixels is not None:
             _check_pixels(path, image.width * image.height)
         if (tags := tags_of(image)) is not None:
@@ -219,8 +221,15 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         yield image
 
 
+def _open_with_pillow(path: StoredImage) -> Image.Image:
+    if isinstance(path, ImageBytes):
+        Image.init()  # formats are known by name once all are loaded
+        return Image.open(path.open(), formats=[name for name in RASTER_FORMATS if name in Image.OPEN])
+    return Image.open(path)
+
+
 @contextmanager
-def decoding(path: Path) -> Iterator[None]:
+def decoding(path: StoredImage) -> Iterator[None]:
     """Turn whatever Pillow raises in the block into an `InputError` that names `path`."""
     try:
         with warnings.catch_warnings():
@@ -231,7 +240,7 @@ def decoding(path: Path) -> Iterator[None]:
     except GlobalconvError:
         raise
     except UnidentifiedImageError:
-        empty = path.stat().st_size == 0
+        empty = stored_bytes(path) == 0
         problem = "is empty" if empty else "is no image that Pillow can read, whatever its name says"
         raise InputError(f"{path}: the file {problem}; replace or remove it") from None
     except Image.DecompressionBombError as error:
@@ -244,17 +253,26 @@ def decoding(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be decoded ({reason}); the file is damaged, replace or remove it") from error
 
 
-def _check_pixels(path: Path, pixels: int) -> None:
+def _check_pixels(path: StoredImage, pixels: int) -> None:
     """Refuse an image of more pixels than are allowed."""
     limit = _own_limit.pixels or int(2 * (Image.MAX_IMAGE_PIXELS or 0))
     if limit and pixels > limit:
         raise _too_large(path, pixels, limit)
 
 
-def _too_large(path: Path, pixels: int, limit: int) -> InputError:
-    return InputError(
+class ImageTooLargeError(InputError):
+    """An image claims more `pixels` than are allowed."""
+
+    def __init__(self, message: str, pixels: int) -> None:
+        super().__init__(message)
+        self.pixels = pixels
+
+
+def _too_large(path: StoredImage, pixels: int, limit: int) -> ImageTooLargeError:
+    return ImageTooLargeError(
         f"{path}: {pixels / 1e6:.4g} megapixels, above the limit of {limit / 1e6:.4g}, which looks like an attack"
-        f" on memory; cut the image into parts, or let predict and evaluate take it with `max_pixels` {pixels}"
+        f" on memory; cut the image into parts, or let predict and evaluate take it with `max_pixels` {pixels}",
+        pixels,
     )
 
 
@@ -288,7 +306,7 @@ def alpha_bands(image: Image.Image) -> Bands:
     return Bands(rgba_HW4[..., :3], rgba_HW4[..., 3])
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: StoredImage) -> tuple[int, int]:
     """Return (width, height) of the image in `path` as `read_image` returns it, without decoding its pixels."""
     try:
         with open_image(path) as image:
@@ -304,7 +322,7 @@ def image_size(path: Path) -> tuple[int, int]:
     return (height, width) if orientation in SIDEWAYS else (width, height)
 
 
-def read_orientation(image: Image.Image, path: Path) -> int:
+def read_orientation(image: Image.Image, path: StoredImage) -> int:
     """Return the EXIF orientation, 1 .. 8, by which `turn_upright` turns an image; its pixels are not decoded yet."""
     try:
         # The method of the base class: PNG's own one decodes all pixels to look for an EXIF block after them.
@@ -318,10 +336,10 @@ def read_orientation(image: Image.Image, path: Path) -> int:
     return orientation if orientation in range(2, 9) else 1
 
 
-def _exif_after_pixels(path: Path) -> bytes:
+def _exif_after_pixels(path: StoredImage) -> bytes:
     """Return the EXIF block that follows the pixels of a PNG, where exiftool puts it; empty if there is none."""
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - LONGEST_EXIF))
+        file.seek(max(0, stored_bytes(path) - LONGEST_EXIF))
         end = file.read()
     start = end.rfind(b"eXIf")
     if start < 4:
@@ -332,7 +350,7 @@ def _exif_after_pixels(path: Path) -> bytes:
     return b"Exif\0\0" + content[:length] if intact else b""
 
 
-def frames_and_orientation(path: Path) -> tuple[int, int]:
+def frames_and_orientation(path: StoredImage) -> tuple[int, int]:
     """Return how many frames or pages a file holds, and its EXIF orientation, without decoding its pixels.
 
     A photograph with an embedded preview (MPO) counts as one frame.

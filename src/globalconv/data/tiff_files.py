@@ -7,15 +7,15 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from globalconv.data.image_bytes import ImageBytes, StoredImage
 from globalconv.data.image_format import Bands
 from globalconv.errors import InputError
 from globalconv.runtime.text import one_line
@@ -100,7 +100,7 @@ class TiffTags:
             _count_missing_parts(tags, samples),
         )
 
-    def check_strips(self, path: Path) -> None:
+    def check_strips(self, path: StoredImage) -> None:
         """Refuse a file that holds less than it claims: readers leave the rest black, gigabytes of it."""
         if self.missing:
             raise InputError(
@@ -183,7 +183,7 @@ class TiffTags:
         how = f", compressed by {compression}" if compression else ""
         return f"{self.samples} band{'s' if self.samples > 1 else ''} of {bits}{how}"
 
-    def check_bands(self, path: Path) -> None:
+    def check_bands(self, path: StoredImage) -> None:
         """Refuse a page that is not the image, and two bands that are not grey and alpha: nobody says which colours."""
         if self.is_copy:
             raise InputError(
@@ -213,7 +213,7 @@ def _count_missing_parts(tags: Mapping[int, Any], samples: int) -> int:
     return max(0, parts - count) if count else 0  # old JPEG files have neither
 
 
-def read_tags(path: Path) -> list[TiffTags]:
+def read_tags(path: StoredImage) -> list[TiffTags]:
     """Return the tags of every page of a TIFF, whatever its pixels are; none if it is no TIFF, or damaged."""
     pages: list[TiffTags] = []
     try:
@@ -236,7 +236,7 @@ def read_tags(path: Path) -> list[TiffTags]:
     return pages
 
 
-def needs_rasterio(path: Path, tags: TiffTags) -> InputError | None:
+def needs_rasterio(path: StoredImage, tags: TiffTags) -> InputError | None:
     """Return why an intact TIFF that Pillow cannot read cannot be read here, or None where rasterio will."""
     tags.check_strips(path)
     tags.check_bands(path)
@@ -256,22 +256,24 @@ def needs_rasterio(path: Path, tags: TiffTags) -> InputError | None:
 
 
 @contextmanager
-def open_with_rasterio(path: Path) -> Iterator[Any]:
+def open_with_rasterio(path: StoredImage) -> Iterator[Any]:
     """Open a TIFF with rasterio; what fails in it, or inside the block, is an `InputError`."""
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
-    with (
-        warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
-        reading(path),
-        # Absolute, and of one kind: a name such as s3:a.tif or a.vrt is not another file to GDAL.
-        rasterio.open(path.absolute(), driver="GTiff") as source,
-    ):
-        yield source
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning))
+        stack.enter_context(reading(path))
+        if isinstance(path, ImageBytes):
+            file = stack.enter_context(rasterio.MemoryFile(path.content))
+            yield stack.enter_context(file.open(driver="GTiff"))
+        else:
+            # Absolute, and of one kind: a name such as s3:a.tif or a.vrt is not another file to GDAL.
+            yield stack.enter_context(rasterio.open(path.absolute(), driver="GTiff"))
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: StoredImage) -> Iterator[None]:
     """Turn errors of rasterio inside the block into an `InputError`: `path` cannot be read."""
     from rasterio.errors import RasterioError
 
