@@ -67,7 +67,7 @@ def test_every_import_is_declared() -> None:
     found |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
     foreign = {name.split(".")[0] for name in found} - set(sys.stdlib_module_names) - {"globalconv"}
     extras = PROJECT["optional-dependencies"]
-    optional = [*extras["coco"], *extras["tiff"]]
+    optional = [*extras["coco"], *extras["tiff"], *extras["serve"]]
     declared = {canonicalize_name(Requirement(line).name) for line in [*PROJECT["dependencies"], *optional]}
     assert {canonicalize_name({"PIL": "pillow"}.get(name, name)) for name in foreign} == declared
 

@@ -43,6 +43,11 @@ LIMITS: dict[str, tuple[float, float]] = {
     "max_pixels": (1, 2**40),
     "white_level": (1e-30, 1e30),
     "width": (0, 100),
+    # serving
+    "port": (0, 65_535),
+    "max_bytes": (1, 2**40),
+    "max_seconds": (0.1, 86_400),
+    "max_queue": (1, 10**5),
     # networks
     "kernel_size": (1, 1023),
     "kernel_sizes": (1, 1023),
@@ -88,7 +93,7 @@ LIMITS: dict[str, tuple[float, float]] = {
 }
 """Name of a setting, or of an option -> the least and the most that it takes, both included."""
 
-UNNAMED = ("recipe", "inference", "settings", "grid")
+UNNAMED = ("recipe", "inference", "settings", "grid", "limits")
 """Groups of settings whose name is no part of their options."""
 
 

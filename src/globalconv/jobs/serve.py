@@ -1,0 +1,59 @@
+"""`serve`: a trained network behind HTTP, with a page, until it is stopped."""
+
+import hashlib
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+from globalconv.errors import InputError, print_line
+from globalconv.infer.inference_settings import InferenceSettings
+from globalconv.infer.predictor import Predictor, load
+from globalconv.runtime.files import as_path
+from globalconv.serving.serve_settings import BATCH_SIZE, MAX_PIXELS, ServeSettings
+
+SERVED = InferenceSettings(batch_size=BATCH_SIZE, max_pixels=MAX_PIXELS)
+"""Settings of inference where none are given."""
+
+NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
+
+
+def serve(
+    weights: str | Path | Predictor,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    device: str = "auto",
+    precision: str = "auto",
+    settings: InferenceSettings = SERVED,
+    limits: ServeSettings | None = None,
+) -> None:
+    """Answer requests at `host` and `port` (0: any free one) with the network of `weights` until a signal comes.
+
+    `weights` is a run folder, a weights folder or a `Predictor`, which keeps its own settings. The signal is raised
+    again when all requests in flight have been answered. `InputError` where something is missing or refused.
+    """
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise InputError(f"serve needs {', '.join(missing)}; pip install globalconv[serve]")
+    from globalconv.serving.app import Service, build_app
+    from globalconv.serving.server import listen, serve_until_stopped
+
+    bound = listen(host, port)
+    try:
+        predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
+        digest = "" if isinstance(weights, Predictor) else digest_of(as_path("weights", weights))
+        service = Service.of(predictor, limits or ServeSettings(), digest)
+        print_line(f"device      {predictor.description}")
+        with service.batcher.watching():
+            service.batcher.warm_up()
+            serve_until_stopped(build_app(service), bound)
+    finally:
+        bound.close()
+
+
+def digest_of(path: Path) -> str:
+    """Return what identifies a network: the digest in its description, or that of an exported file."""
+    if path.is_file() and path.suffix not in (".json", ".safetensors"):
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    folder = path if path.is_dir() else path.parent
+    description = json.loads((folder / "model.json").read_text())
+    return str(description.get("digest", ""))
