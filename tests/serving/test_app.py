@@ -231,7 +231,7 @@ def test_an_error_of_ours_is_one_line_that_shows_nothing(capsys: pytest.CaptureF
 
 def test_scores_that_are_no_numbers_are_no_class_map() -> None:
     predictor = brightest()
-    predictor.network.scale.data.fill_(float("nan"))  # type: ignore[operator]
+    predictor.network.scale.data.fill_(float("nan"))
     with warnings.catch_warnings(action="ignore"), serving(predictor) as client:
         answer = client.post("/v1/segment", encoded(picture()))
     assert answer.status == 500 and "no finite numbers" in answer.detail
