@@ -42,8 +42,8 @@ def test_a_process_without_torch_predicts_what_torch_predicts(tmp_path: Path) ->
         np.testing.assert_allclose(ours[name], expected, atol=2e-5 if name.startswith("shares") else 0, err_msg=name)
 
 
-@pytest.mark.parametrize("module", ["infer.image_files", "infer.predictor", "jobs.predict"])
-def test_predicting_needs_no_torch_until_a_torch_network_is_loaded(module: str) -> None:
+@pytest.mark.parametrize("module", ["infer.image_files", "jobs.predict", "jobs.evaluate"])
+def test_predictions_and_scores_need_no_torch_until_a_torch_network_is_loaded(module: str) -> None:
     code = f"import sys, globalconv.{module}; print([name for name in ('torch', 'timm') if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from helpers.nearest_colour import NearestColour
 
 import globalconv
 from globalconv.cli import evaluate
 from globalconv.errors import InputError
 from globalconv.infer.inference_settings import InferenceSettings
+from globalconv.infer.predictor import Predictor
 from globalconv.jobs import evaluate as evaluate_job
 from globalconv.runtime.signals import StopRequest
 
@@ -31,6 +33,15 @@ def test_a_page_names_the_inference_settings_and_they_are_used(trained: Path, tm
     assert (reported.matrix.counts == plain.matrix.counts).all() and reported.inference == plain.inference
     page = (tmp_path / "page.html").read_text(encoding="utf-8").replace("<wbr>", "")
     assert "run, scales (0.5, 1.0), flip True" in page and "inference.flip" in page
+
+
+def test_what_is_no_torch_network_is_scored_and_reported(trained: Path, tmp_path: Path) -> None:
+    labels = globalconv.load(trained / "run").labels
+    predictor = Predictor(NearestColour(), labels)
+    plain = globalconv.evaluate(predictor, trained / "blobs")
+    reported = globalconv.evaluate(predictor, trained / "blobs", report=tmp_path / "page.html")
+    assert (reported.matrix.counts == plain.matrix.counts).all() and plain.precision == "float32"
+    assert "network: computed by NumPy" in (tmp_path / "page.html").read_text(encoding="utf-8").replace("<wbr>", "")
 
 
 def test_the_pixel_limit_of_class_maps_can_be_raised(

@@ -1,6 +1,6 @@
 """Counting what is predicted right: the confusion matrix of segmentation, top-1 and top-5 of classification.
 
-The only mIoU of this project. It takes arrays or tensors, never files.
+The only mIoU of this project. It takes arrays or tensors, never files, and imports no torch.
 
 Shapes: N images, K classes.
 """
@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
+from array_api_compat import array_namespace, is_array_api_obj, to_device
 
-from globalconv.arrays import Float64Array, Int64Array
+from globalconv.arrays import Array, Float64Array, Int64Array
 from globalconv.errors import InputError
 from globalconv.labels import IGNORE
 
@@ -59,7 +58,7 @@ class ConfusionMatrix:
             )
         return ConfusionMatrix.from_counts(self.counts + other.counts, self.ignore_index)
 
-    def update(self, class_map: npt.ArrayLike | Tensor, label_map: npt.ArrayLike | Tensor) -> None:
+    def update(self, class_map: npt.ArrayLike | Array, label_map: npt.ArrayLike | Array) -> None:
         """Count the pixels of one image (or a batch): predicted class indices and true ones, of equal shape.
 
         Predictions on ignored pixels are never looked at. Any other value outside 0 .. K-1 is an `InputError`, and
@@ -71,29 +70,29 @@ class ConfusionMatrix:
                 f"class_map of shape {tuple(predicted.shape)} against label_map of shape {tuple(truth.shape)}:"
                 " a prediction has the size of its label map"
             )
-        truth, k = truth.to(predicted.device), self.num_classes
-        if predicted.dtype == truth.dtype == torch.uint8 and k <= 256:
+        k = self.num_classes
+        if predicted.dtype == truth.dtype == np.uint8 and k <= 256:
             # One pass over the pixels: the histogram of all 256 x 256 pairs holds the counts and every wrong value.
-            pairs = (truth.to(torch.int32) << 8) | predicted
-            histogram = torch.bincount(pairs.flatten(), minlength=1 << 16).view(256, 256).cpu()
+            pairs = (truth.astype(np.uint16) << 8) | predicted
+            histogram = np.bincount(pairs.ravel(), minlength=1 << 16).reshape(256, 256)
             if 0 <= self.ignore_index < 256:
                 histogram[self.ignore_index] = 0
-            self._refuse("label_map", histogram[k:].sum(1).nonzero().flatten() + k)
-            self._refuse("class_map", histogram[:, k:].sum(0).nonzero().flatten() + k)
+            self._refuse("label_map", np.flatnonzero(histogram[k:].sum(1)) + k)
+            self._refuse("class_map", np.flatnonzero(histogram[:, k:].sum(0)) + k)
             counts = histogram[:k, :k]
         else:
             counted = truth != self.ignore_index
-            truth, predicted = truth[counted].to(torch.int64), predicted[counted].to(torch.int64)
+            truth, predicted = truth[counted].astype(np.int64), predicted[counted].astype(np.int64)
             self._refuse("label_map", truth[(truth < 0) | (truth >= k)])
             self._refuse("class_map", predicted[(predicted < 0) | (predicted >= k)])
-            counts = torch.bincount(truth * k + predicted, minlength=k * k).view(k, k).cpu()
-        self.counts += counts.numpy()
+            counts = np.bincount(truth * k + predicted, minlength=k * k).reshape(k, k)
+        self.counts += counts
 
-    def _refuse(self, what: str, values: Tensor) -> None:
+    def _refuse(self, what: str, values: npt.NDArray[np.integer[Any]]) -> None:
         """Raise `InputError` naming the `values` of `what` that are no class; nothing where there are none."""
-        if not values.numel():
+        if not values.size:
             return
-        wrong = sorted(set(values.tolist()))
+        wrong = np.unique(values).tolist()
         names = ", ".join(map(str, wrong[:_MAX_NAMED])) + (", ..." if len(wrong) > _MAX_NAMED else "")
         allowed = f"0 to {self.num_classes - 1}" + (f" or {self.ignore_index} (ignored)" if what == "label_map" else "")
         raise InputError(f"{what} holds {names}: expected {allowed}")
@@ -139,18 +138,12 @@ def ratio(part: Any, whole: Any) -> Float64Array:
         return np.asarray(np.divide(part, whole, dtype=np.float64))
 
 
-def _indices(what: str, values: Any) -> Tensor:
-    """Return class indices as a tensor, without a copy for uint8; `InputError` unless they are whole numbers."""
-    if not isinstance(values, Tensor):
-        array = np.asarray(values)
-        if array.dtype.kind not in "iub":
-            raise InputError(f"{what} holds {array.dtype}: give class indices, whole numbers (uint8 is fastest)")
-        if array.dtype != np.uint8:
-            array = array.astype(np.int64)
-        return torch.from_numpy(array if array.flags.writeable else array.copy())
-    if values.is_floating_point() or values.is_complex():
-        raise InputError(f"{what} holds {values.dtype}: give class indices, whole numbers (uint8 is fastest)")
-    return values
+def _indices(what: str, values: Any) -> npt.NDArray[np.integer[Any]]:
+    """Return class indices as an array, without a copy on the CPU; `InputError` unless they are whole numbers."""
+    array = values if is_array_api_obj(values) else np.asarray(values)
+    if not array_namespace(array).isdtype(array.dtype, ("bool", "integral")):
+        raise InputError(f"{what} holds {array.dtype}: give class indices, whole numbers (uint8 is fastest)")
+    return np.asarray(to_device(array, "cpu"))
 
 
 def _mean(values: Float64Array) -> float:

@@ -1,4 +1,7 @@
-"""`globalconv evaluate`: the score of a network, or of a folder of class maps, on a split of a data set."""
+"""`globalconv evaluate`: the score of a network, or of a folder of class maps, on a split of a data set.
+
+Reports are imported where one is asked for: they describe torch networks, and scores alone need no torch.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +18,8 @@ from globalconv.evaluation.score import STAGES, OnImage, Score, predictions_in, 
 from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.predictor import Predictor, load
 from globalconv.labels import LabelSpace
-from globalconv.reports.findings import Subject, network_subject
-from globalconv.reports.history import History
-from globalconv.reports.page import check_page
-from globalconv.reports.run_report import write_report
 from globalconv.runtime.progress import Progress
 from globalconv.runtime.threads import StageTimes
-from globalconv.training.recipe import flatten
 
 
 def evaluate(
@@ -43,6 +41,8 @@ def evaluate(
     near a boundary; the score's `regions` has the scores near boundaries and inside (docs/regions.md).
     """
     if report is not None:
+        from globalconv.reports.page import check_page
+
         check_page(Path(report), "report")
     predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
     changes = predictor.settings.changes()
@@ -57,15 +57,27 @@ def evaluate(
                 )  # fmt: skip
                 progress.print(times.summary(len(source), "images"))
         else:
-            folder = None if isinstance(weights, Predictor) else Path(weights)
-            name = "network" if folder is None else folder.resolve().name
-            reported = network_subject(name, predictor, source, folder)
-            if changes:  # name and settings on the page say that this was more than one pass of the network
-                name = ", ".join([name, *(f"{option} {value}" for option, value in changes.items())])
-                options = {**reported.history.settings, **flatten({"inference": changes})}
-                reported = replace(reported, name=name, history=replace(reported.history, settings=options))
-            score = write_report(Path(report), [reported], source, regions)[0]
+            path = None if isinstance(weights, Predictor) else Path(weights)
+            score = _report_network(Path(report), path, predictor, source, regions)
     return replace(score, inference=changes)
+
+
+def _report_network(
+    page: Path, path: Path | None, predictor: Predictor, source: Source, regions: RegionSettings
+) -> Score:
+    """Write a page about a network, loaded from `path` where that is known, and return its score."""
+    from globalconv.reports.findings import network_subject
+    from globalconv.reports.run_report import write_report
+    from globalconv.training.recipe import flatten
+
+    name = "network" if path is None else path.resolve().name
+    folder = path if path is not None and path.is_dir() else None
+    reported = network_subject(name, predictor, source, folder)
+    if changes := predictor.settings.changes():  # the page says that this was more than one pass of the network
+        name = ", ".join([name, *(f"{option} {value}" for option, value in changes.items())])
+        options = {**reported.history.settings, **flatten({"inference": changes})}
+        reported = replace(reported, name=name, history=replace(reported.history, settings=options))
+    return write_report(page, [reported], source, regions)[0]
 
 
 def evaluate_predictions(
@@ -83,11 +95,17 @@ def evaluate_predictions(
     """
     folder = Path(predictions)
     if report is not None:
+        from globalconv.reports.page import check_page
+
         check_page(Path(report), "report")
     with pixel_limit(max_pixels):
         source = open_split(data, split, layout)
         class_maps = predictions_in(folder, source)
         if report is not None:
+            from globalconv.reports.findings import Subject
+            from globalconv.reports.history import History
+            from globalconv.reports.run_report import write_report
+
             reported = Subject(folder.resolve().name, class_maps, History())
             return write_report(Path(report), [reported], source, regions)[0]
         with Progress("evaluated", len(source), "images") as progress:

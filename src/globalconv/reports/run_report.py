@@ -212,9 +212,10 @@ def cost_section(findings: Findings) -> Section:
     columns = []
     for result in findings.results:
         weights = multiply_adds = UNKNOWN
-        if result.subject.predictor is not None:
+        predictor = result.subject.predictor
+        if predictor is not None and predictor.network is not None:
             try:
-                counts = network_cost(result.subject.predictor.network, height, width)
+                counts = network_cost(predictor.network, height, width)
             except InputError:  # of a network of somebody else's that does not run on shapes alone
                 pass
             else:

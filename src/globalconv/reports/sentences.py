@@ -20,6 +20,8 @@ def describe(subject: Subject) -> str:
     """Return what a subject is, in the paper's words where it has some."""
     if subject.predictor is None:
         return f"{subject.name}: class maps made elsewhere"
+    if subject.predictor.network is None:
+        return f"{subject.name}: computed by {subject.predictor.description}"
     return f"{subject.name}: {describe_network(subject.predictor.network)}"
 
 
