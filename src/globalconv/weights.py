@@ -26,6 +26,9 @@ from torch.overrides import TorchFunctionMode
 
 from globalconv.errors import InputError, InputWarning
 from globalconv.geometry import AS_THEY_ARE, Geometry
+from globalconv.hub.address import is_address, parse_address, shown_path
+from globalconv.hub.client import naming_repository
+from globalconv.hub.download import Snapshot, fetch
 from globalconv.labels import LabelSpace
 from globalconv.model.network import LATER_SETTINGS, SETTINGS, GlobalConvNet, ImageNetwork, check_normalisation
 from globalconv.model.pretrained import first_names, mismatch, unusable
@@ -100,18 +103,37 @@ def _digest(description: Mapping[str, Any], tensors: Iterable[Tensor]) -> str:
 
 
 def load_weights(path: Path, module: nn.Module | None = None) -> Model:
-    """Return the model in `path`: a run folder, any folder with the two files, or one of the two files.
+    """Return the model in `path`: a run folder, any folder with the two files, one of the two, or hf://USER/NAME.
 
     Where the training was given its network as an `nn.Module`, `module` is another one of the same class, which takes
     the weights. Raises `InputError` naming the file where something is missing, damaged, edited or does not fit
     together, or where values are none that a network can have.
     """
-    files = _read_files(path)
-    with ThreadPoolExecutor(1) as pool:
+    with naming_repository(path), ThreadPoolExecutor(1) as pool:
+        files = _read_files(path)
         hashing = pool.submit(files.digest, files.order) if files.order else None  # while the network is built
         network = _build(files, module)
         files.fill(network, hashing=hashing)
     return Model(network.eval(), files.labels, dict(files.description["info"]), files.folder, files.geometry)
+
+
+def weights_folder(path: Path) -> Path:
+    """Return the folder of the two files that `path` names; those on the hub are in its cache then.
+
+    Of a repository only these two are ever fetched. `InputError` where the hub has or gives none.
+    """
+    if is_address(path):
+        return _fetch(path).folder
+    return path.parent if path.name in (WEIGHTS_FILE, MODEL_FILE) else path
+
+
+def pinned_weights(path: Path) -> Path:
+    """Return `path`; one on the hub with its commit, so that whatever happens there it is the same network."""
+    return Path(str(_fetch(path).address)) if is_address(path) else path
+
+
+def _fetch(path: Path) -> Snapshot:
+    return fetch(parse_address(path), (MODEL_FILE, WEIGHTS_FILE), "network of globalconv")
 
 
 def _build(files: "_SavedFiles", module: nn.Module | None) -> ImageNetwork:
@@ -142,8 +164,9 @@ def init_from(network: GlobalConvNet, path: Path, labels: LabelSpace) -> str:
     `labels`, only the backbone is copied, and all that computes scores keeps the fresh weights of `network`: the score
     of another class is no better a start than none.
     """
-    files = _read_files(path)
-    folder, tensors = files.folder, files.tensors
+    with naming_repository(path):
+        files = _read_files(path)
+    tensors, folder = files.tensors, shown_path(path) if is_address(path) else str(files.folder)
     if "module" in files.settings:
         raise InputError(f"{folder}: cannot start from it, its network is a {files.settings['module']}")
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in files.settings.items()}
@@ -227,7 +250,7 @@ class _SavedFiles:
 
 def _read_files(path: Path) -> _SavedFiles:
     """Read a model's tensors and the description that was saved with them; `InputError` names the file at fault."""
-    folder = path.parent if path.name in (WEIGHTS_FILE, MODEL_FILE) else path
+    folder = weights_folder(path)
     weights_file, model_file = folder / WEIGHTS_FILE, folder / MODEL_FILE
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give a run folder, or one with {WEIGHTS_FILE} and {MODEL_FILE}")

@@ -17,7 +17,7 @@ class CardOptions:
     """Options of `globalconv card`."""
 
     run: tyro.conf.Positional[Path]
-    """Run folder, or folder with weights.safetensors and model.json, or hf://USER/NAME."""
+    """Run folder, folder with weights.safetensors and model.json, or hf://USER/NAME (docs/hub.md)."""
     out: Path | None = None
     """Markdown file to write, such as README.md; printed where not given."""
     data: DataOption = ()

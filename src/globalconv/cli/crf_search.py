@@ -20,7 +20,7 @@ class CrfSearchOptions:
     """Options of `globalconv crf-search`."""
 
     weights: tyro.conf.Positional[Path]
-    """Run folder, or folder with weights.safetensors and model.json."""
+    """Run folder, folder with weights.safetensors and model.json, or hf://USER/NAME (docs/hub.md)."""
     out: Path
     """Folder to make for crf.json and the trials (with --resume: to go on with)."""
     data: DataOption = ()

@@ -22,7 +22,7 @@ class EvaluateOptions:
     """Options of `globalconv evaluate`."""
 
     weights: tyro.conf.Positional[Path | None] = None
-    """Run folder, or folder with weights.safetensors and model.json."""
+    """Run folder, folder with weights.safetensors and model.json, or hf://USER/NAME (docs/hub.md)."""
     predictions: Path | None = None
     """Score a folder of class maps (palette or index PNGs named like the images) instead of a network."""
     data: DataOption = ()

@@ -19,7 +19,7 @@ class PredictOptions:
     """Options of `globalconv predict`."""
 
     weights: tyro.conf.Positional[Path]
-    """Run folder, or folder with weights.safetensors and model.json."""
+    """Run folder, folder with weights.safetensors and model.json, or hf://USER/NAME (docs/hub.md)."""
     images: tyro.conf.Positional[tuple[str, ...]]
     """Image files, folders (with their subfolders) and globs."""
     out: Path

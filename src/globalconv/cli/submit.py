@@ -21,7 +21,7 @@ class SubmitOptions:
     benchmark: tyro.conf.Positional[Literal["voc", "cityscapes"]]
     """Whose server."""
     weights: tyro.conf.Positional[Path]
-    """Run folder, or folder with weights.safetensors and model.json."""
+    """Run folder, folder with weights.safetensors and model.json, or hf://USER/NAME (docs/hub.md)."""
     out: Path
     """Archive to write: .tgz, .tar.gz or .tar for voc, .zip for cityscapes. The same call goes on where one stopped."""
     data: DataOption = ()

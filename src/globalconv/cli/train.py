@@ -36,7 +36,7 @@ def train_options(default: Recipe) -> Any:
         resume: bool = False
         """Go on where the run in --out stopped."""
         init_from: Path | None = None
-        """Run folder, or folder with weights.safetensors and model.json, whose network this one starts from."""
+        """Run folder, folder with weights.safetensors and model.json, or hf://USER/NAME, that this one starts from."""
         devices: int | None = None
         """Processes on this machine that train together, one per GPU; the batch is that of all (docs/training.md)."""
         nodes: int | None = None

@@ -20,7 +20,7 @@ class VrfOptions:
     """Options of `globalconv vrf`."""
 
     paths: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders (or folders with weights.safetensors and model.json), then the image."""
+    """Run folders (or folders with weights.safetensors and model.json, or hf://USER/NAME), then the image."""
     at: str
     """The pixel X,Y of the image whose receptive field is measured, counted from 0 at the top left."""
     out: Path = Path("vrf.png")

@@ -55,3 +55,13 @@ def check_repository(repository: str, shown: str | None = None) -> str:
             " '-', '_' and '.', at most 96 each, without '--' and '..'"
         )
     return repository
+
+
+def shown_path(path: str | Path) -> str:
+    """Return what to call `path` in words: an address as it is written, which `Path` spoils, or the path."""
+    return str(parse_address(path)) if is_address(path) else str(path)
+
+
+def recorded_path(path: Path) -> str:
+    """Return `path` as a run records it: an address as it is written, or an absolute path."""
+    return str(parse_address(path)) if is_address(path) else str(path.resolve())

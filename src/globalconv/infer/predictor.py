@@ -69,7 +69,7 @@ def load(
     settings: InferenceSettings = PLAIN,
     network: "nn.Module | None" = None,
 ) -> "Predictor":
-    """Return a predictor with the network saved in `path` (a run folder, or one with weights and model.json).
+    """Return a predictor with the network saved in `path` (a run folder, one with weights and model.json, or hf://USER/NAME).
 
     `network` is needed where the training was given one: another one of the same class, which takes the weights.
 

@@ -10,10 +10,11 @@ from globalconv.crf_tuning.trials import coarse
 from globalconv.crf_tuning.verdict import CrfVerdict
 from globalconv.data.roots import Data, as_root, root_to_json
 from globalconv.errors import InputError, StoppedError, print_line
+from globalconv.hub.address import shown_path
 from globalconv.infer.predictor import load
 from globalconv.jobs.evaluate import open_scored
 from globalconv.runtime.processes import usable_cores
-from globalconv.weights import WEIGHTS_FILE
+from globalconv.weights import WEIGHTS_FILE, pinned_weights, weights_folder
 
 
 def crf_search(
@@ -33,7 +34,7 @@ def crf_search(
     """
     if workers is not None and workers < 1:
         raise InputError(f"`workers` {workers}: give at least 1")
-    folder, weights, root = SearchFolder(Path(out)), Path(weights), as_root(data)
+    folder, weights, root = SearchFolder(Path(out)), pinned_weights(Path(weights)), as_root(data)
     predictor = load(weights, device, settings.precision, settings=settings.inference)
 
     # Two parts that share no image. Whatever has to be refused is refused here, before the work begins.
@@ -53,9 +54,9 @@ def crf_search(
             print_line(f"note        in both parts: group {few}; its images look alike, so the report flatters")
 
     # Everything that the result depends on; a search is resumed with the same settings only.
-    weights_file = (weights if weights.is_dir() else weights.parent) / WEIGHTS_FILE
+    weights_file = weights_folder(weights) / WEIGHTS_FILE
     depends_on = {
-        "weights": str(weights),
+        "weights": shown_path(weights),
         "weights_sha256": hashlib.sha256(weights_file.read_bytes()).hexdigest(),
         "data": root_to_json(root),
         **settings.to_json(),

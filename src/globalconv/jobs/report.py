@@ -5,6 +5,7 @@ from pathlib import Path
 
 from globalconv.data.roots import Data
 from globalconv.errors import InputError
+from globalconv.hub.address import is_address, shown_path
 from globalconv.infer.predictor import Predictor, load
 from globalconv.jobs.evaluate import open_scored
 from globalconv.reports.findings import network_subject
@@ -31,6 +32,8 @@ def report(
     folders = [Path(run) for run in runs]
     if not folders:
         raise InputError("report: no run given; name one run folder, or several to compare")
+    if out is None and is_address(folders[0]):
+        raise InputError(f"`out`: {shown_path(folders[0])} has no folder for its page; name the HTML file to write")
     default = folders[0] / "report.html" if len(folders) == 1 else folders[0].parent / "comparison.html"
     path = default if out is None else Path(out)
     check_page(path)

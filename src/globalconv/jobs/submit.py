@@ -14,6 +14,7 @@ from globalconv.runtime.threads import StageTimes, group_consecutive, prefetch
 from globalconv.submission.archive import check_predictions, write_archive
 from globalconv.submission.servers import BENCHMARKS, Benchmark, Competition, ListedImage, check_classes, check_images
 from globalconv.submission.submission_folder import SubmissionFolder, prediction_settings
+from globalconv.weights import pinned_weights
 
 
 def submit(
@@ -38,13 +39,14 @@ def submit(
     server = _server(benchmark, archive, split, competition)
     if (root := as_root(data)) is None:
         raise InputError("`data` is missing: name the root of the official data set")
+    weights = pinned_weights(Path(weights))
     predictor = load(weights, device, precision, settings=settings)
-    check_classes(server, predictor.labels, Path(weights))
+    check_classes(server, predictor.labels, weights)
     images = server.images(root, split)
     if not trial:
         check_images(server, split, images)
     folder = SubmissionFolder(archive, server)
-    folder.open(prediction_settings(benchmark, split, Path(weights), predictor))
+    folder.open(prediction_settings(benchmark, split, weights, predictor))
     try:
         with pixel_limit(predictor.settings.max_pixels):
             _predict(predictor, images, folder)

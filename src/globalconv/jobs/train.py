@@ -23,6 +23,7 @@ from globalconv.training.recipes.index import recipe_named
 from globalconv.training.run_folder import RunFolder
 from globalconv.training.segmentation import Segmentation
 from globalconv.training.stages import run_stages
+from globalconv.weights import pinned_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,8 +44,8 @@ def train(
     """Train `recipe` (or the one of that name) on `data` into the run folder `out`, and return `out`.
 
     `data` is the root of a data set, roots by the names of data sets, or None for generated scenes. `init_from` is a
-    run folder, or another folder with weights, whose network this one starts from. With `resume`, the run in `out`
-    continues. Every stage of a staged recipe has a run folder in `out`; `resume` skips those that are done.
+    run folder, another folder with weights, or hf://USER/NAME, whose network this one starts from. With `resume`, the
+    run in `out` continues. Each stage of a staged recipe has a run folder in `out`; `resume` skips those that are done.
     A `stop` that listens makes signals save the state first. `devices` processes on each of `nodes` machines train
     together (docs/training.md).
     `network` is trained, in place, instead of the one that the recipe describes: any module from images (normalised
@@ -54,7 +55,7 @@ def train(
     """
     recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
     root, out, first = as_root(data), Path(out), is_first_process()
-    init_from = None if init_from is None else Path(init_from)
+    init_from = None if init_from is None else pinned_weights(Path(init_from))
     log = print_line if first else lambda line: None
     execution = Execution(stop or StopRequest(), log, Cluster(devices, nodes, strategy))
     if resume:

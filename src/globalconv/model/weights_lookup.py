@@ -1,6 +1,6 @@
 """Where weights for a backbone are: a file, the hub's cache, an installed package, or the hub, in this order.
 
-`backbone_weights` may be a path, or the name of weights that timm knows: "imagenet" or a tag.
+`backbone_weights` may be a path, or the name of weights that timm knows: "imagenet" or a tag, or hf://USER/NAME.
 """
 
 from collections.abc import Iterable
@@ -14,8 +14,13 @@ from huggingface_hub.errors import EntryNotFoundError
 from timm.models import get_arch_pretrained_cfgs, get_pretrained_cfg, split_model_name_tag
 
 from globalconv.errors import InputError, suggest
+from globalconv.hub.address import is_address, parse_address
+from globalconv.hub.download import HubFileMissingError, fetch
 from globalconv.model.weights_packages import EXTRA, PACKAGES, WeightsPackage
 from globalconv.runtime.text import one_line
+
+REPOSITORY_FILES = ("backbone.safetensors", "model.safetensors")
+"""The files in a repository hf://USER/NAME that may hold a backbone: of `globalconv pretrain`, else of timm."""
 
 FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -40,6 +45,8 @@ def find_weights(name: str, weights: str) -> FoundWeights:
 
     A package that is installed but damaged is refused: going on to the hub would hide it.
     """
+    if is_address(weights):
+        return _fetch_backbone(weights)
     path = Path(weights).expanduser()
     if weights != "imagenet" and path.is_file():
         return FoundWeights(path, f"file {path}")
@@ -71,6 +78,19 @@ def find_weights(name: str, weights: str) -> FoundWeights:
         raise InputError(
             f"backbone_weights={weights}: could not fetch {repository} ({one_line(error)}); {remedy}, {scratch}"
         ) from error
+
+
+def _fetch_backbone(weights: str) -> FoundWeights:
+    """Return the file of a backbone in the repository `weights`, hf://USER/NAME or hf://USER/NAME@REVISION."""
+    first, second = REPOSITORY_FILES
+    try:
+        snapshot, file = fetch(parse_address(weights), (first,), "backbone"), first
+    except HubFileMissingError as error:
+        try:
+            snapshot, file = fetch(parse_address(weights), (second,), "backbone"), second
+        except HubFileMissingError:
+            raise InputError(f"{error}, and no {second}") from error
+    return FoundWeights(snapshot.folder / file, f"{snapshot.address}, {file}")
 
 
 def _hub_place(config: Any) -> tuple[str, str | None, tuple[str, ...]]:

@@ -24,6 +24,7 @@ from globalconv.data.formats.mixtures import locate
 from globalconv.data.images import image_size
 from globalconv.data.roots import Root
 from globalconv.errors import InputError
+from globalconv.hub.address import shown_path
 from globalconv.labels import CITYSCAPES, CITYSCAPES_LABEL_IDS, VOC, LabelSpace
 from globalconv.visual.overlay import palette_png
 
@@ -144,8 +145,9 @@ def check_classes(benchmark: Benchmark, labels: LabelSpace, weights: Path) -> No
         index = next(index for index, pair in enumerate(zip(names, expected, strict=True)) if pair[0] != pair[1])
         difference = f"class {index} is {names[index]!r}, in {benchmark.title} it is {expected[index]!r}"
     raise InputError(
-        f"{weights}: its classes are not those of {benchmark.title} ({difference}), so its predictions would mean"
-        " something else there; train on the official data set, or give its classes these names in this order"
+        f"{shown_path(weights)}: its classes are not those of {benchmark.title} ({difference}), so its predictions"
+        " would mean something else there; train on the official data set, or give its classes these names in this"
+        " order"
     )
 
 

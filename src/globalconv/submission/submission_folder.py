@@ -22,12 +22,12 @@ from globalconv.infer.saved_crf import parameters_of
 from globalconv.runtime.files import write_atomic
 from globalconv.runtime.resumable_folder import ResumableFolder
 from globalconv.submission.servers import Benchmark, ListedImage
-from globalconv.weights import MODEL_FILE, WEIGHTS_FILE
+from globalconv.weights import MODEL_FILE, WEIGHTS_FILE, weights_folder
 
 
 def prediction_settings(benchmark: str, split: str, weights: Path, predictor: Predictor) -> dict[str, Any]:
     """Return everything that a prediction depends on, as JSON values."""
-    folder = weights.parent if weights.name in (WEIGHTS_FILE, MODEL_FILE) else weights
+    folder = weights_folder(weights)
     digest = hashlib.sha256()
     for name in (WEIGHTS_FILE, MODEL_FILE):
         digest.update((folder / name).read_bytes())

@@ -14,6 +14,7 @@ from torch import nn
 from globalconv.data.checks.quick import quick_check
 from globalconv.data.roots import Root, root_to_json
 from globalconv.errors import Log, StoppedError, print_line
+from globalconv.hub.address import recorded_path
 from globalconv.model.backbone import batch_norms
 from globalconv.model.network import ImageNetwork
 from globalconv.model.wrapped import structure_digest, wrap_network
@@ -76,7 +77,7 @@ def run_training(
         network = wrap_network(module, train_source.labels.num_classes, recipe.data.augmentation.crop)
     dataset = {
         "data": root_to_json(data),
-        "init_from": None if init_from is None else str(init_from.resolve()),
+        "init_from": None if init_from is None else recorded_path(init_from),
         "network": None if network is None else {**network.settings, "fingerprint": structure_digest(network)},
         **describe_splits(recipe.data, data, train_source, val_source),
     }

@@ -153,8 +153,8 @@ class ModelSettings:
     upsample: Literal["deconv", "bilinear"] = "deconv"
     """Learned x2 deconvolutions that start bilinear, or fixed bilinear interpolation; of decoder "scores"."""
     backbone_weights: str | None = None
-    """None or none (from scratch), "imagenet", a timm tag, or a local file; docs/pretraining.md says where the weights
-    of the second and third are looked for."""
+    """None or none (from scratch), "imagenet", a timm tag, a local file, or hf://USER/NAME; docs/pretraining.md says
+    where the weights of the second and third are looked for."""
     backbone_norm: Literal["train", "frozen"] = "train"
     """Batch norm of the backbone: learnt, or fixed at the statistics of the loaded weights."""
     decoder: Literal["scores", "features"] = field(default="scores", kw_only=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from globalconv.errors import InputError
+from globalconv.hub.address import recorded_path, shown_path
 from globalconv.runtime.files import write_json
 from globalconv.runtime.resumable_folder import ResumableFolder
 from globalconv.runtime.text import one_line, printable
@@ -102,10 +103,10 @@ class RunFolder(ResumableFolder):
     def check_initial_weights(self, init_from: Path | None) -> None:
         """Refuse to resume from other weights than the run was started with."""
         before = self.initial_weights()
-        if init_from is not None and self.dataset_file.exists() and str(init_from.resolve()) != before:
+        if init_from is not None and self.dataset_file.exists() and recorded_path(init_from) != before:
             raise InputError(
-                f"`init_from` {init_from}: the run in {self.path} was started from {before or 'fresh weights'};"
-                " leave it out to resume, or train into another `out`"
+                f"`init_from` {shown_path(init_from)}: the run in {self.path} was started from"
+                f" {before or 'fresh weights'}; leave it out to resume, or train into another `out`"
             )
 
     def check_dataset(self, dataset: dict[str, Any]) -> None:

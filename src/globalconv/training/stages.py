@@ -10,6 +10,7 @@ from pathlib import Path
 
 from globalconv.data.roots import Root
 from globalconv.errors import InputError
+from globalconv.hub.address import shown_path
 from globalconv.runtime.files import write_atomic
 from globalconv.runtime.processes import is_first_process
 from globalconv.training.assemble import Execution, run_training
@@ -48,7 +49,7 @@ def run_stages(
             stage = f"stage {number} of {len(folders)}: {name}"
             if name in waiting:
                 log("")
-                log(f"{stage}{'' if init_from is None else f', from {init_from}'}")
+                log(f"{stage}{'' if init_from is None else f', from {shown_path(init_from)}'}")
                 run_training(recipe.stages[name], data, folder, execution, runs[name].is_started(), init_from)
             if first:
                 info = load_weights(folder).info
