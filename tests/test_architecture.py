@@ -3,6 +3,8 @@
 import ast
 import re
 import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -118,6 +120,24 @@ def test_arrows_go_down() -> None:
     for room in rooms():
         assert {name.partition(".")[0] for name in room.may_import} <= above, room.names
         above |= {name.partition(".")[0] for name in room.names}
+
+
+def test_what_is_always_installed_is_what_predicting_and_scoring_import() -> None:
+    """Modules that import nothing of an extra, themselves or through others, and what they import anywhere."""
+    lines = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    always = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in lines}
+
+    def foreign(path: Path, top_level_only: bool) -> set[str]:
+        names = {name.split(".")[0].replace("PIL", "pillow") for name in imports(path, top_level_only)}
+        return names - set(sys.stdlib_module_names) - {"globalconv"}
+
+    heavy = {dotted(path) for path in MODULES if foreign(path, True) - always}
+    while more := {dotted(path) for path in MODULES if own_imports(path, True) & heavy} - heavy:
+        heavy |= more
+    light = {dotted(path): path for path in MODULES if dotted(path) not in heavy}
+    assert {"jobs.predict", "jobs.evaluate", "jobs.check_data", "infer.image_files", "crf.dense"} <= set(light)
+    used = set[str]().union(*(foreign(path, False) for path in light.values()))
+    assert used >= always, f"nothing that works without an extra imports {always - used}"
 
 
 def test_one_name_is_one_thing_and_nobody_jumps_for_a_line() -> None:

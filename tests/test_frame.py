@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,16 @@ from packaging.utils import canonicalize_name
 
 import globalconv
 from globalconv.cli.main import VERBS
+from globalconv.errors import TRAIN_PACKAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-REQUIREMENTS = [Requirement(line) for line in [*PROJECT["dependencies"], *chain(*EXTRAS.values())]]
+REQUIREMENTS = [
+    requirement
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *chain(*EXTRAS.values())])
+    if requirement.name != PROJECT["name"]  # extras that hold other extras
+]
 LEFT_TO_TORCH = re.compile(r"(nvidia|cuda)-.*|triton")
 
 
@@ -66,10 +72,26 @@ def test_every_import_is_declared() -> None:
     found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     found |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
     foreign = {name.split(".")[0] for name in found} - set(sys.stdlib_module_names) - {"globalconv"}
-    extras = PROJECT["optional-dependencies"]
-    optional = [*extras["coco"], *extras["tiff"], *extras["serve"]]
-    declared = {canonicalize_name(Requirement(line).name) for line in [*PROJECT["dependencies"], *optional]}
-    assert {canonicalize_name({"PIL": "pillow"}.get(name, name)) for name in foreign} == declared
+    assert distributions(foreign) == required("train", "coco", "tiff", "serve")
+
+
+def distributions(modules: Iterable[str]) -> set[str]:
+    return {canonicalize_name({"PIL": "pillow"}.get(name, name)) for name in modules}
+
+
+def required(*extras: str) -> set[str]:
+    """What is always required, and what these extras add."""
+    lines = [*PROJECT["dependencies"], *chain.from_iterable(EXTRAS[extra] for extra in extras)]
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def test_errors_know_what_the_extra_for_training_brings() -> None:
+    assert distributions(TRAIN_PACKAGES) == required("train") - required()
+
+
+def test_development_has_all_that_tests_need() -> None:
+    assert "globalconv[train]" in EXTRAS["dev"]
+    assert required("dev") > required("runtime", "serve", "coco", "tiff")
 
 
 def test_version_is_the_same_everywhere() -> None:

@@ -94,7 +94,10 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         value: Any = import_module("importlib.metadata").version("globalconv")
     elif name in _HOMES:
-        value = getattr(import_module(f"globalconv.{_HOMES[name]}"), name)
+        from globalconv.errors import needing_train
+
+        with needing_train(f"globalconv.{name}"):
+            value = getattr(import_module(f"globalconv.{_HOMES[name]}"), name)
     else:
         raise AttributeError(f"module 'globalconv' has no attribute {name!r}")
     globals()[name] = value

@@ -47,6 +47,36 @@ class InputWarning(UserWarning):
         self.kind, self.samples, self.severity = kind, tuple(samples), severity
 
 
+class MissingPackageError(InputError):
+    """A package that an extra brings is not installed."""
+
+
+TRAIN_PACKAGES = (
+    "torch", "torchvision", "timm", "huggingface_hub", "lightning_fabric", "safetensors", "jinja2", "markupsafe",
+    "matplotlib",
+)  # fmt: skip
+"""What the extra `train` brings, as it is imported."""
+
+
+@contextlib.contextmanager
+def needing_train(what: str) -> Iterator[None]:
+    """Turn the lack of a package of the extra `train` inside the block into a line that says `what` needs it.
+
+    Blocks may lie in each other: the line names all of them, the outermost first.
+    """
+    try:
+        yield
+    except MissingPackageError as error:
+        raise MissingPackageError(f"{what}: {error}") from error
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in TRAIN_PACKAGES:
+            raise
+        raise MissingPackageError(
+            f'{what}: needs {package}, which is not installed here; pip install "globalconv[train]" brings it'
+        ) from error
+
+
 OnError = Callable[[InputError], None]
 """What a reader calls for a part of its input that it can leave out: `raise_error`, or a list's `append` to go on."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from helpers.without_torch import block
 
 SETTINGS = {
     "whole": {},
@@ -59,7 +60,7 @@ def predictions(backend: NearestColour) -> dict[str, npt.NDArray[Any]]:
 
 
 def main() -> None:
-    sys.modules |= {"torch": None, "timm": None}  # type: ignore[dict-item]  # whoever imports one gets an ImportError
+    block()
     results = predictions(NearestColour())
     with Path(sys.argv[1]).open("wb") as file:
         np.savez(file, **results)  # type: ignore[arg-type]

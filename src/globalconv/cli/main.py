@@ -18,6 +18,7 @@ from globalconv.errors import (
     InputWarning,
     StoppedError,
     discard_output,
+    needing_train,
     print_line,
     settings_named_as_options,
     suggest,
@@ -117,8 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if not _folder_is_there():
                     raise InputError("the folder that this runs in has been removed; change to one that is there")
                 keep_freed_memory()
-                module = importlib.import_module(f"globalconv.cli.{verb.replace('-', '_')}")
-                code: int = module.run(options, stop)
+                with needing_train(verb):
+                    module = importlib.import_module(f"globalconv.cli.{verb.replace('-', '_')}")
+                    code: int = module.run(options, stop)
                 return code
         except (GlobalconvError, StoppedError) as error:
             message, code = str(error), error.exit_code

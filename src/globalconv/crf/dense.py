@@ -14,7 +14,7 @@ import numpy as np
 from globalconv.arrays import AnyArray, Float32Array
 from globalconv.crf import inputs, solver_cpu
 from globalconv.crf.thread_pool import ThreadPool
-from globalconv.errors import InputError, suggest
+from globalconv.errors import InputError, needing_train, suggest
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +166,8 @@ class DenseCRF:
         if device == "cpu":
             beliefs_KN = solver_cpu.refine(problem, pool, divergences)
         else:
-            from globalconv.crf import solver_torch
+            with needing_train(f"device={device!r}"):
+                from globalconv.crf import solver_torch
 
             beliefs_KN = solver_torch.refine(problem, device, pool, divergences)
         refined_KHW = beliefs_KN.reshape(problem.classes, *problem.image_HWC.shape[:2])

@@ -21,7 +21,7 @@ from globalconv.arrays import Array, Float32Array, Uint8Array
 from globalconv.data.image_format import ImageFormat, declare_format
 from globalconv.data.image_rule import NamedImage, decide_format
 from globalconv.data.images import pixel_limit, read_image, to_rgb
-from globalconv.errors import InputError
+from globalconv.errors import InputError, needing_train
 from globalconv.geometry import AS_THEY_ARE, STRIDE, Geometry
 from globalconv.infer.array_scores import as_float32, as_numpy, best_classes, softmax
 from globalconv.infer.backend import Backend
@@ -82,9 +82,10 @@ def load(
         raise InputError(f"optimise={optimise!r}: give True or False")
     folder = as_path("path", path)
     # What is no folder of weights, such as an exported file, goes to its own reader here, before torch is imported.
-    import torch
+    with needing_train(str(folder)):
+        import torch
 
-    from globalconv.weights import MODEL_FILE, load_weights
+        from globalconv.weights import MODEL_FILE, load_weights
 
     model = load_weights(folder, network)
     try:

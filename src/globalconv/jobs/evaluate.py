@@ -11,7 +11,7 @@ from globalconv.data.image_format import UNKNOWN_FORMAT, ImageFormat
 from globalconv.data.images import pixel_limit
 from globalconv.data.roots import Data, as_root
 from globalconv.data.source import Source
-from globalconv.errors import InputError
+from globalconv.errors import InputError, needing_train
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.evaluation.score import STAGES, OnImage, Score, predictions_in, score_predictions, score_source
@@ -41,7 +41,8 @@ def evaluate(
     near a boundary; the score's `regions` has the scores near boundaries and inside (docs/regions.md).
     """
     if report is not None:
-        from globalconv.reports.page import check_page
+        with needing_train("`report`"):
+            from globalconv.reports.page import check_page
 
         check_page(Path(report), "report")
     predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
@@ -95,7 +96,8 @@ def evaluate_predictions(
     """
     folder = Path(predictions)
     if report is not None:
-        from globalconv.reports.page import check_page
+        with needing_train("`report`"):
+            from globalconv.reports.page import check_page
 
         check_page(Path(report), "report")
     with pixel_limit(max_pixels):
