@@ -17,9 +17,10 @@ from PIL import Image
 
 from globalconv.infer.inference_settings import PLAIN, InferenceSettings
 from globalconv.infer.predictor import Predictor
-from globalconv.serving.app import Service, build_app
+from globalconv.serving.app import build_app
 from globalconv.serving.serve_settings import ServeSettings
 from globalconv.serving.server import GracefulServer, listen
+from globalconv.serving.service import Service
 
 Pixels = npt.NDArray[np.uint8]
 

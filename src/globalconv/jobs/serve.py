@@ -33,8 +33,9 @@ def serve(
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise InputError(f"serve needs {', '.join(missing)}; pip install globalconv[serve]")
-    from globalconv.serving.app import Service, build_app
+    from globalconv.serving.app import build_app
     from globalconv.serving.server import listen, serve_until_stopped
+    from globalconv.serving.service import Service
 
     bound = listen(host, port)
     try:

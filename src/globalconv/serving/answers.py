@@ -25,7 +25,7 @@ Output = Literal["class_map", "overlay", "confidence", "rle", "all"]
 
 NEEDS_CONFIDENCE: tuple[Output, ...] = ("confidence", "all")
 
-PNG, JPEG, JSON = "image/png", "image/jpeg", "application/json"
+PNG, JPEG, JSON, ZIP = "image/png", "image/jpeg", "application/json", "application/zip"
 
 _BY_TYPE: Mapping[str, Output] = {
     PNG: "class_map", "image/*": "class_map", "*/*": "class_map", JPEG: "overlay", JSON: "rle", "application/*": "rle",

@@ -3,36 +3,24 @@
 import asyncio
 import base64
 import hashlib
-import io
-import json
 import re
-import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 from starlette.middleware.cors import CORSMiddleware
 
-from globalconv.data.image_bytes import ImageBytes
-from globalconv.errors import InputError
-from globalconv.infer.predictor import Predictor
 from globalconv.serving import metrics
-from globalconv.serving.answers import JSON, NEEDS_CONFIDENCE, Output, answer, choose_output, suffix
-from globalconv.serving.batching import Batcher
+from globalconv.serving.answers import JSON, ZIP, Output, choose_output
 from globalconv.serving.boundary import Boundary, handle_errors
-from globalconv.serving.metrics import ServerMetrics
-from globalconv.serving.refusals import RefusedRequest
-from globalconv.serving.serve_settings import MAX_PIXELS, ServeSettings
-from globalconv.serving.uploads import Uploads
+from globalconv.serving.label_studio import add_label_studio
+from globalconv.serving.service import Service
 
 PAGE = Path(__file__).parent / "page" / "index.html"
-
-ZIP = "application/zip"
 
 IMAGE_BODY = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
 FORM_BODY = {
@@ -77,76 +65,6 @@ class AnswerOptions(BaseModel):
 Options = Annotated[AnswerOptions, Query()]
 
 
-@dataclass
-class Service:
-    """What the paths share."""
-
-    predictor: Predictor
-    settings: ServeSettings
-    digest: str
-    metrics: ServerMetrics
-    batcher: Batcher
-    uploads: Uploads
-
-    @classmethod
-    def of(cls, predictor: Predictor, settings: ServeSettings, digest: str) -> "Service":
-        max_pixels = predictor.settings.max_pixels or MAX_PIXELS
-        counters = ServerMetrics()
-        batcher = Batcher(predictor, settings.max_queue, max_pixels, counters)
-        uploads = Uploads(batcher, predictor.image_format, settings.max_bytes, settings.max_seconds)
-        return cls(predictor, settings, digest, counters, batcher, uploads)
-
-    def about(self) -> dict[str, Any]:
-        """Return what the network is and what the server takes, as JSON values."""
-        predictor, labels = self.predictor, self.predictor.labels
-        return {
-            "globalconv": version("globalconv"),
-            "digest": self.digest,
-            "device": predictor.description,
-            "precision": predictor.precision,
-            "classes": list(labels.class_names),
-            "palette": [list(colour) for colour in labels.palette],
-            "geometry": predictor.geometry.to_json(),
-            "inference": predictor.settings.changes(),
-            "limits": {
-                "max_bytes": self.settings.max_bytes,
-                "max_pixels": self.batcher.max_pixels,
-                "max_seconds": self.settings.max_seconds,
-                "max_queue": self.settings.max_queue,
-            },
-        }
-
-    async def answer(self, upload: ImageBytes, output: Output, legend: bool) -> tuple[bytes, str]:
-        """Return the answer for one image, which holds a place, and its media type."""
-        segmented = await self.uploads.segment(upload, output in NEEDS_CONFIDENCE)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self.uploads.workers, answer, segmented, self.predictor.labels, output, legend
-        )
-
-    async def answers(self, files: list[ImageBytes], output: Output, legend: bool) -> tuple[bytes, str]:
-        """Return the answers for many images: a ZIP, or where they are JSON a list of them."""
-        together = asyncio.Semaphore(max(2, self.predictor.images_at_once))
-
-        async def one(upload: ImageBytes) -> tuple[bytes, str] | RefusedRequest:
-            try:
-                async with together:
-                    return await self.answer(upload, output, legend)
-            except InputError as error:
-                return RefusedRequest.of(error)
-
-        found = await asyncio.gather(*map(one, files))
-        if output in ("rle", "all"):
-            listed = [
-                {"name": upload.name, "problem": each.to_json()}
-                if isinstance(each, RefusedRequest)
-                else {"name": upload.name, **json.loads(each[0])}
-                for upload, each in zip(files, found, strict=True)
-            ]
-            return json.dumps({"images": listed}).encode(), JSON
-        return _zip(files, found), ZIP
-
-
 def build_app(service: Service) -> Boundary:
     """Return the application: what `globalconv serve` serves."""
     background: set[asyncio.Task[None]] = set()
@@ -168,6 +86,7 @@ def build_app(service: Service) -> Boundary:
     )  # fmt: skip
     handle_errors(app)
     add_paths(app, service)
+    add_label_studio(app, service)
     if service.settings.allow_origin:
         app.add_middleware(
             CORSMiddleware, allow_origins=service.settings.allow_origin, allow_methods=("GET", "POST"),
@@ -242,20 +161,3 @@ def content_policy(page: str) -> str:
         f"default-src 'none'; script-src {digests('script')}; style-src {digests('style')}; img-src 'self' blob: data:;"
         " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-
-
-def _zip(files: list[ImageBytes], found: list[tuple[bytes, str] | RefusedRequest]) -> bytes:
-    """Return the answers as a ZIP: NUMBER-NAME.png, and answers.json, which says which is of which image."""
-    listed: list[dict[str, Any]] = []
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
-        for number, (upload, each) in enumerate(zip(files, found, strict=True)):
-            if isinstance(each, RefusedRequest):
-                listed.append({"name": upload.name, "problem": each.to_json()})
-                continue
-            stem = re.sub(r"[^\w.-]+", "_", PurePosixPath(upload.name.replace("\\", "/")).stem)[:60].strip(".")
-            name = f"{number:03d}-{stem or 'image'}{suffix(each[1])}"
-            packed.writestr(name, each[0])
-            listed.append({"name": upload.name, "file": name})
-        packed.writestr("answers.json", json.dumps({"images": listed}, indent=2))
-    return archive.getvalue()
