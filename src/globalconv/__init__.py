@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from globalconv.jobs.evaluate import evaluate
     from globalconv.jobs.predict import predict
     from globalconv.jobs.pretrain import pretrain
+    from globalconv.jobs.push import push
     from globalconv.jobs.report import report
     from globalconv.jobs.submit import submit
     from globalconv.jobs.train import train
@@ -47,6 +48,7 @@ __all__ = [
     "evaluate",
     "report",
     "card",
+    "push",
     "predict",
     "crf_search",
     "submit",
@@ -76,6 +78,7 @@ _HOMES = {
     "evaluate": "jobs.evaluate",
     "report": "jobs.report",
     "card": "jobs.card",
+    "push": "jobs.push",
     "predict": "jobs.predict",
     "crf_search": "jobs.crf_search",
     "submit": "jobs.submit",

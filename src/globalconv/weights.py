@@ -21,8 +21,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.nn import init
-from torch.overrides import TorchFunctionMode
 
 from globalconv.errors import InputError, InputWarning
 from globalconv.geometry import AS_THEY_ARE, Geometry
@@ -32,6 +30,7 @@ from globalconv.hub.download import Snapshot, fetch
 from globalconv.labels import LabelSpace
 from globalconv.model.network import LATER_SETTINGS, SETTINGS, GlobalConvNet, ImageNetwork, check_normalisation
 from globalconv.model.pretrained import first_names, mismatch, unusable
+from globalconv.model.skip_init import SkipRandomInit
 from globalconv.model.wrapped import WrappedNetwork, unwrap
 from globalconv.runtime.files import write_atomic, write_text
 from globalconv.runtime.text import one_line
@@ -150,7 +149,7 @@ def _build(files: "_SavedFiles", module: nn.Module | None) -> ImageNetwork:
         return WrappedNetwork(module, files.settings["num_classes"])
     if module is not None:
         raise InputError(f"{files.model_file}: says itself what its network is; leave out network=")
-    with torch.random.fork_rng(devices=[]), _SkipRandomInit():  # the caller's random numbers stay as they are
+    with torch.random.fork_rng(devices=[]), SkipRandomInit():  # the caller's random numbers stay as they are
         try:
             return GlobalConvNet(**files.settings)
         except InputError as error:
@@ -352,6 +351,7 @@ def _check_description(path: Path, description: dict[str, Any]) -> tuple[LabelSp
         if not isinstance(description.get(field), dict):
             value = one_line(repr(description.get(field)))
             raise InputError(f"{path}: {field}={value}: expected a JSON object; copy the file again")
+    _check_noted(path, description["info"])
     try:
         check_normalisation(description.get("mean"), description.get("std"))
     except InputError as error:
@@ -377,17 +377,10 @@ def _check_description(path: Path, description: dict[str, Any]) -> tuple[LabelSp
     return labels, settings, geometry
 
 
-class _SkipRandomInit(TorchFunctionMode):
-    """Builds layers without drawing their random weights, which takes most of the time; all are overwritten anyway.
-
-    Building on the meta device with `load_state_dict(assign=True)` takes 1.4 times as long for a ResNet-50, because
-    every operation on that device goes through Python, and buffers outside the state dict (timm's BlurPool) would stay
-    without values.
-    """
-
-    RANDOM = (Tensor.normal_, Tensor.uniform_, init.normal_, init.uniform_, init.kaiming_normal_, init.kaiming_uniform_)
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in self.RANDOM:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
+def _check_noted(path: Path, info: Mapping[str, Any]) -> None:
+    """Raise `InputError` for what no training notes beside a network, where others look for something in it."""
+    recipe, held_out = info.get("recipe", {}), info.get("held_out") or []
+    if not (isinstance(recipe, dict) and isinstance(recipe.get("data", {}), dict)):
+        raise InputError(f"{path}: info.recipe={one_line(repr(recipe))}: is no recipe; copy the file again")
+    if not (isinstance(held_out, list) and all(isinstance(name, str) for name in held_out)):
+        raise InputError(f"{path}: info.held_out={one_line(repr(held_out))}: are no names; copy the file again")

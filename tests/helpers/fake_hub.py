@@ -238,6 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def post_commit(self, repository: Repository, name: str, branch: str, body: bytes) -> None:
         files: dict[str, bytes] = {}
+        removed: set[str] = set()
         for line in body.splitlines():
             change = json.loads(line)
             value = change["value"]
@@ -245,7 +246,11 @@ class _Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = base64.b64decode(value["content"])
             elif change["key"] == "lfsFile":
                 files[value["path"]] = self.hub.stored[value["oid"]]
+            elif change["key"] == "deletedFile":
+                removed.add(value["path"])
         commit = repository.commit(branch, files)
+        for path in removed:
+            del repository.commits[commit][path]
         self.send_json({"commitUrl": f"{self.hub.endpoint}/{name}/commit/{commit}", "commitOid": commit})
 
     def resolve(self, name: str, revision: str, path: str) -> None:

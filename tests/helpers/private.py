@@ -36,7 +36,7 @@ def private_run(run: Path, out: Path) -> Path:
     events = [{**filled(event), "event": event["event"]} for event in events]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     model = load_weights(folder)
-    info = {**filled(model.info), "images": model.info["images"]}
+    info = {**filled(model.info), "images": model.info["images"], "held_out": [TEXT, USER]}
     save_weights(folder, model.network, model.labels, info, model.geometry)
     return folder
 

@@ -158,6 +158,14 @@ REFUSALS = [
     Refusal("weights that are not there", "evaluate nowhere --data blobs", "nowhere"),
     Refusal("a folder without weights", "evaluate empty --data blobs", "empty"),
     Refusal("a pre-trained backbone", "evaluate backbone --data blobs", "--model.backbone-weights"),
+    Refusal("an address on the hub that is none", "evaluate hf://net --data blobs", "write USER/NAME"),
+    Refusal("a network on the hub, without a network", "evaluate hf://me/net --data blobs", "HF_HUB_OFFLINE"),
+    Refusal("images in a card without data", "card run --images", "--data PATH"),
+    Refusal("a licence that the hub does not know", "card run --license 'My Own'", "apache-2.0"),
+    Refusal("a card in place of another file", "card run --out notes.md", "was not written by globalconv"),
+    Refusal("a place to publish that is none", "push run net", "write USER/NAME"),
+    Refusal("a commit to publish to", f"push run me/net --revision {'0' * 40}", "is no branch"),
+    Refusal("damaged weights to publish", "push damaged me/net", "weights.safetensors"),
     Refusal("damaged weights", "evaluate damaged --data blobs", "weights.safetensors"),
     Refusal("a damaged model.json", "evaluate halfjson --data blobs", "model.json"),
     Refusal("neither weights nor predictions", "evaluate --data blobs", "--predictions"),
@@ -280,6 +288,7 @@ def prepare(root: Path) -> None:
     _edit(root / "renamed" / "model.json", lambda d: {**d, "labels": {**d["labels"], "class_names": ["a", "b", "c"]}})
     _edit(root / "moved" / "dataset.json", lambda dataset: {**dataset, "data": "gone"})
     (root / "mine.html").write_text("<p>written by hand</p>")
+    (root / "notes.md").write_text("written by hand")
     save_file({"some.tensor": np.zeros(3, np.float32)}, root / "other.safetensors")
     for name in ("photo.png", "photos/photo.png"):
         shutil.copy(blobs / image, root / name)

@@ -13,7 +13,7 @@ from globalconv.cards.card_scores import CardScores, logged_scores, scores_of
 from globalconv.cards.public_run import PublicRun, check_class_names
 from globalconv.cost.count import network_cost
 from globalconv.errors import InputError, InputWarning
-from globalconv.hub.address import check_repository
+from globalconv.hub.address import parse_address
 from globalconv.infer.predictor import Predictor
 from globalconv.reports.findings import Result
 from globalconv.reports.history import History
@@ -37,10 +37,12 @@ class Publication:
     """The hub's identifier of a licence, such as apache-2.0; None: not stated."""
     images: Sequence[str] = ()
     """Places of overlay images, relative to the card."""
+    revision: str | None = None
+    """The branch of the repository that it lies on; None is the default one."""
 
     def __post_init__(self) -> None:
         if self.repository is not None:
-            check_repository(self.repository)
+            parse_address(f"hf://{self.repository}" + ("" if self.revision is None else f"@{self.revision}"))
         if self.license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", self.license):
             raise InputError(
                 f"`license` {self.license!r}: is none of the hub's identifiers for licences, in small letters, such as"

@@ -6,6 +6,7 @@ from globalconv.cards.card_facts import CardFacts
 from globalconv.cards.card_scores import CardScores
 from globalconv.cards.markdown import Written, card_environment
 from globalconv.evaluation.bootstrap import MIN_IMAGES, Interval
+from globalconv.hub.address import HubAddress
 
 TAGS = ("semantic-segmentation", "image-segmentation", "globalconv", "global-convolutional-network", "pytorch")
 
@@ -22,7 +23,7 @@ def render_card(facts: CardFacts) -> str:
         .render(
             facts=facts,
             published=facts.publication,
-            address=Written(f"hf://{facts.publication.repository or PLACEHOLDER}"),  # checked: nothing to escape
+            address=Written(HubAddress(facts.publication.repository or PLACEHOLDER, facts.publication.revision)),
             tags=[*TAGS, *([facts.backbone] if facts.backbone else [])],
             scores=scores,
             rows=[] if scores is None else _class_rows(scores),

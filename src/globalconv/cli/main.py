@@ -37,6 +37,7 @@ VERBS = {
     "evaluate": "score a trained network, or a folder of class maps, on a data set",
     "report": "write a page about a run, or compare several: scores, curves, images, what to try next",
     "card": "write the model card of a run: data, scores with intervals, settings, licence, limits, how to use it",
+    "push": "publish a network on the hub, with its model card; hf://USER/NAME names it then",
     "predict": "segment images: class map and overlay of each, at its own size",
     "serve": "answer requests over HTTP with a trained network, and show a page to try it in a browser",
     "submit": "predict a test split and pack it as the servers of PASCAL VOC and Cityscapes take it",

@@ -68,6 +68,8 @@ def card(
     or of its user, is in the card.
     """
     scoring = scoring or CardScoring()
+    if repository is None and is_address(run):
+        repository = parse_address(run).repository
     path = None if out is None else as_path("out", out)
     if path is not None:
         check_card(path)
@@ -87,8 +89,6 @@ def card(
 
 def title_of(run: Path, repository: str | None) -> str:
     """Return what to call a network: its repository's name, else that of its folder."""
-    if repository is None and is_address(run):
-        repository = parse_address(run).repository
     if repository is not None:
         return repository.rpartition("/")[2]
     return public_name(str(run.resolve()), private_names(str(run.resolve())))
@@ -103,7 +103,7 @@ def card_facts(
 ) -> CardFacts:
     """Return the facts for a card of `run`; write images, where they are asked for, to the folder `images_to`."""
     predictor = load(run, scoring.device, "float32", network=network)
-    history = read_history(run, predictor.info.get("recipe", {}))
+    history = read_history(run, predictor.info.get("recipe"))
     if not scoring.asked_for:
         facts = gather_facts(publication, predictor, history)
     else:

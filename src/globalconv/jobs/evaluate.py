@@ -3,6 +3,7 @@
 Reports are imported where one is asked for: they describe torch networks, and scores alone need no torch.
 """
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from globalconv.data.image_format import UNKNOWN_FORMAT, ImageFormat
 from globalconv.data.images import pixel_limit
 from globalconv.data.roots import Data, as_root
 from globalconv.data.source import Source
-from globalconv.errors import InputError, needing_train
+from globalconv.errors import InputError, InputWarning, needing_train
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.regions import REGIONS, RegionSettings
 from globalconv.evaluation.score import STAGES, OnImage, Score, predictions_in, score_predictions, score_source
@@ -135,6 +136,15 @@ def open_scored(predictor: Predictor, data: Data, split: str | None, layout: str
         held_out = open_held_out(root, set(info["held_out"]), layout, predictor.labels, predictor.image_format)
         if held_out is not None:
             return held_out
+    if info.get("held_out_images") and isinstance(root, Path) and split == info.get("val_split"):
+        warnings.warn(
+            InputWarning(
+                f"the training held out {info['held_out_images']} images, whose names were not published with the"
+                f" network: it may have learnt some of {split}; name another `split`, or other `data`",
+                "network",
+            ),
+            stacklevel=2,
+        )
     return open_split(data, split, layout, predictor.labels, predictor.image_format)
 
 
