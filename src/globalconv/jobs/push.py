@@ -2,7 +2,6 @@
 
 import tempfile
 import warnings
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +52,8 @@ def push(
         files, told = write_public_files(model, folder)
         for warning in told:
             warnings.warn(warning, stacklevel=2)
-        opened = open_repository(address, private, _holds_network)  # before images are scored, which takes a while
+        # Before images are scored, which takes a while.
+        opened = open_repository(address, private, lambda names: MODEL_FILE in names)
         facts = replace(card_facts(run, publication, scoring, folder, network), told=[])
         write_text(folder / CARD_FILE, render_card(facts))
         files[CARD_FILE] = folder / CARD_FILE
@@ -70,7 +70,3 @@ def _target(repository: str, revision: str | None) -> HubAddress:
     if address.is_commit or revision.startswith("refs/"):
         raise InputError(f"`revision` {revision}: is no branch; name one to publish to")
     return address
-
-
-def _holds_network(files: Collection[str]) -> bool:
-    return MODEL_FILE in files
