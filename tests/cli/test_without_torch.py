@@ -26,6 +26,7 @@ def commands(data: Path, out: Path) -> dict[str, list[object]]:
         "evaluate": [data, "--data", data],
         "report": [data],
         "card": [data],
+        "push": [data, "somebody/name"],
         "predict": [data, data, "--out", out],
         "serve": [data],
         "submit": ["voc", data, "--data", data, "--out", out],

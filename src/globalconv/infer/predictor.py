@@ -23,6 +23,7 @@ from globalconv.data.image_rule import NamedImage, decide_format
 from globalconv.data.images import pixel_limit, read_image, to_rgb
 from globalconv.errors import InputError, needing_train
 from globalconv.geometry import AS_THEY_ARE, STRIDE, Geometry
+from globalconv.hub.address import shown_path
 from globalconv.infer.array_scores import as_float32, as_numpy, best_classes, softmax
 from globalconv.infer.backend import Backend
 from globalconv.infer.inference_settings import AUTO_TILE, PLAIN, WHOLE_PIXELS, InferenceSettings, check_settings
@@ -82,7 +83,7 @@ def load(
         raise InputError(f"optimise={optimise!r}: give True or False")
     folder = as_path("path", path)
     # What is no folder of weights, such as an exported file, goes to its own reader here, before torch is imported.
-    with needing_train(str(folder)):
+    with needing_train(shown_path(folder)):
         import torch
 
         from globalconv.weights import MODEL_FILE, load_weights
