@@ -1,6 +1,6 @@
 """A backend in NumPy, and all ways of predicting with it. Run as a script, it does so where torch cannot be imported.
 
-python -m helpers.nearest_colour OUT.npz
+python -m helpers.nearest_colour OUT.npz | serve
 """
 
 import sys
@@ -61,6 +61,13 @@ def predictions(backend: NearestColour) -> dict[str, npt.NDArray[Any]]:
 
 def main() -> None:
     block()
+    if sys.argv[1:] == ["serve"]:
+        from globalconv.infer.predictor import Predictor
+        from globalconv.jobs.serve import serve
+        from globalconv.labels import LabelSpace
+
+        serve(Predictor(NearestColour(), LabelSpace(("red", "green", "blue"))), port=0)
+        return
     results = predictions(NearestColour())
     with Path(sys.argv[1]).open("wb") as file:
         np.savez(file, **results)  # type: ignore[arg-type]
