@@ -5,19 +5,24 @@ from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from globalconv.cards.card_facts import CardFacts, Publication
+from globalconv.cards.card_facts import CardFacts, Publication, gather_facts
 from globalconv.cards.card_limits import limits_of
 from globalconv.cards.card_scores import CardScores, ClassScore, logged_scores
 from globalconv.cards.model_card import render_card
 from globalconv.cards.public_run import PublicRun, check_class_names
 from globalconv.errors import InputError
+from globalconv.infer.predictor import Predictor
 from globalconv.labels import LabelSpace
+from globalconv.model.network import GlobalConvNet
 from globalconv.reports.history import History
 from globalconv.runtime.text import printable
+
+TINY = GlobalConvNet(2, "test_resnet", 3)
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
 
@@ -25,8 +30,9 @@ MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
 def facts(classes: list[ClassScore], publication: Publication | None = None, **fields: Any) -> CardFacts:
     scores = CardScores(0.5, classes, "val", "float32", 20, (0.4, 0.6), 0.75, made_for_card=True)
     given_fields: dict[str, Any] = {
-        "described": "GCN", "class_names": [score.name for score in classes], "backbone": "resnet18",
-        "dataset_name": "CamVid", "network": [("form", "GCN")], "data": [("data set", "CamVid")], "training": [],
+        "described": "GCN", "custom_class": "", "class_names": [score.name for score in classes],
+        "backbone": "resnet18", "dataset_name": "CamVid", "network": [("form", "GCN")],
+        "data": [("data set", "CamVid")], "training": [],
         "settings": [], "limits": ["One."], "scores": scores, "told": [], **fields,
     }  # fmt: skip
     return CardFacts(publication or Publication("net"), **given_fields)
@@ -79,6 +85,23 @@ def test_the_front_matter_is_what_the_hub_reads() -> None:
         ("mean_iou", 0.5),
         ("accuracy", 0.75),
     ]
+
+
+@given(st.text(), st.text())
+def test_the_client_of_the_hub_reads_the_scores_back(title: str, dataset: str) -> None:
+    card = ModelCard(render_card(facts([ClassScore("a", 0.5)], Publication(title or "net"), dataset_name=dataset)))
+    data: Any = card.data
+    (score, _) = data.eval_results
+    assert (score.task_type, score.metric_type, score.metric_value) == ("image-segmentation", "mean_iou", 0.5)
+    assert score.dataset_name == (printable(dataset) or "data of the training")
+    assert data.model_name == printable(title or "net")
+
+
+def test_a_network_of_somebody_else_needs_its_code() -> None:
+    card = render_card(facts([ClassScore("a", 0.5)], custom_class="nets.Mine"))
+    assert "of the class nets.Mine, which is not among these files" in card
+    assert "network=network" in card
+    assert "globalconv predict" not in card
 
 
 def test_no_licence_is_said_and_not_made_up() -> None:
@@ -153,3 +176,33 @@ def test_a_class_called_like_its_user_is_told_and_one_that_is_a_path_is_refused(
     assert "'zaphod' has the name of this machine" in str(told)
     with pytest.raises(InputError, match="holds a path"):
         check_class_names(LabelSpace(("/Users/zaphod/x",)), ())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = ("step", "miou", "precision", "val_split", "train_split", "held_out", "train_images", "images", "recipe")
+SETTINGS = ("data.augmentation.crop", "data.augmentation.scale", "optim.lr", "data.batch_size", "seed", "data.layout")
+
+
+@given(
+    st.dictionaries(st.sampled_from(NAMES), JSON),
+    st.dictionaries(st.sampled_from(("data", "train", "val", "init_from", "backbone_weights", "labels")), JSON),
+    st.dictionaries(st.sampled_from(SETTINGS), JSON),
+    st.dictionaries(st.sampled_from(("versions", "hardware", "machine", "date", "iou", "images")), JSON),
+)
+def test_whatever_a_run_recorded_there_is_a_card(
+    info: dict[str, Any], dataset: dict[str, Any], settings: dict[str, Any], event: dict[str, Any]
+) -> None:
+    predictor = Predictor(TINY, LabelSpace(("a", "b")))
+    predictor.info = info
+    events = [
+        {"event": "start", "steps": 9, **event},
+        {**event, "event": "evaluation", "step": 1, "miou": 0.5},
+        {"event": "end", "seconds": 2.0},
+    ]
+    card = render_card(gather_facts(Publication("net"), predictor, History(settings, dataset, events)))
+    front_matter(card)
+    assert "## Limits" in card

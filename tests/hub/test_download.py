@@ -15,6 +15,8 @@ from globalconv.cli.main import main
 from globalconv.errors import InputError
 from globalconv.hub.address import HubAddress
 from globalconv.hub.download import HubFileMissingError, fetch
+from globalconv.jobs.serve import digest_of
+from globalconv.submission.submission_folder import prediction_settings
 from globalconv.weights import load_weights, pinned_weights, weights_folder
 
 ADDRESS = Path("hf://zaphod/net")
@@ -199,6 +201,19 @@ def test_every_verb_takes_an_address(
     assert main(["report", network, *data]) == 2
     assert "name the HTML file" in capsys.readouterr().err
     assert globalconv.load(network)(image).class_map.shape == (56, 72)
+
+
+def test_what_is_recorded_of_a_network_is_the_same_there_and_here(
+    hub: FakeHub, commit: str, network_files: dict[str, bytes], tmp_path: Path
+) -> None:
+    for name, content in network_files.items():
+        (tmp_path / name).write_bytes(content)
+    there, here = (
+        prediction_settings("voc", "test", path, globalconv.load(path))
+        for path in (Path(f"{ADDRESS}@{commit}"), tmp_path)
+    )
+    assert there == here
+    assert digest_of(ADDRESS) == digest_of(tmp_path) != ""
 
 
 def test_the_client_is_not_imported_without_an_address() -> None:

@@ -15,6 +15,7 @@ from globalconv.cost.count import network_cost
 from globalconv.errors import InputError, InputWarning
 from globalconv.hub.address import parse_address
 from globalconv.infer.predictor import Predictor
+from globalconv.model.wrapped import custom_class
 from globalconv.reports.findings import Result
 from globalconv.reports.history import History
 from globalconv.reports.sentences import describe_network
@@ -56,6 +57,8 @@ class CardFacts:
 
     publication: Publication
     described: str
+    custom_class: str
+    """The class of a network of somebody else's, which only Python can build; "" for one of globalconv's own."""
     class_names: Sequence[str]
     backbone: str
     dataset_name: str
@@ -88,8 +91,12 @@ def gather_facts(
     else:
         scores = scores_of(result, run.public(split))
     settings = getattr(predictor.network, "settings", {})
+    custom = custom_class(predictor.network) or ""
+    # The recipe's model settings describe another network than one that the author's own code built.
+    listed = [row for row in run.setting_rows() if not (custom and row[0].startswith("model."))]
     return CardFacts(
         publication=publication,
+        custom_class=run.public(custom),
         described=run.public(describe_network(predictor.network)),
         class_names=predictor.class_names,
         backbone=run.public(str(settings.get("backbone") or "")),
@@ -97,7 +104,7 @@ def gather_facts(
         network=[row for row in _network_rows(predictor, run) if row[1]],
         data=[row for row in _data_rows(predictor, run) if row[1]],
         training=[row for row in _training_rows(history, run) if row[1]],
-        settings=run.setting_rows(),
+        settings=listed,
         limits=limits_of(run, scores),
         scores=scores,
         told=told,
@@ -111,14 +118,14 @@ def _network_rows(predictor: Predictor, run: PublicRun) -> list[Row]:
     work = ""
     try:
         cost = network_cost(network, int(height), int(width))
-        work = f"{cost.multiply_adds / 1e9:.2f} G for an image of {height} x {width}"
+        work = f"{cost.multiply_adds / 1e9:.3g} G for an image of {height} x {width}"
     except (InputError, TypeError, ValueError):  # a network of somebody else's that does not run on shapes alone
         pass
     weights = sum(parameter.numel() for parameter in network.parameters())
     pad_to = predictor.geometry.pad_to
     return [
         ("form", run.public(describe_network(network))),
-        ("parameters", f"{weights / 1e6:.2f} M"),
+        ("parameters", f"{weights:,}"),
         ("multiply-adds", work),
         ("input", "RGB images of any size, 8 bits a channel; normalised, padded and cropped inside"),
         ("smaller images", f"padded to {pad_to[0]} x {pad_to[1]} (height x width), as in training" if pad_to else ""),

@@ -1,6 +1,7 @@
 """The card itself: Markdown with YAML front matter, as the hub shows it and searches by."""
 
 import math
+import re
 
 from globalconv.cards.card_facts import CardFacts
 from globalconv.cards.card_scores import CardScores
@@ -26,6 +27,8 @@ def render_card(facts: CardFacts) -> str:
             address=Written(HubAddress(facts.publication.repository or PLACEHOLDER, facts.publication.revision)),
             tags=[*TAGS, *([facts.backbone] if facts.backbone else [])],
             scores=scores,
+            # The hub wants an identifier here.
+            dataset_type=re.sub(r"[^\w.-]+", "-", facts.dataset_name).strip("-") or "unknown",
             rows=[] if scores is None else _class_rows(scores),
             decimals=lambda value: f"{value:.3f}",
             interval_text=_interval_text,

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from globalconv.errors import InputError, print_line
+from globalconv.hub.address import is_address
 from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.predictor import Predictor, load
 from globalconv.runtime.files import as_path
@@ -28,8 +29,9 @@ def serve(
 ) -> None:
     """Answer requests at `host` and `port` (0: any free one) with the network of `weights` until a signal comes.
 
-    `weights` is a run folder, a weights folder or a `Predictor`, which keeps its own settings. The signal is raised
-    again when all requests in flight have been answered. `InputError` where something is missing or refused.
+    `weights` is a run folder, a weights folder, hf://USER/NAME or a `Predictor`, which keeps its own settings. The
+    signal is raised again when all requests in flight have been answered. `InputError` where something is missing or
+    refused.
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise InputError(f"serve needs {', '.join(missing)}; pip install globalconv[serve]")
@@ -39,6 +41,10 @@ def serve(
 
     bound = listen(host, port)
     try:
+        if is_address(weights):
+            from globalconv.weights import pinned_weights
+
+            weights = pinned_weights(as_path("weights", weights))  # the digest is that of what is loaded
         predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
         digest = "" if isinstance(weights, Predictor) else digest_of(as_path("weights", weights))
         service = Service.of(predictor, limits or ServeSettings(), digest)
@@ -55,6 +61,10 @@ def digest_of(path: Path) -> str:
     if path.is_file() and path.suffix not in (".json", ".safetensors"):
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    if is_address(path):
+        from globalconv.weights import weights_folder
+
+        path = weights_folder(path)
     folder = path if path.is_dir() else path.parent
     description = json.loads((folder / "model.json").read_text())
     return str(description.get("digest", ""))
