@@ -1,8 +1,6 @@
 """The process: signals with requests in flight, hostile clients, slow ones, many at once."""
 
-import io
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -17,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from helpers.http_server import Client, encoded, form, picture, serving
 from helpers.saved_weights import save_run
-from PIL import Image
+from hostile import attacks, exchange, post, status_of
 
 from globalconv.errors import InputError
 from globalconv.jobs.serve import digest_of, serve
@@ -26,25 +24,9 @@ from globalconv.serving.serve_settings import ServeSettings
 from globalconv.serving.server import listen
 
 
-def raw(client: Client, content: bytes, end: bool = False, seconds: float = 20) -> bytes:
-    """Send bytes as they are, and where they `end` close that direction; return all that comes back."""
-    address = urlsplit(client.address)
-    with socket.create_connection((address.hostname or "", address.port or 0), timeout=seconds) as connection:
-        connection.sendall(content)
-        if end:
-            connection.shutdown(socket.SHUT_WR)
-        received = b""
-        try:
-            while part := connection.recv(65536):
-                received += part
-        except ConnectionResetError:
-            pass
-        return received
-
-
-def post(body: bytes, length: int | None = None, path: str = "/v1/segment") -> bytes:
-    size = len(body) if length is None else length
-    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n".encode() + body
+def raw(client: Client, content: bytes, ends: bool = False) -> bytes:
+    """Send bytes as they are, and return all that comes back."""
+    return exchange(urlsplit(client.address).port or 0, content, ends)
 
 
 @pytest.fixture(scope="module")
@@ -96,51 +78,13 @@ def test_a_signal_ends_the_server_when_all_accepted_requests_are_answered(
         socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
-def hostile_requests(count: int) -> list[tuple[bytes, bool]]:
-    """What strangers send: pieces of images, images that claim too much, of one pixel, other files, broken requests.
-
-    True: it is cut off, and the connection with it.
-    """
-    chance = random.Random(0)
-    bomb = io.BytesIO()
-    Image.new("1", (15_000, 15_000)).save(bomb, "PNG")
-    good = {kind: encoded(picture(40, 50), kind) for kind in ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM")}
-    requests: list[tuple[bytes, bool]] = []
-    for index in range(count):
-        kind = chance.choice(sorted(good))
-        image = bytearray(good[kind])
-        what = index % 8
-        if what == 0:
-            image = image[: chance.randrange(len(image))]
-        elif what == 1:
-            for _ in range(20):
-                image[chance.randrange(len(image))] = chance.randrange(256)
-        elif what == 2:
-            image = bytearray(bomb.getvalue())
-        elif what == 3:
-            image = bytearray(encoded(picture(1, 1)))
-        elif what == 4:
-            image = bytearray(chance.randbytes(chance.randrange(2000)))
-        if what == 5:
-            body, content_type = form(("x" * 3000, bytes(image)))
-            head = f"POST /v1/segment HTTP/1.1\r\nContent-Type: {content_type}\r\nHost: x\r\nConnection: close\r\n"
-            requests.append((f"{head}Content-Length: {len(body) - 9}\r\n\r\n".encode() + body[:-9], False))
-        elif what == 6:
-            requests.append((post(bytes(image), length=len(image) + 100), True))
-        elif what == 7:
-            requests.append((chance.randbytes(200) + b"\r\n\r\n", False))
-        else:
-            requests.append((post(bytes(image)), False))
-    return requests
-
-
 def test_hostile_requests_are_refused_and_the_server_serves_on(capsys: pytest.CaptureFixture[str]) -> None:
     with serving(settings=ServeSettings(max_seconds=10)) as client, ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda request: raw(client, *request), hostile_requests(200)))
-        statuses = Counter(answer[9:12].decode() for answer in answers)
+        answers = list(pool.map(lambda attack: raw(client, attack.content, attack.ends), attacks(200)))
+        statuses = Counter(map(status_of, answers))
         assert not any(status.startswith("5") for status in statuses), statuses
         assert (
-            statuses[""] == 25
+            statuses["none"] == 25
             and statuses["422"] > 40
             and statuses["413"] == 25
             and statuses["200"] >= 25
