@@ -191,10 +191,12 @@ def at_rate(port: int, image: bytes, count: int, rate: float) -> list[float]:
 def hostile_rows(server: Process, count: int, image: bytes) -> list[dict[str, Any]]:
     """Return the statuses of hostile requests of each kind; then slow senders, and 200 connections at once."""
     sent = attacks(count)
-    before = server.memory_mb()
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda one: status_of(exchange(server.port, one.content, one.ends)), sent))
-    after = server.memory_mb()
+    memory, answers = [server.memory_mb()], list[str]()
+    for part in range(PARTS):
+        now = sent[count * part // PARTS : count * (part + 1) // PARTS]
+        with ThreadPoolExecutor(16) as pool:
+            answers += pool.map(lambda one: status_of(exchange(server.port, one.content, one.ends)), now)
+        memory.append(server.memory_mb())
     kinds = dict.fromkeys(one.what for one in sent)
     found = {kind: Counter(s for one, s in zip(sent, answers, strict=True) if one.what == kind) for kind in kinds}
     with ThreadPoolExecutor(200) as pool:
@@ -215,10 +217,10 @@ def hostile_rows(server: Process, count: int, image: bytes) -> list[dict[str, An
         {"what": what, "requests": counts.total(), "statuses": _words(counts), "server_errors": _server_errors(counts)}
         for what, counts in found.items()
     ]
-    memory = f"{before:.0f}, {after:.0f}, {server.memory_mb():.0f}"
+    memory.append(server.memory_mb())
     total = sum(counts.total() for counts in found.values())
     errors = sum(_server_errors(counts) for counts in found.values())
-    words = f"memory in MB before, after the hostile ones, and at the end: {memory}"
+    words = f"memory in MB before, after each fifth, and at the end: {', '.join(f'{value:.0f}' for value in memory)}"
     return [*rows, {"what": "all", "requests": total, "statuses": words, "server_errors": errors}]
 
 

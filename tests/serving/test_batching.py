@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -34,6 +35,14 @@ class Gate:
             return compute(images)
 
         self.predictor.class_maps = class_maps  # type: ignore[assignment, method-assign]
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so, in another thread."""
+    end = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.002)
 
 
 def run(work: Callable[[Batcher], Coroutine[Any, Any, None]], predictor: Predictor, max_queue: int = 64) -> None:
@@ -89,8 +98,7 @@ def test_requests_over_http_that_arrive_together_share_a_pass() -> None:
         gate.entered.wait(10)
         for thread in threads[1:]:
             thread.start()
-        while client.service.batcher._places < 9:
-            pass
+        wait_for(lambda: client.service.batcher._places == 9)
         gate.open.set()
         for thread in threads:
             thread.join()
@@ -122,8 +130,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
         ]
         for thread in threads:
             thread.start()
-        while client.service.batcher._places < 2:
-            pass
+        wait_for(lambda: client.service.batcher._places == 2)
         refused = client.post("/v1/segment", content)
         assert refused.status == 429 and "2 (`max_queue`)" in refused.detail
         assert int(refused.headers["retry-after"]) >= 1
@@ -158,6 +165,26 @@ def test_a_request_that_takes_too_long_is_given_up_and_never_computed() -> None:
         gate.open.set()
         assert client.post("/v1/segment", content).status == 200
     assert [(9, 9)] not in gate.passes
+
+
+def test_nothing_is_computed_for_a_client_who_went() -> None:
+    gate = Gate()
+    with serving(gate.predictor) as client:
+        content = encoded(picture(8, 8))
+        thread = threading.Thread(target=client.post, args=("/v1/segment", content))
+        thread.start()
+        gate.entered.wait(10)
+        connection = client.connect()
+        connection.request("POST", "/v1/segment", encoded(picture(9, 9)))
+        wait_for(lambda: client.service.batcher._places == 2)
+        connection.close()
+        wait_for(lambda: client.service.batcher._places == 1)
+        gate.open.set()
+        thread.join()
+        assert client.post("/v1/segment", content).status == 200
+        metrics = client.get("/metrics").content.decode()
+    assert [(9, 9)] not in gate.passes
+    assert 'globalconv_requests_total{path="/v1/segment",status="499"} 1.0' in metrics
 
 
 def test_probabilities_that_would_go_to_a_file_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The process: signals with requests in flight, hostile clients, slow ones, many at once."""
 
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,10 +20,13 @@ from helpers.saved_weights import save_run
 from hostile import attacks, exchange, post, status_of
 
 from globalconv.errors import InputError
+from globalconv.infer.predictor import load
 from globalconv.jobs.serve import digest_of, serve
 from globalconv.serving import server
+from globalconv.serving.boundary import Boundary
+from globalconv.serving.metrics import ServerMetrics
 from globalconv.serving.serve_settings import ServeSettings
-from globalconv.serving.server import listen
+from globalconv.serving.server import GracefulServer, listen
 
 
 def raw(client: Client, content: bytes, ends: bool = False) -> bytes:
@@ -121,6 +126,41 @@ def test_a_slow_body_is_answered_and_a_slow_header_is_cut(monkeypatch: pytest.Mo
         assert client.get("/healthz").status == 200
 
 
+class Cycle:
+    """A request and its answer; each is one of its own."""
+
+    def __init__(self, response_complete: bool) -> None:
+        self.response_complete = response_complete
+
+
+class FakeConnection:
+    """What a sweep sees of a connection."""
+
+    def __init__(self) -> None:
+        self.cycle: object = None
+        self.waiting, self.cut = 0, False
+        self.transport = SimpleNamespace(get_write_buffer_size=lambda: self.waiting, abort=self.abort)
+
+    def abort(self) -> None:
+        self.cut = True
+
+
+def test_a_connection_is_cut_for_what_one_request_takes_and_not_for_its_age() -> None:
+    swept = GracefulServer(Boundary(None, ServerMetrics(), max_seconds=20))  # type: ignore[arg-type]
+    busy, silent, stuck, slow = (FakeConnection() for _ in range(4))
+    swept.server_state.connections.update((busy, silent, stuck, slow))  # type: ignore[arg-type]
+    stuck.cycle = Cycle(response_complete=False)
+    slow.cycle, slow.waiting = Cycle(response_complete=True), 1000  # the answer is on its way
+    cut: dict[str, int] = {}
+    for second in range(100):
+        busy.cycle = Cycle(response_complete=False)  # one request after another
+        swept.end_slow_connections(float(second))
+        for name, connection in {"busy": busy, "silent": silent, "stuck": stuck, "slow": slow}.items():
+            if connection.cut:
+                cut.setdefault(name, second)
+    assert cut == {"silent": 11, "stuck": 51, "slow": 51}
+
+
 def test_one_connection_serves_several_requests_also_after_a_refusal() -> None:
     with serving(settings=ServeSettings(max_bytes=1000)) as client:
         connection = client.connect()
@@ -167,8 +207,16 @@ def test_without_the_extra_one_line_names_it(run: Path, monkeypatch: pytest.Monk
         serve(run)
 
 
-def test_the_digest_is_that_of_the_network_or_of_the_file(run: Path, tmp_path: Path) -> None:
-    assert digest_of(run) == digest_of(run / "weights.safetensors") and len(digest_of(run)) == 64
-    exported = tmp_path / "network.onnx"
-    exported.write_bytes(b"abc")
-    assert digest_of(exported).startswith("ba7816bf")
+def test_the_digest_is_that_of_the_weights_or_of_those_a_file_was_made_from(run: Path) -> None:
+    predictor = load(run, "cpu")
+    digest = json.loads((run / "model.json").read_text())["digest"]
+    assert digest_of(predictor, run) == digest_of(predictor, run / "weights.safetensors") == digest
+    assert digest_of(predictor, predictor) == ""
+    predictor.backend.metadata = SimpleNamespace(digest="of the export")  # type: ignore[attr-defined]
+    assert digest_of(predictor, run) == "of the export"
+
+
+def test_the_server_itself_needs_no_torch() -> None:
+    modules = "globalconv.cli.serve, globalconv.jobs.serve, globalconv.serving.app, globalconv.serving.server"
+    code = f"import sys; sys.modules['torch'] = None; import {modules}"
+    subprocess.run([sys.executable, "-c", code], check=True)

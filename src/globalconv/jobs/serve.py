@@ -1,6 +1,5 @@
 """`serve`: a trained network behind HTTP, with a page, until it is stopped."""
 
-import hashlib
 import json
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,8 +45,7 @@ def serve(
 
             weights = pinned_weights(as_path("weights", weights))  # the digest is that of what is loaded
         predictor = weights if isinstance(weights, Predictor) else load(weights, device, precision, settings=settings)
-        digest = "" if isinstance(weights, Predictor) else digest_of(as_path("weights", weights))
-        service = Service.of(predictor, limits or ServeSettings(), digest)
+        service = Service.of(predictor, limits or ServeSettings(), digest_of(predictor, weights))
         print_line(f"device      {predictor.description}")
         with service.batcher.watching():
             service.batcher.warm_up()
@@ -56,15 +54,17 @@ def serve(
         bound.close()
 
 
-def digest_of(path: Path) -> str:
-    """Return what identifies a network: the digest in its description, or that of an exported file."""
-    if path.is_file() and path.suffix not in (".json", ".safetensors"):
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    if is_address(path):
-        from globalconv.weights import weights_folder
+def digest_of(predictor: Predictor, weights: str | Path | Predictor) -> str:
+    """Return what identifies a network, "" where nothing does: the digest of the weights that it was loaded from.
 
-        path = weights_folder(path)
-    folder = path if path.is_dir() else path.parent
-    description = json.loads((folder / "model.json").read_text())
+    An exported file has that of the weights that it was made from.
+    """
+    metadata = getattr(predictor.backend, "metadata", None)
+    if metadata is not None:
+        return str(metadata.digest)
+    if isinstance(weights, Predictor):
+        return ""
+    from globalconv.weights import MODEL_FILE, weights_folder  # imports torch, which has computed then
+
+    description = json.loads((weights_folder(as_path("weights", weights)) / MODEL_FILE).read_text())
     return str(description.get("digest", ""))

@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from globalconv.serving import metrics
 from globalconv.serving.answers import JSON, ZIP, Output, choose_output
-from globalconv.serving.boundary import Boundary, handle_errors
+from globalconv.serving.boundary import Boundary, handle_errors, unless_gone
 from globalconv.serving.label_studio import add_label_studio
 from globalconv.serving.service import Service
 
@@ -129,7 +129,8 @@ def add_paths(app: FastAPI, service: Service) -> None:
         service.batcher.check_room()
         async with service.uploads.images(request, 1) as (upload,):
             with service.batcher.places(1):
-                content, media_type = await service.answer(upload, output, options.legend)
+                work = service.answer(upload, output, options.legend)
+                content, media_type = await unless_gone(request, work)
         return Response(content, media_type=media_type, headers={"cache-control": "no-store"})
 
     @app.post(
@@ -145,7 +146,8 @@ def add_paths(app: FastAPI, service: Service) -> None:
         service.batcher.check_room()
         async with service.uploads.images(request, service.settings.max_queue) as files:
             with service.batcher.places(len(files)):
-                content, media_type = await service.answers(files, output, options.legend)
+                work = service.answers(files, output, options.legend)
+                content, media_type = await unless_gone(request, work)
         return Response(content, media_type=media_type, headers={"cache-control": "no-store"})
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import time
 import traceback
+from collections.abc import Coroutine
 from http import HTTPStatus
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -15,6 +17,8 @@ from globalconv.errors import InputError, print_line, suggest
 from globalconv.runtime.text import cut_middle, one_line
 from globalconv.serving.metrics import ServerMetrics
 from globalconv.serving.refusals import RefusedRequest
+
+R = TypeVar("R")
 
 HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 """Of every answer."""
@@ -83,6 +87,25 @@ def handle_errors(app: FastAPI) -> None:
 
     for kind in (InputError, RequestValidationError, HTTPException, ClientDisconnect, Exception):
         app.add_exception_handler(kind, handle)
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, R]) -> R:
+    """Return what `work` does, or give it up with `ClientDisconnect` when the client of `request`, whose body has been
+    received, goes."""
+
+    async def wait_for_the_end() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    answer, gone = asyncio.create_task(work), asyncio.create_task(wait_for_the_end())
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        raise ClientDisconnect
+    finally:
+        for task in (answer, gone):
+            task.cancel()
 
 
 def to_response(refusal: RefusedRequest) -> Response:

@@ -50,17 +50,18 @@ class GracefulServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     def end_slow_connections(self, now: float) -> None:
-        """Cut connections whose headers do not end, or whose answer is not taken."""
+        """Cut connections whose headers do not end, and those that take longer for an answer than any request may."""
         states: dict[Any, tuple[object, float]] = {}
         for connection in list(self.server_state.connections):
-            cycle = getattr(connection, "cycle", None)
-            answering = cycle is not None and not cycle.response_complete
-            state = (id(cycle), answering)
+            cycle, transport = getattr(connection, "cycle", None), connection.transport
+            sending = transport.get_write_buffer_size() > 0
+            answering = sending or (cycle is not None and not cycle.response_complete)
+            state = (cycle, answering)  # the cycle itself, which is one of a request: another may get its number
             before, since = self._states.get(connection, (None, now))
             states[connection] = (state, since if before == state else now)
             allowed = 2 * self.app.max_seconds + HEADER_SECONDS if answering else HEADER_SECONDS
-            if before == state and now - since > allowed and connection.transport is not None:
-                connection.transport.abort()
+            if before == state and now - since > allowed:
+                transport.abort()
         self._states = states
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
