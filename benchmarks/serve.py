@@ -41,8 +41,8 @@ from globalconv.weights import save_weights
 SHARE = 0.6
 """The stated rate, of the rate as fast as it goes."""
 
-PARTS = 5
-"""Memory is looked at after so many parts of the requests."""
+PARTS, QUARTERS = 5, 4
+"""Memory is looked at after so many parts of the requests, and of the hostile ones."""
 
 
 @dataclass(frozen=True)
@@ -189,11 +189,14 @@ def at_rate(port: int, image: bytes, count: int, rate: float) -> list[float]:
 
 
 def hostile_rows(server: Process, count: int, image: bytes) -> list[dict[str, Any]]:
-    """Return the statuses of hostile requests of each kind; then slow senders, and 200 connections at once."""
-    sent = attacks(count)
+    """Return the statuses of hostile requests of each kind; then slow senders, and 200 connections at once.
+
+    The second half are the same requests again: what memory they take, those before have taken.
+    """
+    sent = attacks(count // 2) * 2
     memory, answers = [server.memory_mb()], list[str]()
-    for part in range(PARTS):
-        now = sent[count * part // PARTS : count * (part + 1) // PARTS]
+    for part in range(QUARTERS):
+        now = sent[len(sent) * part // QUARTERS : len(sent) * (part + 1) // QUARTERS]
         with ThreadPoolExecutor(16) as pool:
             answers += pool.map(lambda one: status_of(exchange(server.port, one.content, one.ends)), now)
         memory.append(server.memory_mb())
@@ -220,7 +223,8 @@ def hostile_rows(server: Process, count: int, image: bytes) -> list[dict[str, An
     memory.append(server.memory_mb())
     total = sum(counts.total() for counts in found.values())
     errors = sum(_server_errors(counts) for counts in found.values())
-    words = f"memory in MB before, after each fifth, and at the end: {', '.join(f'{value:.0f}' for value in memory)}"
+    listed = ", ".join(f"{value:.0f}" for value in memory)
+    words = f"memory in MB before, after each quarter (the last two are the first two again), and at the end: {listed}"
     return [*rows, {"what": "all", "requests": total, "statuses": words, "server_errors": errors}]
 
 
