@@ -6,6 +6,8 @@ import json
 import warnings
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
@@ -14,6 +16,8 @@ from helpers.http_server import Client, brightest, encoded, form, picture, servi
 from helpers.infer import LABELS
 from PIL import Image
 
+from globalconv.errors import InputError
+from globalconv.geometry import Geometry
 from globalconv.serving.answers import Output
 from globalconv.serving.app import content_policy
 from globalconv.serving.serve_settings import ServeSettings
@@ -235,6 +239,39 @@ def test_scores_that_are_no_numbers_are_no_class_map() -> None:
     with warnings.catch_warnings(action="ignore"), serving(predictor) as client:
         answer = client.post("/v1/segment", encoded(picture()))
     assert answer.status == 500 and "no finite numbers" in answer.detail
+
+
+def exported() -> Any:
+    """A predictor over a file that was exported without probabilities, in a folder that is nobody's business."""
+    predictor = brightest()
+    geometry = Geometry((40, 50))
+    facts = {"has_probabilities": False, "least_side": 80, "geometry": geometry, "digest": "e"}
+    predictor.backend.metadata = SimpleNamespace(**facts)  # type: ignore[attr-defined]
+    predictor.backend.path = Path("/secret/place/network.onnx")  # type: ignore[attr-defined]
+    compute = predictor.class_maps
+
+    def class_maps(images: list[Any]) -> list[Any]:
+        if min(images[0].shape[:2]) < 80:
+            raise InputError(f"image of 9x6: {Path('/secret/place/network.onnx')} takes images of at least 80 pixels")
+        return compute(images)
+
+    predictor.class_maps = class_maps  # type: ignore[assignment, method-assign]
+    return predictor
+
+
+def test_a_file_without_probabilities_is_served_without_confidence() -> None:
+    pixels = picture(80, 90)
+    with serving(exported()) as client:
+        client.service.batcher.warm_up()  # with an image that is large enough
+        about = client.get("/v1/model").json()
+        assert about["confidence"] is False and about["geometry"]["pad_to"] == [40, 50]
+        found = client.post("/v1/segment?output=all", encoded(pixels)).json()
+        refused = client.post("/v1/segment?output=confidence", encoded(pixels))
+        small = client.post("/v1/segment", encoded(picture()))
+    assert found["confidence"] is None and {each["confidence"] for each in found["classes"]} == {None}
+    assert sum(each["share"] for each in found["classes"]) == pytest.approx(1, abs=1e-5)
+    assert refused.status == 400 and "without probabilities" in refused.detail
+    assert small.status == 422 and small.detail == "image of 9x6: the network takes images of at least 80 pixels"
 
 
 def test_a_page_runs_its_own_script_and_style_alone() -> None:

@@ -299,6 +299,21 @@ def test_a_busy_server_is_asked_again(tab: Tab, trained: Trained) -> None:
     assert len(asked) == 2
 
 
+def test_without_probabilities_the_class_alone_is_said(tab: Tab, trained: Trained) -> None:
+    def answer(route: Any) -> None:
+        response = route.fetch()
+        found = response.json()
+        found |= {"confidence": None, "classes": [{**each, "confidence": None} for each in found["classes"]]}
+        route.fulfill(response=response, json=found)
+
+    tab.page.route("**/v1/segment*", answer)
+    tab.give(trained.photo)
+    tab.page.locator("#stage").focus()
+    tab.page.keyboard.press("ArrowDown")
+    name, _ = said(trained, 36, 28)
+    assert tab.text("#status") == f"{name}, column 37, row 29" and tab.text("#tip") == name and tab.complaints == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_in_light_and_dark(browser: Any, client: Client, trained: Trained, scheme: str) -> None:
     size = {"width": 390, "height": 844}

@@ -103,18 +103,21 @@ def run_lengths(segmented: Segmented, labels: LabelSpace) -> dict[str, Any]:
 
 
 def for_page(segmented: Segmented, labels: LabelSpace) -> dict[str, Any]:
-    """Return class map and confidence as PNGs in base64, and share and mean confidence of each class that occurs."""
+    """Return class map and confidence as PNGs in base64, and share and mean confidence of each class that occurs.
+
+    Where the network has no probabilities, there is null in place of what is made of them.
+    """
     height, width = segmented.class_map.shape
     names, confidence = _names(labels), segmented.confidence
-    assert confidence is not None
     counts = np.bincount(segmented.class_map.ravel(), minlength=256)
-    sums = np.bincount(segmented.class_map.ravel(), weights=confidence.ravel(), minlength=256)
+    weights = None if confidence is None else confidence.ravel()
+    sums = np.bincount(segmented.class_map.ravel(), weights, minlength=256)
     classes = [
         {
             "index": index,
             "name": names(index),
             "share": round(int(counts[index]) / (height * width), 6),
-            "confidence": round(float(sums[index] / counts[index] / 255), 4),
+            "confidence": None if confidence is None else round(float(sums[index] / counts[index] / 255), 4),
         }
         for index in map(int, np.flatnonzero(counts))
     ]
@@ -123,7 +126,7 @@ def for_page(segmented: Segmented, labels: LabelSpace) -> dict[str, Any]:
         "height": height,
         "classes": classes,
         "class_map": base64.b64encode(class_map_png(segmented, labels)).decode(),
-        "confidence": base64.b64encode(confidence_png(segmented)).decode(),
+        "confidence": None if confidence is None else base64.b64encode(confidence_png(segmented)).decode(),
     }
 
 

@@ -62,6 +62,8 @@ class Batcher:
     def __init__(self, predictor: Predictor, max_queue: int, max_pixels: int, metrics: ServerMetrics) -> None:
         self.predictor, self.metrics = predictor, metrics
         self.max_queue, self.max_pixels = max_queue, max_pixels
+        self.exported: Any = getattr(predictor.backend, "metadata", None)
+        """What an exported file says about itself; None where the network is no such file."""
         self._places = self._pixels = 0
         self._jobs: deque[_Job] = deque()
         self._arrived = asyncio.Event()
@@ -87,9 +89,15 @@ class Batcher:
             warnings.showwarning = show
             yield
 
+    @property
+    def has_confidence(self) -> bool:
+        """Whether the network gives probabilities: a file may have been exported without them."""
+        return bool(getattr(self.exported, "has_probabilities", True))
+
     def warm_up(self) -> None:
         """Let the network see a small image: its first pass takes longest. Scores that are no numbers are refused."""
-        self.predictor.class_maps([np.zeros((64, 64, 3), np.uint8)])
+        side = max(64, getattr(self.exported, "least_side", 1))
+        self.predictor.class_maps([np.zeros((side, side, 3), np.uint8)])
         if self._told:
             raise InputError(self._told[0])
 
@@ -156,7 +164,8 @@ class Batcher:
         return RefusedRequest(HTTPStatus.TOO_MANY_REQUESTS, f"the queue is full: {reason}; try again later", wait)
 
     async def segment(self, image: Uint8Array, with_confidence: bool) -> Segmented:
-        """Return the class map of `image` (H, W, 3), and its confidence where asked for."""
+        """Return the class map of `image` (H, W, 3), and its confidence where asked for and the network has it."""
+        with_confidence = with_confidence and self.has_confidence
         height, width = image.shape[:2]
         needed = 4 * height * width * self.predictor.labels.num_classes
         if (with_confidence or self.predictor.settings.crf is not None) and needed > MAX_PROBABILITY_BYTES:
@@ -204,7 +213,9 @@ class Batcher:
         except InputError as error:
             if len(images) > 1:
                 return [self._compute([image], first)[0] for image in images]
-            return [RefusedRequest.of(error)]
+            path = getattr(self.predictor.backend, "path", None)  # of an exported file, which is nobody's business
+            message = str(error) if path is None else str(error).replace(str(path), "the network")
+            return [error if isinstance(error, RefusedRequest) else RefusedRequest.of(InputError(message))]
         except Exception as error:
             return [error] * len(images)
         return [*found]

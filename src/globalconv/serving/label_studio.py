@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI, Request
 
-from globalconv.arrays import Uint8Array
+from globalconv.arrays import BoolArray, Uint8Array
 from globalconv.errors import InputError, print_line
 from globalconv.serving.batching import Segmented
 from globalconv.serving.brush_rle import encode_brush
@@ -113,17 +113,19 @@ class Proposals:
             return RefusedRequest.of(error)
 
     def _prediction(self, segmented: Segmented) -> dict[str, Any]:
-        """Return the regions of an image, one for each class with a label, and the mean confidence of its pixels."""
-        assert segmented.confidence is not None
+        """Return the regions of an image, one for each class with a label, and the mean confidence of its pixels.
+
+        Without probabilities there are no scores.
+        """
         regions = [
             self._region(label, segmented.class_map == index, segmented.confidence)
             for index, label in self.config.labels.items()
             if (segmented.class_map == index).any()
         ]
-        score = round(float(segmented.confidence.mean()) / 255, 4)
-        return {"result": regions, "score": score, "model_version": self.version}
+        whole = np.ones(segmented.class_map.shape, bool)
+        return {"result": regions, **_score(segmented.confidence, whole), "model_version": self.version}
 
-    def _region(self, label: str, mask_HW: Any, confidence_HW: Uint8Array) -> dict[str, Any]:
+    def _region(self, label: str, mask_HW: BoolArray, confidence_HW: Uint8Array | None) -> dict[str, Any]:
         height, width = mask_HW.shape
         return {
             "id": uuid.uuid4().hex[:10],
@@ -133,6 +135,13 @@ class Proposals:
             "original_width": width,
             "original_height": height,
             "image_rotation": 0,
-            "score": round(float(np.mean(confidence_HW[mask_HW])) / 255, 4),
+            **_score(confidence_HW, mask_HW),
             "value": {"format": "rle", "rle": encode_brush(mask_HW), "brushlabels": [label]},
         }
+
+
+def _score(confidence_HW: Uint8Array | None, mask_HW: BoolArray) -> dict[str, float]:
+    """Return the mean confidence of some pixels as a field, or no field where it is not known."""
+    if confidence_HW is None:
+        return {}
+    return {"score": round(float(confidence_HW[mask_HW].mean()) / 255, 4)}

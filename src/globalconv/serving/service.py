@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import PurePosixPath
 from typing import Any
@@ -50,7 +51,8 @@ class Service:
             "precision": predictor.precision,
             "classes": list(labels.class_names),
             "palette": [list(colour) for colour in labels.palette],
-            "geometry": predictor.geometry.to_json(),
+            "geometry": (self.batcher.exported or predictor).geometry.to_json(),
+            "confidence": self.batcher.has_confidence,
             "inference": predictor.settings.changes(),
             "limits": {
                 "max_bytes": self.settings.max_bytes,
@@ -62,6 +64,9 @@ class Service:
 
     async def answer(self, upload: ImageBytes, output: Output, legend: bool) -> tuple[bytes, str]:
         """Return the answer for one image, which holds a place, and its media type."""
+        if output == "confidence" and not self.batcher.has_confidence:
+            message = "`output` confidence: this network was exported without probabilities; ask for another output"
+            raise RefusedRequest(HTTPStatus.BAD_REQUEST, message)
         segmented = await self.uploads.segment(upload, output in NEEDS_CONFIDENCE)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
