@@ -28,7 +28,7 @@ MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
 
 
 def facts(classes: list[ClassScore], publication: Publication | None = None, **fields: Any) -> CardFacts:
-    scores = CardScores(0.5, classes, "val", "float32", 20, (0.4, 0.6), 0.75, made_for_card=True)
+    scores = CardScores(0.5, classes, "val", "float32", 20, (0.4, 0.6), 0.75, by_image=True)
     given_fields: dict[str, Any] = {
         "described": "GCN", "custom_class": "", "class_names": [score.name for score in classes],
         "backbone": "resnet18", "dataset_name": "CamVid", "network": [("form", "GCN")],
@@ -157,7 +157,7 @@ def test_what_is_no_score_is_none(miou: object) -> None:
 def test_limits_say_what_was_not_tested() -> None:
     run = PublicRun(info={"val_split": "val"}, dataset={"data": "/x/y/CamVid"}, settings={"seed": 3})
     classes = [ClassScore("car", 0.3, (0.2, 0.4)), ClassScore("bus", 0.9), ClassScore("tram")]
-    scores = CardScores(0.6, classes, "val", "float32", 20, made_for_card=True)
+    scores = CardScores(0.6, classes, "val", "float32", 20, by_image=True)
     text = " ".join(limits_of(run, scores))
     assert "val of CamVid, 20 images" in text
     assert "best score on this very split" in text
@@ -165,7 +165,7 @@ def test_limits_say_what_was_not_tested() -> None:
     assert "Weak classes, of IoU below 0.5: car (0.300)." in text
     assert "gets it: tram." in text
     assert "too few for an interval: bus." in text
-    other = CardScores(0.6, classes, "test", "float32", 20, made_for_card=True)
+    other = CardScores(0.6, classes, "test", "float32", 20, by_image=True)
     assert "best score" not in " ".join(limits_of(run, other)), "a split that had no say is a test"
     assert "Nothing is known about how well it does" in limits_of(run, None)[0]
 

@@ -1,13 +1,17 @@
 """`card`: what a run's folder gives, with intervals where data are given, and nothing private in it."""
 
+import dataclasses
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 from helpers.private import SECRETS, USER, belong_to_user, private_run
-from helpers.training import write_blobs
+from helpers.training import small_recipe, write_blobs
 from PIL import Image
 
 from globalconv.cli.main import main
@@ -27,7 +31,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_a_card_says_what_the_training_logged(trained: Path) -> None:
+def test_a_card_says_what_the_training_found(trained: Path) -> None:
     text = card(trained / "run")
     values = yaml.safe_load(text.split("---\n")[1])
     miou = load_weights(trained / "run").info["miou"]
@@ -41,8 +45,47 @@ def test_a_card_says_what_the_training_logged(trained: Path) -> None:
         "test_resnet",
     ):
         assert words in text
-    assert "no intervals" in text
+    assert "There is none for a class in fewer than 8 images." in text
     assert text == card(trained / "run"), "equal runs have equal cards"
+
+
+def test_a_training_keeps_its_scores_with_intervals(many: Path, tmp_path: Path) -> None:
+    import globalconv
+
+    run = globalconv.train(dataclasses.replace(small_recipe(), steps=3), many, tmp_path / "run")
+    kept = card(run)
+    again = card(run, scoring=CardScoring(many, device="cpu"))
+    assert kept == again, "the same network on the same images"
+    assert "(95 %: " in kept
+    model = load_weights(run)
+    save_weights(run, model.network, model.labels, {**model.info, "step": 1})
+    assert "(95 %: " not in card(run), "they are not of another network"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values.update(miou=7),
+        lambda values: values.update(interval=["a", 1]),
+        lambda values: values["classes"].pop(),
+        lambda values: values["classes"][0].pop("iou"),
+        lambda values: values.pop("digest"),
+        lambda values: values.update(classes=3),
+    ],
+)
+def test_damaged_scores_are_refused(change: Callable[[dict[str, Any]], object], trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "run", tmp_path / "run")
+    values = json.loads((tmp_path / "run" / "scores.json").read_text())
+    change(values)
+    (tmp_path / "run" / "scores.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match=r"scores\.json: damaged"):
+        card(tmp_path / "run")
+
+
+def test_without_kept_scores_the_log_is_taken_and_has_no_intervals(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "run", tmp_path / "run")
+    (tmp_path / "run" / "scores.json").unlink()
+    assert "They have no intervals" in card(tmp_path / "run")
 
 
 def test_a_folder_of_weights_alone_has_a_card_with_less(trained: Path, tmp_path: Path) -> None:

@@ -5,18 +5,17 @@ Everything is plain text without anything private; the template escapes it.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from globalconv.cards.card_limits import limits_of
-from globalconv.cards.card_scores import CardScores, logged_scores, scores_of
+from globalconv.cards.card_scores import CardScores, logged_scores
 from globalconv.cards.public_run import PublicRun, check_class_names
 from globalconv.cost.count import network_cost
 from globalconv.errors import InputError, InputWarning
 from globalconv.hub.address import parse_address
 from globalconv.infer.predictor import Predictor
 from globalconv.model.wrapped import custom_class
-from globalconv.reports.findings import Result
 from globalconv.reports.history import History
 from globalconv.reports.sentences import describe_network
 from globalconv.runtime.progress import duration
@@ -76,20 +75,18 @@ def gather_facts(
     publication: Publication,
     predictor: Predictor,
     history: History,
-    result: Result | None = None,
-    split: str = "val",
+    scores: CardScores | None = None,
 ) -> CardFacts:
-    """Return the facts of a network that was loaded, of its `history`, and of the `result` of scoring it on `split`.
+    """Return the facts of a network that was loaded, of its `history`, and its `scores`, by default those in its log.
 
     `InputError` for a class that is named like a path.
     """
     start: dict[str, Any] = next(reversed(history.events_of("start")), {})
     run = PublicRun(info=predictor.info, dataset=history.dataset, settings=history.settings, start=start)
     told = check_class_names(predictor.labels, run.names)
-    if result is None:
-        scores = logged_scores(predictor.info, history, predictor.labels, run.text("info", "val_split") or "val")
-    else:
-        scores = scores_of(result, run.public(split))
+    if scores is None:
+        scores = logged_scores(predictor.info, history, predictor.labels, str(predictor.info.get("val_split") or "val"))
+    scores = None if scores is None else replace(scores, split=run.public(scores.split))
     settings = getattr(predictor.network, "settings", {})
     custom = custom_class(predictor.network) or ""
     # The recipe's model settings describe another network than one that the author's own code built.

@@ -22,7 +22,7 @@ def limits_of(run: PublicRun, scores: CardScores | None) -> list[str]:
             f"Scored on one split of one data set ({split}).",
             "Nothing is known about images of another kind, camera, place, season or light.",
         ]
-        if not scores.made_for_card or scores.split in (run.text("info", "val_split"), ""):
+        if not scores.by_image or scores.split in (run.text("info", "val_split"), ""):
             sentences.append(
                 "The step that was kept is the one with the best score on this very split, so the score is a little too"
                 " good: that of a test split was not measured."
@@ -56,7 +56,7 @@ def _about_classes(scores: CardScores) -> list[str]:
     if weak:
         names = _listed([f"{score.name} ({score.iou:.3f})" for score in weak])
         sentences.append(f"Weak classes, of IoU below {WEAK:g}: {names}.")
-    if scores.made_for_card and (few := [score.name for score in known if score.interval is None]):
+    if scores.by_image and (few := [score.name for score in known if score.interval is None]):
         sentences.append(f"In fewer than {MIN_IMAGES} images, too few for an interval: {_listed(few)}.")
     return sentences
 

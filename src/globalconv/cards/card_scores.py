@@ -1,4 +1,4 @@
-"""The scores on a card: with intervals where images were scored for it, else those that the training logged."""
+"""The scores on a card: with intervals where images were scored one by one, else those that the training logged."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -31,8 +31,8 @@ class CardScores:
     images: int | None = None
     interval: Interval | None = None
     pixel_accuracy: float | None = None
-    made_for_card: bool = False
-    """Whether images were scored for the card; otherwise these are the numbers that the training logged."""
+    by_image: bool = False
+    """Whether images were scored one by one, as intervals need it; otherwise these are numbers of a training's log."""
 
 
 def scores_of(result: Result, split: str) -> CardScores:
@@ -49,7 +49,7 @@ def scores_of(result: Result, split: str) -> CardScores:
         images=score.images,
         interval=miou_interval(result.hits_NK, result.unions_NK),
         pixel_accuracy=score.matrix.pixel_accuracy(),
-        made_for_card=True,
+        by_image=True,
     )
 
 

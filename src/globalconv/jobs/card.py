@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from globalconv.cards.card_facts import CardFacts, Publication, gather_facts
+from globalconv.cards.card_scores import scores_of
 from globalconv.cards.examples import write_examples
+from globalconv.cards.kept_scores import kept_scores
 from globalconv.cards.model_card import render_card
 from globalconv.cards.privacy import private_names, public_name
 from globalconv.data.images import pixel_limit
@@ -30,7 +32,7 @@ MARK = "This card was written by globalconv"
 
 @dataclass(frozen=True)
 class CardScoring:
-    """What to score for a card, which has intervals and images then; by default it says what the training logged.
+    """What to score for a card, which has intervals and images then; by default it says what the training found.
 
     The data are `data`, or, where `layout` is "scenes", the built-in scenes.
     """
@@ -62,7 +64,7 @@ def card(
     """Return the model card of `run` (a run folder, or a folder with weights), and write it to `out`, a .md file.
 
     With `scoring` of some data the scores have intervals of 95 %, class by class, and overlay images where it asks for
-    them, which are written to `images/` beside `out`; without, the card says what the training logged. `license` is the
+    them, which are written to `images/` beside `out`; without, the card says what the training found. `license` is the
     hub's identifier of a licence; None: the card says that none is stated. `repository` is where the network lies on
     the hub, USER/NAME. `network` is needed where the training was given one. No path of this machine, and no name of it
     or of its user, is in the card.
@@ -105,7 +107,7 @@ def card_facts(
     predictor = load(run, scoring.device, "float32", network=network)
     history = read_history(run, predictor.info.get("recipe"))
     if not scoring.asked_for:
-        facts = gather_facts(publication, predictor, history)
+        facts = gather_facts(publication, predictor, history, kept_scores(run, predictor.labels))
     else:
         facts = _scored_facts(run, publication, predictor, scoring, images_to)
     for warning in facts.told:
@@ -129,7 +131,7 @@ def _scored_facts(
             assert images_to is not None
             publication = replace(publication, images=write_examples(images_to, source, result))
     split = scoring.split or str(predictor.info.get("recipe", {}).get("data", {}).get("val_split", "val"))
-    return gather_facts(publication, predictor, subject.history, result, split)
+    return gather_facts(publication, predictor, subject.history, scores_of(result, split))
 
 
 def check_card(path: Path) -> None:

@@ -79,7 +79,7 @@ def _report_network(
         name = ", ".join([name, *(f"{option} {value}" for option, value in changes.items())])
         options = {**reported.history.settings, **flatten({"inference": changes})}
         reported = replace(reported, name=name, history=replace(reported.history, settings=options))
-    return write_report(page, [reported], source, regions)[0]
+    return write_report(page, [reported], source, regions)[0].score
 
 
 def evaluate_predictions(
@@ -110,7 +110,7 @@ def evaluate_predictions(
             from globalconv.reports.run_report import write_report
 
             reported = Subject(folder.resolve().name, class_maps, History())
-            return write_report(Path(report), [reported], source, regions)[0]
+            return write_report(Path(report), [reported], source, regions)[0].score
         with Progress("evaluated", len(source), "images") as progress:
             return score_predictions(class_maps, source, _show_miou(progress), regions=regions)
 

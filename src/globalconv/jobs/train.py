@@ -6,6 +6,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from globalconv.cards.card_scores import scores_of
+from globalconv.cards.kept_scores import keep_scores
 from globalconv.data.roots import Data, as_root
 from globalconv.errors import InputError, StoppedError, print_line
 from globalconv.infer.predictor import load
@@ -88,9 +90,11 @@ def train(
 
 
 def _report_training(out: Path, session: Session) -> None:
-    """Write `report.html` about the best network, on the data and in the precision of its training."""
+    """Write `report.html` about the best network, on the data and in the precision of its training; keep its scores."""
     assert isinstance(session.task, Segmentation)
     module = copy.deepcopy(unwrap(session.network)) if custom_class(session.network) else None
     predictor = load(out, str(session.numerics.device), session.numerics.precision, network=module)
     source = session.task.val_source
-    write_report(out / "report.html", [network_subject(out.resolve().name, predictor, source, out)], source)
+    subject = network_subject(out.resolve().name, predictor, source, out)
+    result = write_report(out / "report.html", [subject], source)[0]
+    keep_scores(out, scores_of(result, session.task.settings.val_split))

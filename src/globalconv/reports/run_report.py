@@ -12,7 +12,6 @@ from globalconv.errors import InputError
 from globalconv.evaluation.bootstrap import difference_interval, miou_interval
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.evaluation.regions import REGIONS, RegionSettings
-from globalconv.evaluation.score import Score
 from globalconv.reports import sections
 from globalconv.reports.findings import Findings, Result, Subject, gather
 from globalconv.reports.next_steps import OUTLINE, Evidence, RunComparison, advise, advise_on_comparison, untried
@@ -47,8 +46,8 @@ def write_report(
     source: Source,
     regions: RegionSettings = REGIONS,
     stages: bool = False,
-) -> list[Score]:
-    """Score `subjects` on `source`, write the page about them to `path` and return the scores, with progress shown.
+) -> list[Result]:
+    """Score `subjects` on `source`, write the page about them to `path` and return the results, with progress shown.
 
     `regions` says what is near a boundary. With `stages` the subjects are no rivals: each began where the one before
     ended.
@@ -61,7 +60,7 @@ def write_report(
 
         findings = gather(subjects, source, on_image, regions)
         write_page(path, render_report(findings, stages))
-    return [result.score for result in findings.results]
+    return findings.results
 
 
 def render_report(findings: Findings, stages: bool = False) -> str:
