@@ -1,7 +1,7 @@
 """Settings of the server: what one request may ask of it, and how many may wait."""
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from globalconv.errors import InputError
 
@@ -30,17 +30,25 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         for origin in self.allow_origin:
-            parts = urlsplit(origin)
-            is_origin = (
-                parts.scheme in ("http", "https") and parts.netloc and f"{parts.scheme}://{parts.netloc}" == origin
-            )
+            parts = _split(origin)
+            is_origin = parts is not None and f"{parts.scheme}://{parts.netloc}" == origin
             if origin != "*" and not is_origin:
                 raise InputError(
                     f"`allow_origin` {origin}: give scheme and host alone, such as https://example.org, or *"
                 )
         if self.label_studio_url is not None:
-            address = urlsplit(self.label_studio_url)
-            if address.scheme not in ("http", "https") or not address.hostname or address.query or address.fragment:
+            address = _split(self.label_studio_url)
+            if address is None or address.query or address.fragment or "@" in address.netloc:
                 raise InputError(
                     f"`label_studio_url` {self.label_studio_url}: give its address, such as http://localhost:8080"
                 )
+
+
+def _split(address: str) -> SplitResult | None:
+    """Return the parts of an address of HTTP; None where it is no such address."""
+    try:
+        parts = urlsplit(address)
+        is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # half an address of IPv6, a port that is no number
+        return None
+    return parts if is_http else None
