@@ -1,8 +1,6 @@
 """`globalconv push`: a network onto the hub, with its model card."""
 
 import tempfile
-import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,12 +47,10 @@ def push(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         model = load_weights(run, network)
-        files, told = write_public_files(model, folder)
-        for warning in told:
-            warnings.warn(warning, stacklevel=2)
+        files = write_public_files(model, folder)
         # Before images are scored, which takes a while.
         opened = open_repository(address, private, lambda names: MODEL_FILE in names)
-        facts = replace(card_facts(run, publication, scoring, folder, network), told=[])
+        facts = card_facts(run, publication, scoring, folder, network)
         write_text(folder / CARD_FILE, render_card(facts))
         files[CARD_FILE] = folder / CARD_FILE
         files |= {name: folder / name for name in facts.publication.images}
