@@ -12,11 +12,13 @@ from http import HTTPStatus
 from typing import Any
 
 import numpy as np
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 
 from globalconv.arrays import BoolArray, Uint8Array
 from globalconv.errors import InputError, print_line
+from globalconv.serving.answers import JSON
 from globalconv.serving.batching import Segmented
+from globalconv.serving.boundary import unless_gone
 from globalconv.serving.brush_rle import encode_brush
 from globalconv.serving.label_config import LabelConfig, read_config
 from globalconv.serving.refusals import RefusedRequest
@@ -54,13 +56,15 @@ def add_label_studio(app: FastAPI, service: Service) -> None:
     async def versions() -> dict[str, list[str]]:
         return {"versions": [version]}
 
-    @app.post("/predict", summary="Label Studio: brush labels for the images of tasks")
-    async def predict(request: Request) -> dict[str, Any]:
+    @app.post("/predict", summary="Label Studio: brush labels for the images of tasks", response_class=Response)
+    async def predict(request: Request) -> Response:
         service.batcher.check_room()
+        run, workers = asyncio.get_running_loop().run_in_executor, service.uploads.workers
         async with service.uploads.body(request, HELD_BODIES * settings.max_bytes) as content:
-            tasks, config = read_tasks(content, service.predictor.class_names)
-            results = await Proposals(service, images, config, version).of(tasks)
-        return {"results": results, "model_version": version}
+            tasks, config = await run(workers, read_tasks, content, service.predictor.class_names)
+            results = await unless_gone(request, Proposals(service, images, config, version).of(tasks))
+            answer = await run(workers, json.dumps, {"results": results, "model_version": version})
+        return Response(answer, media_type=JSON)
 
 
 def read_tasks(content: bytes, class_names: Sequence[str]) -> tuple[list[dict[str, Any]], LabelConfig]:

@@ -85,18 +85,22 @@ class Service:
                 return RefusedRequest.of(error)
 
         found = await asyncio.gather(*map(one, files))
-        if output in ("rle", "all"):
-            listed = [
-                {"name": upload.name, "problem": each.to_json()}
-                if isinstance(each, RefusedRequest)
-                else {"name": upload.name, **json.loads(each[0])}
-                for upload, each in zip(files, found, strict=True)
-            ]
-            return json.dumps({"images": listed}).encode(), JSON
-        return _zip(files, found), ZIP
+        pack = _list if output in ("rle", "all") else _zip
+        return await asyncio.get_running_loop().run_in_executor(self.uploads.workers, pack, files, found)
 
 
-def _zip(files: list[ImageBytes], found: list[tuple[bytes, str] | RefusedRequest]) -> bytes:
+def _list(files: list[ImageBytes], found: list[tuple[bytes, str] | RefusedRequest]) -> tuple[bytes, str]:
+    """Return the answers, which are JSON, as one document."""
+    listed = [
+        {"name": upload.name, "problem": each.to_json()}
+        if isinstance(each, RefusedRequest)
+        else {"name": upload.name, **json.loads(each[0])}
+        for upload, each in zip(files, found, strict=True)
+    ]
+    return json.dumps({"images": listed}).encode(), JSON
+
+
+def _zip(files: list[ImageBytes], found: list[tuple[bytes, str] | RefusedRequest]) -> tuple[bytes, str]:
     """Return the answers as a ZIP: NUMBER-NAME.png, and answers.json, which says which is of which image."""
     listed: list[dict[str, Any]] = []
     archive = io.BytesIO()
@@ -110,4 +114,4 @@ def _zip(files: list[ImageBytes], found: list[tuple[bytes, str] | RefusedRequest
             packed.writestr(name, each[0])
             listed.append({"name": upload.name, "file": name})
         packed.writestr("answers.json", json.dumps({"images": listed}, indent=2))
-    return archive.getvalue()
+    return archive.getvalue(), ZIP
