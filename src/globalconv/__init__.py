@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from globalconv.jobs.card import card
     from globalconv.jobs.crf_search import crf_search
     from globalconv.jobs.evaluate import evaluate
+    from globalconv.jobs.export import export
     from globalconv.jobs.predict import predict
     from globalconv.jobs.pretrain import pretrain
     from globalconv.jobs.push import push
@@ -50,6 +51,7 @@ __all__ = [
     "card",
     "push",
     "predict",
+    "export",
     "crf_search",
     "submit",
     "theoretical_receptive_field",
@@ -80,6 +82,7 @@ _HOMES = {
     "card": "jobs.card",
     "push": "jobs.push",
     "predict": "jobs.predict",
+    "export": "jobs.export",
     "crf_search": "jobs.crf_search",
     "submit": "jobs.submit",
     "theoretical_receptive_field": "receptive_field.theoretical",

@@ -58,6 +58,8 @@ class Model:
     info: dict[str, Any]
     folder: Path
     geometry: Geometry = AS_THEY_ARE
+    digest: str = ""
+    """Of description and tensors as they were saved; empty where the file has none."""
 
 
 def save_weights(
@@ -113,7 +115,14 @@ def load_weights(path: Path, module: nn.Module | None = None) -> Model:
         hashing = pool.submit(files.digest, files.order) if files.order else None  # while the network is built
         network = _build(files, module)
         files.fill(network, hashing=hashing)
-    return Model(network.eval(), files.labels, dict(files.description["info"]), files.folder, files.geometry)
+    return Model(
+        network.eval(),
+        files.labels,
+        dict(files.description["info"]),
+        files.folder,
+        files.geometry,
+        (files.signed or {}).get("digest", ""),
+    )
 
 
 def weights_folder(path: Path) -> Path:

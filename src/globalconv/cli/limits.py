@@ -42,6 +42,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "occluder": (1, 2**15),
     "max_pixels": (1, 2**40),
     "white_level": (1e-30, 1e30),
+    "max_drop": (0, 100),
     "width": (0, 100),
     # serving
     "port": (0, 65_535),

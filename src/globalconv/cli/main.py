@@ -39,6 +39,7 @@ VERBS = {
     "card": "write the model card of a run: data, scores with intervals, settings, licence, limits, how to use it",
     "push": "publish a network on the hub, with its model card; hf://USER/NAME names it then",
     "predict": "segment images: class map and overlay of each, at its own size",
+    "export": "write a trained network as a file of ONNX, OpenVINO or torch.export, and prove that it agrees",
     "serve": "answer requests over HTTP with a trained network, and show a page to try it in a browser",
     "submit": "predict a test split and pack it as the servers of PASCAL VOC and Cityscapes take it",
     "cost": "say what a network costs, block by block, or compare kernel sizes and heads: weights, work, memory, time",

@@ -26,6 +26,7 @@ from globalconv.geometry import AS_THEY_ARE, STRIDE, Geometry
 from globalconv.hub.address import shown_path
 from globalconv.infer.array_scores import as_float32, as_numpy, best_classes, softmax
 from globalconv.infer.backend import Backend
+from globalconv.infer.exported import FORMATS, open_backend
 from globalconv.infer.inference_settings import AUTO_TILE, PLAIN, WHOLE_PIXELS, InferenceSettings, check_settings
 from globalconv.infer.prediction import Prediction
 from globalconv.infer.tiles import Pixels, place_tiles, predict_tiles
@@ -70,7 +71,8 @@ def load(
     settings: InferenceSettings = PLAIN,
     network: "nn.Module | None" = None,
 ) -> "Predictor":
-    """Return a predictor with the network saved in `path` (a run folder, one with weights and model.json, or hf://USER/NAME).
+    """Return a predictor with the network saved in `path`: a run folder, one with weights and model.json,
+    hf://USER/NAME, or a file of `globalconv export` (.onnx, .xml or .pt2), which needs no torch.
 
     `network` is needed where the training was given one: another one of the same class, which takes the weights.
 
@@ -82,7 +84,18 @@ def load(
     if not isinstance(optimise, bool):
         raise InputError(f"optimise={optimise!r}: give True or False")
     folder = as_path("path", path)
-    # What is no folder of weights, such as an exported file, goes to its own reader here, before torch is imported.
+    if folder.suffix.lower() in FORMATS and not folder.is_dir():
+        if network is not None:
+            raise InputError(f"{folder}: says itself what its network is; leave out network=")
+        backend = open_backend(folder, device, precision)
+        metadata = backend.metadata
+        if isinstance(settings.tile, int) and settings.tile < max(metadata.geometry.pad_to or (0,)):
+            rows, columns = metadata.geometry.pad_to or (0, 0)
+            raise InputError(
+                f"`tile` {settings.tile}: {folder} pads all it sees to {columns}x{rows} pixels, as its training did;"
+                " give tiles of that size at least"
+            )
+        return Predictor(backend, metadata.labels, info=metadata.info, settings=settings)
     with needing_train(shown_path(folder)):
         import torch
 

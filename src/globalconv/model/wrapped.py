@@ -35,7 +35,7 @@ class WrappedNetwork(ImageNetwork):
         height, width = images_N3HW.shape[-2:]
         images_N3PQ = self.normalise_and_pad(images_N3HW)
         output = self.module(images_N3PQ)
-        expected = (len(images_N3PQ), self.settings["num_classes"], *images_N3PQ.shape[-2:])
+        expected = (images_N3PQ.shape[0], self.settings["num_classes"], *images_N3PQ.shape[-2:])
         if not isinstance(output, Tensor) or output.shape != expected:
             answer = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise InputError(
