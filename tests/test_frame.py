@@ -72,7 +72,8 @@ def test_every_import_is_declared() -> None:
     found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     found |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
     foreign = {name.split(".")[0] for name in found} - set(sys.stdlib_module_names) - {"globalconv"}
-    assert distributions(foreign) == required("train", "coco", "tiff", "serve")
+    unseen = {"onnxscript"}  # what torch's own exporter needs
+    assert distributions(foreign) == required("export", "coco", "tiff", "serve") - unseen
 
 
 def distributions(modules: Iterable[str]) -> set[str]:

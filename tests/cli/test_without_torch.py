@@ -27,6 +27,7 @@ def commands(data: Path, out: Path) -> dict[str, list[object]]:
         "report": [data],
         "card": [data],
         "push": [data, "somebody/name"],
+        "export": [data, "--out", out / "a.onnx"],
         "predict": [data, data, "--out", out],
         "serve": [data],
         "submit": ["voc", data, "--data", data, "--out", out],
