@@ -260,6 +260,11 @@ def _read_files(path: Path) -> _SavedFiles:
     """Read a model's tensors and the description that was saved with them; `InputError` names the file at fault."""
     folder = weights_folder(path)
     weights_file, model_file = folder / WEIGHTS_FILE, folder / MODEL_FILE
+    if folder.is_file():
+        raise InputError(
+            f"{folder}: is a file, and the weights of a network are wanted; give the run folder that it was exported"
+            f" from, or a folder with {WEIGHTS_FILE} and {MODEL_FILE}"
+        )
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give a run folder, or one with {WEIGHTS_FILE} and {MODEL_FILE}")
     if (folder / BACKBONE_FILE).is_file() and not model_file.is_file():

@@ -165,6 +165,21 @@ def test_a_drop_beyond_the_bound_is_refused_and_names_images(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("verb", ["card", "cost", "push", "train", "vrf"])
+def test_verbs_that_look_into_a_network_refuse_a_file(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    file, image = str(home / "net.onnx"), str(next((home / "data" / "val" / "images").iterdir()))
+    arguments = {
+        "card": [file], "cost": [file], "push": [file, "user/name"], "vrf": [file, image, "--at", "3,3"],
+        "train": ["scenes", "--init-from", file, "--out", str(tmp_path / "run")],
+    }[verb]  # fmt: skip
+    assert main([verb, *arguments]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert "net.onnx: is a" in lines[-1]
+    assert "the run" in lines[-1]
+
+
 def flip_byte(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1

@@ -113,6 +113,16 @@ def load(
     )  # fmt: skip
 
 
+def load_network(
+    path: str | Path, device: str = "auto", precision: str = "auto", network: "nn.Module | None" = None
+) -> "Predictor":
+    """Return a predictor as `load` does, whose network can be looked into: `InputError` for an exported file."""
+    predictor = load(path, device, precision, network=network)
+    if predictor.network is None:
+        raise InputError(f"{path}: is an exported file, whose layers are not known; give the run that it was made from")
+    return predictor
+
+
 class Predictor:
     """Turns images into class maps with one network.
 

@@ -16,7 +16,7 @@ from globalconv.data.roots import Data
 from globalconv.errors import InputError
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.hub.address import is_address, parse_address
-from globalconv.infer.predictor import Predictor, load
+from globalconv.infer.predictor import Predictor, load_network
 from globalconv.jobs.evaluate import open_scored
 from globalconv.reports.findings import gather, network_subject
 from globalconv.reports.history import read_history
@@ -104,7 +104,7 @@ def card_facts(
     network: "nn.Module | None" = None,
 ) -> CardFacts:
     """Return the facts for a card of `run`; write images, where they are asked for, to the folder `images_to`."""
-    predictor = load(run, scoring.device, "float32", network=network)
+    predictor = load_network(run, scoring.device, "float32", network)
     history = read_history(run, predictor.info.get("recipe"))
     if not scoring.asked_for:
         facts = gather_facts(publication, predictor, history, kept_scores(run, predictor.labels))

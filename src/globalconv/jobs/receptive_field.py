@@ -11,7 +11,7 @@ import torch
 from globalconv.data.images import open_image, read_image
 from globalconv.data.roots import Data
 from globalconv.errors import InputError
-from globalconv.infer.predictor import load
+from globalconv.infer.predictor import load_network
 from globalconv.jobs.evaluate import open_split
 from globalconv.model.network import GlobalConvNet, ImageNetwork
 from globalconv.receptive_field.advice import KernelAdvice, measure_network, measure_objects, sample_images
@@ -78,7 +78,7 @@ def draw_fields(
             mask = np.asarray(stored if stored.mode in ("L", "P", "1") else stored.convert("RGB"))
     folders = [Path(folder) for folder in weights]
     predictors = {
-        name: load(folder, device, "float32") for name, folder in zip(run_names(folders), folders, strict=True)
+        name: load_network(folder, device, "float32") for name, folder in zip(run_names(folders), folders, strict=True)
     }
     first = next(iter(predictors.values()))
     pixels = read_image(Path(image), first.image_format_for([(Path(image).name, Path(image))]))
