@@ -124,6 +124,21 @@ def test_setup_without_a_usable_python_says_so_in_one_line(tmp_path: Path) -> No
     assert all(other.startswith("make: ***") for other in rest), rest
 
 
+def test_the_container_is_built_of_what_there_is() -> None:
+    """Its extras and the files that it copies exist, and nothing keeps them from the build."""
+    text, kept = (ROOT / "Dockerfile").read_text(), (ROOT / ".dockerignore").read_text().splitlines()
+    extras = re.search(r"/source\[([a-z,]+)\]", text)
+    assert extras is not None
+    assert set(extras[1].split(",")) <= EXTRAS.keys()
+    assert "train" not in extras[1]
+    copied = [name for line in text.splitlines() if line.startswith("COPY ") and "--from" not in line
+              for name in line.split()[1:-1]]  # fmt: skip
+    assert copied
+    for name in copied:
+        assert (ROOT / name).exists()
+        assert f"!{name}" in kept
+
+
 def test_scripts_that_make_names_exist() -> None:
     scripts = re.findall(r"benchmarks/\w+\.py", (ROOT / "Makefile").read_text())
     assert scripts

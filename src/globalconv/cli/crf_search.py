@@ -20,7 +20,7 @@ class CrfSearchOptions:
     """Options of `globalconv crf-search`."""
 
     weights: tyro.conf.Positional[Path]
-    """Run folder, folder with weights.safetensors and model.json, or hf://USER/NAME (docs/hub.md)."""
+    """Run folder, folder with weights.safetensors and model.json, hf://USER/NAME, or a file of `globalconv export`."""
     out: Path
     """Folder to make for crf.json and the trials (with --resume: to go on with)."""
     data: DataOption = ()

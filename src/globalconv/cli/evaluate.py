@@ -22,7 +22,7 @@ class EvaluateOptions:
     """Options of `globalconv evaluate`."""
 
     weights: tyro.conf.Positional[Path | None] = None
-    """Run folder, folder with weights.safetensors and model.json, or hf://USER/NAME (docs/hub.md)."""
+    """Run folder, folder with weights.safetensors and model.json, hf://USER/NAME, or a file of `globalconv export`."""
     predictions: Path | None = None
     """Score a folder of class maps (palette or index PNGs named like the images) instead of a network."""
     data: DataOption = ()

@@ -19,7 +19,7 @@ class PredictOptions:
     """Options of `globalconv predict`."""
 
     weights: tyro.conf.Positional[Path]
-    """Run folder, folder with weights.safetensors and model.json, or hf://USER/NAME (docs/hub.md)."""
+    """Run folder, folder with weights.safetensors and model.json, hf://USER/NAME, or a file of `globalconv export`."""
     images: tyro.conf.Positional[tuple[str, ...]]
     """Image files, folders (with their subfolders) and globs."""
     out: Path

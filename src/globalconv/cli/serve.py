@@ -18,7 +18,7 @@ class ServeOptions:
     """Options of `globalconv serve`."""
 
     weights: tyro.conf.Positional[Path]
-    """Run folder, folder with weights.safetensors and model.json, or hf://USER/NAME (docs/hub.md)."""
+    """Run folder, folder with weights.safetensors and model.json, hf://USER/NAME, or a file of `globalconv export`."""
     host: str = "127.0.0.1"
     """Address to listen at: 127.0.0.1 is this machine alone, 0.0.0.0 all networks."""
     port: int = 8000

@@ -21,7 +21,7 @@ class SubmitOptions:
     benchmark: tyro.conf.Positional[Literal["voc", "cityscapes"]]
     """Whose server."""
     weights: tyro.conf.Positional[Path]
-    """Run folder, folder with weights.safetensors and model.json, or hf://USER/NAME (docs/hub.md)."""
+    """Run folder, folder with weights.safetensors and model.json, hf://USER/NAME, or a file of `globalconv export`."""
     out: Path
     """Archive to write: .tgz, .tar.gz or .tar for voc, .zip for cityscapes. The same call goes on where one stopped."""
     data: DataOption = ()
