@@ -22,6 +22,9 @@ CALIBRATION_IMAGES = 128
 RANKING_IMAGES = 16
 """Validation images on which layers are compared, where some have to go back to float32."""
 
+EXACT = ("Divide", "Div", "Subtract", "Sub")
+"""Operations that normalise pixels, by OpenVINO's names and ONNX's; they are not made int8."""
+
 ClassMaps = Callable[[Uint8Array], Uint8Array]
 """images_NHW3 -> class_maps_NHW."""
 
@@ -83,6 +86,7 @@ def quantise(
             drop_type=nncf.DropType.ABSOLUTE,
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(calibrated),
+            ignored_scope=nncf.IgnoredScope(types=[*EXACT], validate=False),
             advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
                 ranking_subset_size=RANKING_IMAGES
             ),

@@ -253,8 +253,9 @@ def _open_openvino(path: Path, openvino: Any, device: str, precision: str) -> Ex
         raise InputError(f"{path}: is damaged or no OpenVINO file ({one_line(error)}); export it again") from error
     metadata = _metadata(path, text)
     computed = "bfloat16" if precision == "bfloat16" and metadata.precision == "float32" else metadata.precision
-    hint = "bf16" if computed == "bfloat16" else "f32"
-    settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads(), "PERFORMANCE_HINT": "LATENCY"}
+    settings = {"INFERENCE_NUM_THREADS": threads(), "PERFORMANCE_HINT": "LATENCY"}
+    if computed != "int8":  # what is not int8 in such a file is computed as the processor does it best
+        settings["INFERENCE_PRECISION_HINT"] = "bf16" if computed == "bfloat16" else "f32"
     compiled: dict[bool, Any] = {}
 
     def run(images_NHW3: Uint8Array, probabilities: bool) -> tuple[Uint8Array, Float32Array | None]:
