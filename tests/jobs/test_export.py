@@ -99,7 +99,7 @@ def test_a_file_says_what_it_is_and_nothing_private(home: Path) -> None:
     assert metadata.labels == LABELS
     assert metadata.digest == json.loads((home / "run" / "model.json").read_text())["digest"]
     assert metadata.network["kernel_size"] == [3, 3, 3, 3]
-    assert dict(metadata.info) == {"recipe": {"data": {"train_split": "train", "val_split": "val", "layout": "folder"}}}
+    assert dict(metadata.info) == {"recipe": {"data": {"layout": "folder", "val_split": "val"}}}
     assert str(home).encode() not in (home / "net.onnx").read_bytes()
 
 
@@ -139,6 +139,14 @@ def test_int8_is_calibrated_on_training_images(home: Path, tmp_path: Path, suffi
 def test_int8_is_refused_where_every_training_image_is_compared_on(home: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no image to calibrate int8 on"):
         export(home / "run", tmp_path / "q.xml", precision="int8", data=home / "data", split="train")
+
+
+@pytest.mark.parametrize(("out", "there"), [("m.onnx", "m.onnx"), ("m.xml", "m.bin")])
+def test_files_of_others_are_not_replaced(home: Path, tmp_path: Path, out: str, there: str) -> None:
+    (tmp_path / there).write_bytes(b"years of work")
+    with pytest.raises(InputError, match=rf"`out` .*{there}: is there"):
+        export(home / "run", tmp_path / out, data=home / "data")
+    assert (tmp_path / there).read_bytes() == b"years of work"
 
 
 class Drifting(nn.Module):

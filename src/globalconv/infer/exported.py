@@ -167,6 +167,11 @@ def open_backend(path: Path, device: str = "auto", precision: str = "auto") -> E
         ) from error
 
 
+def is_exported(path: Path) -> bool:
+    """Return whether `globalconv export` wrote the file, whole or not."""
+    return path.is_file() and METADATA.encode() in path.read_bytes()
+
+
 def seal(path: Path) -> None:
     """Write into an exported file, and for OpenVINO over its weights too, the digest by which damage is found.
 

@@ -17,7 +17,8 @@ from globalconv.exporting.file_formats import require_modules, save_quantised, w
 from globalconv.exporting.parity import ParityImages, ParityReport, compare_predictors
 from globalconv.exporting.program import export_program
 from globalconv.exporting.quantise import quantise
-from globalconv.infer.exported import FILE_PRECISIONS, FORMATS, ExportMetadata, seal
+from globalconv.hub.address import shown_path
+from globalconv.infer.exported import FILE_PRECISIONS, FORMATS, ExportMetadata, is_exported, seal
 from globalconv.infer.predictor import Predictor, load
 from globalconv.jobs.evaluate import open_scored
 from globalconv.reports.history import recorded_data
@@ -28,9 +29,9 @@ from globalconv.weights import load_weights
 if TYPE_CHECKING:
     from torch import nn
 
-INFO = ("images", "held_out", "val_split")
-"""What an exported file keeps of what was noted at the training, beside its data settings: how images are read, what it
-was validated on."""
+INFO, DATA_INFO = ("images", "held_out", "val_split"), ("layout", "val_split")
+"""What an exported file keeps of what was noted at the training, and of its data settings: how images are read, and
+what it was validated on, so that `evaluate` scores it on the same."""
 
 
 def export(
@@ -72,6 +73,9 @@ def export(
         raise InputError(f"`format` {format}, `out` {path}: {known}")
     if precision not in FILE_PRECISIONS:
         raise InputError(f"`precision` {precision}: {suggest(precision, FILE_PRECISIONS)}")
+    for file in (path, path.with_suffix(".bin")) if kind == "openvino" else (path,):
+        if file.exists() and not (path.exists() and is_exported(path)):
+            raise InputError(f"`out` {file}: is there, and globalconv export did not write it; name another file")
     require_modules(kind, precision)
     folder = as_path("weights", weights)
     if folder.suffix.lower() in FORMATS:
@@ -81,14 +85,14 @@ def export(
     root, compared = _images_to_compare(folder, reference, data, split, layout, images)
     if precision == "int8" and not compared.labelled:
         raise InputError("`precision` int8: needs the data of the training to calibrate on; give `data`")
-    print_line(f"exporting {folder}")
+    print_line(f"exporting {shown_path(folder)}")
     program = export_program(model.network, model.geometry, probabilities)
     info = {name: model.info[name] for name in INFO if name in model.info}
     recorded = recorded_settings(model.info)
     metadata = ExportMetadata(
         model.labels, model.geometry, precision, model.digest, model.network.settings,
-        info | {"recipe": {"data": recorded}}, program.least_side, program.any_batch, probabilities,
-        version("globalconv"),
+        info | {"recipe": {"data": {name: recorded[name] for name in DATA_INFO if name in recorded}}},
+        program.least_side, program.any_batch, probabilities, version("globalconv"),
     )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
@@ -116,7 +120,7 @@ def export(
         report = replace(report, bytes=sum(file.stat().st_size for file in files), float32_layers=kept)
         if (reason := report.failure(max_drop)) is not None:
             worst = f" (least alike: {', '.join(report.least_equal)})" if report.least_equal else ""
-            raise InputError(f"{path}: is not kept, it does not agree with {folder}: {reason}{worst}")
+            raise InputError(f"{path}: is not kept, it does not agree with {shown_path(folder)}: {reason}{worst}")
         for file in files:
             os.replace(file, path.parent / file.name)
     write_json(path.with_suffix(".parity.json"), report.to_json())
