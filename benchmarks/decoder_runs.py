@@ -48,9 +48,6 @@ FORMS: dict[str, ModelSettings] = {
     "GCN + BR": BASE,
     "features, no large kernel": replace(BASE, decoder="features", head=("pointwise",)),
     "features, k = 15": replace(BASE, decoder="features", head=("pointwise", "pointwise", "gcn", "gcn")),
-    "features, k = 15, 256 channels": replace(
-        BASE, decoder="features", head=("pointwise", "pointwise", "gcn", "gcn"), head_width=256
-    ),
 }
 PEERS: dict[str, Callable[..., nn.Module]] = {
     "Unet": smp.Unet, "FPN": smp.FPN, "DeepLabV3+": smp.DeepLabV3Plus, "PAN": smp.PAN, "UPerNet": smp.UPerNet,
