@@ -144,7 +144,6 @@ def table_of(part: Literal["voc", "msrc21", "folds"], data: Path | None) -> list
                 "miou of all classes": f"{100 * whole:.1f}",
                 "seeds": len(one.by_seed),
                 "lr": f"{lr:g}" + (", at the end of those tried" if lr in (min(tried), max(tried)) else ""),
-                "minutes": round(float(np.mean([content["minutes"] for content in results])), 1),
                 "machine": results[0]["machine"],
             }
         )
