@@ -120,7 +120,11 @@ def export(
         report = replace(report, bytes=sum(file.stat().st_size for file in files), float32_layers=kept)
         if (reason := report.failure(max_drop)) is not None:
             worst = f" (least alike: {', '.join(report.least_equal)})" if report.least_equal else ""
-            raise InputError(f"{path}: is not kept, it does not agree with {shown_path(folder)}: {reason}{worst}")
+            remedy = "; allow more by `max_drop`, look at more `images`, or export float32"
+            raise InputError(
+                f"{path}: is not kept, it does not agree with {shown_path(folder)}: {reason}{worst}"
+                f"{remedy if precision != 'float32' else '; export it in another `format`'}"
+            )
         for file in files:
             os.replace(file, path.parent / file.name)
     write_json(path.with_suffix(".parity.json"), report.to_json())
