@@ -14,8 +14,10 @@ from helpers.saved_weights import INFO, LABELS, network_of
 from PIL import Image
 from torch import Tensor, nn
 
+from globalconv.arrays import Uint8Array
 from globalconv.cli.main import main
 from globalconv.errors import InputError
+from globalconv.geometry import Geometry
 from globalconv.infer.exported import open_backend
 from globalconv.infer.inference_settings import InferenceSettings
 from globalconv.infer.predictor import load
@@ -258,3 +260,21 @@ def test_a_file_refuses_what_it_cannot_do(home: Path, tmp_path: Path, monkeypatc
         InputError, match=r"needs onnxruntime, which is not installed; pip install 'globalconv\[runtime\]'"
     ):
         load(home / "net.onnx")
+
+
+def test_tiles_that_a_file_would_pad_are_refused(home: Path, tmp_path: Path) -> None:
+    """A run pads whole images as in training and leaves tiles as they are; a file pads all that is smaller."""
+    save_weights(tmp_path / "run", network_of(0, kernel_size=3), LABELS, INFO, Geometry((90, 120), (7, 8, 200)))
+    export(tmp_path / "run", tmp_path / "m.onnx", data=home / "data")
+    tiles, views = InferenceSettings(tile=128, overlap=32), InferenceSettings(scales=(0.5, 1.5), flip=True)
+
+    def both(image: Uint8Array, settings: InferenceSettings) -> list[Any]:
+        paths = (tmp_path / "m.onnx", tmp_path / "run")
+        return [load(path, "cpu", "float32", settings=settings)(image, probabilities=True) for path in paths]
+
+    for size, settings in (((1, 1), tiles), ((40, 50), views), ((91, 300), InferenceSettings()), ((256, 248), tiles)):
+        found, expected = both(noise(*size), settings)
+        assert np.allclose(found.probabilities, expected.probabilities, atol=1e-5), size
+    for size in ((40, 500), (300, 500)):  # the last tiles are smaller than the padding
+        with pytest.raises(InputError, match=r"tile of \d+x\d+: .*m\.onnx pads all it sees to 120x90 pixels"):
+            load(tmp_path / "m.onnx", settings=tiles).class_map(noise(*size))

@@ -59,14 +59,14 @@ class ParityReport:
         if self.precision == "float32":
             if self.equal_pixels < EQUAL_PIXELS:
                 return f"{self.equal_pixels:.4%} of the pixels have the class of the network, at least 99.99 % have to"
-            if (self.largest_difference or 0) > LARGEST_DIFFERENCE:
+            if self.largest_difference is not None and not self.largest_difference <= LARGEST_DIFFERENCE:  # nor is NaN
                 return f"probabilities differ by up to {self.largest_difference:.2g}, at most {LARGEST_DIFFERENCE} may"
             return None
         if self.miou_file is None or self.miou_network is None:
             low = self.equal_pixels < EQUAL_PIXELS_ROUNDED
             return f"{self.equal_pixels:.2%} of the pixels have the class of the network" if low else None
         drop = 100 * (self.miou_network - self.miou_file)
-        return f"mIoU drops by {drop:.2f} points, by `max_drop` {max_drop:g} it may" if drop > max_drop else None
+        return f"mIoU drops by {drop:.2f} points, by `max_drop` {max_drop:g} it may" if not drop <= max_drop else None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -118,7 +118,7 @@ def compare_predictors(
     network: Predictor, file: Predictor, images: ParityImages, probabilities: bool, on_image: Callable[[int], object]
 ) -> ParityReport:
     """Return how far `file` agrees with `network`; both see each image whole. `on_image` gets the number done."""
-    equal: dict[str, float] = {}
+    equal: list[tuple[float, str]] = []
     pixels = same = 0
     largest = 0.0 if probabilities else None
     overlaps: list[list[Any]] = [[], []]
@@ -131,13 +131,13 @@ def compare_predictors(
             class_maps.append(predictor.class_map(image))
             taken.append(time.perf_counter() - start)
         agrees_HW = class_maps[0] == class_maps[1]
-        equal[name] = float(agrees_HW.mean())
+        equal.append((float(agrees_HW.mean()), name))
         pixels, same = pixels + agrees_HW.size, same + int(agrees_HW.sum())
         if largest is not None:
             expected, found = (predictor(image, probabilities=True).probabilities for predictor in (network, file))
             assert expected is not None
             assert found is not None
-            largest = max(largest, float(np.abs(expected - found).max()))
+            largest = float(np.maximum(largest, np.abs(expected - found).max()))  # NaN stays
         if label_map is not None:
             for class_map, total, counts in zip(class_maps, totals, overlaps, strict=True):
                 matrix = ConfusionMatrix(network.labels.num_classes)
@@ -158,7 +158,7 @@ def compare_predictors(
         precision=file.precision,
         equal_pixels=same / pixels,
         largest_difference=largest,
-        least_equal=[name for name in sorted(equal, key=lambda name: equal[name])[:5] if equal[name] < 1],
+        least_equal=[name for share, name in sorted(equal)[:5] if share < 1],
         miou_network=totals[0].miou() if scored else None,
         miou_file=totals[1].miou() if scored else None,
         interval=interval,

@@ -54,7 +54,7 @@ class ExportMetadata:
 
     labels: LabelSpace
     geometry: Geometry
-    """The padding of training, which the file does by itself."""
+    """The padding of training, which the file does by itself to whatever is smaller."""
     precision: str
     digest: str
     """Of the weights that it was made from (`globalconv.weights`)."""
@@ -130,6 +130,12 @@ class ExportedBackend:
             raise InputError(
                 f"image of {width}x{height}: {self.path} takes images of at least {self.metadata.least_side} pixels a"
                 " side; enlarge it, or predict it with the run that the file was exported from"
+            )
+        rows, columns = self.metadata.geometry.pad_to or (0, 0)
+        if height < rows or width < columns:  # whole images come padded, so this is a tile, which a run leaves as it is
+            raise InputError(
+                f"tile of {width}x{height}: {self.path} pads all it sees to {columns}x{rows} pixels, as its training"
+                " did; give a larger `tile`, or predict with the run that the file was exported from"
             )
         images_NHW3 = np.ascontiguousarray(images_NHW3)
         parts = [images_NHW3] if self.metadata.any_batch else [image[None] for image in images_NHW3]

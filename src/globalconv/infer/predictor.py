@@ -95,7 +95,7 @@ def load(
                 f"`tile` {settings.tile}: {folder} pads all it sees to {columns}x{rows} pixels, as its training did;"
                 " give tiles of that size at least"
             )
-        return Predictor(backend, metadata.labels, info=metadata.info, settings=settings)
+        return Predictor(backend, metadata.labels, info=metadata.info, geometry=metadata.geometry, settings=settings)
     with needing_train(shown_path(folder)):
         import torch
 
