@@ -1,5 +1,6 @@
 """A program equals its network at every size, whatever the backbone, the head and the padding of training."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,36 @@ def test_a_network_whose_computation_cannot_be_followed_is_refused_in_a_line() -
     with pytest.raises(InputError, match=r"torch\.export cannot follow its computation") as caught:
         export_program(WrappedNetwork(Branching(), 3).eval(), AS_THEY_ARE)
     assert "\n" not in str(caught.value)
+
+
+class OneSize(nn.Module):
+    """Takes images of one size alone, as with learnt positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.zeros(1, 3, 64, 64))
+
+    def forward(self, images_N3PQ: Tensor) -> Tensor:
+        return images_N3PQ + self.positions
+
+
+def test_a_network_of_one_size_is_refused_by_the_name_of_its_class() -> None:
+    with pytest.raises(InputError, match=r"OneSize: cannot be copied and computed for an image of 352x288") as caught:
+        export_program(WrappedNetwork(OneSize(), 3).eval(), AS_THEY_ARE)
+    assert "\n" not in str(caught.value)
+
+
+class Shrinking(nn.Module):
+    """Computes something else for images of few pixels, by a rule of Python that a program does not keep."""
+
+    def forward(self, images_N3PQ: Tensor) -> Tensor:
+        return images_N3PQ if int(images_N3PQ.shape[-1]) > 64 else images_N3PQ.flip(1)
+
+
+@pytest.mark.parametrize("probabilities", [True, False])
+def test_a_program_is_compared_on_small_images_with_and_without_probabilities(probabilities: bool) -> None:
+    with contextlib.suppress(InputError):  # or it takes no small images
+        assert export_program(WrappedNetwork(Shrinking(), 3).eval(), AS_THEY_ARE, probabilities).least_side > 1
 
 
 def test_the_network_itself_stays_as_it_is() -> None:

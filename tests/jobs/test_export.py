@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from globalconv.arrays import Uint8Array
 from globalconv.cli.main import main
-from globalconv.errors import InputError
+from globalconv.errors import InputError, InputWarning
 from globalconv.geometry import Geometry
 from globalconv.infer.exported import open_backend
 from globalconv.infer.inference_settings import InferenceSettings
@@ -57,7 +57,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_file_agrees_with_its_network_and_says_so(home: Path, suffix: str) -> None:
-    report = json.loads((home / f"net{suffix}").with_suffix(".parity.json").read_text())
+    report = json.loads((home / f"net{suffix}.parity.json").read_text())
     assert report["images"] == 21
     assert report["equal_pixels"] >= 0.9999
     assert report["largest_difference"] < 1e-4
@@ -93,7 +93,7 @@ def test_the_verbs_take_a_file(home: Path, tmp_path: Path, capsys: pytest.Captur
     assert len(list((tmp_path / "out").glob("*.overlay.jpg"))) == 21
     assert main(["export", str(home / "run"), "--out", str(tmp_path / "m.onnx"), "--data", str(home / "data")]) == 0
     assert "100.0000% equal pixels" in capsys.readouterr().out
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "m.parity.json", "out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "m.onnx.parity.json", "out"]
 
 
 def test_a_file_says_what_it_is_and_nothing_private(home: Path) -> None:
@@ -124,6 +124,7 @@ def test_bfloat16_is_a_file_of_openvino(home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*of the 20 images:globalconv.errors.InputWarning")
 @pytest.mark.parametrize("suffix", [".onnx", ".xml"])
 def test_int8_is_calibrated_on_training_images(home: Path, tmp_path: Path, suffix: str) -> None:
     report = export(home / "run", tmp_path / f"q{suffix}", precision="int8", data=home / "data", max_drop=100)
@@ -138,6 +139,7 @@ def test_int8_is_calibrated_on_training_images(home: Path, tmp_path: Path, suffi
     assert 0.5 < report.equal_pixels < 1
 
 
+@pytest.mark.filterwarnings("ignore:.*of the 20 images:globalconv.errors.InputWarning")
 def test_int8_is_refused_where_every_training_image_is_compared_on(home: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no image to calibrate int8 on"):
         export(home / "run", tmp_path / "q.xml", precision="int8", data=home / "data", split="train")
@@ -224,6 +226,7 @@ def test_an_archive_that_could_run_code_is_refused(home: Path, tmp_path: Path) -
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"out": "m.tflite"}, r"`out` .*m\.tflite: is written as \.onnx or \.xml or \.pt2"),
+    ({"out": "m.XML"}, r"`out` .*m\.XML: call it m\.xml"),
     ({"out": "m.onnx", "format": "openvino"}, r"`format` openvino, .*call the file m\.xml"),
     ({"out": "m.onnx", "format": "tensorrt"}, r"`format` tensorrt, .*known: onnx, openvino, torch"),
     ({"out": "m.onnx", "precision": "float16"}, r"`precision` float16: .*known: "),
@@ -278,3 +281,45 @@ def test_tiles_that_a_file_would_pad_are_refused(home: Path, tmp_path: Path) -> 
     for size in ((40, 500), (300, 500)):  # the last tiles are smaller than the padding
         with pytest.raises(InputError, match=r"tile of \d+x\d+: .*m\.onnx pads all it sees to 120x90 pixels"):
             load(tmp_path / "m.onnx", settings=tiles).class_map(noise(*size))
+
+
+@pytest.mark.parametrize(
+    ("there", "called"), [("net.onnx", "net.xml"), ("net.xml", "net.pt2"), ("net.pt2", "net.onnx")]
+)
+def test_a_file_under_the_suffix_of_another_format_is_told(home: Path, tmp_path: Path, there: str, called: str) -> None:
+    shutil.copy(home / there, tmp_path / called)
+    suffix = Path(there).suffix
+    with pytest.raises(InputError, match=rf"{called}: was written as \{suffix}; call it net\{suffix}"):
+        load(tmp_path / called)
+
+
+def test_an_export_of_others_that_names_the_package_is_not_replaced(home: Path, tmp_path: Path) -> None:
+    """As torch's own export of a network does, in the names of its modules."""
+    (tmp_path / "m.onnx").write_bytes(b"\x08\x0aglobalconv.model.network.GlobalConvNet" * 9)
+    with pytest.raises(InputError, match=r"`out` .*m\.onnx: is there"):
+        export(home / "run", tmp_path / "m.onnx", data=home / "data")
+
+
+def write_few(folder: Path, value: int | None = None) -> Path:
+    """Write two images to train on and one to validate on, labelled with `value` or with three classes."""
+    for split, count in (("train", 2), ("val", 1)):
+        for number in range(count):
+            image = noise(44, 52, seed=number + 100 * (split == "val"))
+            labels = image[..., 0] % 3 if value is None else np.full((44, 52), value, np.uint8)
+            for kind, values in (("images", image), ("labels", labels)):
+                (folder / split / kind).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(values).save(folder / split / kind / f"{number}-{split}.png")
+    return folder
+
+
+def test_few_images_are_told(home: Path, tmp_path: Path) -> None:
+    with pytest.warns(InputWarning, match=r"few \(val\): 1 of the 20 images"):
+        report = export(home / "run", tmp_path / "m.onnx", data=write_few(tmp_path / "few"))
+    assert report.lines()[0].startswith("parity on 1 image of ")
+
+
+@pytest.mark.filterwarnings("ignore:.*of the 20 images:globalconv.errors.InputWarning")
+def test_int8_wants_labels_that_count(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"void \(val\): none of its pixels .* has a class"):
+        export(home / "run", tmp_path / "q.onnx", precision="int8", data=write_few(tmp_path / "void", 255))
+    assert [path.name for path in tmp_path.iterdir()] == ["void"]

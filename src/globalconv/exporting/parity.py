@@ -74,7 +74,8 @@ class ParityReport:
     def lines(self) -> list[str]:
         """Return the report for a terminal."""
         differences = "" if self.largest_difference is None else f", probabilities to {self.largest_difference:.1g}"
-        lines = [f"parity on {self.images} images of {self.data}: {self.equal_pixels:.4%} equal pixels{differences}"]
+        images = f"{self.images} image{'s' if self.images != 1 else ''} of {self.data}"
+        lines = [f"parity on {images}: {self.equal_pixels:.4%} equal pixels{differences}"]
         if self.miou_network is not None and self.miou_file is not None:
             points = 100 * (self.miou_file - self.miou_network)
             ends = (

@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,16 @@ from typing import Any
 from globalconv.arrays import Uint8Array
 from globalconv.data.datasets import image_identity
 from globalconv.data.source import Source, spread_evenly
-from globalconv.errors import InputError
+from globalconv.errors import InputError, InputWarning
 from globalconv.evaluation.confusion import ConfusionMatrix
 from globalconv.infer.exported import FORMATS
+from globalconv.labels import IGNORE
 
 CALIBRATION_IMAGES = 128
 """Images that the ranges of activations are measured on."""
+
+FEW_IMAGES = 20
+"""Images to calibrate on below which a warning says so."""
 
 RANKING_IMAGES = 16
 """Validation images on which layers are compared, where some have to go back to float32."""
@@ -74,8 +79,23 @@ def quantise(
             f"{training.name}: holds no image to calibrate int8 on that is not in {validation.name} as well; give"
             " `split` another"
         )
+    if len(calibrated) < FEW_IMAGES:
+        warnings.warn(
+            InputWarning(
+                f"{training.name}: {len(calibrated)} of the {FEW_IMAGES} images that int8 is calibrated on at least:"
+                " values beyond theirs are cut off; name more by `data`",
+                "export",
+            ),
+            stacklevel=2,
+        )
     others = sorted({*range(len(validation))} - {*compared}) or compared
     controlled = [others[place] for place in spread_evenly(len(others), most)]
+    # Of an mIoU that is no number, nncf takes one layer after the other back to float32, for hours.
+    if not any((validation.label_map(index) != IGNORE).any() for index in controlled):
+        raise InputError(
+            f"{validation.name}: none of its pixels that int8 would be scored on has a class; give `data` or `split`"
+            " with labels"
+        )
     with _quiet_nncf():
         model = nncf.quantize_with_accuracy_control(
             _read(path, is_onnx),

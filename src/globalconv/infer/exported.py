@@ -38,6 +38,9 @@ MODULES = {"onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
 PRECISIONS = ("auto", "float32", "bfloat16")
 FILE_PRECISIONS = ("float32", "bfloat16", "int8")
 
+SIGNS = {".onnx": b"\x08", ".xml": b"<?xml", ".pt2": b"PK\x03\x04"}
+"""Suffix of an exported file -> what it begins with."""
+
 SMALLEST = float(np.finfo(np.float32).tiny)
 """Probabilities below are taken for it, so that their logarithms are finite."""
 
@@ -163,6 +166,7 @@ def open_backend(path: Path, device: str = "auto", precision: str = "auto") -> E
         raise InputError(f"precision={precision!r}: {suggest(precision, PRECISIONS)}")
     if precision == "bfloat16" and kind != "openvino":
         raise InputError(f"{path}: is computed as it was exported; leave out `precision` bfloat16")
+    _refuse_renamed(path)
     opener = {"onnx": _open_onnx, "openvino": _open_openvino, "torch": _open_torch}[kind]
     try:
         return opener(path, importlib.import_module(MODULES[kind]), device, precision)
@@ -173,9 +177,22 @@ def open_backend(path: Path, device: str = "auto", precision: str = "auto") -> E
         ) from error
 
 
+def _refuse_renamed(path: Path) -> None:
+    """Raise `InputError` for an exported file whose suffix is that of another format."""
+    with path.open("rb") as file:
+        start = file.read(5)
+    written = next((suffix for suffix, sign in SIGNS.items() if start.startswith(sign)), None)
+    if written not in (None, path.suffix.lower()) and is_exported(path):
+        raise InputError(f"{path}: was written as {written}; call it {path.with_suffix(str(written)).name}")
+
+
 def is_exported(path: Path) -> bool:
-    """Return whether `globalconv export` wrote the file, whole or not."""
-    return path.is_file() and METADATA.encode() in path.read_bytes()
+    """Return whether `globalconv export` wrote the file, whole or not: other exports of our networks name us too."""
+    if not path.is_file():
+        return False
+    content = path.read_bytes()
+    is_archive = content.startswith(SIGNS[".pt2"])
+    return f"/extra/{METADATA}".encode() in content if is_archive else _CONTENT.search(content) is not None
 
 
 def seal(path: Path) -> None:

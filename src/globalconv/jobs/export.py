@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from globalconv.data.datasets import open_source
 from globalconv.data.roots import Data, Root, as_root
 from globalconv.data.scenes.scene import open_scenes
-from globalconv.errors import InputError, print_line, suggest
+from globalconv.errors import InputError, InputWarning, print_line, suggest
 from globalconv.exporting.file_formats import require_modules, save_quantised, write_program
-from globalconv.exporting.parity import ParityImages, ParityReport, compare_predictors
+from globalconv.exporting.parity import LEAST_IMAGES, ParityImages, ParityReport, compare_predictors
 from globalconv.exporting.program import export_program
 from globalconv.exporting.quantise import quantise
 from globalconv.hub.address import shown_path
@@ -58,13 +59,15 @@ def export(
     validated on, or of `split` of `data`; where these are not there, generated ones without labels. A file that does
     not agree is removed and refused (`InputError`): at float32 below 99.99 % equal pixels or above 1e-3 between two
     probabilities, at a lower precision where the mIoU drops by more than `max_drop` points. The report is written
-    beside the file, as NAME.parity.json.
+    beside the file, as NAME.parity.json (mine.onnx.parity.json).
 
     `network` is needed where the training was given one, as in `load`.
     """
     path = as_path("out", out)
     check_output("out", path, *FORMATS)
-    kind = FORMATS[path.suffix.lower()]
+    if path.suffix not in FORMATS:  # OpenVINO writes no .XML
+        raise InputError(f"`out` {path}: call it {path.with_suffix(path.suffix.lower()).name}")
+    kind = FORMATS[path.suffix]
     if format is not None and format != kind:
         suffix = next((suffix for suffix, name in FORMATS.items() if name == format), None)
         known = (
@@ -79,7 +82,7 @@ def export(
     require_modules(kind, precision)
     folder = as_path("weights", weights)
     if folder.suffix.lower() in FORMATS:
-        raise InputError(f"`weights` {folder}: is exported already; give the run that it was made from")
+        raise InputError(f"{folder}: is exported already; give the run that it was made from")
     model = load_weights(folder, network)
     reference = Predictor(model.network, model.labels, "cpu", "float32", info=model.info, geometry=model.geometry)
     root, compared = _images_to_compare(folder, reference, data, split, layout, images)
@@ -127,7 +130,7 @@ def export(
             )
         for file in files:
             os.replace(file, path.parent / file.name)
-    write_json(path.with_suffix(".parity.json"), report.to_json())
+    write_json(path.with_name(f"{path.name}.parity.json"), report.to_json())
     return report
 
 
@@ -151,4 +154,14 @@ def _images_to_compare(
         if root is None and recorded_settings(reference.info).get("layout") != "scenes":
             print_line("no data are named and those of the training are not there: comparing on generated images")
             return None, ParityImages(open_scenes("val"), False, most)
-    return root, ParityImages(open_scored(reference, root, split, layout), True, most)
+    source = open_scored(reference, root, split, layout)
+    if len(source) < LEAST_IMAGES:
+        warnings.warn(
+            InputWarning(
+                f"{source.name}: {len(source)} of the {LEAST_IMAGES} images that a comparison wants at least;"
+                " name more by `data` and `split`",
+                "export",
+            ),
+            stacklevel=2,
+        )
+    return root, ParityImages(source, True, most)
