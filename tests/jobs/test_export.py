@@ -323,3 +323,8 @@ def test_int8_wants_labels_that_count(home: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"void \(val\): none of its pixels .* has a class"):
         export(home / "run", tmp_path / "q.onnx", precision="int8", data=write_few(tmp_path / "void", 255))
     assert [path.name for path in tmp_path.iterdir()] == ["void"]
+
+
+def test_a_run_whose_folder_is_called_as_a_file_is_exported(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "run", tmp_path / "run.pt2")
+    assert export(tmp_path / "run.pt2", tmp_path / "m.onnx", data=home / "data").equal_pixels == 1

@@ -81,7 +81,7 @@ def export(
             raise InputError(f"`out` {file}: is there, and globalconv export did not write it; name another file")
     require_modules(kind, precision)
     folder = as_path("weights", weights)
-    if folder.suffix.lower() in FORMATS:
+    if folder.suffix.lower() in FORMATS and not folder.is_dir():
         raise InputError(f"{folder}: is exported already; give the run that it was made from")
     model = load_weights(folder, network)
     reference = Predictor(model.network, model.labels, "cpu", "float32", info=model.info, geometry=model.geometry)
