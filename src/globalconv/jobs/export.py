@@ -1,7 +1,6 @@
 """`export`: a trained network as one file for other runtimes, kept only if it agrees with the network."""
 
 import os
-import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from globalconv.data.datasets import open_source
 from globalconv.data.roots import Data, Root, as_root
 from globalconv.data.scenes.scene import open_scenes
+from globalconv.data.source import Source
 from globalconv.errors import InputError, InputWarning, print_line, suggest
 from globalconv.exporting.file_formats import require_modules, save_quantised, write_program
 from globalconv.exporting.parity import LEAST_IMAGES, ParityImages, ParityReport, compare_predictors
-from globalconv.exporting.program import export_program
+from globalconv.exporting.program import ImageProgram, export_program
 from globalconv.exporting.quantise import quantise
 from globalconv.hub.address import shown_path
 from globalconv.infer.exported import FILE_PRECISIONS, FORMATS, ExportMetadata, is_exported, seal
@@ -64,22 +64,7 @@ def export(
     `network` is needed where the training was given one, as in `load`.
     """
     path = as_path("out", out)
-    check_output("out", path, *FORMATS)
-    if path.suffix not in FORMATS:  # OpenVINO writes no .XML
-        raise InputError(f"`out` {path}: call it {path.with_suffix(path.suffix.lower()).name}")
-    kind = FORMATS[path.suffix]
-    if format is not None and format != kind:
-        suffix = next((suffix for suffix, name in FORMATS.items() if name == format), None)
-        known = (
-            suggest(format, FORMATS.values()) if suffix is None else f"call the file {path.with_suffix(suffix).name}"
-        )
-        raise InputError(f"`format` {format}, `out` {path}: {known}")
-    if precision not in FILE_PRECISIONS:
-        raise InputError(f"`precision` {precision}: {suggest(precision, FILE_PRECISIONS)}")
-    for file in (path, path.with_suffix(".bin")) if kind == "openvino" else (path,):
-        if file.exists() and not (path.exists() and is_exported(path)):
-            raise InputError(f"`out` {file}: is there, and globalconv export did not write it; name another file")
-    require_modules(kind, precision)
+    _check_request(path, format, precision)
     folder = as_path("weights", weights)
     if folder.suffix.lower() in FORMATS and not folder.is_dir():
         raise InputError(f"{folder}: is exported already; give the run that it was made from")
@@ -101,19 +86,11 @@ def export(
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
         written, kept = Path(beside) / path.name, None
         if precision == "int8":
-            # OpenVINO maps the weights that it reads into memory, so they are not written over.
-            exact = Path(beside) / "float32" / path.name
-            exact.parent.mkdir()
-            write_program(program, exact, replace(metadata, precision="float32"))
             training = open_source(
                 root, recorded.get("train_split", "train"), layout or recorded.get("layout"), model.labels,
                 image_format=reference.image_format,
             )  # fmt: skip
-            print_line(f"calibrating int8 on {training.name}")
-            quantised = quantise(exact, training, compared.source, compared.indices, images, max_drop)
-            save_quantised(quantised.model, written, metadata)
-            kept = f"{quantised.kept} of {quantised.convolutions}"
-            shutil.rmtree(exact.parent)
+            kept = _write_int8(program, written, metadata, training, compared, max_drop)
         else:
             write_program(program, written, metadata)
         seal(written)
@@ -132,6 +109,44 @@ def export(
             os.replace(file, path.parent / file.name)
     write_json(path.with_name(f"{path.name}.parity.json"), report.to_json())
     return report
+
+
+def _check_request(path: Path, format: str | None, precision: str) -> None:  # noqa: A002 (as in `export`)
+    """Raise `InputError` for a file that cannot be written so, or that would replace what is none of our exports."""
+    check_output("out", path, *FORMATS)
+    if path.suffix not in FORMATS:  # OpenVINO writes no .XML
+        raise InputError(f"`out` {path}: call it {path.with_suffix(path.suffix.lower()).name}")
+    kind = FORMATS[path.suffix]
+    if format is not None and format != kind:
+        suffix = next((suffix for suffix, name in FORMATS.items() if name == format), None)
+        known = (
+            suggest(format, FORMATS.values()) if suffix is None else f"call the file {path.with_suffix(suffix).name}"
+        )
+        raise InputError(f"`format` {format}, `out` {path}: {known}")
+    if precision not in FILE_PRECISIONS:
+        raise InputError(f"`precision` {precision}: {suggest(precision, FILE_PRECISIONS)}")
+    for file in (path, path.with_suffix(".bin")) if kind == "openvino" else (path,):
+        if file.exists() and not (path.exists() and is_exported(path)):
+            raise InputError(f"`out` {file}: is there, and globalconv export did not write it; name another file")
+    require_modules(kind, precision)
+
+
+def _write_int8(
+    program: ImageProgram,
+    path: Path,
+    metadata: ExportMetadata,
+    training: Source,
+    compared: ParityImages,
+    max_drop: float,
+) -> str:
+    """Write `program` in int8 to `path`; return how many of its convolutions are not, of how many."""
+    print_line(f"calibrating int8 on {training.name}")
+    with tempfile.TemporaryDirectory() as folder:  # OpenVINO maps what it reads into memory: it is not written over
+        exact = Path(folder) / path.name
+        write_program(program, exact, replace(metadata, precision="float32"))
+        quantised = quantise(exact, training, compared.source, compared.indices, compared.most, max_drop)
+        save_quantised(quantised.model, path, metadata)
+    return f"{quantised.kept} of {quantised.convolutions}"
 
 
 def recorded_settings(info: Mapping[str, Any]) -> dict[str, Any]:
