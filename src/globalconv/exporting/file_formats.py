@@ -18,7 +18,7 @@ from globalconv.exporting.program import ImageProgram
 from globalconv.infer.exported import FORMATS, METADATA, ExportMetadata
 
 OPSET = 20
-"""Of the ONNX files: what ONNX Runtime reads since 1.18, and OpenVINO since 2024.0."""
+"""Of the ONNX files."""
 
 MODULES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",), "torch": ()}
 """Format -> what writing and checking it imports."""
